@@ -1,0 +1,109 @@
+"""Typed, frozen, closed settings: the shape of ``config.json`` and ``trading_rules.json``.
+
+An unknown key is an error. Units are in the names: ``_pct`` is per cent (0..100), ``_bps`` basis points,
+``_ms``/``_s``/``_minutes`` times, ``_usdt`` money in the reporting currency. Each part of the bot is given
+only its own section. ``config/load.py`` reads the files and turns faults into one clear line.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from core.params import EventSettings, ExecutionSettings, ModelSettings, RiskSettings, Section, SelectionSettings, TradeSettings
+
+
+class ExchangeSettings(Section):
+    """Where one venue is reached. The defaults are the real one; a simulator is set by URL."""
+
+    rest_url: str | None = None
+    """``http://host:port`` of a simulator; None = the venue itself."""
+    stream_url: str | None = None
+    """``ws://host:port/stream`` of a simulator; None = the venue itself."""
+    user_stream_url: str | None = None
+    """``ws://host:port/ws-api/v3`` of a simulator; None = the venue itself."""
+    recv_window_ms: Annotated[int, Field(ge=100, le=60_000)] = 5_000
+    max_clock_offset_ms: Annotated[int, Field(ge=50, le=10_000)] = 1_000
+    timeout_ms: Annotated[int, Field(ge=500, le=60_000)] = 10_000
+
+
+class ResourceSettings(Section):
+    """How much of this machine the bot may use."""
+
+    object_store_mb: Annotated[int, Field(ge=100, le=64_000)] = 500
+    gpu_fraction: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Share of one GPU for each model deployment; ignored, and said so, where there is no GPU."""
+    torch_threads: Annotated[int, Field(ge=1, le=64)] = 1
+    trainer_niceness: Annotated[int, Field(ge=0, le=19)] = 10
+
+
+class DashboardSettings(Section):
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8420
+    """0 takes a free port and prints it."""
+
+
+class RaySettings(Section):
+    address: str = "local"
+    """``local`` starts a cluster of our own; ``auto`` or ``host:port`` joins a running one."""
+    dashboard: bool = True
+    dashboard_port: Annotated[int, Field(ge=0, le=65_535)] = 8265
+
+
+class NotificationSettings(Section):
+    """Apprise targets. Each URL is a secret and is never shown."""
+
+    languages: tuple[Literal["en", "ko"], ...] = ("en", "ko")
+    min_severity: Literal["info", "warning", "critical"] = "warning"
+    queue_size: Annotated[int, Field(ge=1, le=10_000)] = 200
+
+
+class GrafanaSettings(Section):
+    url: str | None = None
+    folder: str = "Minutehand"
+
+
+class LogSettings(Section):
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    max_mb: Annotated[int, Field(ge=1, le=10_000)] = 20
+    keep: Annotated[int, Field(ge=1, le=100)] = 5
+
+
+class Config(Section):
+    """``config/config.json``: what to trade, where, and with which resources."""
+
+    trade: TradeSettings
+    exchanges: dict[Literal["binance"], ExchangeSettings] = Field(default_factory=lambda: {"binance": ExchangeSettings()})
+    resources: ResourceSettings = ResourceSettings()
+    redis_url: str = "embedded"
+    """``embedded`` runs a private Redis from a package; or ``redis://…`` / ``unix://…`` of your own."""
+    var_dir: str = "var"
+    """Where the lake, journals, artifacts, logs and reports live; relative to the project."""
+    dashboard: DashboardSettings = DashboardSettings()
+    ray: RaySettings = RaySettings()
+    notifications: NotificationSettings = NotificationSettings()
+    grafana: GrafanaSettings = GrafanaSettings()
+    logs: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _venues_are_configured(self) -> "Config":
+        for row in self.trade.rows:
+            if row.venue not in self.exchanges:
+                raise ValueError(f"trade.instruments names {row}, but exchanges has no {row.venue!r}")
+        return self
+
+
+class TradingRules(Section):
+    """``config/trading_rules.json``: models, weights, limits, execution."""
+
+    models: ModelSettings
+    events: EventSettings = EventSettings()
+    selection: SelectionSettings = SelectionSettings()
+    risk: RiskSettings = RiskSettings()
+    execution: ExecutionSettings = ExecutionSettings()
+
+
+class Settings(Section):
+    """Both files together."""
+
+    config: Config
+    rules: TradingRules

@@ -1,0 +1,472 @@
+"""Every message that crosses an actor boundary in a minute, and nothing else.
+
+All are frozen. Facts are named in the past tense or as nouns, commands in the imperative. Shapes:
+``S`` instruments (rows, in the order of ``Market.instruments``), ``W`` minutes of window, ``L`` minutes of
+features, ``F`` features, ``M`` ensemble members. Messages that carry arrays compare by identity; compare what
+was decided with ``MinuteRecord.decisions()``, which is plain data. ``took_ms`` is stamped by whoever ran the
+step and is never part of a decision.
+"""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+
+import numpy as np
+
+from core.units import Instrument, Side
+
+FloatArray = np.ndarray
+BoolArray = np.ndarray
+
+OPEN, HIGH, LOW, CLOSE, VOLUME = range(5)
+"""Columns of a bar row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinuteTick:
+    """The minute ``minute`` has closed and may be decided upon."""
+
+    minute: int
+    """Open time of the closed bar, epoch ms."""
+    now_ms: int
+    """The market clock at the decision (close of the bar, or shortly after)."""
+    trace: str
+    """Follows this minute through every log line."""
+    config_version: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One closed minute of one instrument."""
+
+    minute: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    """Base units."""
+    filler: bool = False
+    """True when nothing traded and the bar only repeats the last close (or stands in for a missing one)."""
+    source: str = "stream"
+    """``stream`` (the venue's final frame), ``rest``, ``lake`` or ``filler``: how its finality is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Top:
+    """Best bid and ask of one instrument, quote units and base units."""
+
+    bid: float
+    bid_qty: float
+    ask: float
+    ask_qty: float
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sentiment:
+    """A market-wide mood reading, stamped by when it could first be known."""
+
+    value: float
+    """Fear-and-greed index, 0 (fear) to 100 (greed)."""
+    knowable_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketSlice:
+    """What a feed saw of one minute: per instrument a closed bar or None, a top of book or None."""
+
+    minute: int
+    instruments: tuple[Instrument, ...]
+    bars: tuple[Bar | None, ...]
+    tops: tuple[Top | None, ...]
+    late: tuple[Instrument, ...] = ()
+    """Instruments whose final bar did not come in time."""
+    sentiment: Sentiment | None = None
+    took_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """One asset at one venue."""
+
+    venue: str
+    asset: str
+    free: Decimal
+    locked: Decimal
+
+    @property
+    def total(self) -> Decimal:
+        return self.free + self.locked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountState:
+    """Balances as the venue states them, after reconciliation of our open orders."""
+
+    at_ms: int
+    balances: tuple[Balance, ...]
+    reconciled: bool = True
+    """False when the venue's and our view differ, or could not be compared."""
+    difference: str = ""
+    took_ms: float = 0.0
+
+    def total(self, venue: str, asset: str) -> Decimal:
+        return sum((b.total for b in self.balances if b.venue == venue and b.asset == asset), Decimal(0))
+
+    def free(self, venue: str, asset: str) -> Decimal:
+        return sum((b.free for b in self.balances if b.venue == venue and b.asset == asset), Decimal(0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Market:
+    """Everything that may be looked at to decide one minute. Made by the cache, read by all."""
+
+    minute: int
+    now_ms: int
+    trace: str
+    instruments: tuple[Instrument, ...]
+    bars: FloatArray
+    """(S, W, 5) float64: open, high, low, close, volume; the newest last. NaN where unknown."""
+    filler: BoolArray
+    """(S, W): the bar is a filler."""
+    features: FloatArray
+    """(S, L, F) float64, newest last; NaN where a feature is not defined yet."""
+    bid: FloatArray
+    """(S,) quote units; NaN without a book."""
+    ask: FloatArray
+    fresh: BoolArray
+    """(S,): final bar of this minute present, not a filler stand-in, book present. False blocks new exposure."""
+    account: AccountState
+    equity: float
+    """Whole account in the reporting currency (USDT)."""
+    cash: FloatArray
+    """(S,) free quote balance at each instrument's venue, quote units."""
+    position: FloatArray
+    """(S,) base units held (free + locked)."""
+    quote_rate: FloatArray
+    """(S,) reporting-currency value of one quote unit (1 for USDT)."""
+    sentiment: Sentiment | None = None
+    took_ms: float = 0.0
+
+    @property
+    def close(self) -> FloatArray:
+        """(S,) last closes."""
+        return self.bars[:, -1, CLOSE]
+
+    @property
+    def mid(self) -> FloatArray:
+        """(S,) middle of the book."""
+        return (self.bid + self.ask) / 2.0
+
+
+class Regime(StrEnum):
+    """What kind of market it is, from volatility and trend."""
+
+    CALM = "calm"
+    TREND = "trend"
+    TURBULENT = "turbulent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketEvent:
+    """Something happened that changes who should be listened to."""
+
+    kind: str
+    """``volatility_shock``, ``volume_surge``, ``stale_market``."""
+    instrument: Instrument | None
+    size: float
+    """How big, in the unit of the kind's threshold (multiples of normal; minutes for stale)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detected:
+    """The detector's reading of one minute."""
+
+    minute: int
+    trace: str
+    regime: Regime
+    events: tuple[MarketEvent, ...]
+    took_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Votes:
+    """Every ensemble member's forecast of the log return over ``horizon`` minutes."""
+
+    minute: int
+    trace: str
+    members: tuple[str, ...]
+    versions: tuple[str, ...]
+    mean_bps: FloatArray
+    """(M, S) expected return, basis points; NaN where a member is silent."""
+    stdev_bps: FloatArray
+    """(M, S) its own uncertainty, basis points."""
+    spoke: BoolArray
+    """(M,): the member answered in time with finite numbers."""
+    silence: tuple[str, ...]
+    """Why each member is silent (empty when it spoke)."""
+    horizon: int
+    latency_ms: tuple[float, ...] = ()
+    took_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Intents:
+    """What the ensemble, as weighted now, wants to hold."""
+
+    minute: int
+    trace: str
+    regime: Regime
+    weights: tuple[float, ...]
+    """(M,) weights used this minute; 0 for the silent, sums to 1 if anyone spoke."""
+    weights_version: str
+    edge_bps: FloatArray
+    """(S,) weighted mean forecast."""
+    spread_bps: FloatArray
+    """(S,) weighted stdev of the forecast."""
+    target: FloatArray
+    """(S,) wanted exposure as a fraction of the investable equity, 0..1. NaN = no opinion, keep what is held."""
+    took_ms: float = 0.0
+
+
+class TradingState(StrEnum):
+    """What risk lets through. Cancels always pass."""
+
+    ACTIVE = "active"
+    REDUCING = "reducing"
+    HALTED = "halted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approved:
+    """An order that passed risk. Only ``core/risk.py`` makes one; the executor takes nothing else."""
+
+    intent_id: str
+    minute: int
+    instrument: Instrument
+    side: Side
+    quantity: Decimal
+    """Base units, on the lot grid."""
+    limit_price: Decimal
+    """Worst price allowed (the collar), on the tick grid."""
+    reference_price: float
+    """Mid at the decision."""
+    arithmetic: tuple[str, ...]
+    """How the size came about, line by line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """An intent that did not pass, with the limit that held it."""
+
+    intent_id: str
+    minute: int
+    instrument: Instrument
+    reason: str
+    """``limit_name: what was asked, what is allowed``."""
+    arithmetic: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdicts:
+    """Risk's answer to one minute's intents."""
+
+    minute: int
+    trace: str
+    state: TradingState
+    state_reason: str
+    approved: tuple[Approved, ...]
+    refused: tuple[Refused, ...]
+    took_ms: float = 0.0
+
+
+class OrderState(StrEnum):
+    """Life of one order at a venue; the transitions are a table in ``core/orders.py``."""
+
+    PLANNED = "planned"
+    SENT = "sent"
+    UNKNOWN = "unknown"
+    OPEN = "open"
+    PARTIAL = "partial"
+    CANCELLING = "cancelling"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+
+
+class TimeInForce(StrEnum):
+    """How long an order stands."""
+
+    GTC = "GTC"
+    IOC = "IOC"
+    FOK = "FOK"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceOrder:
+    """Instruction: send this limit order (crossing ones are marketable limits; we never send a bare market order)."""
+
+    client_id: str
+    intent_id: str
+    instrument: Instrument
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    time_in_force: TimeInForce = TimeInForce.IOC
+    post_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelOrder:
+    """Instruction: cancel our order ``client_id``."""
+
+    client_id: str
+    instrument: Instrument
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryOrder:
+    """Instruction: ask the venue what became of ``client_id``."""
+
+    client_id: str
+    instrument: Instrument
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill:
+    """One execution, unique by (venue, symbol, trade_id)."""
+
+    client_id: str
+    instrument: Instrument
+    trade_id: str
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    fee_asset: str
+    maker: bool
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderSnapshot:
+    """What a venue says of one order."""
+
+    client_id: str
+    venue_id: str
+    instrument: Instrument
+    side: Side
+    state: OrderState
+    """OPEN, PARTIAL, FILLED, CANCELLED, EXPIRED or REJECTED."""
+    quantity: Decimal
+    price: Decimal
+    executed: Decimal
+    """Base units filled so far."""
+    at_ms: int
+    fills: tuple[Fill, ...] = ()
+    """The fills, where the answer carried them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderReport:
+    """Our order as it stands, for the record."""
+
+    client_id: str
+    intent_id: str
+    instrument: Instrument
+    side: Side
+    state: OrderState
+    quantity: Decimal
+    price: Decimal
+    executed: Decimal
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reports:
+    """What the executor did since its last report: orders touched, fills counted."""
+
+    minute: int
+    trace: str
+    orders: tuple[OrderReport, ...]
+    fills: tuple[Fill, ...]
+    took_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberVote:
+    """One member's vote, as kept in the record."""
+
+    member: str
+    version: str
+    spoke: bool
+    silence: str
+    weight: float
+    mean_bps: tuple[float, ...]
+    stdev_bps: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinuteRecord:
+    """All that was seen, thought and done in one minute."""
+
+    minute: int
+    trace: str
+    status: str
+    """``done`` or ``missed``."""
+    reason: str = ""
+    """Why it was missed."""
+    input_hash: str = ""
+    """SHA-256 of the market that was decided upon."""
+    instruments: tuple[Instrument, ...] = ()
+    equity: float = 0.0
+    close: tuple[float, ...] = ()
+    position: tuple[float, ...] = ()
+    fresh: tuple[bool, ...] = ()
+    regime: str = ""
+    events: tuple[MarketEvent, ...] = ()
+    votes: tuple[MemberVote, ...] = ()
+    weights_version: str = ""
+    edge_bps: tuple[float, ...] = ()
+    target: tuple[float, ...] = ()
+    state: str = ""
+    state_reason: str = ""
+    approved: tuple[Approved, ...] = ()
+    refused: tuple[Refused, ...] = ()
+    orders: tuple[OrderReport, ...] = ()
+    fills: tuple[Fill, ...] = ()
+    timings: tuple[tuple[str, float], ...] = field(default=(), compare=False)
+    """(step, milliseconds), in the order of the minute."""
+
+    def decisions(self) -> tuple:
+        """Everything decided, as plain comparable data: equal in backtest, replay, paper and live."""
+        return (
+            self.minute,
+            self.status,
+            self.input_hash,
+            repr(self.equity),
+            tuple(map(repr, self.position)),
+            self.regime,
+            self.events,
+            tuple((v.member, v.version, v.spoke, repr(v.weight), repr(v.mean_bps), repr(v.stdev_bps)) for v in self.votes),
+            self.weights_version,
+            tuple(map(repr, self.edge_bps)),
+            tuple(map(repr, self.target)),
+            self.state,
+            self.approved,
+            self.refused,
+            self.orders,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """News worth telling a person. ``key`` picks the text in each language; ``values`` fill it."""
+
+    severity: str
+    """``info``, ``warning`` or ``critical``."""
+    key: str
+    values: tuple[tuple[str, str], ...] = ()
+    at_ms: int = 0

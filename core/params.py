@@ -1,0 +1,139 @@
+"""Parameters of the core's rules: typed, frozen, closed sections that the config composes.
+
+They stand in core because the rules are defined by them; pydantic only checks values here, it does no IO.
+Units are in the names: ``_pct`` is per cent (0..100), ``_bps`` basis points, ``_ms``/``_s``/``_minutes``
+times, ``_usdt`` money in the reporting currency.
+"""
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from core.units import Instrument
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+def _instrument(text: str) -> str:
+    Instrument.parse(text)
+    return text
+
+
+Percent = Annotated[float, Field(ge=0, le=100)]
+Bps = Annotated[float, Field(ge=0, le=10_000)]
+InstrumentName = Annotated[str, AfterValidator(_instrument)]
+
+
+class TradeSettings(Section):
+    """What is traded, and with how much of the account."""
+
+    instruments: tuple[InstrumentName, ...] = Field(min_length=1)
+    invest_pct: Percent = 30
+    """Gross exposure the ensemble may use, per cent of equity."""
+    min_order_usdt: Annotated[Decimal, Field(ge=1)] = Decimal(50)
+    reporting_currency: Literal["USDT"] = "USDT"
+
+    @field_validator("instruments")
+    @classmethod
+    def _no_twins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        twins = sorted({v for v in value if value.count(v) > 1})
+        if twins:
+            raise ValueError(f"{twins[0]} is listed twice")
+        return value
+
+    @property
+    def rows(self) -> tuple[Instrument, ...]:
+        """Instruments in row order."""
+        return tuple(Instrument.parse(text) for text in self.instruments)
+
+
+class MemberSettings(Section):
+    """One ensemble member."""
+
+    name: str
+    family: Literal["ridge", "tcn", "rules", "rl"]
+    enabled: bool = True
+    deadline_ms: Annotated[int, Field(ge=10, le=60_000)] = 5_000
+    """Its vote is left out when it takes longer."""
+
+
+class ModelSettings(Section):
+    members: tuple[MemberSettings, ...] = Field(min_length=1)
+    horizon_minutes: Annotated[int, Field(ge=1, le=1_440)] = 15
+
+    @field_validator("members")
+    @classmethod
+    def _names_differ(cls, value: tuple[MemberSettings, ...]) -> tuple[MemberSettings, ...]:
+        names = [m.name for m in value]
+        if len(set(names)) < len(names):
+            raise ValueError("two members have the same name")
+        return value
+
+    @property
+    def enabled(self) -> tuple[MemberSettings, ...]:
+        return tuple(m for m in self.members if m.enabled)
+
+
+class EventSettings(Section):
+    """When the detector speaks up."""
+
+    volatility_shock: Annotated[float, Field(gt=1)] = 3.0
+    """Last return's size over its usual size."""
+    volume_surge: Annotated[float, Field(gt=1)] = 5.0
+    """Last volume over its usual size."""
+    stale_minutes: Annotated[int, Field(ge=1)] = 3
+    """Fillers or misses in a row."""
+    turbulent_ratio: Annotated[float, Field(gt=1)] = 1.6
+    """Short over long volatility above which the market is turbulent."""
+    trend_ratio: Annotated[float, Field(gt=0)] = 2.0
+    """|sum of returns| over their standard error above which the market trends."""
+
+
+class SelectionSettings(Section):
+    """From votes to wanted exposure."""
+
+    entry_edge_bps: Bps = 12
+    """A forecast above this opens or grows a position."""
+    exit_edge_bps: Bps = 2
+    """Held positions are closed when the forecast falls below this."""
+    full_edge_bps: Annotated[float, Field(gt=0, le=10_000)] = 30
+    """A forecast of this size asks for the full share."""
+    shock_scale: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Exposure is scaled by this for an instrument in a volatility shock."""
+    default_weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    """Weight a member when no tuned artifact is loaded; equal when empty."""
+
+
+class RiskSettings(Section):
+    """Limits, all on by default. Per cent of equity unless named otherwise."""
+
+    max_order_pct: Percent = 10
+    max_position_pct: Percent = 15
+    max_gross_pct: Percent = 60
+    daily_loss_pct: Percent = 5
+    max_drawdown_pct: Percent = 15
+    """From the highest equity seen, marked to market every minute."""
+    max_orders_per_minute: Annotated[int, Field(ge=1, le=1_000)] = 20
+    collar_bps: Bps = 30
+    """Worst accepted distance of a limit from the mid."""
+    rebalance_band_pct: Percent = 1
+    """Changes of a position smaller than this share of equity are not traded."""
+
+
+class ExecutionSettings(Section):
+    algorithm: Literal["twap", "immediate"] = "twap"
+    slices: Annotated[int, Field(ge=1, le=60)] = 3
+    slice_seconds: Annotated[int, Field(ge=1, le=60)] = 15
+    """Time between slices. ``slices`` × ``slice_seconds`` must fit in one minute."""
+    unknown_requery_s: Annotated[float, Field(gt=0, le=60)] = 2.0
+
+    @model_validator(mode="after")
+    def _fits_in_a_minute(self) -> "ExecutionSettings":
+        if self.slices * self.slice_seconds > 60:
+            raise ValueError(f"slices × slice_seconds is {self.slices * self.slice_seconds} s; a schedule must fit in 60 s")
+        return self
