@@ -1,0 +1,133 @@
+"""The market's clock, one face over three: the wall, a simulated exchange at N× speed, and lockstep.
+
+This is the only module that reads the wall clock.
+"""
+
+import asyncio
+import time
+from typing import Protocol
+
+import aiohttp
+
+from core.errors import ExchangeUnavailable
+
+
+def wall_ms() -> int:
+    """UTC epoch milliseconds of this machine."""
+    return time.time_ns() // 1_000_000
+
+
+class MarketClock(Protocol):
+    """Tells market time and waits for it."""
+
+    async def now_ms(self) -> int: ...
+
+    async def sleep_until(self, ms: int) -> int:
+        """Return once market time has reached ``ms``; gives the market time then."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class WallClock:
+    """Paper and live: the machine's clock, corrected by the venue's measured offset."""
+
+    def __init__(self, offset_ms: int = 0) -> None:
+        self._offset = offset_ms
+
+    async def now_ms(self) -> int:
+        return wall_ms() + self._offset
+
+    async def sleep_until(self, ms: int) -> int:
+        while (wait := ms - await self.now_ms()) > 0:
+            await asyncio.sleep(min(wait, 1_000) / 1000)
+        return await self.now_ms()
+
+    async def close(self) -> None:
+        return None
+
+
+class SimulatorControl:
+    """The control face of the simulated exchange: its clock, nothing about trading."""
+
+    def __init__(self, base_url: str, timeout_s: float = 30.0) -> None:
+        self._base = base_url.rstrip("/")
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def state(self) -> dict:
+        return await self._call("GET", "/sim/state")
+
+    async def advance(self, to_ms: int) -> dict:
+        return await self._call("POST", "/sim/advance", {"to_ms": to_ms})
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _call(self, method: str, path: str, body: dict | None = None) -> dict:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=self._timeout)
+        try:
+            async with self._session.request(method, self._base + path, json=body) as answer:
+                if answer.status != 200:
+                    raise ExchangeUnavailable(f"simulated exchange: {method} {path} answered {answer.status}: {await answer.text()}")
+                return await answer.json()
+        except (TimeoutError, aiohttp.ClientError) as error:
+            raise ExchangeUnavailable(f"simulated exchange at {self._base} did not answer {path}: {error!r}") from error
+
+
+class LockstepClock:
+    """Replay in lockstep: market time stands still until we move it."""
+
+    def __init__(self, control: SimulatorControl) -> None:
+        self._control = control
+
+    async def now_ms(self) -> int:
+        return int((await self._control.state())["now_ms"])
+
+    async def sleep_until(self, ms: int) -> int:
+        if ms <= await self.now_ms():
+            return await self.now_ms()
+        return int((await self._control.advance(ms))["now_ms"])
+
+    async def close(self) -> None:
+        await self._control.close()
+
+
+class SpeedClock:
+    """Replay at N times real speed: market time runs by itself, whatever we do.
+
+    Asks the simulator once for its time and counts on from there; asked again every ``resync_s`` so that a
+    simulator that lags is followed rather than overtaken.
+    """
+
+    def __init__(self, control: SimulatorControl, resync_s: float = 5.0) -> None:
+        self._control = control
+        self._resync_s = resync_s
+        self._anchor: tuple[float, int, float] | None = None
+
+    async def now_ms(self) -> int:
+        if self._anchor is None or time.monotonic() - self._anchor[0] > self._resync_s:
+            state = await self._control.state()
+            self._anchor = (time.monotonic(), int(state["now_ms"]), float(state["speed"]))
+        at, ms, speed = self._anchor
+        return ms + int((time.monotonic() - at) * 1000 * speed)
+
+    async def sleep_until(self, ms: int) -> int:
+        while (wait := ms - await self.now_ms()) > 0:
+            assert self._anchor is not None
+            await asyncio.sleep(min(wait / 1000 / self._anchor[2], 1.0))
+        return await self.now_ms()
+
+    async def close(self) -> None:
+        await self._control.close()
+
+
+def make_clock(kind: str, sim_url: str | None) -> MarketClock:
+    """The clock a run plan asks for."""
+    if kind == "wall" or sim_url is None:
+        return WallClock()
+    control = SimulatorControl(sim_url)
+    return LockstepClock(control) if kind == "lockstep" else SpeedClock(control)

@@ -1,0 +1,50 @@
+"""What one run is: everything an actor needs to start, or to start again after it died."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from config.settings import Settings
+
+Mode = Literal["replay", "paper", "live"]
+ClockMode = Literal["lockstep", "speed", "wall"]
+
+NAMESPACE = "minutehand"
+"""Ray namespace of all our actors."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """Settings and addresses of one run. Holds paths to secrets, never secrets."""
+
+    run_id: str
+    mode: Mode
+    settings: Settings
+    root: Path
+    """Project folder: workers import from here."""
+    run_dir: Path
+    """``var/runs/<run_id>``: journal, risk state, records, report."""
+    artifacts_dir: Path
+    redis_url: str
+    keys_path: Path
+    """API keys of this run (the user's own, or the simulator's test pair), readable by the owner only."""
+    instance: str
+    """Goes into every client order id; orders of another instance are never touched."""
+    clock: ClockMode
+    sim_url: str | None = None
+    """Base URL of the simulated exchange whose clock drives a replay."""
+    sentiment_url: str | None = None
+    first_minute: int | None = None
+    """First minute to decide (replay); None = from now on."""
+    minutes: int | None = None
+    """How many to decide; None = until stopped."""
+    synthetic: bool = False
+    member_versions: tuple[tuple[str, str], ...] = ()
+    """(member, artifact version) to load."""
+    weights_version: str | None = None
+    deadline_s: float = 20.0
+    """Wall time a minute may take before it counts as missed."""
+
+    @property
+    def member_names(self) -> tuple[str, ...]:
+        return tuple(m.name for m in self.settings.rules.models.enabled)
