@@ -24,6 +24,7 @@ class RunPlan:
     """Project folder: workers import from here."""
     run_dir: Path
     """``var/runs/<run_id>``: journal, risk state, records, report."""
+    log_dir: Path
     artifacts_dir: Path
     redis_url: str
     keys_path: Path

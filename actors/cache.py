@@ -1,0 +1,36 @@
+"""The cache as an actor: joins the feed's bars and the account into the market all others look at."""
+
+import time
+from dataclasses import replace
+
+import ray
+
+from actors.plan import NAMESPACE, RunPlan
+from actors.shell import Shell
+from core.cache import Cache
+from core.features import SEQUENCE, WINDOW
+from core.messages import AccountState, Market, MarketSlice, MinuteTick
+
+HISTORY_MINUTES = WINDOW + SEQUENCE
+"""Bars needed before every feature of the whole sequence is defined."""
+
+
+class CacheActor(Shell):
+    """Holds the window of bars and features."""
+
+    def __init__(self, plan: RunPlan) -> None:
+        super().__init__(plan, "cache")
+        self._cache = Cache(plan.settings.config.trade.rows)
+
+    def start(self) -> None:
+        """Fill the window from the venue's own history, by way of the feed."""
+        feed = ray.get_actor("feed", namespace=NAMESPACE)
+        bars, filler, last_minute = ray.get(feed.history.remote(HISTORY_MINUTES), timeout=60)
+        self._cache.restore(bars, filler, last_minute)
+
+    def observe(self, tick: MinuteTick, piece: MarketSlice, account: AccountState) -> Market:
+        began = time.perf_counter()
+        with self.minute(tick.minute, tick.trace):
+            market = self._cache.observe(tick, piece, account)
+            own = (time.perf_counter() - began) * 1000
+            return replace(market, took_ms=own + max(piece.took_ms, account.took_ms))

@@ -1,0 +1,110 @@
+"""The conductor as an actor: its score is played on Ray, its clock is the plan's."""
+
+import asyncio
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError
+
+from actors.clock import make_clock
+from actors.conductor import Conductor
+from actors.desk import PARTS, RayDesk
+from actors.plan import NAMESPACE, RunPlan
+from actors.shell import Shell
+from core.messages import MinuteTick
+from data.hot import Hot
+
+REVIVE_POLL_S = 0.25
+
+
+class RayScore:
+    """``actors.conductor.Score`` over named actors."""
+
+    def desk(self) -> RayDesk:
+        return RayDesk()
+
+    async def settle(self, value: Any, timeout_s: float) -> Any:
+        try:
+            return await asyncio.wait_for(value, timeout_s)
+        except GetTimeoutError as error:
+            raise TimeoutError(str(error)) from error
+
+    async def last_recorded(self) -> int | None:
+        return await self.settle(_find("recorder").last_minute.remote(), 30)
+
+    async def missed(self, tick: MinuteTick, reason: str) -> None:
+        await self.settle(_find("recorder").missed.remote(tick, reason), 30)
+
+    async def fence(self, minute: int) -> None:
+        await self.settle(_find("executor").fence.remote(minute), 30)
+
+    async def revive(self, timeout_s: float) -> None:
+        """Wait until the supervisor calls every part running; raises TimeoutError naming those that are not."""
+        waiting: list[str] = list(PARTS)
+        try:
+            async with asyncio.timeout(timeout_s):
+                # One round of pings must pass before a death is noticed at all: ask the parts themselves.
+                while waiting:
+                    waiting = [name for name in waiting if not await self._answers(name)]
+                    await asyncio.sleep(REVIVE_POLL_S if waiting else 0)
+        except TimeoutError as error:
+            raise TimeoutError(f"not running after {timeout_s:g} s: {', '.join(waiting)}") from error
+
+    async def _answers(self, name: str) -> bool:
+        try:
+            health = await asyncio.wait_for(_find(name).health.remote(), 5)
+            status = await asyncio.wait_for(_find("supervisor").status.remote(), 5)
+        except Exception:
+            # Dead, dying, being born or hung: all mean "not yet", and the caller's timeout bounds the asking.
+            return False
+        return bool(health) and status[name]["state"] == "running"
+
+
+def _find(name: str) -> Any:
+    return ray.get_actor(name, namespace=NAMESPACE)
+
+
+class ConductorActor(Shell):
+    """Runs the plan in the background from ``start()`` on."""
+
+    def __init__(self, plan: RunPlan) -> None:
+        super().__init__(plan, "conductor")
+        self._hot = Hot(plan.redis_url, plan.run_id)
+        self._conductor = Conductor(
+            score=RayScore(),
+            clock=make_clock(plan.clock, plan.sim_url),
+            execution=plan.settings.rules.execution,
+            first_minute=plan.first_minute,
+            minutes=plan.minutes,
+            deadline_s=plan.deadline_s,
+            waits_for_parts=plan.clock == "lockstep",
+            on_progress=self._publish,
+        )
+        self._task: asyncio.Task | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def progress(self) -> dict:
+        """minute, done, missed, finished, error."""
+        return dict(self._conductor.progress)
+
+    async def stop(self) -> None:
+        """End after the minute under way."""
+        self._conductor.stop()
+        if self._task is not None:
+            await self._task
+
+    async def health(self) -> dict:
+        return super().health() | {"minute": self._conductor.progress["minute"]}
+
+    async def _run(self) -> None:
+        try:
+            await self._conductor.run()
+        except Exception as error:
+            # Nobody awaits this task while trading goes on: what ended it is told by progress().
+            self.log.exception("conducting ended")
+            self._conductor.progress["error"] = f"{type(error).__name__}: {error}"
+
+    async def _publish(self, progress: dict) -> None:
+        await asyncio.to_thread(self._hot.publish_state, progress)

@@ -1,0 +1,33 @@
+"""The panel as an actor: asks every ensemble member on Serve for its vote, all at once, each with its deadline."""
+
+import time
+from dataclasses import replace
+
+from ray import serve as ray_serve
+
+from actors.plan import RunPlan
+from actors.shell import Shell
+from core.messages import Market, Votes
+from serve.app import app_name
+from serve.panel import ServePanel
+
+
+class PanelActor(Shell):
+    """Holds the Serve handles."""
+
+    def __init__(self, plan: RunPlan) -> None:
+        super().__init__(plan, "panel")
+        self._panel: ServePanel | None = None
+
+    async def start(self) -> None:
+        models = self.plan.settings.rules.models
+        handles = {name: ray_serve.get_app_handle(app_name(name)) for name in self.plan.member_names}
+        deadlines = {member.name: member.deadline_ms / 1000 for member in models.enabled}
+        self._panel = ServePanel(handles, deadlines, models.horizon_minutes)
+
+    async def forecast(self, market: Market) -> Votes:
+        began = time.perf_counter()
+        assert self._panel is not None, "start() comes first"
+        with self.minute(market.minute, market.trace):
+            votes = await self._panel.forecast(market)
+            return replace(votes, took_ms=(time.perf_counter() - began) * 1000)

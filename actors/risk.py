@@ -1,0 +1,58 @@
+"""Risk as an actor: the limits, with a state that survives restarts."""
+
+import json
+import time
+from dataclasses import replace
+
+import ray
+
+from actors.plan import NAMESPACE, RunPlan
+from actors.shell import Shell
+from core.messages import Intents, Market, Verdicts
+from core.risk import Risk, RiskState
+from data.journal import SqliteJournal
+
+
+class RiskActor(Shell):
+    """Holds the limits. Its state is journalled before a verdict leaves, so a halt outlives this process."""
+
+    def __init__(self, plan: RunPlan) -> None:
+        super().__init__(plan, "risk")
+        self._journal = SqliteJournal(plan.run_dir / "risk.sqlite")
+        self._risk: Risk | None = None
+        self._kept = ""
+
+    def start(self) -> None:
+        """Take up the last state, and the venue's rules from the executor."""
+        rules = ray.get(ray.get_actor("executor", namespace=NAMESPACE).rules.remote(), timeout=60)
+        entries = self._journal.replay()
+        state = RiskState.from_json(json.loads(entries[-1][1])) if entries else RiskState()
+        self._kept = json.dumps(state.to_json(), sort_keys=True)
+        settings = self.plan.settings
+        self._risk = Risk(settings.config.trade, settings.rules.risk, rules, state)
+
+    def review(self, market: Market, intents: Intents) -> Verdicts:
+        began = time.perf_counter()
+        assert self._risk is not None, "start() comes first"
+        with self.minute(market.minute, market.trace):
+            verdicts = self._risk.review(market, intents)
+            self._keep()
+            return replace(verdicts, took_ms=(time.perf_counter() - began) * 1000)
+
+    def halt(self, by: str, reason: str, at_ms: int) -> None:
+        """Stop everything but cancels, until a person resumes."""
+        assert self._risk is not None, "start() comes first"
+        self._risk.halt(by, reason, at_ms)
+        self._keep()
+
+    def resume(self, by: str, at_ms: int) -> None:
+        assert self._risk is not None, "start() comes first"
+        self._risk.resume(by, at_ms)
+        self._keep()
+
+    def _keep(self) -> None:
+        assert self._risk is not None
+        text = json.dumps(self._risk.state.to_json(), sort_keys=True)
+        if text != self._kept:
+            self._journal.append([("risk_state", text.encode())])
+            self._kept = text

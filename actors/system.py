@@ -1,0 +1,156 @@
+"""Where actors become remote: their names, resources, start order, and the Ray they run on.
+
+This is the only module that calls ``ray.remote`` on an actor. The classes stay undecorated, so that a restarted
+actor is read from disk again instead of coming back with the code it was first pickled with.
+"""
+
+import logging
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from actors.cache import CacheActor
+from actors.conductor_actor import ConductorActor
+from actors.detector import DetectorActor
+from actors.executor import ExecutorActor
+from actors.feed import FeedActor
+from actors.notifier import NotifierActor
+from actors.panel import PanelActor
+from actors.plan import NAMESPACE, RunPlan
+from actors.recorder import RecorderActor
+from actors.risk import RiskActor
+from actors.selector import SelectorActor
+from actors.supervisor import SupervisorActor
+from config.settings import Config
+from core.errors import BotError
+
+log = logging.getLogger("system")
+
+CLASSES: dict[str, type] = {
+    "notifier": NotifierActor,
+    "feed": FeedActor,
+    "executor": ExecutorActor,
+    "cache": CacheActor,
+    "detector": DetectorActor,
+    "panel": PanelActor,
+    "selector": SelectorActor,
+    "risk": RiskActor,
+    "recorder": RecorderActor,
+    "conductor": ConductorActor,
+}
+"""Every live actor, in start order."""
+
+ACTOR_CPU = 0.05
+GROUP = "minutehand"
+
+
+def start_ray(config: Config, var_dir: Path, root: Path) -> None:
+    """Start a cluster of our own, or join the one the config names.
+
+    Token authentication is on in both cases: Ray's control store listens on every interface.
+    Raises BotError naming what to do when Ray does not come up.
+    """
+    token = var_dir / "ray" / "token"
+    token.parent.mkdir(parents=True, exist_ok=True)
+    if not token.exists():
+        token.touch(mode=0o600)
+        token.write_text(secrets.token_hex(32), encoding="utf-8")
+    environment = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token.resolve()),
+        # Live actors run at normal priority; trainers lower their own.
+        "RAY_worker_niceness": "0",
+        "RAY_prestart_worker_first_driver": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_DISABLE_IMPORT_WARNING": "1",
+    }
+    for key, value in environment.items():
+        os.environ.setdefault(key, value)
+    # Workers find our rooms, and CPU-only processes no GPU context.
+    worker_env = {"env_vars": {"PYTHONPATH": str(root)}}
+    own = config.ray.address == "local"
+    options: dict[str, Any] = {"namespace": NAMESPACE, "runtime_env": worker_env, "log_to_driver": False}
+    if own:
+        options |= {
+            "num_cpus": max(4, os.cpu_count() or 1),
+            "object_store_memory": config.resources.object_store_mb * 1_000_000,
+            "include_dashboard": config.ray.dashboard,
+            "dashboard_host": "127.0.0.1",
+            "dashboard_port": config.ray.dashboard_port,
+        }
+    try:
+        ray.init(address=config.ray.address, configure_logging=False, **options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        what = "Ray did not start" if own else f"no Ray cluster answers at {config.ray.address!r}"
+        hint = (
+            "run `python3 run.py doctor`"
+            if own
+            else 'start one with `ray start --head` (same RAY_AUTH_TOKEN_PATH), or set ray.address to "local"'
+        )
+        raise BotError(f"{what}: {error}; {hint}") from error
+
+
+def spawn(name: str, plan: RunPlan) -> Any:
+    """Start one live actor (or find the one that lives) and return its handle."""
+    return (
+        ray.remote(CLASSES[name])
+        .options(
+            name=name,
+            namespace=NAMESPACE,
+            lifetime="detached",
+            get_if_exists=True,
+            num_cpus=ACTOR_CPU,
+            max_restarts=0,
+            # An error may come after the call took effect: Ray must never run a call a second time by itself.
+            max_task_retries=0,
+            max_concurrency=1000 if name in ASYNC else 1,
+            scheduling_strategy=PlacementGroupSchedulingStrategy(
+                ray.util.get_placement_group(GROUP), placement_group_bundle_index=0, placement_group_capture_child_tasks=False
+            ),
+        )
+        .remote(plan)
+    )
+
+
+ASYNC = frozenset({"feed", "executor", "panel", "notifier", "conductor"})
+"""Actors whose methods are coroutines."""
+
+
+def start_system(plan: RunPlan) -> Any:
+    """Make the placement group (once) and the supervisor, which starts all others. Returns its handle."""
+    group = placement_group([{"CPU": 1}], strategy="STRICT_PACK", name=GROUP, lifetime="detached")
+    if not group.wait(30):
+        raise BotError("Ray has no free CPU for the live actors; stop other work on this cluster or give it more CPUs")
+    return (
+        ray.remote(SupervisorActor)
+        .options(
+            name="supervisor",
+            namespace=NAMESPACE,
+            lifetime="detached",
+            num_cpus=0,
+            max_restarts=-1,
+            max_concurrency=100,
+            scheduling_strategy=PlacementGroupSchedulingStrategy(
+                group, placement_group_bundle_index=0, placement_group_capture_child_tasks=False
+            ),
+        )
+        .remote(plan, tuple(CLASSES), spawn)
+    )
+
+
+def stop_system() -> None:
+    """End every actor of ours, the supervisor first so that it restarts nobody. Leaves the cluster to its owner."""
+    for name in ("supervisor", *reversed(CLASSES)):
+        try:
+            ray.kill(ray.get_actor(name, namespace=NAMESPACE), no_restart=True)
+        except ValueError:
+            continue
+    try:
+        remove_placement_group(ray.util.get_placement_group(GROUP))
+    except ValueError:
+        log.debug("no placement group to remove")
