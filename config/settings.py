@@ -9,7 +9,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from core.params import EventSettings, ExecutionSettings, ModelSettings, RiskSettings, Section, SelectionSettings, TradeSettings
+from core.params import (
+    EventSettings,
+    ExecutionSettings,
+    ModelSettings,
+    RiskSettings,
+    Section,
+    SelectionSettings,
+    TradeSettings,
+)
 
 
 class ExchangeSettings(Section):
@@ -72,7 +80,7 @@ class Config(Section):
     """``config/config.json``: what to trade, where, and with which resources."""
 
     trade: TradeSettings
-    exchanges: dict[Literal["binance"], ExchangeSettings] = Field(default_factory=lambda: {"binance": ExchangeSettings()})
+    exchanges: dict[Literal["binance"], ExchangeSettings] = Field(default={"binance": ExchangeSettings()})
     resources: ResourceSettings = ResourceSettings()
     redis_url: str = "embedded"
     """``embedded`` runs a private Redis from a package; or ``redis://…`` / ``unix://…`` of your own."""
