@@ -1,0 +1,57 @@
+"""What happened at the simulated exchange while it was moved or traded on. Facts, in order of time."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple
+
+from exchanges.simulated.orders import SimOrder, Trade
+
+
+@dataclass(frozen=True, slots=True)
+class BarClosed:
+    """The bar of ``minute`` is final."""
+
+    row: int
+    minute: int
+
+
+@dataclass(frozen=True, slots=True)
+class BookMoved:
+    """The time to look at the book of ``row`` again (it may be the same)."""
+
+    row: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderMoved:
+    """An order changed. ``order`` is a copy as it stood then."""
+
+    order: SimOrder
+    kind: str
+    """Binance's execution type: NEW, TRADE, CANCELED, EXPIRED."""
+    execution_id: int
+    at_ms: int
+    trade: Trade | None = None
+    cancel_id: str = ""
+    """Client id of the cancel request, where one caused this."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountMoved:
+    """Balances as they stand after a change: (asset, free, locked)."""
+
+    balances: tuple[tuple[str, Decimal, Decimal], ...]
+    at_ms: int
+
+
+Event = BarClosed | BookMoved | OrderMoved | AccountMoved
+
+
+class BookTop(NamedTuple):
+    """Best bid and ask as displayed; a side that is empty shows zero."""
+
+    bid: Decimal
+    bid_qty: Decimal
+    ask: Decimal
+    ask_qty: Decimal

@@ -1,0 +1,155 @@
+"""The simulated exchange without a wire: ``core.ports.LocalVenue``, its clock, and what a feed would see.
+
+Backtest, tests and the RL environment trade here; the numbers are those of the server, to the last digit.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from core.messages import (
+    AccountState,
+    Balance,
+    CancelOrder,
+    Fill,
+    MarketSlice,
+    OrderSnapshot,
+    OrderState,
+    PlaceOrder,
+    Top,
+)
+from core.units import Instrument, MarketRules
+from exchanges.simulated.exchange import SimulatedExchange
+from exchanges.simulated.orders import OrderRequest, OrderType, SimOrder, Status, Trade
+from exchanges.simulated.refusals import VenueRefusal
+from exchanges.simulated.tape import Tape
+
+STATES = {
+    Status.NEW: OrderState.OPEN,
+    Status.PARTIALLY_FILLED: OrderState.PARTIAL,
+    Status.FILLED: OrderState.FILLED,
+    Status.CANCELED: OrderState.CANCELLED,
+    Status.EXPIRED: OrderState.EXPIRED,
+    Status.EXPIRED_IN_MATCH: OrderState.EXPIRED,
+}
+
+
+class SimulatedVenue:
+    """``core.ports.LocalVenue`` over a SimulatedExchange in this process."""
+
+    def __init__(self, exchange: SimulatedExchange, name: str = "binance") -> None:
+        self.name = name
+        self.exchange = exchange
+
+    @classmethod
+    def of_tape(
+        cls,
+        tape: Tape,
+        balances: Mapping[str, Decimal],
+        rules: Mapping[Instrument, MarketRules] | None = None,
+        start_ms: int | None = None,
+        name: str = "binance",
+    ) -> "SimulatedVenue":
+        """A venue that plays ``tape``, with its default rules unless told others."""
+        return cls(SimulatedExchange(tape, rules or tape.default_rules(), balances, start_ms), name)
+
+    def now_ms(self) -> int:
+        return self.exchange.now_ms
+
+    def advance_to(self, ms: int) -> int:
+        """Move the market's clock; gives the time it came to (the tape may end before)."""
+        self.exchange.advance_to(ms, tops=False)
+        return self.exchange.now_ms
+
+    def slice(self, minute: int) -> MarketSlice:
+        """Bars of ``minute``, and tops and mood as of now: what the feed reports over the wire."""
+        exchange = self.exchange
+        rows = range(len(exchange.instruments))
+        bars = tuple(exchange.market.bar(row, minute, exchange.now_ms) for row in rows)
+        return MarketSlice(
+            minute=minute,
+            instruments=exchange.instruments,
+            bars=bars,
+            tops=tuple(self._top(row) for row in rows),
+            late=tuple(i for i, bar in zip(exchange.instruments, bars, strict=True) if bar is None),
+            sentiment=exchange.market.sentiment_at(exchange.now_ms),
+        )
+
+    def _top(self, row: int) -> Top | None:
+        top = self.exchange.top(row)
+        if top is None or not top.bid or not top.ask:
+            return None
+        bid, bid_qty, ask, ask_qty = map(float, top)
+        return Top(bid=bid, bid_qty=bid_qty, ask=ask, ask_qty=ask_qty, at_ms=self.exchange.now_ms)
+
+    def rules(self) -> dict[Instrument, MarketRules]:
+        return dict(zip(self.exchange.instruments, self.exchange.rules, strict=True))
+
+    def account(self) -> AccountState:
+        account = self.exchange.account
+        return AccountState(
+            at_ms=self.exchange.now_ms,
+            balances=tuple(
+                Balance(venue=self.name, asset=asset, free=account.free(asset), locked=account.locked(asset))
+                for asset in account.assets()
+            ),
+        )
+
+    def place(self, order: PlaceOrder) -> OrderSnapshot:
+        request = OrderRequest(
+            instrument=order.instrument,
+            side=order.side,
+            type=OrderType.LIMIT_MAKER if order.post_only else OrderType.LIMIT,
+            quantity=order.quantity,
+            price=order.price,
+            time_in_force=str(order.time_in_force),
+            client_id=order.client_id,
+        )
+        return self._snapshot(self.exchange.place(request), with_fills=True)
+
+    def cancel(self, order: CancelOrder) -> OrderSnapshot:
+        row = self.exchange.row(order.instrument)
+        return self._snapshot(self.exchange.cancel(row, client_id=order.client_id))
+
+    def query(self, client_id: str, instrument: Instrument) -> OrderSnapshot | None:
+        try:
+            return self._snapshot(self.exchange.query(self.exchange.row(instrument), client_id=client_id))
+        except VenueRefusal as refusal:
+            if refusal.number == -2013:
+                return None
+            raise
+
+    def open_orders(self) -> tuple[OrderSnapshot, ...]:
+        return tuple(self._snapshot(order) for order in self.exchange.open_orders())
+
+    def fills(self, client_id: str, instrument: Instrument) -> tuple[Fill, ...]:
+        row = self.exchange.row(instrument)
+        return tuple(_fill(t, instrument) for t in self.exchange.my_trades(row) if t.client_id == client_id)
+
+    def _snapshot(self, order: SimOrder, with_fills: bool = False) -> OrderSnapshot:
+        return OrderSnapshot(
+            client_id=order.client_id,
+            venue_id=str(order.order_id),
+            instrument=order.instrument,
+            side=order.side,
+            state=STATES[order.status],
+            quantity=order.quantity,
+            price=order.price,
+            executed=order.executed_quantity,
+            at_ms=order.updated_ms,
+            fills=tuple(_fill(t, order.instrument) for t in order.trades) if with_fills else (),
+        )
+
+
+def _fill(trade: Trade, instrument: Instrument) -> Fill:
+    return Fill(
+        client_id=trade.client_id,
+        instrument=instrument,
+        trade_id=str(trade.trade_id),
+        side=trade.side,
+        quantity=trade.quantity,
+        price=trade.price,
+        fee=trade.fee,
+        fee_asset=trade.fee_asset,
+        maker=trade.maker,
+        at_ms=trade.at_ms,
+    )

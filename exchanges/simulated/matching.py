@@ -1,0 +1,93 @@
+"""Matching, as pure functions over ints: what an incoming order takes, and how far a resting one got.
+
+Prices in ticks, quantities in steps. ``taken`` is what we already took from each level since the book was last
+replenished; levels never show it twice.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from core.units import Side
+from exchanges.simulated.book import Levels, best_ticks
+from exchanges.simulated.market import Passage
+from exchanges.simulated.path import share_below
+
+
+class Take(NamedTuple):
+    """Part of one level."""
+
+    level: int
+    ticks: int
+    steps: int
+
+
+def crosses(side: Side, limit: int | None, ticks: int) -> bool:
+    """Whether an order of ours on ``side`` with this limit (None: any price) may trade at ``ticks``."""
+    return limit is None or (ticks <= limit if side is Side.BUY else ticks >= limit)
+
+
+def shown(levels: Levels, taken: Sequence[int]) -> Levels:
+    """Levels as they stand after our own takes; emptied ones are left out."""
+    left = ((ticks, size - (taken[k] if k < len(taken) else 0)) for k, (ticks, size) in enumerate(levels))
+    return tuple((ticks, size) for ticks, size in left if size > 0)
+
+
+def take(levels: Levels, taken: Sequence[int], side: Side, limit: int | None, want: int) -> list[Take]:
+    """Walk the opposite side, best price first, up to ``want`` steps and never through ``limit``."""
+    takes = []
+    for k, (ticks, size) in enumerate(levels):
+        if want <= 0 or not crosses(side, limit, ticks):
+            break
+        steps = min(want, size - (taken[k] if k < len(taken) else 0))
+        if steps > 0:
+            takes.append(Take(k, ticks, steps))
+            want -= steps
+    return takes
+
+
+def take_money(levels: Levels, taken: Sequence[int], units: int, smallest: int) -> list[Take]:
+    """Walk the levels spending (or earning) at most ``units`` of tick x step; lots of at least ``smallest`` steps."""
+    takes = []
+    for k, (ticks, size) in enumerate(levels):
+        affordable = units // ticks
+        steps = min(affordable, size - (taken[k] if k < len(taken) else 0))
+        if steps > 0:
+            takes.append(Take(k, ticks, steps))
+            units -= steps * ticks
+        if affordable <= steps:
+            break
+    return takes if sum(t.steps for t in takes) >= smallest else []
+
+
+def queue_ahead(levels: Levels, side: Side, ticks: int) -> int:
+    """Steps standing before a new order of ours at ``ticks`` on its own side of the book.
+
+    Nothing when it improves on the best price; between two levels, what stands at the next one out; beyond the
+    last level, what stands there.
+    """
+    if not levels or (ticks > levels[0][0] if side is Side.BUY else ticks < levels[0][0]):
+        return 0
+    for price, size in levels:
+        if price <= ticks if side is Side.BUY else price >= ticks:
+            return size
+    return levels[-1][1]
+
+
+def traded_through(side: Side, ticks: int, tick: float, passage: Passage) -> bool:
+    """Whether the opposite best price reached ours in that second: whoever rests there has been filled."""
+    if side is Side.BUY:
+        return best_ticks(min(passage.start, passage.end), passage.half_spread, tick)[1] <= ticks
+    return best_ticks(max(passage.start, passage.end), passage.half_spread, tick)[0] >= ticks
+
+
+def passed_volume(side: Side, ticks: int, tick: float, passage: Passage) -> float:
+    """Base units that traded against our side of the book at our price or worse for us in that second.
+
+    Half of all volume is taken to come from sellers and half from buyers.
+    """
+    price = ticks * tick
+    if side is Side.BUY:
+        share = share_below(passage.start, passage.end, price + passage.half_spread)
+    else:
+        share = share_below(-passage.start, -passage.end, passage.half_spread - price)
+    return 0.5 * passage.volume * share

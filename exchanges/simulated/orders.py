@@ -1,0 +1,119 @@
+"""An order at the simulated exchange, as asked and as it stands, and its trades.
+
+Prices in ticks and quantities in steps of its market (ints); money in Decimal.
+"""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+
+from core.units import Instrument, Side
+
+ZERO = Decimal(0)
+
+
+class OrderType(StrEnum):
+    LIMIT = "LIMIT"
+    MARKET = "MARKET"
+    LIMIT_MAKER = "LIMIT_MAKER"
+
+
+class Status(StrEnum):
+    """Binance's words."""
+
+    NEW = "NEW"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+    EXPIRED_IN_MATCH = "EXPIRED_IN_MATCH"
+
+
+LIVE = (Status.NEW, Status.PARTIALLY_FILLED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRequest:
+    """What a client asks for. Exactly one of ``quantity`` and ``quote_quantity``, the latter for MARKET only."""
+
+    instrument: Instrument
+    side: Side
+    type: OrderType
+    quantity: Decimal | None = None
+    """Base units."""
+    quote_quantity: Decimal | None = None
+    """Quote units to spend or to get."""
+    price: Decimal | None = None
+    time_in_force: str = "GTC"
+    client_id: str = ""
+    """Empty: the exchange makes one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trade:
+    """One execution of one of our orders."""
+
+    trade_id: int
+    order_id: int
+    client_id: str
+    side: Side
+    price: Decimal
+    quantity: Decimal
+    quote_quantity: Decimal
+    fee: Decimal
+    fee_asset: str
+    maker: bool
+    at_ms: int
+
+
+@dataclass(slots=True, kw_only=True)
+class SimOrder:
+    """One order and what became of it. Only the exchange changes it."""
+
+    order_id: int
+    client_id: str
+    row: int
+    instrument: Instrument
+    side: Side
+    type: OrderType
+    time_in_force: str
+    ticks: int
+    """Limit price; 0 for a market order."""
+    steps: int
+    """Ordered quantity; for a market order by quote amount what was executed."""
+    price: Decimal
+    quote_quantity: Decimal = ZERO
+    step: Decimal = ZERO
+    executed: int = 0
+    """Steps filled."""
+    quote_executed: Decimal = ZERO
+    status: Status = Status.NEW
+    created_ms: int = 0
+    updated_ms: int = 0
+    expiry: str = ""
+    """Why it expired, in Binance's words."""
+    trades: list[Trade] = field(default_factory=list)
+    # Its place in the queue while it rests.
+    ahead: int = 0
+    passed: float = 0.0
+    """Steps traded at its price since it came to rest."""
+    rested: int = 0
+    """Steps of ours filled from the queue."""
+    working: bool = False
+    rest_ms: int = 0
+
+    @property
+    def live(self) -> bool:
+        return self.status in LIVE
+
+    @property
+    def remaining(self) -> int:
+        return self.steps - self.executed
+
+    @property
+    def quantity(self) -> Decimal:
+        return self.steps * self.step
+
+    @property
+    def executed_quantity(self) -> Decimal:
+        return self.executed * self.step

@@ -1,0 +1,69 @@
+"""How the simulated Binance says no: its numeric codes and its very texts.
+
+Source of codes and texts: binance-spot-api-docs, errors.md.
+"""
+
+from core.errors import ExchangeRefused
+
+
+class VenueRefusal(ExchangeRefused):
+    """A refusal as the venue words it. ``number`` and ``text`` go over the wire as code and msg."""
+
+    def __init__(self, number: int, text: str, status: int = 400, retry_after_s: int | None = None) -> None:
+        super().__init__(f"simulated binance refused: {text} ({number})", code=str(number))
+        self.number = number
+        self.text = text
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+
+def filter_failure(name: str) -> VenueRefusal:
+    return VenueRefusal(-1013, f"Filter failure: {name}")
+
+
+def new_order_rejected(text: str) -> VenueRefusal:
+    return VenueRefusal(-2010, text)
+
+
+def insufficient_balance() -> VenueRefusal:
+    return new_order_rejected("Account has insufficient balance for requested action.")
+
+
+def duplicate_order() -> VenueRefusal:
+    return new_order_rejected("Duplicate order sent.")
+
+
+def would_match() -> VenueRefusal:
+    return new_order_rejected("Order would immediately match and take.")
+
+
+def market_closed() -> VenueRefusal:
+    return new_order_rejected("Market is closed.")
+
+
+def cancel_rejected() -> VenueRefusal:
+    return VenueRefusal(-2011, "Unknown order sent.")
+
+
+def no_such_order() -> VenueRefusal:
+    return VenueRefusal(-2013, "Order does not exist.")
+
+
+def invalid_symbol() -> VenueRefusal:
+    return VenueRefusal(-1121, "Invalid symbol.")
+
+
+def missing(name: str) -> VenueRefusal:
+    return VenueRefusal(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
+
+
+def not_needed(name: str) -> VenueRefusal:
+    return VenueRefusal(-1106, f"Parameter '{name}' sent when not required.")
+
+
+def too_precise(name: str) -> VenueRefusal:
+    return VenueRefusal(-1111, f"Parameter '{name}' has too much precision.")
+
+
+def illegal(name: str, legal: str) -> VenueRefusal:
+    return VenueRefusal(-1100, f"Illegal characters found in parameter '{name}'; legal range is '{legal}'.")
