@@ -56,11 +56,17 @@ FEATURES: tuple[FeatureSpec, ...] = (
         for n in (15, 60, 240)
     ),
     FeatureSpec("parkinson_60", "log return per sqrt(minute)", 60, "volatility from high and low", "Parkinson 1980"),
-    FeatureSpec("volume_z_60", "standard deviations", 60, "volume against its last hour; 0 when it does not vary", _OWN),
+    FeatureSpec(
+        "volume_z_60", "standard deviations", 60, "volume against its last hour; 0 when it does not vary", _OWN
+    ),
     FeatureSpec("volume_trend", "-1..1", 60, "(mean volume of 15 min - of 60 min) / their sum; 0 without volume", _OWN),
     *(
         FeatureSpec(
-            f"vwap_dist_{n}", "log", n, f"log(close / volume-weighted typical price of {n} min); 0 without volume", "VWAP"
+            f"vwap_dist_{n}",
+            "log",
+            n,
+            f"log(close / volume-weighted typical price of {n} min); 0 without volume",
+            "VWAP",
         )
         for n in (30, 120)
     ),
@@ -79,13 +85,19 @@ FEATURES: tuple[FeatureSpec, ...] = (
         "log(EMA 12 / EMA 26), weights cut after four spans and made to sum to 1",
         "Appel's MACD, finite weights",
     ),
-    FeatureSpec("bollinger_b_20", "1", 20, "%b: 0 at the lower band, 1 at the upper (2 deviations); 0.5 flat", "Bollinger"),
-    FeatureSpec("atr_ratio", "1", 61, "mean true range of 14 bars over that of 60; 1 when flat", "Wilder 1978, plain means"),
+    FeatureSpec(
+        "bollinger_b_20", "1", 20, "%b: 0 at the lower band, 1 at the upper (2 deviations); 0.5 flat", "Bollinger"
+    ),
+    FeatureSpec(
+        "atr_ratio", "1", 61, "mean true range of 14 bars over that of 60; 1 when flat", "Wilder 1978, plain means"
+    ),
     FeatureSpec("body", "-1..1", 1, "(close - open) / (high - low); 0 when flat", "candle shape"),
     FeatureSpec("upper_wick", "0..1", 1, "share of the range above the body; 0 when flat", "candle shape"),
     FeatureSpec("lower_wick", "0..1", 1, "share of the range below the body; 0 when flat", "candle shape"),
     FeatureSpec("up_volume_15", "-1..1", 15, "(volume of rising - of falling bars) / volume; 0 without volume", _OWN),
-    FeatureSpec("range_pos_60", "0..1", 60, "close between the hour's low and high; 0.5 when flat", "stochastic %K, Lane"),
+    FeatureSpec(
+        "range_pos_60", "0..1", 60, "close between the hour's low and high; 0.5 when flat", "stochastic %K, Lane"
+    ),
     FeatureSpec("autocorr_30", "-1..1", 31, "lag-one autocorrelation of 30 log returns; 0 when flat", "definition"),
     FeatureSpec("day_sin", "-1..1", 0, "sine of the minute of the UTC day", "cyclic encoding"),
     FeatureSpec("day_cos", "-1..1", 0, "cosine of the minute of the UTC day", "cyclic encoding"),

@@ -1,0 +1,223 @@
+"""The cache: joins what the feed saw, what the account holds and what is remembered into one ``Market`` a minute.
+
+It remembers, per instrument, the bars and features that one minute's decision may look at. Arrays given out are
+read-only copies; a later minute never changes them. A minute without a sound bar gets a filler stand-in and is not
+fresh, which blocks new exposure in that instrument.
+"""
+
+import math
+
+import numpy as np
+
+from core.bars import fill_gaps, is_sound
+from core.errors import Defect, StaleData
+from core.features import HISTORY, N_FEATURES, SEQUENCE, WINDOW, feature_row, feature_table
+from core.messages import CLOSE, AccountState, Bar, BoolArray, FloatArray, Market, MarketSlice, MinuteTick, Top
+from core.units import MINUTE_MS, Instrument
+
+REPORTING_CURRENCY = "USDT"
+MAX_BOOK_AGE_MS = 120_000
+"""An older top of book counts as none."""
+_SLACK = 1_024
+"""Minutes the buffers grow before the newest HISTORY are moved back to their front."""
+
+
+class Cache:
+    """Rolling bars and features of ``instruments`` (S rows). Not thread-safe; one owner."""
+
+    def __init__(self, instruments: tuple[Instrument, ...]) -> None:
+        if not instruments:
+            raise ValueError("a cache needs at least one instrument")
+        self._instruments = instruments
+        rows = len(instruments)
+        self._bars = np.full((rows, HISTORY + _SLACK, 5), np.nan)
+        self._filler = np.ones((rows, HISTORY + _SLACK), dtype=np.bool_)
+        self._features = np.full((rows, HISTORY + _SLACK, N_FEATURES), np.nan)
+        self._end = HISTORY  # the first HISTORY columns stand for "before anything was known"
+        self._seen = 0
+        self._last_minute: int | None = None
+        self._gap: tuple[int, int] | None = None
+
+    @property
+    def last_minute(self) -> int | None:
+        """The newest minute held, or None before the first."""
+        return self._last_minute
+
+    @property
+    def gap(self) -> tuple[int, int] | None:
+        """(first, last) minute that was never seen and is filled by stand-ins; ``restore`` closes it."""
+        return self._gap
+
+    def restore(self, bars: FloatArray, filler: BoolArray, last_minute: int) -> None:
+        """Start from history: ``bars`` (S, N, 5) and ``filler`` (S, N), the last column being ``last_minute``.
+
+        HISTORY columns make the first minute's features whole; missing minutes may be NaN. Raises ValueError when
+        the rows are not this cache's.
+        """
+        rows = len(self._instruments)
+        if bars.ndim != 3 or bars.shape[0] != rows or bars.shape[2] != 5 or filler.shape != bars.shape[:2]:
+            raise ValueError(f"want bars ({rows}, N, 5) and filler ({rows}, N), got {bars.shape} and {filler.shape}")
+        filled, quiet = fill_gaps(bars)
+        quiet |= filler
+        size = bars.shape[1]
+        first_minute = last_minute - (size - 1) * MINUTE_MS
+        keep = min(size, HISTORY)
+        self._bars[:] = np.nan
+        self._filler[:] = True
+        self._features[:] = np.nan
+        self._end = HISTORY
+        held = slice(HISTORY - keep, HISTORY)
+        for row in range(rows):
+            features = feature_table(filled[row], quiet[row], first_minute)
+            self._bars[row, held] = filled[row, size - keep :]
+            self._filler[row, held] = quiet[row, size - keep :]
+            self._features[row, held] = features[size - keep :]
+        self._seen = size
+        self._last_minute = last_minute
+        self._gap = None
+
+    def observe(
+        self,
+        tick: MinuteTick,
+        slice: MarketSlice,
+        account: AccountState,
+        quote_rate: FloatArray | None = None,
+    ) -> Market:
+        """Take in the minute ``tick.minute`` and give the market to decide upon.
+
+        ``quote_rate`` (S,) is the USDT value of one quote unit; by default 1 for USDT and unknown for others.
+        Minutes missing before this one are filled by stand-ins, and nothing is fresh until ``restore`` brings the
+        true bars or they have left the window. Raises StaleData when the slice is of another minute or the minute
+        was already taken in, Defect when the rows are not this cache's.
+        """
+        if slice.instruments != self._instruments:
+            raise Defect(f"the slice has rows {slice.instruments}, the cache {self._instruments}")
+        if slice.minute != tick.minute:
+            raise StaleData(f"the slice is of minute {slice.minute}, minute {tick.minute} is to be decided")
+        self._close_distance(tick.minute)
+        real = np.array([_is_final(bar, tick.minute) for bar in slice.bars], dtype=np.bool_)
+        self._append(tick.minute, tuple(bar if ok else None for bar, ok in zip(slice.bars, real, strict=True)))
+
+        rates = self._rates(quote_rate)
+        bid, ask = _books(slice.tops, tick.now_ms)
+        fresh = real & np.isfinite(bid) & np.isfinite(rates) & (self._gap is None)
+        price = np.where(np.isfinite(bid), (bid + ask) / 2.0, self._bars[:, self._end - 1, CLOSE])
+        position, cash = self._holdings(account)
+        return Market(
+            minute=tick.minute,
+            now_ms=tick.now_ms,
+            trace=tick.trace,
+            instruments=self._instruments,
+            bars=_frozen(self._bars[:, self._end - WINDOW : self._end]),
+            filler=_frozen(self._filler[:, self._end - WINDOW : self._end]),
+            features=_frozen(self._features[:, self._end - SEQUENCE : self._end]),
+            bid=_frozen(bid),
+            ask=_frozen(ask),
+            fresh=_frozen(fresh),
+            account=account,
+            equity=self._equity(account, price, rates),
+            cash=_frozen(cash),
+            position=_frozen(position),
+            quote_rate=_frozen(rates),
+            sentiment=slice.sentiment,
+        )
+
+    def _close_distance(self, minute: int) -> None:
+        """Stand-ins for the minutes between the last one and ``minute``; forget a gap that left the window."""
+        last = self._last_minute
+        if last is None:
+            return
+        if minute <= last:
+            raise StaleData(f"minute {minute} was already taken in; the newest is {last}")
+        missing = (minute - last) // MINUTE_MS - 1
+        if missing > 0:
+            first = self._gap[0] if self._gap else last + MINUTE_MS
+            nothing: tuple[Bar | None, ...] = (None,) * len(self._instruments)
+            # Beyond HISTORY nothing older is looked at; a week offline must not cost ten thousand appends.
+            for index in range(max(0, missing - HISTORY), missing):
+                self._append(last + (index + 1) * MINUTE_MS, nothing)
+            self._gap = (first, minute - MINUTE_MS)
+        if self._gap and minute - self._gap[1] >= HISTORY * MINUTE_MS:
+            self._gap = None
+
+    def _append(self, minute: int, bars: tuple[Bar | None, ...]) -> None:
+        """Add one column: each instrument's bar, or a stand-in that repeats its last close."""
+        if self._end == self._bars.shape[1]:
+            for buffer in (self._bars, self._filler, self._features):
+                buffer[:, :HISTORY] = buffer[:, self._end - HISTORY : self._end].copy()
+            self._end = HISTORY
+        at = self._end
+        self._end += 1
+        self._seen += 1
+        self._last_minute = minute
+        for row, bar in enumerate(bars):
+            if bar is None:
+                close = self._bars[row, at - 1, CLOSE]
+                self._bars[row, at] = (close, close, close, close, 0.0 if math.isfinite(close) else math.nan)
+                self._filler[row, at] = True
+            else:
+                self._bars[row, at] = (bar.open, bar.high, bar.low, bar.close, bar.volume)
+                self._filler[row, at] = bar.filler or bar.volume == 0.0
+            if self._seen < WINDOW:
+                self._features[row, at] = math.nan
+            else:
+                window = slice(at + 1 - WINDOW, at + 1)
+                self._features[row, at] = feature_row(self._bars[row, window], self._filler[row, window], minute)
+
+    def _rates(self, quote_rate: FloatArray | None) -> FloatArray:
+        if quote_rate is None:
+            return np.array([1.0 if i.quote == REPORTING_CURRENCY else math.nan for i in self._instruments])
+        if quote_rate.shape != (len(self._instruments),):
+            raise ValueError(f"quote_rate must be ({len(self._instruments)},), got {quote_rate.shape}")
+        return np.where(np.isfinite(quote_rate) & (quote_rate > 0), quote_rate, math.nan)
+
+    def _holdings(self, account: AccountState) -> tuple[FloatArray, FloatArray]:
+        """(S,) base units held and (S,) free quote units, at each instrument's venue."""
+        held = [float(account.total(i.venue, i.base)) for i in self._instruments]
+        free = [float(account.free(i.venue, i.quote)) for i in self._instruments]
+        return np.array(held), np.array(free)
+
+    def _equity(self, account: AccountState, price: FloatArray, rates: FloatArray) -> float:
+        """USDT value of every traded base and quote asset, each counted once; NaN when a held one has no price."""
+        worth: dict[tuple[str, str], float] = {}
+        for row, instrument in enumerate(self._instruments):
+            quote_key = (instrument.venue, instrument.quote)
+            if not math.isfinite(worth.get(quote_key, math.nan)):
+                worth[quote_key] = _value(float(account.total(*quote_key)), float(rates[row]))
+        for row, instrument in enumerate(self._instruments):
+            base_key = (instrument.venue, instrument.base)
+            if not math.isfinite(worth.get(base_key, math.nan)):
+                worth[base_key] = _value(float(account.total(*base_key)), float(price[row] * rates[row]))
+        total = 0.0
+        for value in worth.values():
+            total += value
+        return total
+
+
+def _value(amount: float, price: float) -> float:
+    """Nothing held is worth nothing, whatever its price."""
+    return 0.0 if amount == 0.0 else amount * price
+
+
+def _is_final(bar: Bar | None, minute: int) -> bool:
+    """A sound, final bar of this very minute, not something that stands in for it."""
+    return bar is not None and bar.minute == minute and bar.source != "filler" and is_sound(bar)
+
+
+def _books(tops: tuple[Top | None, ...], now_ms: int) -> tuple[FloatArray, FloatArray]:
+    """(S,) bid and (S,) ask; both NaN where there is no book, an old, a crossed or an impossible one."""
+    bid = np.full(len(tops), math.nan)
+    ask = np.full(len(tops), math.nan)
+    for row, top in enumerate(tops):
+        if top is None or now_ms - top.at_ms > MAX_BOOK_AGE_MS:
+            continue
+        if math.isfinite(top.ask) and 0.0 < top.bid <= top.ask:
+            bid[row], ask[row] = top.bid, top.ask
+    return bid, ask
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    """A contiguous copy nobody can write to."""
+    copy = np.array(array, order="C", copy=True)
+    copy.flags.writeable = False
+    return copy
