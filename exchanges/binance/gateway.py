@@ -1,0 +1,373 @@
+"""Trading on Binance spot over REST, as ``core.ports.Venue``: one gateway per account and process."""
+
+import asyncio
+import difflib
+import json
+import logging
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from config.settings import ExchangeSettings
+from core.errors import ConfigError, DataError, Defect, ExchangeRefused, ExchangeUnavailable
+from core.messages import AccountState, Bar, CancelOrder, Fill, OrderSnapshot, PlaceOrder
+from core.ports import Clock
+from core.units import MINUTE_MS, Instrument, MarketRules, Side
+from exchanges.binance import answers
+from exchanges.binance.answers import plain, read
+from exchanges.binance.calls import ACCOUNT, CANCEL, ENTER, KLINES, LEAVE, OPEN_ORDERS, QUERY, RULES, TIME, TRADES, Call
+from exchanges.binance.client import make_client
+from exchanges.binance.signing import KeyPair
+from exchanges.binance.wire import VENUE
+from exchanges.faults import VENDOR_ERRORS, UnreadableAnswer, VenueFault, translate
+from exchanges.limits import Ledger
+
+log = logging.getLogger(__name__)
+
+CLIENT_ID = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}")
+"""What the venue takes as newClientOrderId (rest-api.md, New order)."""
+
+RESYNC_S = 900.0
+"""The venue's clock is read again after this long; monotonic clocks drift by milliseconds in that time."""
+
+PAGE = 1_000
+"""Most rows of one klines or myTrades answer."""
+
+REMEMBERED_IDS = 4_096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockReading:
+    """How the venue's clock stands to ours."""
+
+    offset_ms: float
+    """Venue minus ours."""
+    round_trip_ms: float
+    within: bool
+    """The offset is within ``max_clock_offset_ms``."""
+
+
+class BinanceGateway:
+    """The account at Binance spot.
+
+    ``keys``: anything ``KeyPair.of`` takes; None for public data only. ``clock``: the market's clock, against which
+    the venue's is measured; without one, time is the venue's own, carried on by the monotonic clock. Raises what
+    ``core.ports.Venue`` says, and ``ConfigError`` for a missing key or a symbol the venue does not list.
+    """
+
+    name = VENUE
+
+    def __init__(
+        self,
+        settings: ExchangeSettings,
+        keys: Any,
+        instruments: Sequence[Instrument],
+        *,
+        clock: Clock | None = None,
+        ledger: Ledger | None = None,
+    ) -> None:
+        self.settings = settings
+        self.instruments = tuple(instruments)
+        self.ledger = ledger or Ledger()
+        self._keys = KeyPair.of(keys)
+        self._clock = clock
+        self._symbols = {venue_symbol(i): i for i in self.instruments}
+        self._seen_symbols = dict(self._symbols)
+        """The same, and symbols of open orders that are not configured."""
+        self._venue_ids: OrderedDict[str, str] = OrderedDict()
+        self._started = time.monotonic()
+        self._ahead_ms = 0.0
+        """Venue minus our time base (the clock, or milliseconds since the start)."""
+        self._synced_at: float | None = None
+        self._syncing = asyncio.Lock()
+        self._client = make_client(settings, self._keys.api_key, self._keys.secret, self.now_ms, self._heard)
+
+    def __repr__(self) -> str:
+        return f"BinanceGateway({len(self.instruments)} instruments, {self._keys!r})"
+
+    # --- time ---------------------------------------------------------------------------------------------------
+
+    def now_ms(self) -> int:
+        """The venue's time as we know it (right only after the first call)."""
+        return int(self._base_ms() + self._ahead_ms)
+
+    async def server_time_ms(self) -> int:
+        """The venue's own clock, asked now."""
+        answer = await self._call(TIME, {})
+        return self._parsed(TIME, lambda: read(answer, answers.WireTime).serverTime)
+
+    async def sync_clock(self) -> None:
+        """Read the venue's clock; requests are stamped with it from now on."""
+        before = self._base_ms()
+        stated = await self.server_time_ms()
+        self._ahead_ms = stated - (before + self._base_ms()) / 2
+        self._synced_at = time.monotonic()
+
+    async def measure_clock(self, clock: Clock | None = None, samples: int = 3) -> ClockReading:
+        """Offset of the venue's clock to ours, from the sample with the shortest round trip."""
+        ours = clock or self._clock
+        if ours is None:
+            raise Defect("measure_clock: no clock was given to measure against")
+        best = ClockReading(offset_ms=0.0, round_trip_ms=float("inf"), within=False)
+        for _ in range(samples):
+            before, start = ours.now_ms(), time.perf_counter()
+            stated = await self.server_time_ms()
+            trip, offset = (time.perf_counter() - start) * 1_000, stated - (before + ours.now_ms()) / 2
+            if trip < best.round_trip_ms:
+                within = abs(offset) <= self.settings.max_clock_offset_ms
+                best = ClockReading(offset_ms=offset, round_trip_ms=trip, within=within)
+        return best
+
+    # --- the venue ----------------------------------------------------------------------------------------------
+
+    async def rules(self) -> dict[Instrument, MarketRules]:
+        """Filters and fees of every instrument, in its order; the request budget is taken from the same answer."""
+        try:
+            answer = await self._call(RULES, {"symbols": json.dumps(list(self._symbols), separators=(",", ":"))})
+        except ExchangeRefused as refused:
+            if refused.code != "-1121":
+                raise
+            answer = await self._call(RULES, {})
+        info = self._parsed(RULES, lambda: read(answer, answers.WireExchange))
+        self._learn_limits(info)
+        listed = {s.symbol: s for s in info.symbols}
+        for symbol, instrument in self._symbols.items():
+            if symbol not in listed:
+                raise ConfigError(
+                    f"trade.instruments: {VENUE} does not list {instrument.symbol}{_near(instrument, info)}"
+                )
+        rates = None
+        if self._keys.present:
+            account = await self._account()
+            rates = account.commissionRates
+        return self._parsed(
+            RULES, lambda: {i: answers.rules_of(listed[symbol], i, rates) for symbol, i in self._symbols.items()}
+        )
+
+    async def account(self) -> AccountState:
+        account = await self._account()
+        return AccountState(at_ms=self.now_ms(), balances=self._parsed(ACCOUNT, lambda: answers.balances(account)))
+
+    async def place(self, order: PlaceOrder) -> OrderSnapshot:
+        """Send a limit order under our client id. A sell is an exit (spot is long only) and goes first."""
+        if not CLIENT_ID.fullmatch(order.client_id):
+            raise ExchangeRefused(
+                f"{VENUE} new order: client id {order.client_id!r} is not 1-36 of A-Z a-z 0-9 . : / _ -"
+            )
+        call = LEAVE if order.side is Side.SELL else ENTER
+        params = {
+            "symbol": venue_symbol(order.instrument),
+            "side": order.side.value.upper(),
+            "type": "LIMIT_MAKER" if order.post_only else "LIMIT",
+            "quantity": plain(order.quantity),
+            "price": plain(order.price),
+            "newClientOrderId": order.client_id,
+            "newOrderRespType": "FULL",
+        }
+        if not order.post_only:
+            params["timeInForce"] = order.time_in_force.value
+        answer = await self._call(call, params)
+        return self._parsed(call, lambda: self._known(answer, order.instrument, order.client_id))
+
+    async def cancel(self, order: CancelOrder) -> OrderSnapshot:
+        """Cancel by client id. Where the venue has nothing to cancel, the order is what a query says it is."""
+        params = {"symbol": venue_symbol(order.instrument), "origClientOrderId": order.client_id}
+        try:
+            answer = await self._call(CANCEL, params)
+        except ExchangeRefused as refused:
+            found = await self.query(order.client_id, order.instrument) if refused.code == "-2011" else None
+            if found is None:
+                raise
+            return found
+        return self._parsed(CANCEL, lambda: self._known(answer, order.instrument, order.client_id))
+
+    async def query(self, client_id: str, instrument: Instrument) -> OrderSnapshot | None:
+        params = {"symbol": venue_symbol(instrument), "origClientOrderId": client_id}
+        try:
+            answer = await self._call(QUERY, params)
+        except ExchangeRefused as refused:
+            if refused.code == "-2013":
+                return None
+            raise
+        return self._parsed(QUERY, lambda: self._known(answer, instrument, client_id))
+
+    async def open_orders(self) -> tuple[OrderSnapshot, ...]:
+        """Every open order of the account, also those of symbols that are no longer traded."""
+        answer = await self._call(OPEN_ORDERS, {})
+        orders = self._parsed(OPEN_ORDERS, lambda: read(answer, list[answers.WireOrder]))
+        for symbol in {o.symbol for o in orders} - self._seen_symbols.keys():
+            await self._learn_symbol(symbol)
+        return self._parsed(
+            OPEN_ORDERS, lambda: tuple(answers.snapshot(o, self._seen_symbols[o.symbol]) for o in orders)
+        )
+
+    async def fills(self, client_id: str, instrument: Instrument) -> tuple[Fill, ...]:
+        """Executions of one order, oldest first; empty when the venue has no such order."""
+        if client_id not in self._venue_ids and await self.query(client_id, instrument) is None:
+            return ()
+        params = {"symbol": venue_symbol(instrument), "orderId": self._venue_ids[client_id], "limit": PAGE}
+        fills: list[Fill] = []
+        while True:
+            answer = await self._call(TRADES, params)
+            trades = self._parsed(TRADES, lambda a=answer: read(a, list[answers.WireTrade]))
+            fills += self._parsed(TRADES, lambda t=trades: [answers.trade_fill(r, client_id, instrument) for r in t])
+            if len(trades) < PAGE:
+                return tuple(fills)
+            params = {**params, "fromId": trades[-1].id + 1}
+
+    async def history(self, instrument: Instrument, first_minute: int, count: int) -> list[Bar]:
+        """Up to ``count`` closed bars from ``first_minute`` on, oldest first; never the open one.
+
+        A minute the venue has no bar for is left out: the caller sees it by its time.
+        """
+        bars: list[Bar] = []
+        end = first_minute + count * MINUTE_MS
+        now = await self.server_time_ms()
+        start = first_minute
+        while start < min(end, now):
+            limit = min(PAGE, (end - start) // MINUTE_MS)
+            params = {"symbol": venue_symbol(instrument), "interval": "1m", "startTime": start, "limit": limit}
+            answer = await self._call(KLINES, params)
+            rows = self._parsed(KLINES, lambda a=answer: [answers.bar_of(r, instrument) for r in read(a, list[list])])
+            bars += [bar for bar, closes in rows if closes < now and start <= bar.minute < end]
+            if not rows or rows[-1][0].minute < start:
+                break
+            start = rows[-1][0].minute + MINUTE_MS
+        return bars
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    # --- one request --------------------------------------------------------------------------------------------
+
+    async def _call(self, call: Call, params: dict[str, Any]) -> Any:
+        """The parsed JSON of one endpoint, or one of our errors. Never sends a placing request a second time,
+        but for a time stamp the venue turned down unread."""
+        if call.signed:
+            await self._be_ready(call)
+        outcome = await self._attempt(call, params)
+        if isinstance(outcome, VenueFault) and outcome.code == "-1021" and call.signed:
+            log.warning("%s turned down our time stamp; reading its clock again", VENUE)
+            await self.sync_clock()
+            outcome = await self._attempt(call, params)
+        if isinstance(outcome, Exception):
+            # Raised outside of any except block: the vendor's error, which may hold a signed URL, is not chained.
+            raise translate(outcome, call.placing, f"{VENUE} {call.where}")
+        return outcome
+
+    async def _attempt(self, call: Call, params: dict[str, Any]) -> Any:
+        """Send once; the answer, or the vendor's error as a value."""
+        order = call.method == "privatePostOrder"
+        await self._stand_in_line(call, order)
+        sent = self._ledger_ms()
+        self.ledger.send(sent, call.weight, order=order)
+        counted = False
+        try:
+            answer = await getattr(self._client, call.method)(dict(params))
+            counted = True
+            return answer if isinstance(answer, dict | list) else UnreadableAnswer()
+        except VENDOR_ERRORS as error:
+            counted = isinstance(error, VenueFault)
+            return self._obey(error) if counted else error
+        finally:
+            self.ledger.answered(self._ledger_ms(), call.weight, order=order, counted=counted)
+
+    async def _stand_in_line(self, call: Call, order: bool) -> None:
+        waited = 0
+        while wait := self.ledger.wait_ms(self._ledger_ms(), call.weight, call.priority, order=order):
+            if waited + wait > call.patience_ms:
+                raise ExchangeUnavailable(
+                    f"{VENUE} {call.where}: the request budget is spent, free again in {wait / 1_000:.1f} s",
+                    wait / 1_000,
+                )
+            await asyncio.sleep(wait / 1_000)
+            waited += wait
+
+    def _obey(self, fault: VenueFault) -> VenueFault:
+        """Note in the ledger that the venue turned us away for rate."""
+        if fault.status not in (418, 429):
+            return fault
+        now = self._ledger_ms()
+        if fault.code == "-1015":
+            self.ledger.orders.state(now, self.ledger.orders.limit)
+            return fault
+        pause = self.ledger.turned_away(now, fault.status, fault.retry_after_s)
+        log.warning("%s asks for a pause of %.0f s (HTTP %d)", VENUE, pause, fault.status)
+        return replace(fault, retry_after_s=pause)
+
+    def _heard(self, headers: dict[str, str]) -> None:
+        self.ledger.heard(self._ledger_ms(), headers)
+
+    async def _be_ready(self, call: Call) -> None:
+        """Keys are there, and the venue's clock was read not long ago."""
+        if not self._keys.present:
+            raise ConfigError(f"{VENUE} {call.where}: needs an API key; put one for {VENUE} into config/api_keys.json")
+        async with self._syncing:
+            if self._synced_at is None or time.monotonic() - self._synced_at > RESYNC_S:
+                await self.sync_clock()
+
+    def _parsed(self, call: Call, build: Callable[[], Any]) -> Any:
+        """``build()``; what it cannot read becomes our error for this call."""
+        try:
+            return build()
+        except (msgspec.ValidationError, DataError, ValueError) as error:
+            reason = str(error)[:160]
+        log.error("%s %s: unreadable answer: %s", VENUE, call.where, reason)
+        raise translate(UnreadableAnswer(), call.placing, f"{VENUE} {call.where}")
+
+    # --- small knowledge ----------------------------------------------------------------------------------------
+
+    def _base_ms(self) -> float:
+        return self._clock.now_ms() if self._clock else (time.monotonic() - self._started) * 1_000
+
+    def _ledger_ms(self) -> int:
+        """Time for the ledger: near the venue's, and always running (a replay's clock may stand still)."""
+        return int((time.monotonic() - self._started) * 1_000 + (0 if self._clock else self._ahead_ms))
+
+    def _known(self, answer: Any, instrument: Instrument, client_id: str) -> OrderSnapshot:
+        """The answer as our order; remembers the venue's id of it."""
+        snapshot = answers.snapshot(read(answer, answers.WireOrder), instrument)
+        if snapshot.client_id != client_id:
+            raise DataError(f"asked about {client_id}, the answer is about another order")
+        self._venue_ids[client_id] = snapshot.venue_id
+        while len(self._venue_ids) > REMEMBERED_IDS:
+            self._venue_ids.popitem(last=False)
+        return snapshot
+
+    async def _account(self) -> answers.WireAccount:
+        answer = await self._call(ACCOUNT, {"omitZeroBalances": "true"})
+        return self._parsed(ACCOUNT, lambda: read(answer, answers.WireAccount))
+
+    async def _learn_symbol(self, symbol: str) -> None:
+        """Base and quote of a symbol that is not configured."""
+        answer = await self._call(RULES, {"symbol": symbol})
+        info = self._parsed(RULES, lambda: read(answer, answers.WireExchange))
+        for row in info.symbols:
+            self._seen_symbols.setdefault(row.symbol, Instrument(VENUE, f"{row.baseAsset}/{row.quoteAsset}"))
+        if symbol not in self._seen_symbols:
+            raise ExchangeUnavailable(
+                f"{VENUE} open orders: the venue has an order of {symbol!r}, but lists no such symbol"
+            )
+
+    def _learn_limits(self, info: answers.WireExchange) -> None:
+        for row in info.rateLimits:
+            if row.limit > 0 and (row.rateLimitType, row.interval, row.intervalNum) == ("REQUEST_WEIGHT", "MINUTE", 1):
+                self.ledger.weight.limit = row.limit
+            if row.limit > 0 and (row.rateLimitType, row.interval, row.intervalNum) == ("ORDERS", "SECOND", 10):
+                self.ledger.orders.limit = row.limit
+
+
+def venue_symbol(instrument: Instrument) -> str:
+    """``BTC/USDT`` as the venue writes it: ``BTCUSDT``."""
+    return instrument.symbol.replace("/", "")
+
+
+def _near(instrument: Instrument, info: answers.WireExchange) -> str:
+    names = [f"{s.baseAsset}/{s.quoteAsset}" for s in info.symbols]
+    close = difflib.get_close_matches(instrument.symbol, names, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
