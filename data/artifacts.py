@@ -71,17 +71,20 @@ class ArtifactStore:
         write: Callable[[Path], None],
         *,
         family: str,
-        created_ms: int,
         schema: str,
         span: tuple[int, int],
         instruments: tuple[str, ...],
         seed: int,
         code: str,
+        created_ms: int | None = None,
         source: str = "",
         metrics: dict[str, float] | None = None,
         extra: dict[str, Any] | None = None,
     ) -> Artifact:
-        """Let ``write(folder)`` fill a new version, seal it with hashes, and make it visible at once."""
+        """Let ``write(folder)`` fill a new version, seal it with hashes, and make it visible at once.
+
+        Without ``created_ms`` the version is as old as its folder says.
+        """
         parent = self._folder(kind, name)
         parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".tmp-", dir=parent))
@@ -101,7 +104,7 @@ class ArtifactStore:
                     name=name,
                     version=f"{final.name}.{digest}",
                     family=family,
-                    created_ms=created_ms,
+                    created_ms=draft.stat().st_mtime_ns // 1_000_000 if created_ms is None else created_ms,
                     schema=schema,
                     span=span,
                     instruments=instruments,

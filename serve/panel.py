@@ -1,0 +1,190 @@
+"""The panel: all members are asked about a minute, and what they say in time becomes its votes.
+
+Three panels with one result: ``LocalPanel`` calls members in this process, ``ServePanel`` asks Serve's replicas at
+once and each under its own deadline, ``RecordedPanel`` plays back what was said before (for parity).
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from core.features import SEQUENCE
+from core.messages import FloatArray, Market, MinuteRecord, Votes
+from core.params import MemberSettings
+from core.units import MINUTE_MS, Instrument
+from core.votes import Answer, Silence, assemble_votes
+from serve.models.base import Member
+
+HISTORY_BATCH = 512
+PRECOMPUTED_TOLERANCE_BPS = 1e-3
+"""How far a forecast made in batches may lie from the same made alone. ``ridge`` and ``rules`` are equal to the last
+bit; ``tcn`` (float64) differs by about 1e-12 and ``rl`` (float32) by about 1e-5, in the order of summation."""
+
+
+def forecast_history(member: Member, table: FloatArray, first: int, end: int) -> tuple[FloatArray, FloatArray]:
+    """Forecasts for minute indices [first, end) of one instrument's feature table (T, F), made in batches.
+
+    Returns mean and stdev, each (end - first,) in basis points; NaN where the L rows before are not all known.
+    """
+    mean, stdev = np.full(end - first, np.nan), np.full(end - first, np.nan)
+    if len(table) < SEQUENCE:
+        return mean, stdev
+    windows = sliding_window_view(table, SEQUENCE, axis=0)
+    for start in range(max(first, SEQUENCE - 1), end, HISTORY_BATCH):
+        stop = min(start + HISTORY_BATCH, end)
+        batch = windows[start - SEQUENCE + 1 : stop - SEQUENCE + 1].transpose(0, 2, 1)
+        mean[start - first : stop - first], stdev[start - first : stop - first] = member.forecast(
+            np.ascontiguousarray(batch)
+        )
+    return mean, stdev
+
+
+class LocalPanel:
+    """Members in this process, asked one after the other (backtest, RL environment, tests)."""
+
+    def __init__(self, members: Mapping[str, tuple[Member, str]], horizon: int, *, names: Sequence[str] = ()) -> None:
+        """``members``: name → (member, version). ``names``: order of the votes and who is expected (a name without a
+        member is absent); by default those of ``members``."""
+        self._members = dict(members)
+        self._names = tuple(names) or tuple(members)
+        self._horizon = horizon
+        self._known: dict[str, dict[Instrument, tuple[int, FloatArray, FloatArray]]] = {}
+
+    def precompute(self, tables: Mapping[Instrument, tuple[int, FloatArray]]) -> None:
+        """Forecast whole histories in batches: instrument → (first minute, features (T, F)).
+
+        Later answers for those minutes agree with exact ones within ``PRECOMPUTED_TOLERANCE_BPS``; without this call
+        every minute is forecast exactly as live.
+        """
+        for name, (member, _) in self._members.items():
+            self._known[name] = {
+                instrument: (first, *forecast_history(member, table, 0, len(table)))
+                for instrument, (first, table) in tables.items()
+            }
+
+    def forecast(self, market: Market) -> Votes:
+        began = time.perf_counter()
+        answers: dict[str, Answer | Silence] = {}
+        for name, (member, version) in self._members.items():
+            asked = time.perf_counter()
+            mean, stdev = self._looked_up(name, market) or member.forecast(market.features)
+            answers[name] = Answer(
+                mean_bps=mean,
+                stdev_bps=stdev,
+                version=version,
+                minute=market.minute,
+                latency_ms=(time.perf_counter() - asked) * 1e3,
+            )
+        return _stamped(assemble_votes(market, answers, self._names, self._horizon), began)
+
+    def _looked_up(self, name: str, market: Market) -> tuple[FloatArray, FloatArray] | None:
+        known = self._known.get(name)
+        if known is None:
+            return None
+        found = []
+        for instrument in market.instruments:
+            first, mean, stdev = known.get(instrument, (0, (), ()))
+            at = (market.minute - first) // MINUTE_MS
+            if not 0 <= at < len(mean):
+                return None
+            found.append((mean[at], stdev[at]))
+        mean, stdev = np.array(found).T
+        return mean, stdev
+
+
+class ForecastCall(Protocol):
+    def remote(self, features: FloatArray, minute: int) -> Awaitable[tuple[FloatArray, FloatArray, str, int]]: ...
+
+
+class MemberHandle(Protocol):
+    """What the panel needs of a Serve handle."""
+
+    forecast: ForecastCall
+
+
+class ServePanel:
+    """Members on Serve, all asked at once. Whoever is late, gone, failing or speaks NaN is silent this minute,
+    with a reason; the others are not kept waiting beyond their own deadlines."""
+
+    def __init__(self, handles: Mapping[str, MemberHandle], members: Sequence[MemberSettings], horizon: int) -> None:
+        """``members`` are those expected, in the order of the votes; one without a handle is absent."""
+        self._handles = dict(handles)
+        self._members = tuple(members)
+        self._horizon = horizon
+
+    async def forecast(self, market: Market) -> Votes:
+        began = time.perf_counter()
+        said = await asyncio.gather(*(self._ask(member, market) for member in self._members))
+        answers = {member.name: answer for member, answer in zip(self._members, said, strict=True)}
+        return _stamped(assemble_votes(market, answers, [m.name for m in self._members], self._horizon), began)
+
+    async def _ask(self, member: MemberSettings, market: Market) -> Answer | Silence:
+        handle = self._handles.get(member.name)
+        if handle is None:
+            return Silence(reason="absent: not deployed (no trained artifact?)")
+        began = time.perf_counter()
+        try:
+            async with asyncio.timeout(member.deadline_ms / 1e3):
+                mean, stdev, version, minute = await handle.forecast.remote(market.features, market.minute)
+        except TimeoutError:
+            return Silence(
+                reason=f"late: no answer within {member.deadline_ms} ms", latency_ms=(time.perf_counter() - began) * 1e3
+            )
+        # A replica can fail in any way its code or its process can; each of them costs one vote and nothing more.
+        except Exception as error:
+            text = str(error).strip().splitlines()
+            return Silence(
+                reason=f"failed: {type(error).__name__}: {text[-1][:200] if text else ''}",
+                latency_ms=(time.perf_counter() - began) * 1e3,
+            )
+        return Answer(
+            mean_bps=mean,
+            stdev_bps=stdev,
+            version=version,
+            minute=minute,
+            latency_ms=(time.perf_counter() - began) * 1e3,
+        )
+
+
+class RecordedPanel:
+    """Plays back recorded votes, to the last digit; a minute without a record is silent."""
+
+    def __init__(self, votes: Mapping[int, Mapping[str, Answer | Silence]], names: Sequence[str], horizon: int) -> None:
+        self._votes = votes
+        self._names = tuple(names)
+        self._horizon = horizon
+
+    @classmethod
+    def from_records(cls, records: Iterable[MinuteRecord], horizon: int) -> "RecordedPanel":
+        """From the records of an earlier run (missed minutes have no votes)."""
+        votes: dict[int, dict[str, Answer | Silence]] = {}
+        names: tuple[str, ...] = ()
+        for record in records:
+            if not record.votes:
+                continue
+            names = names or tuple(vote.member for vote in record.votes)
+            votes[record.minute] = {
+                vote.member: Answer(
+                    mean_bps=np.array(vote.mean_bps),
+                    stdev_bps=np.array(vote.stdev_bps),
+                    version=vote.version,
+                    minute=record.minute,
+                )
+                if vote.spoke
+                else Silence(reason=vote.silence, version=vote.version)
+                for vote in record.votes
+            }
+        return cls(votes, names, horizon)
+
+    def forecast(self, market: Market) -> Votes:
+        said = self._votes.get(market.minute, {})
+        return assemble_votes(market, said, self._names, self._horizon)
+
+
+def _stamped(votes: Votes, began: float) -> Votes:
+    return replace(votes, took_ms=(time.perf_counter() - began) * 1e3)

@@ -1,0 +1,188 @@
+"""Train ensemble members on the lake, judge them out of fold, keep them as artifacts."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.features import schema_hash
+from core.messages import FloatArray
+from core.params import MemberSettings, ModelSettings
+from core.units import MINUTE_MS, Instrument
+from data.artifacts import Artifact, ArtifactStore
+from serve.models.base import Member, TrainingSet
+from serve.models.registry import new_member
+from serve.panel import forecast_history
+from tune.dataset import BarSource, training_set
+from tune.folds import Fold, walk_forward
+
+KIND = "model"
+CODE = "0.1.0"
+FOLDS = 2
+NORMAL_80 = 1.2815515655446004
+"""An 80 % interval of the normal distribution reaches this many standard deviations."""
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share of the whole that is done, 0..1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Minutes to learn from."""
+
+    first_minute: int
+    minutes: int
+
+    @property
+    def end(self) -> int:
+        """Close of the last minute, epoch ms."""
+        return self.first_minute + self.minutes * MINUTE_MS
+
+
+def lower_priority(niceness: int) -> None:
+    """Give way to the live actors. Called first in every process that trains. Never raises its own priority."""
+    if hasattr(os, "nice"):
+        os.nice(max(0, niceness - os.nice(0)))
+
+
+def score(mean: FloatArray, stdev: FloatArray, target: FloatArray) -> dict[str, float]:
+    """Out-of-sample quality of forecasts, each (N,), basis points.
+
+    ``ic``: Spearman rank correlation; ``mse_vs_zero``: mean squared error over that of always saying zero
+    (below 1 is better than silence); ``coverage_80``: share of targets inside the 80 % interval.
+    """
+    if len(mean) < 3:
+        return {"n": float(len(mean)), "ic": 0.0, "mse_vs_zero": 1.0, "coverage_80": 0.0}
+    # A member that always says the same has no ranking to correlate.
+    ic = 0.0 if np.ptp(mean) == 0.0 else float(np.corrcoef(_ranks(mean), _ranks(target))[0, 1])
+    return {
+        "n": float(len(mean)),
+        "ic": ic,
+        "mse_vs_zero": float(np.mean((target - mean) ** 2) / np.mean(target**2)),
+        "coverage_80": float(np.mean(np.abs(target - mean) <= NORMAL_80 * stdev)),
+    }
+
+
+def _ranks(values: FloatArray) -> FloatArray:
+    """Average ranks of ties."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
+
+
+def fit_on(family: str, data: TrainingSet, seed: int) -> tuple[Member, dict[str, float]]:
+    """A new member of a family, fitted."""
+    member = new_member(family)
+    return member, member.fit(data, seed)
+
+
+def out_of_fold(
+    family: str, data: TrainingSet, folds: tuple[Fold, ...], seed: int, progress: Progress
+) -> tuple[FloatArray, FloatArray]:
+    """(S, T) mean and stdev of forecasts that each come from a member that had not seen that fold; NaN elsewhere."""
+    mean = np.full(data.target_bps.shape, np.nan)
+    stdev = np.full(data.target_bps.shape, np.nan)
+    for k, fold in enumerate(folds):
+        progress(f"{family}: fold {k + 1} of {len(folds)}", k / (len(folds) + 1))
+        member, _ = fit_on(family, data.between(fold.train_first, fold.train_end), seed)
+        for s in range(len(mean)):
+            forecast = forecast_history(member, data.features[s], fold.test_first, fold.test_end)
+            mean[s, fold.test_first : fold.test_end], stdev[s, fold.test_first : fold.test_end] = forecast
+    return mean, stdev
+
+
+def train_members(
+    lake: BarSource,
+    instruments: tuple[Instrument, ...],
+    span: Span,
+    members: tuple[MemberSettings, ...],
+    store: ArtifactStore,
+    *,
+    horizon: int,
+    seed: int = 0,
+    source: str = "",
+    progress: Progress = lambda text, share: None,
+) -> tuple[Artifact, ...]:
+    """Fit each member on the whole span after judging its family on walk-forward folds; keep each as an artifact.
+
+    ``rl`` members learn in ``tune.rl`` and are not taken here.
+    """
+    progress("reading bars, computing features", 0.0)
+    data = training_set(lake, instruments, span.first_minute, span.minutes, horizon)
+    folds = walk_forward(span.minutes, FOLDS, purge=horizon)
+    made = []
+    for number, settings in enumerate(members):
+
+        def part(text: str, share: float, number: int = number) -> None:
+            progress(text, (number + share) / len(members))
+
+        mean, stdev = out_of_fold(settings.family, data, folds, seed, part)
+        judged = data.where(np.isfinite(mean[data.rows[:, 0], data.rows[:, 1]]))
+        at = judged.rows[:, 0], judged.rows[:, 1]
+        metrics = score(mean[at], stdev[at], judged.y)
+        part(f"{settings.name}: on the whole span", FOLDS / (FOLDS + 1))
+        member, notes = fit_on(settings.family, data, seed)
+        made.append(
+            store.save(
+                KIND,
+                settings.name,
+                member.save,
+                family=settings.family,
+                schema=schema_hash(),
+                span=(span.first_minute, span.end),
+                instruments=tuple(map(str, instruments)),
+                seed=seed,
+                code=CODE,
+                source=source or lake.root.name,
+                metrics=metrics | notes,
+                extra={"horizon": horizon, "samples": data.size, "folds": FOLDS},
+            )
+        )
+    progress("done", 1.0)
+    return tuple(made)
+
+
+def usable(horizon: int, family: str) -> Callable[[Artifact], bool]:
+    """Whether a stored model is of this family and forecasts this horizon."""
+    return lambda artifact: artifact.family == family and artifact.extra.get("horizon") == horizon
+
+
+def ensure_members(
+    lake: BarSource,
+    instruments: tuple[Instrument, ...],
+    span: Span,
+    models: ModelSettings,
+    store: ArtifactStore,
+    *,
+    seed: int = 0,
+    source: str = "",
+    before: int | None = None,
+    progress: Progress = lambda text, share: None,
+) -> dict[str, Artifact]:
+    """The newest usable artifact of every enabled member, training on ``span`` those that have none.
+
+    ``before`` (epoch ms): take only artifacts whose data ended by then, so that a replay or backtest that starts
+    there never meets a member that has seen its future. An ``rl`` member without an artifact stays out of the
+    answer (and so silent): it is trained on request, by ``train --rl``.
+    """
+    found: dict[str, Artifact] = {}
+    for member in models.enabled:
+        where = usable(models.horizon_minutes, member.family)
+        artifact = store.latest(KIND, member.name, schema=schema_hash(), ends_by=before, where=where)
+        if artifact is not None:
+            found[member.name] = artifact
+    missing = tuple(m for m in models.enabled if m.name not in found and m.family != "rl")
+    if missing:
+        trained = train_members(
+            lake,
+            instruments,
+            span,
+            missing,
+            store,
+            horizon=models.horizon_minutes,
+            seed=seed,
+            source=source,
+            progress=progress,
+        )
+        found |= {artifact.name: artifact for artifact in trained}
+    return {m.name: found[m.name] for m in models.enabled if m.name in found}
