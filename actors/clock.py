@@ -125,6 +125,29 @@ class SpeedClock:
         await self._control.close()
 
 
+class MarketTime:
+    """``core.ports.Clock`` for those who must stamp requests: market time as last told, carried on at ``speed``.
+
+    ``speed`` is market milliseconds per wall millisecond: 0 in lockstep (time stands still between minutes), N in a
+    replay at N times, 1 on the wall clock.
+    """
+
+    def __init__(self, speed: float) -> None:
+        self._speed = speed
+        self._told = wall_ms() if speed == 1.0 else 0
+        self._at = time.monotonic()
+
+    def tell(self, now_ms: int) -> None:
+        """Market time is ``now_ms``. On the wall clock nobody needs to be told, and nothing changes."""
+        if self._speed != 1.0:
+            self._told, self._at = now_ms, time.monotonic()
+
+    def now_ms(self) -> int:
+        if self._speed == 1.0:
+            return wall_ms()
+        return self._told + int((time.monotonic() - self._at) * 1000 * self._speed)
+
+
 def make_clock(kind: str, sim_url: str | None) -> MarketClock:
     """The clock a run plan asks for."""
     if kind == "wall" or sim_url is None:

@@ -32,6 +32,8 @@ class RunPlan:
     instance: str
     """Goes into every client order id; orders of another instance are never touched."""
     clock: ClockMode
+    speed: float = 1.0
+    """Market time per wall time: 0 in lockstep, N in a replay at N times, 1 on the wall clock."""
     sim_url: str | None = None
     """Base URL of the simulated exchange whose clock drives a replay."""
     sentiment_url: str | None = None
