@@ -48,8 +48,9 @@ class Artifact:
     """Folder it lies in; not part of the stored text."""
 
     @property
-    def key(self) -> str:
-        return f"{self.kind}/{self.name}"
+    def reference(self) -> str:
+        """What ``ArtifactStore.load`` takes: ``kind/name/version``."""
+        return f"{self.kind}/{self.name}/{self.version}"
 
 
 def sha256_of(path: Path) -> str:
@@ -131,12 +132,13 @@ class ArtifactStore:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
-    def load(self, kind: str, name: str, version: str | None = None, *, schema: str | None = None) -> Artifact:
-        """The asked or newest version, every file checked; DataError names what is wrong.
+    def load(self, reference: str, *, schema: str | None = None) -> Artifact:
+        """``kind/name/version``, or the newest of ``kind/name``, every file checked; DataError names what is wrong.
 
         ``schema`` is the feature schema the reader has; an artifact of another is refused.
         """
-        if version is None:
+        kind, name, version = (*reference.split("/"), "", "")[:3]
+        if not version:
             newest = self.latest(kind, name)
             if newest is None:
                 raise DataError(f"no {kind}/{name} in {self.root}; train one with: python3 run.py train")
@@ -147,7 +149,7 @@ class ArtifactStore:
         for file, expected in artifact.files.items():
             path = artifact.path / file
             if not path.is_file():
-                raise DataError(f"{path}: missing from {artifact.key} {artifact.version}; train it again")
+                raise DataError(f"{path}: missing from {artifact.reference}; train it again")
             if (found := sha256_of(path)) != expected:
                 raise DataError(f"{path}: damaged, SHA-256 is {found[:12]}…, expected {expected[:12]}…; train it again")
         if schema is not None and artifact.schema != schema:

@@ -47,7 +47,7 @@ class MemberReplica:
         self._member, self._version = self._load(version)
 
     def _load(self, version: str) -> tuple[Member, str]:
-        artifact = self._store.load(KIND, self._name, version, schema=schema_hash())
+        artifact = self._store.load(f"{KIND}/{self._name}/{version}", schema=schema_hash())
         return load_member(self._family, artifact.path), artifact.version
 
     async def forecast(self, features: FloatArray, minute: int) -> tuple[FloatArray, FloatArray, str, int]:
@@ -126,7 +126,7 @@ def deploy_members(
         if member.name not in versions:
             continue
         # Fail here, with one clear line, rather than inside a replica that Serve restarts again and again.
-        artifact = store.load(KIND, member.name, versions[member.name], schema=schema_hash())
+        artifact = store.load(f"{KIND}/{member.name}/{versions[member.name]}", schema=schema_hash())
         pin = pins / f"{member.name}.json"
         write_pin(pin, artifact.version)
         replica = ray_serve.deployment(
@@ -140,13 +140,13 @@ def deploy_members(
             ray_actor_options=actor_options(member, resources, gpu),
         )(MemberReplica)
         app = replica.bind(member.name, member.family, str(Path(store_root).resolve()), str(pin.resolve()))
-        targets[member.name] = ray_serve.RunTarget(app, name=application(member.name), route_prefix=None)
+        targets[member.name] = ray_serve.RunTarget(app, name=app_name(member.name), route_prefix=None)
     if targets:
         ray_serve.run_many(list(targets.values()))
-    return {name: ray_serve.get_deployment_handle(name, application(name)) for name in targets}
+    return {name: ray_serve.get_deployment_handle(name, app_name(name)) for name in targets}
 
 
-def application(member: str) -> str:
+def app_name(member: str) -> str:
     """Name of a member's Serve application."""
     return f"member-{member}"
 

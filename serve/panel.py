@@ -15,7 +15,6 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from core.features import SEQUENCE
 from core.messages import FloatArray, Market, MinuteRecord, Votes
-from core.params import MemberSettings
 from core.units import MINUTE_MS, Instrument
 from core.votes import Answer, Silence, assemble_votes
 from serve.models.base import Member
@@ -111,29 +110,30 @@ class ServePanel:
     """Members on Serve, all asked at once. Whoever is late, gone, failing or speaks NaN is silent this minute,
     with a reason; the others are not kept waiting beyond their own deadlines."""
 
-    def __init__(self, handles: Mapping[str, MemberHandle], members: Sequence[MemberSettings], horizon: int) -> None:
-        """``members`` are those expected, in the order of the votes; one without a handle is absent."""
+    def __init__(self, handles: Mapping[str, MemberHandle], deadlines_s: Mapping[str, float], horizon: int) -> None:
+        """``deadlines_s``: member → seconds, in the order of the votes; a member without a handle is absent."""
         self._handles = dict(handles)
-        self._members = tuple(members)
+        self._deadlines = dict(deadlines_s)
         self._horizon = horizon
 
     async def forecast(self, market: Market) -> Votes:
         began = time.perf_counter()
-        said = await asyncio.gather(*(self._ask(member, market) for member in self._members))
-        answers = {member.name: answer for member, answer in zip(self._members, said, strict=True)}
-        return _stamped(assemble_votes(market, answers, [m.name for m in self._members], self._horizon), began)
+        said = await asyncio.gather(*(self._ask(member, market) for member in self._deadlines))
+        answers = dict(zip(self._deadlines, said, strict=True))
+        return _stamped(assemble_votes(market, answers, tuple(self._deadlines), self._horizon), began)
 
-    async def _ask(self, member: MemberSettings, market: Market) -> Answer | Silence:
-        handle = self._handles.get(member.name)
+    async def _ask(self, member: str, market: Market) -> Answer | Silence:
+        handle = self._handles.get(member)
         if handle is None:
             return Silence(reason="absent: not deployed (no trained artifact?)")
+        deadline = self._deadlines[member]
         began = time.perf_counter()
         try:
-            async with asyncio.timeout(member.deadline_ms / 1e3):
+            async with asyncio.timeout(deadline):
                 mean, stdev, version, minute = await handle.forecast.remote(market.features, market.minute)
         except TimeoutError:
             return Silence(
-                reason=f"late: no answer within {member.deadline_ms} ms", latency_ms=(time.perf_counter() - began) * 1e3
+                reason=f"late: no answer within {deadline * 1e3:.0f} ms", latency_ms=(time.perf_counter() - began) * 1e3
             )
         # A replica can fail in any way its code or its process can; each of them costs one vote and nothing more.
         except Exception as error:

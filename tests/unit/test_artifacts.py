@@ -28,7 +28,7 @@ def keep(store: ArtifactStore, text: str = "beta", *, schema: str = "aaaa", end:
 def test_what_was_saved_is_loaded_with_its_description(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     saved = keep(store)
-    loaded = store.load("model", "ridge", saved.version, schema="aaaa")
+    loaded = store.load(saved.reference, schema="aaaa")
     assert loaded == saved
     assert loaded.version.startswith("v0001.")
     assert (loaded.path / "weights.txt").read_text() == "beta"
@@ -38,8 +38,8 @@ def test_versions_count_up_and_the_newest_is_taken(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     first, second = keep(store), keep(store, "gamma")
     assert [a.version for a in store.list()] == [first.version, second.version]
-    assert store.load("model", "ridge").version == second.version
-    assert store.load("model", "ridge", "v0001").version == first.version
+    assert store.load("model/ridge").version == second.version
+    assert store.load("model/ridge/v0001").version == first.version
 
 
 def test_equal_content_has_an_equal_digest(tmp_path: Path) -> None:
@@ -51,21 +51,21 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     (keep(store).path / "weights.txt").write_text("bent")
     with pytest.raises(DataError, match=r"weights\.txt: damaged"):
-        store.load("model", "ridge")
+        store.load("model/ridge")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     (keep(store).path / "weights.txt").unlink()
     with pytest.raises(DataError, match=r"weights\.txt: missing"):
-        store.load("model", "ridge")
+        store.load("model/ridge")
 
 
 def test_another_feature_schema_is_refused_with_both_hashes(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     keep(store, schema="aaaa")
     with pytest.raises(DataError, match="feature schema aaaa, expected bbbb"):
-        store.load("model", "ridge", schema="bbbb")
+        store.load("model/ridge", schema="bbbb")
     assert store.latest("model", "ridge", schema="bbbb") is None
 
 
@@ -97,15 +97,24 @@ def test_a_torn_description_is_named(tmp_path: Path) -> None:
     path = keep(store).path / META
     path.write_text("{")
     with pytest.raises(DataError, match=r"meta\.json: not JSON"):
-        store.load("model", "ridge")
+        store.load("model/ridge")
     path.write_text(json.dumps({"format": 99}))
     with pytest.raises(DataError, match="another version of this program"):
-        store.load("model", "ridge")
+        store.load("model/ridge")
 
 
 def test_nothing_stored_says_how_to_train(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"run\.py train"):
-        ArtifactStore(tmp_path).load("model", "ridge")
+        ArtifactStore(tmp_path).load("model/ridge")
+
+
+def test_a_version_that_is_not_there_is_named(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    keep(store)
+    with pytest.raises(DataError, match="no such version"):
+        store.load("model/ridge/v0002")
+    with pytest.raises(DataError, match=r"holds version v0001\..*, expected v0001\.ffffffff"):
+        store.load("model/ridge/v0001.ffffffff")
 
 
 def test_a_name_cannot_leave_the_store(tmp_path: Path) -> None:
