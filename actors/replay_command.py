@@ -1,0 +1,264 @@
+"""``run.py replay``: a market through the whole system, over the simulated exchange's real wire. The main job."""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from actors.clock import wall_ms
+from actors.follow import make_follower
+from actors.launch import Launch, Simulator, simulated, write_keys
+from actors.plan import RunPlan
+from actors.running import forget_run, note_run
+from actors.summary import print_summary
+from config import load
+from config.settings import Settings
+from core.errors import EXIT_FAILURE, EXIT_OK, BotError, ConfigError
+from core.messages import MinuteRecord
+from core.session import decision_ms
+from core.units import MINUTE_MS
+from data.artifacts import ArtifactStore
+from data.hot import Hot
+from data.logs import configure_logs
+from data.market import MarketCut, MarketSource, cut, demo_source, real_source, synthetic_source
+from data.records import read_records
+from exchanges.simulated.tape import Tape
+
+HELP = "replay a market through the whole system (the default)"
+EXAMPLE = "python3 run.py replay --exchange binance --days 1 --lockstep"
+
+DEMO_MINUTES = 120
+DEMO_SPEED = 60.0
+POLL_S = 0.2
+INSTANCE = "replay"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    load.arguments(parser)
+    market = parser.add_argument_group("market")
+    market.add_argument("--exchange", choices=["binance"], help="replay imported bars of this exchange (var/lake)")
+    market.add_argument("--market", metavar="NAME", help="replay the synthetic market var/synth/NAME (default: a demo made now)")
+    market.add_argument("--days", type=float, help="length in days (1,440 minutes each)")
+    market.add_argument("--minutes", type=int, help=f"length in minutes (default {DEMO_MINUTES})")
+    market.add_argument("--start", metavar="TIME", help="first minute, e.g. 2026-04-21T00:00 (UTC); default: the last ones there are")
+    pace = parser.add_argument_group("pace")
+    pace.add_argument("--lockstep", action="store_true", help="time moves when the minute is done: as fast as it goes, none missed")
+    pace.add_argument("--speed", type=float, default=None, help=f"times real speed (default {DEMO_SPEED:g})")
+    parser.add_argument("--cash", default="10000", help="USDT in the account at the start (default 10000)")
+    parser.add_argument("--json", action="store_true", help="print the summary as one JSON line, nothing else")
+
+
+def main(args: argparse.Namespace) -> int:
+    settings = load.from_arguments(args)
+    var = load.resolve_var(settings)
+    console = Console(stderr=args.json)
+    source = pick_source(args, var)
+    minutes, speed, cash = _length(args), _speed(args), _cash(args)
+    market = cut(source, settings.config.trade.rows, minutes, _start(args))
+    versions = trained(source, settings, market.first_minute, args, console)
+    run_id = f"{datetime.fromtimestamp(wall_ms() / 1000, UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
+    run_dir = var / "runs" / run_id
+    run_dir.mkdir(parents=True)
+    configure_logs(settings.config.logs, var / "logs", "run")
+    records = _run(args, settings, source, market, versions, run_dir, speed, cash, console)
+    print_summary(console, records, run_dir, source, as_json=args.json)
+    return EXIT_OK if records and any(r.status == "done" for r in records) else EXIT_FAILURE
+
+
+def pick_source(args: argparse.Namespace, var: Path) -> MarketSource:
+    """The market the arguments name."""
+    if args.exchange and args.market:
+        raise ConfigError("--exchange replays imported bars and --market a synthetic market: give one of them")
+    if args.exchange:
+        return real_source(var)
+    return synthetic_source(var, args.market) if args.market else demo_source(var)
+
+
+def trained(
+    source: MarketSource, settings: Settings, before: int, args: argparse.Namespace, console: Console
+) -> dict[str, str]:
+    """Versions of the members to serve, trained on the market before ``before`` where none is at hand.
+
+    Training runs in a process of its own: torch and the features of weeks of bars leave with it.
+    """
+    command = [sys.executable, str(load.ROOT / "run.py"), "train", "--ensure", "--json", "--before-ms", str(before)]
+    command += ["--market", source.name] if source.synthetic else []
+    command += [f"--set={change}" for change in args.overrides]
+    command += ["--config-dir", str(args.config_dir)] if args.config_dir else []
+    console.print("models: looking for members trained on the minutes before (training those that are missing) …")
+    done = subprocess.run(command, cwd=load.ROOT, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
+    if done.returncode != 0:
+        raise BotError(f"training the members failed with exit code {done.returncode}; its own words are above")
+    return json.loads(done.stdout.strip().splitlines()[-1])["members"]
+
+
+def _run(
+    args: argparse.Namespace,
+    settings: Settings,
+    source: MarketSource,
+    market: MarketCut,
+    versions: dict[str, str],
+    run_dir: Path,
+    speed: float,
+    cash: Decimal,
+    console: Console,
+) -> list[MinuteRecord]:
+    tape = run_dir / "tape.npz"
+    Tape(market.instruments, market.start_minute, market.bars, market.synthetic, market.sentiment).save(tape)
+    simulator = Simulator(
+        tape, cash=str(cash), speed=speed, start_ms=decision_ms(market.first_minute) - MINUTE_MS, log_file=run_dir / "sim.log"
+    )
+    try:
+        write_keys(run_dir / "keys.json", simulator.addresses)
+        plan = RunPlan(
+            run_id=run_dir.name,
+            mode="replay",
+            settings=simulated(settings, simulator.addresses, speed),
+            root=load.ROOT,
+            run_dir=run_dir,
+            log_dir=run_dir.parent.parent / "logs",
+            artifacts_dir=source.root / "artifacts",
+            redis_url=settings.config.redis_url,
+            keys_path=run_dir / "keys.json",
+            instance=INSTANCE,
+            clock="lockstep" if speed == 0 else "speed",
+            speed=speed,
+            sim_url=simulator.addresses["rest"],
+            sentiment_url=simulator.addresses["rest"],
+            first_minute=market.first_minute if speed == 0 else None,
+            minutes=market.minutes,
+            synthetic=source.synthetic,
+            member_versions=tuple(versions.items()),
+            weights_version=_weights(source),
+        )
+        about = {
+            "mode": "replay",
+            "clock": plan.clock,
+            "synthetic": source.synthetic,
+            "market": source.name,
+            "run_id": plan.run_id,
+            "minutes": market.minutes,
+        }
+        with Launch(plan, lambda text: console.print(text, highlight=False)) as launch:
+            launch.start(versions, about)
+            note_run(run_dir.parent, launch.plan, launch.dashboard_url)
+            try:
+                follow(launch, console, f"REPLAY {source.name}", market.minutes, source.synthetic)
+                launch.wind_down()
+            finally:
+                forget_run(run_dir.parent)
+        return list(read_records(run_dir / "records"))
+    finally:
+        simulator.close()
+
+
+def _weights(source: MarketSource) -> str | None:
+    """The newest tuned weights of this market, or None for the defaults."""
+    artifact = ArtifactStore(source.root / "artifacts").latest("weights", "ensemble")
+    return artifact.version if artifact else None
+
+
+class _Asked:
+    """Remembers that a person asked to stop; a second time ends at once."""
+
+    def __init__(self) -> None:
+        self.stop = False
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        if self.stop:
+            raise KeyboardInterrupt
+        self.stop = True
+
+
+def follow(launch: Launch, console: Console, title: str, total: int | None, synthetic: bool) -> None:
+    """Show the minutes as they are recorded until the run is over or somebody asks to stop it."""
+    asked = _Asked()
+    old = {s: signal.signal(s, asked) for s in (signal.SIGINT, signal.SIGTERM)}
+    hot = Hot(launch.plan.redis_url, launch.plan.run_id)
+    follower = make_follower(console, title, total, synthetic)
+    shown = -1
+    try:
+        while True:
+            progress = launch.progress()
+            # Progress first, records second: when it says finished, all records are there to be shown.
+            for record in (r for r in _records(hot) if r.minute > shown):
+                shown = record.minute
+                counts = progress or {"done": 0, "missed": 0}
+                follower.show(record, counts["done"], counts["missed"])
+            if progress and progress["error"]:
+                raise BotError(f"the conductor stopped: {progress['error']}")
+            if progress and progress["finished"]:
+                return
+            if asked.stop or any(c["command"] == "stop" for c in _commands(hot)):
+                follower.say("stopping after this minute …")
+                return
+            time.sleep(POLL_S)
+    finally:
+        follower.close()
+        hot.close()
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def _records(hot: Hot) -> list[MinuteRecord]:
+    try:
+        return hot.records()
+    except BotError:
+        return []
+
+
+def _commands(hot: Hot) -> list[dict]:
+    try:
+        return hot.take_commands()
+    except BotError:
+        return []
+
+
+def _length(args: argparse.Namespace) -> int:
+    if args.days is not None and args.minutes is not None:
+        raise ConfigError("give --days or --minutes, not both")
+    minutes = args.minutes if args.minutes is not None else round(args.days * 1440) if args.days is not None else DEMO_MINUTES
+    if not 1 <= minutes <= 366 * 1440:
+        raise ConfigError(f"a replay of {minutes} minutes is not possible; from 1 minute to 366 days is")
+    return minutes
+
+
+def _speed(args: argparse.Namespace) -> float:
+    if args.lockstep:
+        if args.speed is not None:
+            raise ConfigError("--lockstep has no speed: time moves when the minute is done")
+        return 0.0
+    speed = DEMO_SPEED if args.speed is None else args.speed
+    if not 1 <= speed <= 1000:
+        raise ConfigError(f"--speed {speed:g} is not between 1 and 1000 times real speed")
+    return speed
+
+
+def _cash(args: argparse.Namespace) -> Decimal:
+    try:
+        cash = Decimal(args.cash)
+    except InvalidOperation:
+        raise ConfigError(f"--cash {args.cash!r} is not a number of USDT") from None
+    if not 0 < cash < Decimal("1e12"):
+        raise ConfigError(f"--cash {args.cash} must be above 0")
+    return cash
+
+
+def _start(args: argparse.Namespace) -> int | None:
+    if args.start is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(args.start)
+    except ValueError:
+        raise ConfigError(f"--start {args.start!r} is not a time like 2026-04-21T00:00") from None
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    return int(moment.timestamp() * 1000) // MINUTE_MS * MINUTE_MS

@@ -1,0 +1,52 @@
+"""``run.py status``: what the running bot is doing."""
+
+import argparse
+import json
+
+from rich.console import Console
+from rich.table import Table
+
+from actors.running import find_run
+from config import load
+from core.errors import EXIT_OK
+from data.hot import Hot
+
+HELP = "what the running bot is doing"
+EXAMPLE = "python3 run.py status --json"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    load.arguments(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def main(args: argparse.Namespace) -> int:
+    running = find_run(load.resolve_var(load.from_arguments(args)) / "runs")
+    hot = Hot(running.redis_url, running.run_id)
+    try:
+        snapshot = hot.snapshot()
+    finally:
+        hot.close()
+    minute, equity = snapshot.equity[-1] if snapshot.equity else (None, None)
+    answer = {
+        "run_id": running.run_id,
+        "mode": running.mode,
+        "pid": running.pid,
+        "dashboard": running.dashboard_url,
+        "minute": minute,
+        "equity": equity,
+        "state": snapshot.state,
+        "actors": snapshot.health,
+    }
+    if args.json:
+        print(json.dumps(answer))
+        return EXIT_OK
+    console = Console()
+    done, missed = snapshot.state.get("done", 0), snapshot.state.get("missed", 0)
+    console.print(f"{running.mode} {running.run_id} (pid {running.pid}), page {running.dashboard_url}", highlight=False)
+    console.print(f"minutes done {done}, missed {missed}; equity {equity:,.2f}" if equity else "no minute recorded yet", highlight=False)
+    table = Table("actor", "state", "restarts", "ping ms", "memory MB")
+    for name, health in snapshot.health.items():
+        table.add_row(name, *(str(health.get(key, "")) for key in ("state", "restarts", "ping_ms", "rss_mb")))
+    console.print(table)
+    return EXIT_OK

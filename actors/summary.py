@@ -1,0 +1,63 @@
+"""What is told at the end of a run."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from core.messages import MinuteRecord
+from core.metrics import summarise
+from data.market import MarketSource
+
+
+def figures(records: list[MinuteRecord]) -> dict:
+    """Counts, money and the time of each step (p50 and p99, ms)."""
+    done = [r for r in records if r.status == "done"]
+    steps: dict[str, list[float]] = {}
+    for record in done:
+        for step, took in record.timings:
+            steps.setdefault(step, []).append(took)
+    orders = {o.client_id: o for r in records for o in r.orders}
+    return {
+        "minutes": len(records),
+        "done": len(done),
+        "missed": len(records) - len(done),
+        "orders": len(orders),
+        "fills": sum(len(r.fills) for r in records),
+        "refused": sum(len(r.refused) for r in records),
+        "silent_votes": sum(not v.spoke for r in done for v in r.votes),
+        "equity_first": done[0].equity if done else None,
+        "equity_last": done[-1].equity if done else None,
+        "steps": {
+            step: {"p50_ms": round(float(np.percentile(v, 50)), 2), "p99_ms": round(float(np.percentile(v, 99)), 2)}
+            for step, v in steps.items()
+        },
+    }
+
+
+def print_summary(console: Console, records: list[MinuteRecord], run_dir: Path, source: MarketSource, *, as_json: bool) -> None:
+    """A table on the console, or one JSON line on standard output."""
+    result = figures(records) | {"run_dir": str(run_dir), "market": source.name, "synthetic": source.synthetic}
+    if as_json:
+        print(json.dumps(result))
+        return
+    done = [r for r in records if r.status == "done"]
+    equity = np.array([r.equity for r in done])
+    console.rule(f"{'synthetic market' if source.synthetic else 'market'} {source.name}: {result['done']} minutes, {result['missed']} missed")
+    console.print(
+        f"orders {result['orders']}, fills {result['fills']}, refused {result['refused']}, silent votes {result['silent_votes']}",
+        highlight=False,
+    )
+    if len(equity):
+        change = equity[-1] / equity[0] - 1 if equity[0] > 0 else float("nan")
+        summary = summarise(equity, np.zeros(len(equity)), [f for r in records for f in r.fills])
+        console.print(f"equity {equity[0]:,.2f} → {equity[-1]:,.2f} USDT ({change:+.2%}), {summary.line()}", highlight=False)
+    table = Table("step", "p50 ms", "p99 ms")
+    for step, times in result["steps"].items():
+        table.add_row(step, f"{times['p50_ms']:.1f}", f"{times['p99_ms']:.1f}")
+    console.print(table)
+    for reason in sorted({r.reason for r in records if r.status == "missed"})[:5]:
+        console.print(f"missed: {reason}", highlight=False, markup=False)
+    console.print(f"records, journal and logs: {run_dir}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,102 @@
+"""A market to replay: which lake, which minutes, and the arrays cut from it.
+
+The demo market is synthetic, small and made on the spot; a real one is what was imported into the lake.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from core.errors import DataError
+from core.features import SEQUENCE, WINDOW
+from core.units import MINUTE_MS, Instrument
+from data.lake import Lake
+from data.sentiment import load_series
+from data.synthetic import SyntheticSpec, make_market, write_market
+
+WARMUP_MINUTES = WINDOW + SEQUENCE
+"""History before the first decision, so that every feature is whole."""
+DEMO = "demo"
+DEMO_DAYS = 3
+DEMO_SEED = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketSource:
+    """Where bars come from."""
+
+    name: str
+    root: Path
+    """Folder of the market: the lake, and the models trained on it, lie here."""
+    lake: Lake
+    synthetic: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MarketCut:
+    """Minutes cut out of a source, with the history that the first of them needs."""
+
+    instruments: tuple[Instrument, ...]
+    start_minute: int
+    """Open time of the first bar (history included)."""
+    first_minute: int
+    """First minute to decide."""
+    minutes: int
+    bars: np.ndarray
+    """(S, T, 5); NaN where the lake has no bar."""
+    synthetic: bool
+    sentiment: tuple[tuple[int, float], ...]
+    """(knowable_ms, fear-and-greed value)."""
+
+
+def real_source(var: Path) -> MarketSource:
+    """The lake of imported bars."""
+    return MarketSource(name="lake", root=var, lake=Lake(var / "lake"), synthetic=False)
+
+
+def synthetic_source(var: Path, name: str) -> MarketSource:
+    """A synthetic market made before; DataError says how to make one."""
+    root = var / "synth" / name
+    if not (root / "market.json").exists():
+        raise DataError(f"no synthetic market {name!r} in {root.parent}; make one: python3 run.py data synth {name} --days 3")
+    return MarketSource(name=name, root=root, lake=Lake(root), synthetic=True)
+
+
+def demo_source(var: Path) -> MarketSource:
+    """The demo market, made now if it is not there."""
+    root = var / "synth" / DEMO
+    if not (root / "market.json").exists():
+        write_market(make_market(SyntheticSpec(seed=DEMO_SEED, days=DEMO_DAYS, edge="planted")), root)
+    return synthetic_source(var, DEMO)
+
+
+def cut(source: MarketSource, instruments: tuple[Instrument, ...], minutes: int, first_minute: int | None = None) -> MarketCut:
+    """``minutes`` minutes from ``first_minute`` on (default: the last ones there are), with history before them.
+
+    Raises DataError naming the span that is there when the asked one, or its history, is not.
+    """
+    first, last = source.lake.common_span(instruments)
+    if first_minute is None:
+        first_minute = last - (minutes - 1) * MINUTE_MS
+    start = first_minute - WARMUP_MINUTES * MINUTE_MS
+    end = first_minute + minutes * MINUTE_MS
+    if start < first or end - MINUTE_MS > last:
+        have = (last - first) // MINUTE_MS + 1
+        raise DataError(
+            f"{source.lake.root}: {minutes} minutes and {WARMUP_MINUTES} of history before them are asked for,"
+            f" but the instruments share {have} minutes ({_utc(first)} to {_utc(last)} UTC)"
+        )
+    return MarketCut(
+        instruments=instruments,
+        start_minute=start,
+        first_minute=first_minute,
+        minutes=minutes,
+        bars=source.lake.window(instruments, start, (end - start) // MINUTE_MS),
+        synthetic=source.synthetic,
+        sentiment=load_series(source.root / "sentiment"),
+    )
+
+
+def _utc(ms: int) -> str:
+    return str(np.datetime64(ms, "ms").astype("datetime64[m]"))
