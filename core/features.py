@@ -85,19 +85,13 @@ FEATURES: tuple[FeatureSpec, ...] = (
         "log(EMA 12 / EMA 26), weights cut after four spans and made to sum to 1",
         "Appel's MACD, finite weights",
     ),
-    FeatureSpec(
-        "bollinger_b_20", "1", 20, "%b: 0 at the lower band, 1 at the upper (2 deviations); 0.5 flat", "Bollinger"
-    ),
-    FeatureSpec(
-        "atr_ratio", "1", 61, "mean true range of 14 bars over that of 60; 1 when flat", "Wilder 1978, plain means"
-    ),
+    FeatureSpec("bollinger_b_20", "1", 20, "%b: 0 at the lower band, 1 at the upper; 0.5 flat", "Bollinger"),
+    FeatureSpec("atr_ratio", "1", 61, "mean true range of 14 bars over that of 60; 1 when flat", "Wilder 1978"),
     FeatureSpec("body", "-1..1", 1, "(close - open) / (high - low); 0 when flat", "candle shape"),
     FeatureSpec("upper_wick", "0..1", 1, "share of the range above the body; 0 when flat", "candle shape"),
     FeatureSpec("lower_wick", "0..1", 1, "share of the range below the body; 0 when flat", "candle shape"),
     FeatureSpec("up_volume_15", "-1..1", 15, "(volume of rising - of falling bars) / volume; 0 without volume", _OWN),
-    FeatureSpec(
-        "range_pos_60", "0..1", 60, "close between the hour's low and high; 0.5 when flat", "stochastic %K, Lane"
-    ),
+    FeatureSpec("range_pos_60", "0..1", 60, "close between the hour's low and high; 0.5 when flat", "Lane's %K"),
     FeatureSpec("autocorr_30", "-1..1", 31, "lag-one autocorrelation of 30 log returns; 0 when flat", "definition"),
     FeatureSpec("day_sin", "-1..1", 0, "sine of the minute of the UTC day", "cyclic encoding"),
     FeatureSpec("day_cos", "-1..1", 0, "cosine of the minute of the UTC day", "cyclic encoding"),

@@ -108,6 +108,15 @@ class SelectionSettings(Section):
     default_weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     """Weight a member when no tuned artifact is loaded; equal when empty."""
 
+    @model_validator(mode="after")
+    def _exit_is_below_entry(self) -> "SelectionSettings":
+        if self.exit_edge_bps > self.entry_edge_bps:
+            raise ValueError(
+                f"exit_edge_bps {self.exit_edge_bps:g} is above entry_edge_bps {self.entry_edge_bps:g}; "
+                "a position would be closed as soon as it is opened"
+            )
+        return self
+
 
 class RiskSettings(Section):
     """Limits, all on by default. Per cent of equity unless named otherwise."""
@@ -119,10 +128,13 @@ class RiskSettings(Section):
     max_drawdown_pct: Percent = 15
     """From the highest equity seen, marked to market every minute."""
     max_orders_per_minute: Annotated[int, Field(ge=1, le=1_000)] = 20
-    collar_bps: Bps = 30
+    collar_bps: Annotated[float, Field(ge=0, le=2_000)] = 30
     """Worst accepted distance of a limit from the mid."""
     rebalance_band_pct: Percent = 1
     """Changes of a position smaller than this share of equity are not traded."""
+    on_loss_limit: Literal["close", "hold"] = "close"
+    """When a loss limit is breached nothing is bought until a person resumes; ``close`` also sells what is held,
+    ``hold`` leaves the exits to the ensemble."""
 
 
 class ExecutionSettings(Section):

@@ -46,7 +46,7 @@ class WeightTable:
 
     @classmethod
     def default(cls, members: Sequence[str], weights: Mapping[str, float]) -> "WeightTable":
-        """The configured weights in every regime (an unnamed member has none); equal ones when nothing is configured."""
+        """The configured weights in every regime (an unnamed member has none); equal ones when none are configured."""
         if not weights:
             return cls.equal(members)
         return cls("configured", {regime.value: {m: float(weights.get(m, 0.0)) for m in members} for regime in Regime})
@@ -73,7 +73,7 @@ class WeightTable:
 
 
 def share_out(weights: FloatArray, spoke: FloatArray) -> FloatArray:
-    """(M,) weights of those who spoke, summing to 1; the silent one's is shared out in proportion. 0 if nobody has any."""
+    """(M,) weights of those who spoke, summing to 1: a silent one's is shared out in proportion; else 0."""
     heard = np.where(spoke, weights, 0.0)
     total = float(heard.sum())
     return heard / total if total > 0.0 else np.zeros_like(heard)
@@ -123,7 +123,8 @@ class Selector:
         rules = self._settings
         share = 1.0 / len(market.instruments)
         worth = market.position * market.close * market.quote_rate
-        held = worth > HELD_SHARE * market.equity
+        # Without a known equity anything held counts: what is not understood is not sold for being small.
+        held = worth > HELD_SHARE * market.equity if math.isfinite(market.equity) else market.position > 0.0
         strength = np.clip(edge / rules.full_edge_bps, 0.0, 1.0) * np.where(in_shock, rules.shock_scale, 1.0)
         target = np.where(edge >= rules.entry_edge_bps, strength * share, np.where(held, np.nan, 0.0))
         target = np.where(edge < rules.exit_edge_bps, 0.0, target)

@@ -1,0 +1,334 @@
+"""From wanted exposure to an order's size: whole lots within every limit, or nothing and the limit that held it.
+
+``size_rows`` is the rule, compiled, over arrays with one row an instrument: it counts in lots and ticks, so what
+it returns is on the venue's grid by construction, and a compiled backtest may loop it as it is. ``arithmetic`` tells
+a person how one size came about.
+
+Choices that are the rule:
+- Sells are sized before buys, so an exit is never crowded out; several buys share a purse in row order, and the
+  proceeds of this minute's sells are not spent yet.
+- A buy is valued at its limit price (the worst it may pay) for the order limit and the cash, at the mid for exposure.
+- An order that closes a position may be smaller than ``min_order``, never smaller than the venue's minimum. A sell
+  never leaves a rest below the minimum: then everything is sold.
+- The order limit cuts a sell too, but not below twice the minimum, so a large position leaves in sellable pieces.
+- A loss of precision falls on the small side: limits are shaved by 1e-12 of themselves before lots are counted.
+"""
+
+import math
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from core.messages import FloatArray
+from core.units import BPS, MarketRules
+
+_SHAVE = 1.0 - 1e-12
+
+
+class Limit(IntEnum):
+    """What decided a row. Up to BAND nothing was asked for; PASSED is an order; the rest are refusals or cuts."""
+
+    KEEP = 0
+    NOTHING = 1
+    DUST = 2
+    BAND = 3
+    PASSED = 4
+    HALTED = 5
+    REDUCING = 6
+    UNRECONCILED = 7
+    NOT_FRESH = 8
+    NO_BOOK = 9
+    NO_EQUITY = 10
+    NOT_TRADING = 11
+    MAX_ORDER = 12
+    MAX_POSITION = 13
+    MAX_GROSS = 14
+    INVEST = 15
+    CASH = 16
+    MAX_QTY = 17
+    MAX_ORDERS = 18
+    MIN_ORDER = 19
+    SAME_COIN = 20
+
+
+LIMIT_NAMES: dict[Limit, str] = {
+    Limit.HALTED: "halted",
+    Limit.REDUCING: "reducing",
+    Limit.UNRECONCILED: "unreconciled_account",
+    Limit.NOT_FRESH: "not_fresh",
+    Limit.NO_BOOK: "no_book",
+    Limit.NO_EQUITY: "equity",
+    Limit.NOT_TRADING: "venue_rules",
+    Limit.MAX_ORDER: "max_order_pct",
+    Limit.MAX_POSITION: "max_position_pct",
+    Limit.MAX_GROSS: "max_gross_pct",
+    Limit.INVEST: "invest_pct",
+    Limit.CASH: "free_cash",
+    Limit.MAX_QTY: "venue_max_qty",
+    Limit.MAX_ORDERS: "max_orders_per_minute",
+    Limit.MIN_ORDER: "min_order",
+    Limit.SAME_COIN: "one_sale_a_coin",
+}
+
+_KEEP, _NOTHING, _DUST, _BAND, _PASSED = (int(v) for v in list(Limit)[:5])
+_NO_BOOK, _NO_EQUITY = int(Limit.NO_BOOK), int(Limit.NO_EQUITY)
+_MAX_ORDER, _MAX_POSITION, _MAX_GROSS, _INVEST, _CASH, _MAX_QTY, _MAX_ORDERS, _MIN_ORDER, _SAME_COIN = (
+    int(v) for v in list(Limit)[12:]
+)
+
+
+class Rows(NamedTuple):
+    """One row an instrument, all (S,)."""
+
+    target: FloatArray
+    """Wanted fraction of the investable equity, 0..1; NaN keeps what is held."""
+    held: FloatArray
+    """Base units, free and locked."""
+    sellable: FloatArray
+    """Whole lots that are free to sell."""
+    mid: FloatArray
+    """Quote units; NaN without a book."""
+    price: FloatArray
+    """What a base unit is valued at, quote units: the mid, else the last close."""
+    rate: FloatArray
+    """USDT of a quote unit."""
+    step: FloatArray
+    tick: FloatArray
+    min_qty: FloatArray
+    max_qty: FloatArray
+    min_notional: FloatArray
+    """Quote units."""
+    fee: FloatArray
+    """Taker fee, fraction of notional."""
+    cash: FloatArray
+    """Free quote units of the row's purse."""
+    purse: np.ndarray
+    """int64: rows with the same number pay from the same balance."""
+    coin: np.ndarray
+    """int64: rows with the same number hold the same balance."""
+    buy_block: np.ndarray
+    """int64: the Limit that forbids buying, 0 = none."""
+    sell_block: np.ndarray
+    """int64: the Limit that forbids selling, 0 = none."""
+
+
+class Caps(NamedTuple):
+    """The limits of the whole account. Fractions are of equity."""
+
+    equity: float
+    """USDT; not above 0 or NaN: nothing is bought."""
+    invest: float
+    min_order: float
+    """USDT."""
+    max_order: float
+    max_position: float
+    max_gross: float
+    band: float
+    """Changes smaller than this are not traded (exits are)."""
+    collar: float
+    """Distance of the limit price from the mid, fraction."""
+    max_orders: float
+    """Orders left in this minute."""
+
+
+class Sized(NamedTuple):
+    """What ``size_rows`` found, all (S,)."""
+
+    lots: FloatArray
+    """Whole lots, negative = sell; 0 = no order."""
+    ticks: FloatArray
+    """Limit price in ticks; NaN where no order was thought of."""
+    asked: FloatArray
+    """Wanted change of the position, USDT; NaN where none was asked."""
+    allowed: FloatArray
+    """USDT that the deciding limit left; NaN where it is not an amount."""
+    limit: np.ndarray
+    """int64 ``Limit``: PASSED (uncut), the limit that cut an order, or the one that refused it."""
+
+
+@njit(cache=True)
+def size_rows(rows: Rows, caps: Caps) -> Sized:
+    """Size every row: first all sells, then all buys in row order."""
+    count = rows.target.shape[0]
+    lots = np.zeros(count)
+    ticks = np.full(count, math.nan)
+    asked = np.full(count, math.nan)
+    allowed = np.full(count, math.nan)
+    limit = np.full(count, _KEEP)
+    solvent = caps.equity > 0.0 and caps.equity < math.inf
+    orders_left = caps.max_orders
+    sold = np.zeros(count, dtype=np.bool_)  # by coin number
+    buys = np.zeros(count, dtype=np.bool_)
+
+    for i in range(count):
+        target = rows.target[i]
+        if math.isnan(target):
+            continue
+        worth = rows.held[i] * rows.price[i] * rows.rate[i] if rows.held[i] > 0.0 else 0.0
+        if target <= 0.0:
+            asked[i] = -worth
+            if rows.held[i] <= 0.0:
+                limit[i] = _NOTHING
+                continue
+        elif not solvent:
+            limit[i] = _NO_EQUITY
+            continue
+        else:
+            asked[i] = min(min(target, 1.0) * caps.invest, caps.max_position) * caps.equity - worth
+        if not (rows.mid[i] > 0.0 and rows.mid[i] < math.inf and rows.rate[i] > 0.0):
+            limit[i] = _NO_BOOK
+            continue
+        if target > 0.0 and abs(asked[i]) <= caps.band * caps.equity:
+            limit[i] = _BAND
+            continue
+        if asked[i] > 0.0:
+            buys[i] = True
+            continue
+        # --- a sell
+        if rows.sell_block[i] != 0:
+            limit[i] = rows.sell_block[i]
+            continue
+        limit_ticks = max(1.0, np.ceil(rows.mid[i] * (1.0 - caps.collar) / rows.tick[i] / _SHAVE))
+        ticks[i] = limit_ticks
+        lot = rows.step[i] * rows.mid[i] * rows.rate[i]
+        lowest = min(rows.mid[i], limit_ticks * rows.tick[i])
+        venue_least = rows.min_notional[i] * rows.rate[i] * (rows.mid[i] / lowest) / _SHAVE
+        least = max(caps.min_order / _SHAVE, venue_least, rows.min_qty[i] * rows.mid[i] * rows.rate[i] / _SHAVE)
+        all_lots = rows.sellable[i]
+        cut = _PASSED
+        wanted = all_lots if target <= 0.0 else min(all_lots, np.floor(-asked[i] / lot))
+        if (all_lots - wanted) * lot < least:
+            wanted = all_lots
+        most = np.floor(rows.max_qty[i] / rows.step[i])
+        bound = _MAX_QTY
+        if solvent:
+            by_order = np.floor(max(caps.max_order * caps.equity * _SHAVE, 2.0 * (least + lot)) / lot)
+            if by_order < most:
+                most = by_order
+                bound = _MAX_ORDER
+        if wanted > most:
+            wanted = most
+            if (all_lots - wanted) * lot < least:
+                wanted = all_lots - np.ceil(least / lot)
+            cut = bound
+            allowed[i] = wanted * lot
+        quantity = wanted * rows.step[i]
+        closes = wanted == all_lots
+        if quantity <= 0.0 or wanted * lot < venue_least or quantity < rows.min_qty[i]:
+            limit[i] = _DUST if closes else _MIN_ORDER
+            allowed[i] = least
+        elif not closes and wanted * lot < caps.min_order:
+            limit[i] = _MIN_ORDER
+            allowed[i] = caps.min_order
+        elif sold[rows.coin[i]]:
+            limit[i] = _SAME_COIN
+        elif orders_left < 1.0:
+            limit[i] = _MAX_ORDERS
+        else:
+            lots[i] = -wanted
+            limit[i] = cut
+            orders_left -= 1.0
+            sold[rows.coin[i]] = True
+
+    gross = _gross(rows)
+    spent = np.zeros(count)  # by purse number, quote units
+    for i in range(count):
+        if not buys[i]:
+            continue
+        if rows.buy_block[i] != 0:
+            limit[i] = rows.buy_block[i]
+            continue
+        if not gross < math.inf:
+            limit[i] = _NO_EQUITY
+            continue
+        limit_ticks = np.floor(rows.mid[i] * (1.0 + caps.collar) / rows.tick[i] * _SHAVE)
+        if limit_ticks < 1.0:
+            limit[i] = _NO_BOOK
+            continue
+        ticks[i] = limit_ticks
+        limit_price = limit_ticks * rows.tick[i]
+        lot = rows.step[i] * rows.mid[i] * rows.rate[i]
+        worst_lot = rows.step[i] * max(rows.mid[i], limit_price) * rows.rate[i]
+        venue_least = rows.min_notional[i] * rows.rate[i] * (rows.mid[i] / min(rows.mid[i], limit_price))
+        least = max(caps.min_order, venue_least) / _SHAVE
+        worth = rows.held[i] * rows.price[i] * rows.rate[i] if rows.held[i] > 0.0 else 0.0
+        cash = (rows.cash[i] - spent[rows.purse[i]]) * rows.rate[i] / (1.0 + rows.fee[i])
+
+        room = asked[i]
+        most = np.floor(asked[i] / lot)
+        cut = _PASSED
+        for bound in (_MAX_ORDER, _MAX_POSITION, _MAX_GROSS, _INVEST, _CASH, _MAX_QTY):
+            unit = lot
+            if bound == _MAX_ORDER:
+                left = caps.max_order * caps.equity
+                unit = worst_lot
+            elif bound == _MAX_POSITION:
+                left = caps.max_position * caps.equity - worth
+            elif bound == _MAX_GROSS:
+                left = caps.max_gross * caps.equity - gross
+            elif bound == _INVEST:
+                left = caps.invest * caps.equity - gross
+            elif bound == _CASH:
+                left = cash
+                unit = worst_lot
+            else:
+                left = rows.max_qty[i] / rows.step[i] * lot
+            within = np.floor(max(left, 0.0) * _SHAVE / unit) if left == left else 0.0
+            if within < most:
+                most = within
+                room = left
+                cut = bound
+        if most < 1.0 or most * lot < least or most * rows.step[i] < rows.min_qty[i]:
+            limit[i] = _MIN_ORDER if cut == _PASSED else cut
+            allowed[i] = least if cut == _PASSED else room
+        elif orders_left < 1.0:
+            limit[i] = _MAX_ORDERS
+        else:
+            lots[i] = most
+            limit[i] = cut
+            if cut != _PASSED:
+                allowed[i] = room
+            orders_left -= 1.0
+            gross += most * lot
+            spent[rows.purse[i]] += most * worst_lot / rows.rate[i] * (1.0 + rows.fee[i])
+    return Sized(lots, ticks, asked, allowed, limit)
+
+
+@njit(cache=True)
+def _gross(rows: Rows) -> float:
+    """USDT value of everything held, each coin once; NaN when a held one has no price."""
+    total = 0.0
+    counted = np.zeros(rows.held.shape[0], dtype=np.bool_)
+    for i in range(rows.held.shape[0]):
+        if rows.held[i] > 0.0 and not counted[rows.coin[i]]:
+            counted[rows.coin[i]] = True
+            total += rows.held[i] * rows.price[i] * rows.rate[i]
+    return total
+
+
+def arithmetic(rows: Rows, caps: Caps, sized: Sized, row: int, rules: MarketRules) -> tuple[str, ...]:
+    """How the size of ``row`` came about, in short lines; amounts in USDT unless a unit is named."""
+    base = rules.instrument.base
+    lot = rows.step[row] * rows.mid[row] * rows.rate[row]
+    worth = rows.held[row] * rows.price[row] * rows.rate[row]
+    wanted = "0" if rows.target[row] <= 0 else f"{worth + sized.asked[row]:.2f}"
+    lines = [
+        f"target {rows.target[row]:.4f} of {caps.invest * 100:g}% of {caps.equity:.2f} = {wanted}",
+        f"held {rows.held[row]:.10g} {base} = {worth:.2f}, change {sized.asked[row]:+.2f}",
+    ]
+    limit = Limit(int(sized.limit[row]))
+    if limit in LIMIT_NAMES:
+        room = sized.allowed[row]
+        lines.append(
+            f"{LIMIT_NAMES[limit]} allows {room:.2f}" if math.isfinite(room) else f"held by {LIMIT_NAMES[limit]}"
+        )
+    lots = sized.lots[row]
+    if lots:
+        side, sign = ("buy", "+") if lots > 0 else ("sell", "-")
+        lines.append(
+            f"{side} {abs(lots):.0f} lots of {rules.step.normalize():f} {base} = {abs(lots) * lot:.2f}, "
+            f"limit mid {sign}{caps.collar * BPS:g} bps"
+        )
+    return tuple(lines)
