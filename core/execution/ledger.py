@@ -1,0 +1,77 @@
+"""Our account against the venue's: what the fills say the balances must be, and what the venue says they are."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+from core.execution.machine import ExecutionMachine
+from core.messages import AccountState, OrderState
+from core.ports import ZERO
+
+ABSOLUTE = Decimal("0.000001")
+RELATIVE = Decimal("0.000000001")
+"""A venue rounds each fee and each value to 8 decimals or fewer; anything above this is not rounding."""
+SHOWN = 5
+"""Differences named one by one."""
+
+
+class Ledger:
+    """Compares, minute by minute, the venue's balances with the last ones plus the fills counted since.
+
+    A difference is reported as long as it changes; one that stays the same for a second comparison was no race but
+    somebody else's doing (a deposit, a trade by hand) and is taken over as the new starting point.
+    """
+
+    def __init__(self) -> None:
+        self._base: dict[tuple[str, str], Decimal] | None = None
+        self._flows: dict[tuple[str, str], Decimal] = {}
+        self._last: dict[tuple[str, str], Decimal] = {}
+        self._faults = 0
+
+    def reconcile(self, machine: ExecutionMachine, account: AccountState) -> AccountState:
+        """The venue's account, marked with whether it agrees with the machine's books, and how it differs."""
+        texts = []
+        lost = [
+            o for o in machine.unsettled() if o.state in (OrderState.SENT, OrderState.UNKNOWN, OrderState.CANCELLING)
+        ]
+        if lost:
+            texts.append(f"outcome unknown: {_names([o.client_id for o in lost])}")
+        short = [o for o in machine.unsettled() if o.short]
+        if short:
+            texts.append(f"fills missing: {_names([o.client_id for o in short])}")
+        new = machine.faults[self._faults :]
+        self._faults = len(machine.faults)
+        texts.extend(new)
+        texts.extend(self._compare(machine, account))
+        if not account.reconciled:
+            texts.insert(0, account.difference or "the venue's own view is not settled")
+        return replace(account, reconciled=not texts, difference="; ".join(texts))
+
+    def settle_faults(self, machine: ExecutionMachine) -> None:
+        """Take the faults so far as told (they are history that a restart replayed)."""
+        self._faults = len(machine.faults)
+
+    def _compare(self, machine: ExecutionMachine, account: AccountState) -> list[str]:
+        stated = {(b.venue, b.asset): b.total for b in account.balances}
+        flows = machine.books.flows
+        if self._base is None:
+            self._adopt(stated, flows)
+            return []
+        found: dict[tuple[str, str], Decimal] = {}
+        for key in sorted(self._base.keys() | stated.keys() | flows.keys()):
+            expected = self._base.get(key, ZERO) + flows.get(key, ZERO) - self._flows.get(key, ZERO)
+            gap = stated.get(key, ZERO) - expected
+            if abs(gap) > ABSOLUTE + RELATIVE * abs(expected):
+                found[key] = gap
+        texts = [f"{venue} {asset}: {gap:+f} against our fills" for (venue, asset), gap in list(found.items())[:SHOWN]]
+        if not found or found == self._last:
+            self._adopt(stated, flows)
+        self._last = {} if found == self._last else found
+        return texts
+
+    def _adopt(self, stated: dict[tuple[str, str], Decimal], flows: dict[tuple[str, str], Decimal]) -> None:
+        self._base, self._flows = stated, dict(flows)
+
+
+def _names(ids: list[str]) -> str:
+    more = f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
+    return ", ".join(ids[:SHOWN]) + more

@@ -1,0 +1,117 @@
+"""The executor of a LocalDesk: the same machine and pump as live, with calls that return at once."""
+
+from dataclasses import replace
+
+from core.errors import BotError, ExchangeUnavailable
+from core.execution.ledger import Ledger
+from core.execution.machine import ExecutionMachine
+from core.execution.pump import Answer, Note, Step, failed, lacks_fills, pump
+from core.execution.scribe import Scribe
+from core.execution.stimuli import (
+    Beat,
+    CancelDone,
+    Instruction,
+    MinuteStarted,
+    OpenSeen,
+    Placed,
+    Queried,
+    Reconcile,
+    Reported,
+    Restarted,
+    Stimulus,
+    Stopped,
+)
+from core.messages import AccountState, CancelOrder, Market, OrderSnapshot, PlaceOrder, Reports, Verdicts
+from core.ports import Journal, LocalVenue
+
+
+class LocalExecutor:
+    """Works verdicts at an in-process venue. With a journal, it goes on from where the journal ends.
+
+    ``machine`` must be new. Raises ``DataError`` when the journal cannot be replayed.
+    """
+
+    def __init__(self, machine: ExecutionMachine, venue: LocalVenue, journal: Journal | None = None) -> None:
+        self.machine = machine
+        self.venue = venue
+        self._scribe = Scribe(journal)
+        self._ledger = Ledger()
+        self._last_account: AccountState | None = None
+        self._now_ms = 0
+        if journal is not None:
+            config = machine.config
+            replayed = self._scribe.replay(machine)
+            self._run(config)
+            if replayed:
+                self._run(Restarted(now_ms=self._now_ms))
+            self._ledger.settle_faults(machine)
+
+    def execute(self, market: Market, verdicts: Verdicts) -> Reports:
+        """Start this minute's schedules (slice 0 is sent now); what happened since the last call."""
+        self._now_ms = market.now_ms
+        approved = verdicts.approved
+        self._run(MinuteStarted(minute=verdicts.minute, now_ms=market.now_ms, approved=approved))
+        reports = self.machine.report(verdicts.minute, verdicts.trace)
+        self._run(Reported(minute=verdicts.minute))
+        return reports
+
+    def beat(self, now_ms: int) -> None:
+        """Send the slices that are due at ``now_ms``; ask again about what is unknown."""
+        self._now_ms = now_ms
+        self._run(Beat(now_ms=now_ms))
+
+    def account(self, now_ms: int) -> AccountState:
+        """Settle every order that is not settled, then state the balances and whether they agree with our fills.
+
+        When the venue does not answer, the last account it stated, marked as not reconciled; raises
+        ``ExchangeUnavailable`` when it never stated one.
+        """
+        self._now_ms = now_ms
+        self._run(Reconcile(now_ms=now_ms))
+        try:
+            self._run(OpenSeen(snapshots=self.venue.open_orders()))
+            account = self.venue.account()
+        except ExchangeUnavailable as error:
+            if self._last_account is None:
+                raise
+            return replace(self._last_account, reconciled=False, difference=f"account not read: {error}")
+        self._last_account = self._ledger.reconcile(self.machine, account)
+        return self._last_account
+
+    def stop(self, now_ms: int) -> tuple[OrderSnapshot, ...]:
+        """Send nothing more, cancel our open orders; returns those of ours that the venue still shows open."""
+        self._now_ms = now_ms
+        self._run(Stopped(now_ms=now_ms))
+        self._run(OpenSeen(snapshots=self.venue.open_orders()))
+        self._scribe.flush()
+        return tuple(s for s in self.venue.open_orders() if self.machine.owns(s.client_id))
+
+    def _run(self, stimulus: Stimulus) -> None:
+        steps = pump(self.machine, stimulus)
+        answer: Answer = None
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration:
+                return
+            answer = self._act(step)
+
+    def _act(self, step: Step) -> Answer:
+        if isinstance(step, Note):
+            return self._scribe.write(step)
+        try:
+            return self._call(step)
+        except BotError as error:
+            return failed(step, error, self._now_ms)
+
+    def _call(self, instruction: Instruction) -> Stimulus:
+        match instruction:
+            case PlaceOrder():
+                return Placed(snapshot=self.venue.place(instruction))
+            case CancelOrder():
+                return CancelDone(snapshot=self.venue.cancel(instruction))
+        name, instrument = instruction.client_id, instruction.instrument
+        snapshot = self.venue.query(name, instrument)
+        if snapshot is not None and lacks_fills(snapshot):
+            snapshot = replace(snapshot, fills=self.venue.fills(name, instrument))
+        return Queried(client_id=name, snapshot=snapshot, now_ms=self._now_ms)

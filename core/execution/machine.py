@@ -1,0 +1,481 @@
+"""The executor as a pure state machine: stimuli in, instructions out. It does no IO and reads no clock.
+
+Rules of this file. (1) An order is sent at most once: its name is in the books before the instruction exists, and a
+name in the books is never sent again. (2) A quantity whose outcome is unknown is held back until the venue has said
+what became of it, or has said twice, ``requery_ms`` apart, that it knows nothing of it. (3) While an older order of an
+instrument may still fill, a newer intent for it waits. (4) What the venue says that cannot be, is noted as a fault and
+blocks nothing; what we ask for that cannot be, is a ``Defect``, raised before anything has changed. (5) The chain of
+answers to one stimulus ends: place -> query -> cancel, and nothing follows an answer to a cancel.
+
+Above 400 lines because every decision about orders stands here, one small handler a stimulus; the sums are in
+``books.py``, the reading of what a venue says in ``intake.py``.
+"""
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any
+
+from core.errors import Defect
+from core.execution.books import Books, Order, Parent
+from core.execution.intake import Intake
+from core.execution.stimuli import (
+    Beat,
+    CancelDone,
+    CancelFailed,
+    Configured,
+    FillSeen,
+    Instruction,
+    MinuteStarted,
+    NotSent,
+    OpenSeen,
+    OutcomeUnclear,
+    Placed,
+    PlaceRefused,
+    Queried,
+    QueryFailed,
+    Reconcile,
+    Reported,
+    Restarted,
+    SnapshotSeen,
+    Stimulus,
+    Stopped,
+)
+from core.execution.twap import split
+from core.messages import (
+    Approved,
+    CancelOrder,
+    OrderSnapshot,
+    OrderState,
+    PlaceOrder,
+    QueryOrder,
+    Reports,
+    TimeInForce,
+)
+from core.orders import OrderEvent, client_id, is_ours, symbol_code
+from core.params import ExecutionSettings
+from core.units import MINUTE_MS, Instrument, MarketRules, Side
+
+RETAIN_MINUTES = 2 * 1_440
+"""Orders are kept in detail for two days: longer than any late news, long enough to compare a replayed day."""
+
+
+class ExecutionMachine:
+    """Works approved intents into the market in time-weighted slices.
+
+    ``instance`` (1 to 6 of a-z0-9) and ``strategy`` (1 to 4) go into every client id. One machine serves one venue.
+    """
+
+    def __init__(
+        self,
+        settings: ExecutionSettings,
+        rules: dict[Instrument, MarketRules],
+        instance: str,
+        strategy: str = "ens",
+        retain_minutes: int = RETAIN_MINUTES,
+    ) -> None:
+        client_id(instance, strategy, 0, "BTC/USDT", 0)
+        self.instance = instance
+        self.strategy = strategy
+        self.books = Books(retain_minutes)
+        self._intake = Intake(self.books, instance)
+        self.minute = -1
+        """The newest minute started."""
+        self.stopped = False
+        self._config = configured(settings, rules)
+        self._rules = dict(rules)
+        _codes_differ(rules)
+        self._handlers: dict[type, Callable[[Any], list[Instruction]]] = {
+            Configured: self._configured,
+            Restarted: self._restarted,
+            MinuteStarted: self._minute_started,
+            Beat: self._beat,
+            Reconcile: self._reconcile,
+            Placed: self._placed,
+            PlaceRefused: self._place_refused,
+            NotSent: self._not_sent,
+            OutcomeUnclear: self._outcome_unclear,
+            Queried: self._queried,
+            QueryFailed: self._nothing,
+            CancelDone: self._cancel_done,
+            CancelFailed: self._cancel_failed,
+            FillSeen: self._fill_seen,
+            SnapshotSeen: self._snapshot_seen,
+            OpenSeen: self._open_seen,
+            Reported: self._reported,
+            Stopped: self._stopped,
+        }
+
+    @property
+    def version(self) -> int:
+        """Rises with every change of state."""
+        return self.books.version
+
+    @property
+    def config(self) -> Configured:
+        """The settings and rules that hold now."""
+        return self._config
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Contradictions between the venue and us, oldest first."""
+        return tuple(self.books.faults)
+
+    def owns(self, name: str) -> bool:
+        """Whether a client id is one of this instance's."""
+        return is_ours(name, self.instance)
+
+    def handle(self, stimulus: Stimulus) -> list[Instruction]:
+        """Take in one stimulus; the answer is what must be done about it, in this order."""
+        return self._handlers[type(stimulus)](stimulus)
+
+    def report(self, minute: int, trace: str) -> Reports:
+        """What happened since the last ``Reported`` stimulus; handle one after handing this out."""
+        return self.books.report(minute, trace)
+
+    def unsettled(self) -> tuple[Order, ...]:
+        """Orders whose end, or whose fills, are not known."""
+        return tuple(self.books.watch.values())
+
+    def validate(self) -> None:
+        """Check every invariant. Raises ``Defect``. For tests and for health checks."""
+        self.books.validate()
+        for key, order in self.books.orders.items():
+            if not self.owns(key):
+                raise Defect(f"{key} is not an order of instance {self.instance!r}")
+            if order.state is OrderState.PLANNED:
+                raise Defect(f"{key} is planned, yet neither sent nor dropped")
+
+    # --- settings and life -------------------------------------------------------------------------------------
+
+    def _configured(self, stimulus: Configured) -> list[Instruction]:
+        rules = {rule.instrument: rule for rule in stimulus.rules}
+        _codes_differ(rules)
+        self._config, self._rules = stimulus, rules
+        self.books.version += 1
+        return []
+
+    def _restarted(self, stimulus: Restarted) -> list[Instruction]:
+        self.stopped = False
+        self.books.version += 1
+        return self._ask_all(stimulus.now_ms)
+
+    def _stopped(self, stimulus: Stopped) -> list[Instruction]:
+        if not self.stopped:
+            self.stopped = True
+            self.books.version += 1
+        out: list[Instruction] = []
+        for parent in list(self.books.current.values()):
+            out += self._close(parent, "the executor was stopped")
+        asked = {i.client_id for i in out}
+        for order in list(self.books.watch.values()):
+            if order.client_id not in asked:
+                out += self._chase(order) or [self._ask(order, stimulus.now_ms)]
+        return out
+
+    def _reported(self, _: Reported) -> list[Instruction]:
+        self.books.forget_reported()
+        return []
+
+    def _nothing(self, _: QueryFailed) -> list[Instruction]:
+        return []
+
+    # --- the schedule ------------------------------------------------------------------------------------------
+
+    def _minute_started(self, stimulus: MinuteStarted) -> list[Instruction]:
+        self._check(stimulus)
+        if stimulus.minute < self.minute:
+            return []
+        out: list[Instruction] = []
+        if stimulus.minute > self.minute:
+            self.minute = stimulus.minute
+            self.books.version += 1
+            for parent in list(self.books.current.values()):
+                out += self._close(parent, "a newer minute took over")
+            self.books.prune(stimulus.minute)
+        # Sells first: what they bring in may pay for the buys.
+        for approved in sorted(stimulus.approved, key=lambda a: a.side is Side.BUY):
+            if (stimulus.minute, approved.instrument) not in self.books.parents:
+                out += self._start(approved, stimulus.now_ms)
+        return out
+
+    def _check(self, stimulus: MinuteStarted) -> None:
+        seen: set[Instrument] = set()
+        for approved in stimulus.approved:
+            name = f"intent {approved.intent_id} for {approved.instrument}"
+            if approved.minute != stimulus.minute:
+                raise Defect(f"{name} belongs to minute {approved.minute}, not to {stimulus.minute}")
+            if approved.instrument not in self._rules:
+                raise Defect(
+                    f"{name}: the executor has no market rules for it; it knows {', '.join(map(str, self._rules))}"
+                )
+            if approved.instrument in seen:
+                raise Defect(f"{name}: a second intent for one instrument in one minute")
+            if (
+                approved.quantity <= 0
+                or approved.quantity % self._rules[approved.instrument].step
+                or approved.limit_price <= 0
+            ):
+                raise Defect(
+                    f"{name}: {approved.quantity} at {approved.limit_price} is not a positive amount on the lot grid"
+                )
+            seen.add(approved.instrument)
+
+    def _start(self, approved: Approved, now_ms: int) -> list[Instruction]:
+        parent = Parent(
+            intent_id=approved.intent_id,
+            minute=approved.minute,
+            instrument=approved.instrument,
+            side=approved.side,
+            quantity=approved.quantity,
+            limit_price=approved.limit_price,
+            slices=self._config.slices,
+            slice_ms=self._config.slice_ms,
+            unsent=approved.quantity,
+        )
+        self.books.open_parent(parent)
+        if self.stopped:
+            return self._close(parent, "the executor is stopped")
+        if now_ms >= parent.start_ms + MINUTE_MS:
+            return self._close(parent, f"came {now_ms - parent.start_ms} ms after its minute closed")
+        return self._slice(parent, now_ms)
+
+    def _slice(self, parent: Parent, now_ms: int) -> list[Instruction]:
+        slot = max((now_ms - parent.start_ms) // parent.slice_ms, 0)
+        if parent.slot < 0:
+            # However late the decision is within its minute, it gets one slice.
+            slot = min(slot, parent.slices - 1)
+        if slot <= parent.slot:
+            return []
+        if slot >= parent.slices:
+            return self._close(parent, "the schedule is over")
+        parent.slot = slot
+        self.books.version += 1
+        blocker = self.books.older_live(parent)
+        if blocker is not None:
+            if slot == parent.slices - 1:
+                return self._close(parent, f"{blocker.client_id} is not settled ({blocker.state.value})")
+            return []
+        parts = split(parent.unsent, parent.slices - slot, self._rules[parent.instrument], parent.limit_price)
+        if not parts:
+            if parent.open:
+                return []
+            return self._close(parent, f"{parent.unsent} is below the venue's smallest order")
+        placed = self._place(parent, parts[0], slot)
+        if placed.client_id in self.books.orders:
+            # An earlier life sent it, and its journal is gone.
+            return self._close(parent, "sent before")
+        order = self.books.add_order(placed, parent.minute, parent)
+        self.books.move(order, OrderEvent.SEND)
+        return [order.placed]
+
+    def _place(self, parent: Parent, quantity: Decimal, slot: int) -> PlaceOrder:
+        return PlaceOrder(
+            client_id=client_id(self.instance, self.strategy, parent.minute, parent.instrument.symbol, slot),
+            intent_id=parent.intent_id,
+            instrument=parent.instrument,
+            side=parent.side,
+            quantity=quantity,
+            price=parent.limit_price,
+            time_in_force=TimeInForce.IOC,
+        )
+
+    def _close(self, parent: Parent, reason: str) -> list[Instruction]:
+        """End a parent; one that never sent anything leaves a dropped order, so that the record shows why."""
+        if not parent.orders:
+            order = self.books.add_order(
+                self._place(parent, parent.quantity, max(parent.slot, 0)), parent.minute, parent
+            )
+            self.books.move(order, OrderEvent.DROP, f"never sent: {reason}")
+        self.books.close_parent(parent)
+        return self._chase_all(parent.orders)
+
+    def _finish(self, parent: Parent | None) -> None:
+        """Close a parent with nothing open, once nothing is left to send or no slot is left to send it in."""
+        if parent is None or parent.closed or parent.open:
+            return
+        if not parent.unsent or parent.slot == parent.slices - 1:
+            self.books.close_parent(parent)
+
+    # --- time --------------------------------------------------------------------------------------------------
+
+    def _beat(self, stimulus: Beat) -> list[Instruction]:
+        latest = stimulus.now_ms - self._config.requery_ms
+        due = [order for order in self.books.watch.values() if order.asked_ms <= latest]
+        out: list[Instruction] = [self._ask(order, stimulus.now_ms) for order in due]
+        for parent in list(self.books.current.values()):
+            out += self._slice(parent, stimulus.now_ms)
+        return out
+
+    def _reconcile(self, stimulus: Reconcile) -> list[Instruction]:
+        return self._ask_all(stimulus.now_ms)
+
+    def _ask_all(self, now_ms: int) -> list[Instruction]:
+        return [self._ask(order, now_ms) for order in list(self.books.watch.values())]
+
+    def _ask(self, order: Order, now_ms: int) -> QueryOrder:
+        if order.state is OrderState.SENT:
+            # Stimuli come one by one, so an order still "sent" when time passes has lost its answer.
+            self.books.move(order, OrderEvent.LOSE, "its answer never came")
+        order.asked_ms = now_ms
+        self.books.version += 1
+        return _query(order)
+
+    # --- what the venue says -----------------------------------------------------------------------------------
+
+    def _placed(self, stimulus: Placed) -> list[Instruction]:
+        order = self._intake.order_of(stimulus.snapshot, self.minute)
+        if order is None:
+            return []
+        self._take(order, stimulus.snapshot)
+        if order.short:
+            return [_query(order)]
+        return self._chase(order)
+
+    def _place_refused(self, stimulus: PlaceRefused) -> list[Instruction]:
+        order = self._sent(stimulus.client_id, "a refusal")
+        reason = f"refused {stimulus.code}: {stimulus.text}".replace(" :", ":")
+        if order is None:
+            return []
+        if "duplicate" in stimulus.text.lower():
+            # The venue has an order of this name: the one we sent. It must be asked about, not written off.
+            self._intake.say(order, OrderEvent.LOSE, reason)
+            return [_query(order)]
+        self._intake.say(order, OrderEvent.REFUSE, reason)
+        if order.parent is not None and not order.parent.closed:
+            # The same request would be refused again; the next minute decides anew.
+            return self._close(order.parent, reason)
+        return []
+
+    def _not_sent(self, stimulus: NotSent) -> list[Instruction]:
+        order = self._sent(stimulus.client_id, "a failure to send")
+        if order is not None:
+            self._intake.say(order, OrderEvent.DROP, f"not sent: {stimulus.text}")
+            self._finish(order.parent)
+        return []
+
+    def _outcome_unclear(self, stimulus: OutcomeUnclear) -> list[Instruction]:
+        order = self._sent(stimulus.client_id, "an unclear outcome")
+        if order is None:
+            return []
+        self._intake.say(order, OrderEvent.LOSE, f"outcome unclear: {stimulus.text}")
+        return [self._ask(order, stimulus.now_ms)]
+
+    def _queried(self, stimulus: Queried) -> list[Instruction]:
+        if stimulus.snapshot is not None:
+            order = self._intake.order_of(stimulus.snapshot, self.minute)
+            if order is None:
+                return []
+            self._take(order, stimulus.snapshot)
+            return self._chase(order)
+        order = self.books.orders.get(stimulus.client_id)
+        if order is None:
+            return []
+        if order.state is OrderState.SENT:
+            self._intake.say(order, OrderEvent.LOSE, "the venue does not show it yet")
+        if order.state is OrderState.UNKNOWN:
+            self._absent(order, stimulus.now_ms)
+        elif order.live or order.short:
+            self.books.fault(
+                f"{order.client_id}: the venue denies an order that it had confirmed ({order.state.value})"
+            )
+        return []
+
+    def _absent(self, order: Order, now_ms: int) -> None:
+        if order.absences == 0:
+            order.absences, order.absent_ms = 1, now_ms
+            self.books.version += 1
+        elif now_ms - order.absent_ms >= self._config.requery_ms:
+            order.absences += 1
+            self._intake.say(order, OrderEvent.ABSENT, f"not placed: the venue denied it {order.absences} times")
+            self._finish(order.parent)
+
+    def _cancel_done(self, stimulus: CancelDone) -> list[Instruction]:
+        order = self._intake.order_of(stimulus.snapshot, self.minute)
+        if order is not None:
+            self._take(order, stimulus.snapshot)
+        return []
+
+    def _cancel_failed(self, stimulus: CancelFailed) -> list[Instruction]:
+        order = self.books.orders.get(stimulus.client_id)
+        if order is not None and order.live:
+            order.asked_ms = 0
+            order.reason = f"cancel failed: {stimulus.text}"
+            self.books.touch(order)
+        return []
+
+    def _fill_seen(self, stimulus: FillSeen) -> list[Instruction]:
+        order, adopted = self._intake.order_of_fill(stimulus.fill, self.minute)
+        if order is None:
+            return []
+        if self._intake.count(order, stimulus.fill):
+            self._finish(order.parent)
+        return [_query(order)] if adopted else []
+
+    def _snapshot_seen(self, stimulus: SnapshotSeen) -> list[Instruction]:
+        order = self._intake.order_of(stimulus.snapshot, self.minute)
+        if order is None:
+            return []
+        self._take(order, stimulus.snapshot)
+        return self._chase(order)
+
+    def _open_seen(self, stimulus: OpenSeen) -> list[Instruction]:
+        out: list[Instruction] = []
+        for snapshot in stimulus.snapshots:
+            stranger = snapshot.client_id not in self.books.orders
+            order = self._intake.order_of(snapshot, self.minute)
+            if order is None:
+                continue
+            self._take(order, snapshot)
+            if stranger or order.state is not OrderState.CANCELLING:
+                out += self._chase(order)
+        return out
+
+    # --- shared ------------------------------------------------------------------------------------------------
+
+    def _sent(self, name: str, what: str) -> Order | None:
+        order = self.books.orders.get(name)
+        if order is None:
+            self.books.fault(f"{what} for {name}, which is not in the books")
+        return order
+
+    def _take(self, order: Order, snapshot: OrderSnapshot) -> None:
+        self._intake.take(order, snapshot)
+        self._finish(order.parent)
+
+    def _chase_all(self, orders: Iterable[Order]) -> list[Instruction]:
+        return [instruction for order in orders for instruction in self._chase(order)]
+
+    def _chase(self, order: Order) -> list[Instruction]:
+        """Cancel an order that stands although its intent has ended."""
+        if order.state not in (OrderState.OPEN, OrderState.PARTIAL, OrderState.CANCELLING):
+            return []
+        parent = order.parent
+        if parent is not None and not parent.closed and not parent.over and not self.stopped:
+            return []
+        self.books.move(order, OrderEvent.ASK_CANCEL)
+        return [CancelOrder(client_id=order.client_id, instrument=order.placed.instrument)]
+
+
+def configured(settings: ExecutionSettings, rules: dict[Instrument, MarketRules]) -> Configured:
+    """The stimulus that puts these settings and rules in force."""
+    immediate = settings.algorithm == "immediate"
+    return Configured(
+        slices=1 if immediate else settings.slices,
+        slice_ms=settings.slice_seconds * 1_000,
+        requery_ms=int(settings.unknown_requery_s * 1_000),
+        rules=tuple(rules[instrument] for instrument in sorted(rules)),
+    )
+
+
+def _query(order: Order) -> QueryOrder:
+    return QueryOrder(client_id=order.client_id, instrument=order.placed.instrument)
+
+
+def _codes_differ(rules: Iterable[Instrument]) -> None:
+    owners: dict[str, Instrument] = {}
+    for instrument in rules:
+        other = owners.setdefault(symbol_code(instrument.symbol), instrument)
+        if other != instrument:
+            raise Defect(
+                f"{other} and {instrument} would share client ids; one machine serves one venue and distinct symbols"
+            )

@@ -1,0 +1,169 @@
+"""What can happen to the executor, as frozen facts. With the instructions they led to they make the journal."""
+
+from dataclasses import dataclass
+
+from core.messages import Approved, CancelOrder, Fill, OrderSnapshot, PlaceOrder, QueryOrder
+from core.units import MarketRules
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configured:
+    """From here on these settings and venue rules hold."""
+
+    slices: int
+    slice_ms: int
+    requery_ms: int
+    rules: tuple[MarketRules, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restarted:
+    """A process took over what the journal says: whatever was on its way is of unknown outcome."""
+
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinuteStarted:
+    """Risk has spoken on ``minute``; what it approved shall be worked."""
+
+    minute: int
+    now_ms: int
+    approved: tuple[Approved, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """Time has passed: send the slices that are due, ask again about what is unknown."""
+
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconcile:
+    """Compare with the venue now: ask about every order that has not ended or lacks fills."""
+
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """The venue answered a place request with the order."""
+
+    snapshot: OrderSnapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceRefused:
+    """The venue said no to a place request."""
+
+    client_id: str
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotSent:
+    """A place request certainly did not take effect."""
+
+    client_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeUnclear:
+    """A place request may or may not have taken effect."""
+
+    client_id: str
+    text: str
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queried:
+    """The venue answered a question: the order as it knows it, or None when it says it has no such order."""
+
+    client_id: str
+    snapshot: OrderSnapshot | None
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryFailed:
+    """A question got no answer; nothing is known that was not known before."""
+
+    client_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelDone:
+    """The venue answered a cancel request with the order as it stands."""
+
+    snapshot: OrderSnapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelFailed:
+    """A cancel request was refused, did not arrive, or got no answer: the order is asked about at the next beat."""
+
+    client_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FillSeen:
+    """The venue's user stream told of a fill."""
+
+    fill: Fill
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotSeen:
+    """The venue's user stream told of an order."""
+
+    snapshot: OrderSnapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSeen:
+    """All orders open at the venue, ours and others'."""
+
+    snapshots: tuple[OrderSnapshot, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """What had happened up to here was handed out in the report of ``minute``."""
+
+    minute: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """Send nothing new; cancel what is open."""
+
+    now_ms: int
+
+
+Stimulus = (
+    Configured
+    | Restarted
+    | MinuteStarted
+    | Beat
+    | Reconcile
+    | Placed
+    | PlaceRefused
+    | NotSent
+    | OutcomeUnclear
+    | Queried
+    | QueryFailed
+    | CancelDone
+    | CancelFailed
+    | FillSeen
+    | SnapshotSeen
+    | OpenSeen
+    | Reported
+    | Stopped
+)
+Instruction = PlaceOrder | CancelOrder | QueryOrder
