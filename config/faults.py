@@ -68,9 +68,14 @@ def _stem(word: str) -> str:
     return head if head and tail in UNIT_WORDS else word.lower()
 
 
+def without_password(text: str) -> str:
+    """The text with the passwords of addresses in it (``redis://user:password@host``) hidden."""
+    return re.sub(r"(://[^/\s\"@:]*:)[^/\s\"]+@", r"\1…@", text)
+
+
 def show(value: Any) -> str:
-    """The value as JSON would write it, cut to a readable length. Passwords inside URLs are hidden."""
-    text = re.sub(r"(://[^/\s\"@]*:)[^@/\s\"]+@", r"\1…@", json.dumps(value, ensure_ascii=False, default=str))
+    """The value as JSON would write it, cut to a readable length, without passwords."""
+    text = without_password(json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= 60 else text[:57] + "…"
 
 

@@ -1,0 +1,89 @@
+"""`run.py config`: show the settings in force, check them, or write their JSON schemas."""
+
+import argparse
+import json
+from pathlib import Path
+
+from config import load, schema
+from config.faults import without_password
+from config.money import doubts, in_money
+from config.secrets import HIDDEN, Secrets, load_secrets
+from config.settings import Settings
+from core.errors import EXIT_OK, ConfigError
+
+HELP = "Show the settings in force (files, environment and --set together), check them, or write their JSON schemas."
+EXAMPLE = "python3 run.py config check --equity 10000 --set trade.invest_pct=20"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    what = (
+        "show: print them; check: exit 4 with one line when something is wrong; schema: write the schemas for editors"
+    )
+    parser.add_argument("action", choices=("show", "check", "schema"), nargs="?", default="show", help=what)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--equity", type=_money, default=10_000.0, metavar="USDT", help="account to reckon with (10000)"
+    )
+    parser.add_argument("--keys", type=Path, default=None, metavar="FILE", help="private file (config/api_keys.json)")
+    load.arguments(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    if args.action == "schema":
+        return _write_schemas(args.config_dir or load.ROOT / "config")
+    settings = load.from_arguments(args)
+    secrets = load_secrets(args.keys)
+    if args.action == "show":
+        print(json.dumps(shown(settings, secrets), indent=2, ensure_ascii=False))
+        return EXIT_OK
+    return _check(settings, secrets, args.equity, as_json=args.json)
+
+
+def shown(settings: Settings, secrets: Secrets) -> dict[str, object]:
+    """The settings as plain data; of the secrets only that they are there. Passwords in addresses are hidden."""
+    config = settings.config.model_dump(mode="json")
+    config["redis_url"] = without_password(config["redis_url"])
+    private = {
+        **{venue: {"api_key": HIDDEN, "api_secret": HIDDEN} for venue in secrets.venues},
+        "notification_urls": [HIDDEN for _ in secrets.notification_urls],
+        "grafana_token": HIDDEN if secrets.grafana_token else None,
+    }
+    return {
+        "config": config,
+        "rules": settings.rules.model_dump(mode="json"),
+        "secrets": private,
+        "var": str(load.resolve_var(settings)),
+    }
+
+
+def _check(settings: Settings, secrets: Secrets, equity: float, as_json: bool) -> int:
+    rows, warnings = in_money(settings, equity), doubts(settings, equity)
+    if as_json:
+        money = {key.partition(" ")[0]: usdt for _, key, usdt in rows}
+        print(json.dumps({"ok": True, "equity": equity, "in_usdt": money, "warnings": warnings}, ensure_ascii=False))
+        return EXIT_OK
+    keyed = ", ".join(secrets.venues) or "none (replay, backtest and paper need none)"
+    print(f"The settings are valid. Exchange keys: {keyed}.")
+    print(f"With an equity of {equity:,.0f} USDT:")
+    for what, key, usdt in rows:
+        print(f"  {what:<48}{usdt:>12,.2f} USDT   {key}")
+    for warning in warnings:
+        print(f"  careful: {warning}")
+    return EXIT_OK
+
+
+def _write_schemas(folder: Path) -> int:
+    for name, model in schema.SCHEMAS.items():
+        try:
+            (folder / name).write_text(schema.text(model), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{folder / name}: cannot be written: {error.strerror}") from None
+        print(f"wrote {folder / name}")
+    return EXIT_OK
+
+
+def _money(text: str) -> float:
+    value = float(text.replace(",", "").replace("_", ""))
+    if not 0 < value < 1e15:
+        raise argparse.ArgumentTypeError(f"{text} is not an amount above 0")
+    return value

@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""Minutehand's one command: `python3 run.py` sets everything up once, then plays a market through the whole system.
+
+Standard library only. Down to the version check this file also parses on Python 3.6, so that an old Python is told
+what to do instead of failing on syntax. `config/bootstrap.py` makes the environment; here the verbs are listed and run.
+"""
+
+import argparse
+import difflib
+import importlib
+import os
+import signal
+import sys
+from pathlib import Path
+
+OLDEST = (3, 11)
+if sys.version_info < OLDEST:
+    sys.exit(
+        "error: Minutehand needs Python {}.{} or newer, and this is Python {}.{} ({}).\n"
+        "Install a newer one, then start with it, e.g.: python3.12 run.py".format(
+            *OLDEST, *sys.version_info[:2], sys.executable
+        )
+    )
+
+from config import bootstrap  # noqa: E402
+from core.errors import EXIT_OK, EXIT_USAGE, BotError  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+EXIT_PIPE_CLOSED = 141
+DEFAULT = "replay"
+VERBS = {
+    "replay": ("actors.replay_command", "play a stored or synthetic market through the whole system (the default)"),
+    "backtest": (
+        "tune.backtest_command",
+        "run the rules over the lake, quickly and in one process, and write a report",
+    ),
+    "train": ("tune.train_command", "train the ensemble's models on the lake (--rl: the reinforcement-learning agent)"),
+    "tune": ("tune.tune_command", "search the ensemble's weights on walk-forward folds"),
+    "paper": ("actors.paper_command", "trade the real market with simulated orders"),
+    "live": ("actors.live_command", "trade the real market with real money"),
+    "data": ("data.data_command", "import, list, verify or synthesize bars"),
+    "sim": ("exchanges.sim_command", "run the simulated exchanges alone, for any client"),
+    "doctor": ("actors.doctor_command", "check this machine, the installation and the settings"),
+    "config": ("config.config_command", "show or check the settings, or write their JSON schemas"),
+    "status": ("actors.status_command", "what the running bot is doing"),
+    "stop": ("actors.stop_command", "stop the running bot cleanly"),
+    "grafana": ("actors.grafana_command", "provision the Grafana board"),
+    "test": ("tests.check_command", "lint, type-check and test the project"),
+    "bench": ("tests.bench_command", "list or run the benchmarks"),
+}
+"""Verb → its module and one line of help. Only the chosen verb's module is imported."""
+NEEDS_DEV = ("test", "bench")
+CODES = (
+    "exit codes: 0 ok, 1 failure, 2 usage, 3 the bot is not running, 4 settings, 5 out of time,\n"
+    "            130 interrupted by Ctrl-C, 141 the reader of the output went away, 143 asked to terminate"
+)
+
+
+def main(argv: list[str]) -> int:
+    """Set up what is missing, continue inside the project's environment, run the verb; gives the exit code."""
+    verb, rest = (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else (DEFAULT, argv)
+    if argv and argv[0] in ("-h", "--help", "help"):
+        print(overview())
+        return EXIT_OK
+    if verb not in VERBS:
+        close = difflib.get_close_matches(verb, VERBS, n=1, cutoff=0.5)
+        hint = f"did you mean '{close[0]}'?" if close else "see: python3 run.py --help"
+        print(f"error: there is no verb '{verb}'; {hint}", file=sys.stderr)
+        return EXIT_USAGE
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
+    try:
+        bootstrap.ensure(dev=verb in NEEDS_DEV)
+        if not bootstrap.inside():
+            return bootstrap.continue_inside(argv)
+        return run(verb, rest)
+    except BotError as error:
+        sys.stdout.flush()
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        signal.signal(
+            signal.SIGINT, lambda *_: os._exit(EXIT_INTERRUPTED)
+        )  # a second Ctrl-C does not wait for exit hooks
+        print("stopped", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the last flush does not complain
+        return EXIT_PIPE_CLOSED
+
+
+def run(verb: str, rest: list[str]) -> int:
+    """Import the verb's module, read its arguments, and do it."""
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    module = importlib.import_module(VERBS[verb][0])
+    parser = argparse.ArgumentParser(
+        prog=f"run.py {verb}",
+        description=module.HELP,
+        epilog="example:\n  " + module.EXAMPLE.replace("\n", "\n  "),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.arguments(parser)
+    if getattr(module, "PASSES_THROUGH", False):
+        args, unknown = parser.parse_known_args(rest)
+        args.rest = unknown
+    else:
+        args = parser.parse_args(rest)
+    return int(module.main(args))
+
+
+def overview() -> str:
+    """The text of `run.py --help`."""
+    width = max(map(len, VERBS))
+    lines = [f"  {verb:<{width}}  {text}" for verb, (_, text) in VERBS.items()]
+    usage = (
+        "usage: python3 run.py [VERB] [options]\n\nA one-minute crypto trading bot. Without a verb it replays a market."
+    )
+    examples = "examples:\n  python3 run.py\n  python3 run.py backtest --help"
+    return "\n\n".join([usage, "verbs:\n" + "\n".join(lines), examples, CODES])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
