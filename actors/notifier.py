@@ -4,6 +4,7 @@ The queue is bounded: when sending is slower than the news, the oldest fall out,
 told. A target that fails is tried again a little, then left; it never raises and never stops the others.
 """
 
+import asyncio
 import logging
 import threading
 import time
@@ -153,7 +154,7 @@ class NotifierActor(Shell):
 
     async def close(self, timeout_s: float = 10.0) -> bool:
         """Send what waits, bounded; call before the run is ended."""
-        return self._notifier.close(timeout_s)
+        return await asyncio.to_thread(self._notifier.close, timeout_s)
 
     async def health(self) -> dict:
         notifier = self._notifier

@@ -1,0 +1,286 @@
+"""Which news is worth telling a person, and how it reads in each language.
+
+A notice is a key with values; its text is chosen here, so that an alert sent to two people in two languages is
+one notice. ``Newsroom`` reads the records of a run, one a minute, and tells changes rather than states: a member
+that stays silent is told once, and once more when it speaks again.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from core.messages import MinuteRecord, Notice, OrderState, TradingState
+from core.units import DAY_MS, MINUTE_MS
+
+SEVERITIES = ("info", "warning", "critical")
+LANGUAGES = ("en", "ko")
+STALE_MINUTES = 3
+"""Minutes without fresh data in a row that are news."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """Texts of one kind of news; ``{names}`` are filled from the notice's values."""
+
+    en: str
+    ko: str
+
+
+CATALOG: dict[str, Wording] = {
+    "run_started": Wording(
+        "Run {run} started: {mode}, {instruments} markets.", "실행 {run} 시작: {mode}, 종목 {instruments}개."
+    ),
+    "run_ended": Wording(
+        "Run {run} ended: {done} minutes decided, {missed} missed. Equity {equity} USDT.",
+        "실행 {run} 종료: {done}분 결정, {missed}분 누락. 평가액 {equity} USDT.",
+    ),
+    "order_rejected": Wording(
+        "The exchange rejected our order: {side} {quantity} {instrument} at {price}. Reason: {reason}",
+        "거래소가 주문을 거부했습니다: {instrument} {side} {quantity} @ {price}. 사유: {reason}",
+    ),
+    "order_unknown": Wording(
+        "We do not know what became of order {client_id} ({instrument}). The exchange is being asked; "
+        "nothing is sent again before it answers.",
+        "주문 {client_id} ({instrument})의 결과를 알 수 없습니다. 거래소에 확인 중이며, 답이 올 때까지 다시 보내지 않습니다.",
+    ),
+    "minute_missed": Wording(
+        "The minute {time} UTC was missed, nothing new was traded. Reason: {reason}",
+        "{time} UTC 분을 놓쳤습니다. 새 거래는 없었습니다. 사유: {reason}",
+    ),
+    "minutes_resumed": Wording(
+        "Minutes are being decided again, {count} were missed in a row.", "다시 매분 결정하고 있습니다. 연속 {count}분을 놓쳤습니다."
+    ),
+    "actor_restarted": Wording(
+        "The part '{actor}' was started again. Reason: {reason}", "'{actor}' 부품을 다시 시작했습니다. 사유: {reason}"
+    ),
+    "member_silent": Wording(
+        "The model '{member}' is silent, its weight is shared by the others. Reason: {reason}",
+        "모델 '{member}'이(가) 응답하지 않아 나머지 모델이 비중을 나눠 맡습니다. 사유: {reason}",
+    ),
+    "member_back": Wording(
+        "The model '{member}' votes again after {count} minutes.", "모델 '{member}'이(가) {count}분 만에 다시 응답합니다."
+    ),
+    "limit_hit": Wording(
+        "A limit held an order for {instrument}: {reason}", "한도에 걸려 {instrument} 주문을 막았습니다: {reason}"
+    ),
+    "state_changed": Wording(
+        "Trading is now {state} (was {before}). Reason: {reason}", "거래 상태가 {before}에서 {state}(으)로 바뀌었습니다. 사유: {reason}"
+    ),
+    "feed_stale": Wording(
+        "No fresh market data for {instrument}; no new exposure is taken there.",
+        "{instrument} 시세가 끊겼습니다. 이 종목의 신규 매수를 멈춥니다.",
+    ),
+    "feed_fresh": Wording(
+        "Market data for {instrument} is fresh again after {count} minutes.", "{instrument} 시세가 {count}분 만에 돌아왔습니다."
+    ),
+    "reconciliation_difference": Wording(
+        "Our books and the exchange's differ: {difference}", "우리 장부와 거래소 장부가 다릅니다: {difference}"
+    ),
+    "daily_digest": Wording(
+        "{date} UTC: equity {equity} USDT ({change_pct}%). {done} minutes decided, {missed} missed, "
+        "{fills} fills worth {traded}, {rejected} orders rejected.",
+        "{date} UTC: 평가액 {equity} USDT ({change_pct}%). {done}분 결정, {missed}분 누락, "
+        "체결 {fills}건 {traded}, 거부된 주문 {rejected}건.",
+    ),
+    "notices_dropped": Wording(
+        "{count} older notices were dropped because sending was too slow.", "전송이 늦어 오래된 알림 {count}건을 버렸습니다."
+    ),
+}
+SEVERITY_WORDS: dict[str, dict[str, str]] = {
+    "en": {"info": "Info", "warning": "Warning", "critical": "CRITICAL"},
+    "ko": {"info": "안내", "warning": "주의", "critical": "긴급"},
+}
+WORDS: dict[str, dict[str, str]] = {
+    "en": {},
+    "ko": {
+        "buy": "매수",
+        "sell": "매도",
+        "active": "정상",
+        "reducing": "축소 전용",
+        "halted": "정지",
+        "replay": "재생",
+        "paper": "모의 거래",
+        "live": "실거래",
+        "not given": "알려 주지 않음",
+        "none": "없음",
+    },
+}
+"""Values that are words of ours, in each language; venue texts and numbers stay as they are."""
+
+
+class _Shown(dict[str, str]):
+    """Values for a text; one that is missing shows as a question mark rather than losing the news."""
+
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def text(notice: Notice, language: str) -> str:
+    """The notice in one language. An unknown key is shown with its values: news is never lost to a missing text."""
+    wording = CATALOG.get(notice.key)
+    if wording is None:
+        return f"{notice.key}: " + ", ".join(f"{key}={value}" for key, value in notice.values)
+    words = WORDS[language]
+    shown = _Shown({key: words.get(value, value) for key, value in notice.values})
+    return str(getattr(wording, language)).format_map(shown)
+
+
+def title(notice: Notice, language: str) -> str:
+    """Severity and project, for the subject of a message."""
+    return f"Minutehand · {SEVERITY_WORDS[language][notice.severity]}"
+
+
+def at_least(severity: str, least: str) -> bool:
+    """``severity`` is ``least`` or graver."""
+    return SEVERITIES.index(severity) >= SEVERITIES.index(least)
+
+
+@dataclass(slots=True)
+class _Day:
+    """What the digest of one UTC day needs."""
+
+    day: int
+    first_equity: float = 0.0
+    equity: float = 0.0
+    done: int = 0
+    missed: int = 0
+    fills: int = 0
+    rejected: int = 0
+    traded: dict[str, float] = field(default_factory=dict)
+    """Notional by quote asset."""
+
+
+class Newsroom:
+    """Turns records into notices. Give it every record once, in order."""
+
+    def __init__(self) -> None:
+        self._state = str(TradingState.ACTIVE)
+        self._silent: dict[str, int] = {}
+        self._stale: dict[str, int] = {}
+        self._missed = 0
+        self._limits: frozenset[tuple[str, str]] = frozenset()
+        self._unknown: frozenset[str] = frozenset()
+        self._day: _Day | None = None
+
+    def read(self, record: MinuteRecord) -> tuple[Notice, ...]:
+        """The news in ``record``, gravest first."""
+        at = record.minute + MINUTE_MS
+        told = [
+            Notice(severity=severity, key=key, values=tuple(values.items()), at_ms=at)
+            for severity, key, values in self._news(record)
+        ]
+        return tuple(sorted(told, key=lambda notice: -SEVERITIES.index(notice.severity)))
+
+    def _news(self, record: MinuteRecord) -> Iterator[tuple[str, str, dict[str, str]]]:
+        yield from self._digest(record)
+        yield from self._orders(record)
+        if record.status == "missed":
+            self._missed += 1
+            if self._missed == 1:
+                yield "warning", "minute_missed", {"time": clock(record.minute), "reason": record.reason}
+            return
+        if self._missed > 1:
+            yield "info", "minutes_resumed", {"count": str(self._missed)}
+        self._missed = 0
+        yield from self._states(record)
+        yield from self._members(record)
+        yield from self._freshness(record)
+
+    def _orders(self, record: MinuteRecord) -> Iterator[tuple[str, str, dict[str, str]]]:
+        unknown = {order.client_id: order for order in record.orders if order.state is OrderState.UNKNOWN}
+        for client_id in sorted(unknown.keys() - self._unknown):
+            values = {"client_id": client_id, "instrument": str(unknown[client_id].instrument)}
+            yield "critical", "order_unknown", values
+        self._unknown = frozenset(unknown)
+        for order in record.orders:
+            if order.state is OrderState.REJECTED:
+                yield (
+                    "warning",
+                    "order_rejected",
+                    {
+                        "side": str(order.side),
+                        "quantity": str(order.quantity),
+                        "instrument": str(order.instrument),
+                        "price": str(order.price),
+                        "reason": order.reason or "not given",
+                    },
+                )
+
+    def _states(self, record: MinuteRecord) -> Iterator[tuple[str, str, dict[str, str]]]:
+        if record.state and record.state != self._state:
+            severity = {"halted": "critical", "reducing": "warning"}.get(record.state, "info")
+            values = {"state": record.state, "before": self._state, "reason": record.state_reason or "none"}
+            yield severity, "state_changed", values
+            self._state = record.state
+        limits = {(str(r.instrument), r.reason.partition(":")[0]): r.reason for r in record.refused}
+        for instrument, name in sorted(limits.keys() - self._limits):
+            yield "info", "limit_hit", {"instrument": instrument, "reason": limits[instrument, name]}
+        self._limits = frozenset(limits)
+
+    def _members(self, record: MinuteRecord) -> Iterator[tuple[str, str, dict[str, str]]]:
+        for vote in record.votes:
+            silent = self._silent.pop(vote.member, 0)
+            if not vote.spoke:
+                self._silent[vote.member] = silent + 1
+                if not silent:
+                    yield "warning", "member_silent", {"member": vote.member, "reason": vote.silence}
+            elif silent:
+                yield "info", "member_back", {"member": vote.member, "count": str(silent)}
+
+    def _freshness(self, record: MinuteRecord) -> Iterator[tuple[str, str, dict[str, str]]]:
+        for instrument, fresh in zip(map(str, record.instruments), record.fresh, strict=True):
+            stale = self._stale.pop(instrument, 0)
+            if not fresh:
+                self._stale[instrument] = stale + 1
+                # One quiet minute is a filler bar; several in a row are news.
+                if stale + 1 == STALE_MINUTES:
+                    yield "warning", "feed_stale", {"instrument": instrument}
+            elif stale >= STALE_MINUTES:
+                yield "info", "feed_fresh", {"instrument": instrument, "count": str(stale)}
+
+    def _digest(self, record: MinuteRecord) -> Iterator[tuple[str, str, dict[str, str]]]:
+        day = record.minute // DAY_MS
+        if self._day is not None and self._day.day != day:
+            yield "info", "daily_digest", digest(self._day)
+        if self._day is None or self._day.day != day:
+            before = self._day.equity if self._day is not None else 0.0
+            self._day = _Day(day=day, first_equity=before, equity=before)
+        today = self._day
+        if record.status == "done":
+            today.done += 1
+            today.equity = record.equity
+            today.first_equity = today.first_equity or record.equity
+        else:
+            today.missed += 1
+        today.rejected += sum(order.state is OrderState.REJECTED for order in record.orders)
+        for fill in record.fills:
+            today.fills += 1
+            quote = fill.instrument.quote
+            today.traded[quote] = today.traded.get(quote, 0.0) + float(fill.quantity * fill.price)
+
+
+
+def digest(day: _Day) -> dict[str, str]:
+    """The values of a day's digest."""
+    change = (day.equity / day.first_equity - 1) * 100 if day.first_equity else 0.0
+    return {
+        "date": date(day.day * DAY_MS),
+        "equity": f"{day.equity:,.2f}",
+        "change_pct": f"{change:+.2f}",
+        "done": str(day.done),
+        "missed": str(day.missed),
+        "fills": str(day.fills),
+        "traded": ", ".join(f"{amount:,.0f} {quote}" for quote, amount in sorted(day.traded.items())) or "0",
+        "rejected": str(day.rejected),
+    }
+
+
+def clock(ms: int) -> str:
+    """``HH:MM`` UTC of an epoch time."""
+    minutes = ms // MINUTE_MS % 1_440
+    return f"{minutes // 60:02d}:{minutes % 60:02d}"
+
+
+def date(ms: int) -> str:
+    """``YYYY-MM-DD`` UTC of an epoch time."""
+    return datetime.fromtimestamp(ms / 1000, UTC).date().isoformat()

@@ -1,0 +1,169 @@
+"""What the page shows, computed from plain records (``data.plain`` of MinuteRecord): pure, no IO.
+
+A minute's view says WHY in words and numbers: what each member expected and how much it counted, what came of
+it for every instrument, and how sizes were reached.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Plain = Mapping[str, Any]
+
+
+def minute_view(record: Plain, about: Plain) -> dict[str, Any]:
+    """One minute as the page shows it. ``about``: the run's state, for the thresholds that held."""
+    members = [
+        {key: vote[key] for key in ("member", "version", "spoke", "silence", "weight")} for vote in record["votes"]
+    ]
+    rows = [_row(record, about, number) for number in range(len(record["instruments"]))]
+    return {
+        **{
+            key: record[key]
+            for key in (
+                *("minute", "trace", "status", "reason", "regime", "state", "state_reason"),
+                *("events", "weights_version", "orders", "fills", "input_hash"),
+            )
+        },
+        "equity": record["equity"] if record["status"] == "done" else None,
+        "headline": headline(record, rows),
+        "members": members,
+        "rows": rows,
+        "sizing": [
+            *({"what": _order_words(a), "outcome": "approved", **_lines(a)} for a in record["approved"]),
+            *({"what": r["instrument"], "outcome": "refused", **_lines(r)} for r in record["refused"]),
+        ],
+        "timings": record["timings"],
+        "took_ms": sum(took or 0.0 for _, took in record["timings"]),
+        "gross": sum(row["value"] or 0.0 for row in rows),
+    }
+
+
+def headline(record: Plain, rows: Sequence[Plain]) -> str:
+    """The minute in one line."""
+    if record["status"] == "missed":
+        return f"Missed: {record['reason']}"
+    parts = [
+        f"{'buys' if order['side'] == 'buy' else 'sells'} {_base(order['instrument'])}" for order in record["approved"]
+    ]
+    if record["refused"]:
+        parts.append(f"{len(record['refused'])} held back by limits")
+    if parts:
+        return _sentence(parts)
+    edges = [(row["edge"], row["instrument"]) for row in rows if row["edge"] is not None]
+    if not edges:
+        return "No trade: nobody voted" if rows else "No trade"
+    edge, instrument = max(edges, key=lambda pair: abs(pair[0]))
+    return f"No trade: strongest edge {edge:+.1f} bps ({_base(instrument)})"
+
+
+def latency(timings: Iterable[Sequence[Sequence[Any]]]) -> list[dict[str, Any]]:
+    """p50, p99 and last of each step over the given minutes (nearest rank), in the order of the minute; then all steps."""
+    by_step: dict[str, list[float]] = {}
+    totals: list[float] = []
+    for minute in timings:
+        if minute:
+            totals.append(sum(took or 0.0 for _, took in minute))
+        for step, took in minute:
+            by_step.setdefault(step, []).append(took or 0.0)
+    if totals:
+        by_step["all steps"] = totals
+    return [
+        {"step": step, "p50": quantile(took, 0.50), "p99": quantile(took, 0.99), "last": took[-1], "n": len(took)}
+        for step, took in by_step.items()
+    ]
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """Smallest value that at least ``share`` of the values do not exceed (nearest-rank quantile)."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+
+
+def thinned(points: Sequence[tuple[int, float]], most: int) -> list[tuple[int, float]]:
+    """At most about ``most`` points of a curve: of each stretch its lowest and its highest, so no drawdown is smoothed away."""
+    if len(points) <= most:
+        return list(points)
+    stretch = math.ceil(len(points) / max(1, (most - 2) // 2))
+    kept = {0, len(points) - 1}
+    for start in range(0, len(points), stretch):
+        window = range(start, min(start + stretch, len(points)))
+        kept |= {min(window, key=lambda i: points[i][1]), max(window, key=lambda i: points[i][1])}
+    return [points[i] for i in sorted(kept)]
+
+
+def curve(points: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Points by minute, each minute once (the later wins)."""
+    return sorted(dict(points).items())
+
+
+def _row(record: Plain, about: Plain, number: int) -> dict[str, Any]:
+    """One instrument of a minute."""
+    instrument = record["instruments"][number]
+    held, close = _at(record["position"], number), _at(record["close"], number)
+    edge, target = _at(record["edge_bps"], number), _at(record["target"], number)
+    fresh = _at(record["fresh"], number)
+    votes = [
+        {"mean": _at(vote["mean_bps"], number), "stdev": _at(vote["stdev_bps"], number)} for vote in record["votes"]
+    ]
+    approved = [order for order in record["approved"] if order["instrument"] == instrument]
+    refused = [intent for intent in record["refused"] if intent["instrument"] == instrument]
+    return {
+        "instrument": instrument,
+        "close": close,
+        "held": held,
+        "value": None if held is None or close is None else held * close,
+        "fresh": bool(fresh),
+        "votes": votes,
+        "edge": edge,
+        "target": target,
+        "why": _why(edge, target, bool(fresh), approved, refused, about),
+        "outcome": "approved" if approved else "refused" if refused else "none",
+    }
+
+
+def _why(
+    edge: float | None,
+    target: float | None,
+    fresh: bool,
+    approved: Sequence[Plain],
+    refused: Sequence[Plain],
+    about: Plain,
+) -> str:
+    """Why this instrument was, or was not, traded."""
+    if approved:
+        return "; ".join(_order_words(order) for order in approved)
+    if refused:
+        return "; ".join(intent["reason"] for intent in refused)
+    if not fresh:
+        return "no fresh data: takes on nothing new"
+    if edge is None:
+        return "nobody voted"
+    if target is None:
+        if about.get("exit_edge_bps") is None:
+            return f"edge {edge:+.1f} bps: keeps what it holds"
+        return (
+            f"edge {edge:+.1f} bps is between exit ({about['exit_edge_bps']:g}) and entry "
+            f"({about['entry_edge_bps']:g}): keeps what it holds"
+        )
+    return f"wants {target * 100:.1f}% of the investable equity: close enough to what it holds"
+
+
+def _order_words(order: Plain) -> str:
+    return f"{order['side']} {order['quantity']} {_base(order['instrument'])}, limit {order['limit_price']}"
+
+
+def _lines(verdict: Plain) -> dict[str, Any]:
+    return {"reason": verdict.get("reason", ""), "arithmetic": verdict["arithmetic"]}
+
+
+def _sentence(parts: Sequence[str]) -> str:
+    text = ", ".join(parts)
+    return text[0].upper() + text[1:]
+
+
+def _base(instrument: str) -> str:
+    return instrument.partition(":")[2].partition("/")[0] or instrument
+
+
+def _at(values: Sequence[Any], number: int) -> Any:
+    return values[number] if number < len(values) else None
