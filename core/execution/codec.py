@@ -1,5 +1,7 @@
 """Stimuli and instructions as JSON, for the journal: exact decimals, one kind a class, a version in each payload."""
 
+from typing import Any
+
 import msgspec
 
 from core.errors import DataError, Defect
@@ -34,7 +36,9 @@ INSTRUCTIONS: tuple[type, ...] = (PlaceOrder, CancelOrder, QueryOrder)
 
 _ENCODER = msgspec.json.Encoder(decimal_format="string")
 _HEAD = msgspec.json.Decoder(tuple[int, msgspec.Raw])
-_DECODERS = {kind.__name__: msgspec.json.Decoder(kind) for kind in STIMULI + INSTRUCTIONS}
+_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
+    kind.__name__: msgspec.json.Decoder(kind) for kind in STIMULI + INSTRUCTIONS
+}
 
 
 def encode(message: Stimulus | Instruction) -> tuple[str, bytes]:

@@ -10,6 +10,7 @@ from core.ports import ZERO
 ABSOLUTE = Decimal("0.000001")
 RELATIVE = Decimal("0.000000001")
 """A venue rounds each fee and each value to 8 decimals or fewer; anything above this is not rounding."""
+UNCLEAR = frozenset({OrderState.SENT, OrderState.UNKNOWN, OrderState.CANCELLING})
 SHOWN = 5
 """Differences named one by one."""
 

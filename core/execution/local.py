@@ -1,6 +1,7 @@
 """The executor of a LocalDesk: the same machine and pump as live, with calls that return at once."""
 
 from dataclasses import replace
+from typing import Any
 
 from core.errors import BotError, ExchangeUnavailable
 from core.execution.ledger import Ledger
@@ -21,6 +22,7 @@ from core.execution.stimuli import (
     Stimulus,
     Stopped,
 )
+from core.execution.summary import summary
 from core.messages import AccountState, CancelOrder, Market, OrderSnapshot, PlaceOrder, Reports, Verdicts
 from core.ports import Journal, LocalVenue
 
@@ -85,6 +87,10 @@ class LocalExecutor:
         self._run(OpenSeen(snapshots=self.venue.open_orders()))
         self._scribe.flush()
         return tuple(s for s in self.venue.open_orders() if self.machine.owns(s.client_id))
+
+    def books(self) -> dict[str, Any]:
+        """Our executed totals, see ``core.execution.summary``."""
+        return summary(self.machine)
 
     def _run(self, stimulus: Stimulus) -> None:
         steps = pump(self.machine, stimulus)

@@ -96,5 +96,5 @@ def failed(instruction: Instruction, error: BotError, now_ms: int) -> Stimulus:
 
 
 def lacks_fills(snapshot: OrderSnapshot) -> bool:
-    """Whether a venue's statement says more was executed than the fills it carries; then they are fetched by themselves."""
+    """Whether a statement says more was executed than the fills it carries; then they are asked for separately."""
     return snapshot.executed > sum((fill.quantity for fill in snapshot.fills), ZERO)

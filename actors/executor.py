@@ -1,0 +1,259 @@
+"""The executor live: the machine of the backtest, with awaited calls, a journal on disk and a real venue."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from time import perf_counter
+from typing import Any
+
+from core.errors import BotError, Defect, ExchangeUnavailable
+from core.execution.ledger import Ledger
+from core.execution.machine import ExecutionMachine, configured
+from core.execution.pump import Answer, Note, Step, failed, lacks_fills, pump
+from core.execution.scribe import Scribe
+from core.execution.stimuli import (
+    Beat,
+    CancelDone,
+    FillSeen,
+    Instruction,
+    MinuteStarted,
+    OpenSeen,
+    Placed,
+    Queried,
+    Reconcile,
+    Reported,
+    Restarted,
+    SnapshotSeen,
+    Stimulus,
+    Stopped,
+)
+from core.execution.summary import summary
+from core.messages import (
+    AccountState,
+    CancelOrder,
+    Fill,
+    Market,
+    MinuteTick,
+    OrderSnapshot,
+    PlaceOrder,
+    Reports,
+    Verdicts,
+)
+from core.params import ExecutionSettings
+from core.ports import Journal, Venue
+from core.units import Instrument, MarketRules
+
+STOP_ROUNDS = 3
+"""How often ``stop`` looks for open orders of ours before it says what is left."""
+
+
+class ExecutorActor:
+    """Owns the orders of one instance at one venue.
+
+    Nothing is sent before ``start``; calls are taken one by one, so stimuli never interleave. The actor must run
+    with ``max_task_retries=0``: a call that failed may have taken effect, and the journal knows.
+    """
+
+    def __init__(
+        self,
+        settings: ExecutionSettings,
+        instance: str,
+        venue: Venue,
+        journal: Journal,
+        strategy: str = "ens",
+        rules: Mapping[Instrument, MarketRules] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._instance = instance
+        self._strategy = strategy
+        self._venue = venue
+        self._journal = journal
+        self._rules = dict(rules) if rules is not None else None
+        self._lock = asyncio.Lock()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._machine: ExecutionMachine | None = None
+        self._scribe = Scribe(self._journal)
+        self._ledger = Ledger()
+        self._last_account: AccountState | None = None
+        self._now_ms = 0
+
+    async def start(self, now_ms: int = 0) -> dict[str, Any]:
+        """Replay the journal, ask the venue about every order that had not ended, cancel strangers of our name.
+
+        Returns ``health()``. Raises ``DataError`` when the journal cannot be replayed and ``ExchangeUnavailable``
+        when the venue does not answer; then nothing was sent and ``start`` may be called again.
+        """
+        async with self._lock:
+            if self._machine is None:
+                await self._take_over(now_ms)
+        return await self.health()
+
+    async def account(self, tick: MinuteTick) -> AccountState:
+        """Settle every order that is not settled, then state the balances and whether they agree with our fills.
+
+        When the venue does not answer, the last account it stated, marked as not reconciled; raises
+        ``ExchangeUnavailable`` when it never stated one.
+        """
+        started = perf_counter()
+        async with self._lock:
+            self._now_ms = max(self._now_ms, tick.now_ms)
+            try:
+                await self._look()
+                account = await self._venue.account()
+            except ExchangeUnavailable as error:
+                if self._last_account is None:
+                    raise
+                difference = f"account not read: {error}"
+                return replace(self._last_account, reconciled=False, difference=difference, took_ms=_ms_since(started))
+            self._last_account = self._ledger.reconcile(self._started, account)
+            return replace(self._last_account, took_ms=_ms_since(started))
+
+    async def execute(self, market: Market, verdicts: Verdicts) -> Reports:
+        """Start this minute's schedules (slice 0 is sent now); what happened since the last call."""
+        started = perf_counter()
+        async with self._lock:
+            self._now_ms = max(self._now_ms, market.now_ms)
+            now_ms, approved = market.now_ms, verdicts.approved
+            await self._run(MinuteStarted(minute=verdicts.minute, now_ms=now_ms, approved=approved))
+            reports = self._started.report(verdicts.minute, verdicts.trace)
+            await self._run(Reported(minute=verdicts.minute))
+        return replace(reports, took_ms=_ms_since(started))
+
+    async def beat(self, now_ms: int) -> None:
+        """Send the slices that are due at ``now_ms``; ask again about what is unknown."""
+        async with self._lock:
+            self._now_ms = max(self._now_ms, now_ms)
+            await self._run(Beat(now_ms=now_ms))
+
+    async def on_fill(self, fill: Fill) -> None:
+        """Take in a fill from the user stream."""
+        async with self._lock:
+            await self._run(FillSeen(fill=fill))
+
+    async def on_snapshot(self, snapshot: OrderSnapshot) -> None:
+        """Take in an order's news from the user stream."""
+        async with self._lock:
+            await self._run(SnapshotSeen(snapshot=snapshot))
+
+    async def on_reconnect(self) -> None:
+        """The user stream was away: what it missed is asked for. Raises ``ExchangeUnavailable``."""
+        async with self._lock:
+            await self._look()
+
+    async def stop(self) -> dict[str, Any]:
+        """Send nothing more, cancel our open orders, look until none is left.
+
+        ``open``: client ids of ours that the venue still shows open (None: it could not be asked); ``unsettled``:
+        those whose end is not known. Both empty is a clean stop. May be called again.
+        """
+        async with self._lock:
+            left: list[str] | None = []
+            if self._machine is not None:
+                await self._run(Stopped(now_ms=self._now_ms))
+                left = await self._clear()
+                self._scribe.flush()
+            unsettled = [o.client_id for o in self._machine.unsettled()] if self._machine is not None else []
+            return {"open": left, "unsettled": unsettled}
+
+    async def health(self) -> dict[str, Any]:
+        """Plain facts for the supervisor and the page; takes no lock, so it answers during a slow call."""
+        machine = self._machine
+        return {
+            "started": machine is not None,
+            "stopped": machine is not None and machine.stopped,
+            "minute": machine.minute if machine is not None else -1,
+            "now_ms": self._now_ms,
+            "busy": self._lock.locked(),
+            "unsettled": [o.client_id for o in machine.unsettled()] if machine is not None else [],
+            "faults": list(machine.faults) if machine is not None else [],
+            "journal": self._scribe.problem or "ok",
+            "reconciled": self._last_account is not None and self._last_account.reconciled,
+            "difference": self._last_account.difference if self._last_account is not None else "",
+        }
+
+    async def books(self) -> dict[str, Any]:
+        """Our executed totals, see ``core.execution.summary``."""
+        async with self._lock:
+            return summary(self._started)
+
+    @property
+    def _started(self) -> ExecutionMachine:
+        if self._machine is None:
+            raise Defect("the executor was not started; call start() first")
+        return self._machine
+
+    async def _take_over(self, now_ms: int) -> None:
+        rules = self._rules if self._rules is not None else await self._venue.rules()
+        self._reset()
+        self._now_ms = now_ms
+        machine = ExecutionMachine(self._settings, rules, self._instance, self._strategy)
+        replayed = self._scribe.replay(machine)
+        # What the machine was told before the crash is history: only what is found now is news.
+        self._ledger.settle_faults(machine)
+        self._machine = machine
+        try:
+            await self._run(configured(self._settings, rules))
+            if replayed:
+                await self._run(Restarted(now_ms=now_ms))
+            await self._sweep()
+        except BaseException:
+            # Half a start is none: the journal holds what was done, the next start goes on from it.
+            self._machine = None
+            raise
+
+    async def _look(self) -> None:
+        await self._run(Reconcile(now_ms=self._now_ms))
+        await self._sweep()
+
+    async def _sweep(self) -> None:
+        await self._run(OpenSeen(snapshots=await self._venue.open_orders()))
+
+    async def _clear(self) -> list[str] | None:
+        left: list[str] | None = None
+        for _ in range(STOP_ROUNDS):
+            try:
+                snapshots = await self._venue.open_orders()
+            except BotError:
+                continue
+            left = [s.client_id for s in snapshots if self._started.owns(s.client_id)]
+            if not left:
+                break
+            await self._run(Stopped(now_ms=self._now_ms))
+            await self._run(OpenSeen(snapshots=snapshots))
+        return left
+
+    async def _run(self, stimulus: Stimulus) -> None:
+        steps = pump(self._started, stimulus)
+        answer: Answer = None
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration:
+                return
+            answer = await self._act(step)
+
+    async def _act(self, step: Step) -> Answer:
+        if isinstance(step, Note):
+            return self._scribe.write(step)
+        try:
+            return await self._call(step)
+        except BotError as error:
+            return failed(step, error, self._now_ms)
+
+    async def _call(self, instruction: Instruction) -> Stimulus:
+        match instruction:
+            case PlaceOrder():
+                return Placed(snapshot=await self._venue.place(instruction))
+            case CancelOrder():
+                return CancelDone(snapshot=await self._venue.cancel(instruction))
+        name, instrument = instruction.client_id, instruction.instrument
+        snapshot = await self._venue.query(name, instrument)
+        if snapshot is not None and lacks_fills(snapshot):
+            snapshot = replace(snapshot, fills=await self._venue.fills(name, instrument))
+        return Queried(client_id=name, snapshot=snapshot, now_ms=self._now_ms)
+
+
+def _ms_since(started: float) -> float:
+    return (perf_counter() - started) * 1_000

@@ -1,0 +1,34 @@
+"""The books in plain text, to be compared with the venue's own and shown to people."""
+
+from decimal import Decimal
+from typing import Any
+
+from core.execution.machine import ExecutionMachine
+
+
+def summary(machine: ExecutionMachine) -> dict[str, Any]:
+    """``totals`` by symbol (bought, sold in base; paid, received in quote; fills), net ``flows`` by ``venue:asset`` (fees
+    included), executed quantity of each order kept by client id, ``unsettled`` and ``faults``. Amounts are decimal text.
+    """
+    books = machine.books
+    return {
+        "totals": {
+            instrument.symbol: {
+                "bought": _text(total.bought),
+                "sold": _text(total.sold),
+                "paid": _text(total.paid),
+                "received": _text(total.received),
+                "fills": total.fills,
+            }
+            for instrument, total in books.totals.items()
+        },
+        "flows": {f"{venue}:{asset}": _text(amount) for (venue, asset), amount in books.flows.items()},
+        "orders": {client_id: _text(order.executed) for client_id, order in books.orders.items()},
+        "states": {client_id: order.state.value for client_id, order in books.orders.items()},
+        "unsettled": [order.client_id for order in machine.unsettled()],
+        "faults": list(machine.faults),
+    }
+
+
+def _text(amount: Decimal) -> str:
+    return f"{amount:f}"
