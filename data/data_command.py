@@ -1,0 +1,222 @@
+"""The verb ``data``: import, list and verify the lake, make synthetic markets."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from core.errors import EXIT_FAILURE, EXIT_OK
+from data.checks import iso
+from data.importing import ImportOptions, import_path
+from data.lake import Lake
+from data.report import show_catalog, show_import, show_verify
+from data.sentiment import load_series
+from data.synthetic import ASSETS, SyntheticSpec, describe, make_market, write_market
+from data.verify import verify
+
+HELP = "import, list and verify stored bars; make synthetic markets"
+EXAMPLE = "python3 run.py data import ~/bars/binance --dry-run"
+PROJECT = Path(__file__).resolve().parents[1]
+CONFIG_FILE = PROJECT / "config" / "config.json"
+
+
+def var_dir() -> Path:
+    """``var_dir`` of the config, relative to the project; ``var`` without a readable config (data needs none)."""
+    try:
+        named = json.loads(CONFIG_FILE.read_text(encoding="utf-8")).get("var_dir", "var")
+    except (OSError, ValueError, AttributeError):
+        named = "var"
+    return PROJECT / str(named)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="data_verb", required=True, metavar="import|list|verify|synth")
+    raw = argparse.RawDescriptionHelpFormatter
+
+    one = verbs.add_parser(
+        "import",
+        help="bring Parquet, CSV or Feather bars into the lake",
+        description="Bring one-minute bars into the lake. Bad rows are listed with row number and fault and stay out;\n"
+        "a bar that differs from the stored one stays out unless --replace. Rows of a CSV are counted in\n"
+        "lines (header included), those of other files in bars from 1.\n"
+        "Exit code 1 when anything stayed out (0 with --allow-bad).",
+        epilog="example: python3 run.py data import ~/bars/binance_2026-03 --dry-run",
+        formatter_class=raw,
+    )
+    one.add_argument("path", type=Path, help="a file, or a folder with all its folders")
+    one.add_argument("--exchange", type=str.lower, help="when no folder above the file is named after one")
+    one.add_argument("--symbol", help="BASE/QUOTE, when the file's name does not tell")
+    one.add_argument(
+        "--timezone", type=_zone, metavar="ZONE", help="what times without a zone mean, e.g. Asia/Seoul (default UTC)"
+    )
+    one.add_argument("--replace", action="store_true", help="take the file's bar where the lake has another")
+    one.add_argument("--allow-bad", action="store_true", help="exit 0 although rows stayed out")
+    one.add_argument("--dry-run", action="store_true", help="report, write nothing")
+    _common(one)
+
+    one = verbs.add_parser("list", help="what the lake holds", epilog="example: python3 run.py data list --json")
+    _common(one)
+
+    one = verbs.add_parser(
+        "verify",
+        help="read the lake again and name every fault",
+        description="Read every file and row of the lake again; name file, row and fault; change nothing.\n"
+        "Exit code 1 on a fault.",
+        epilog="example: python3 run.py data verify",
+        formatter_class=raw,
+    )
+    _common(one)
+
+    one = verbs.add_parser(
+        "synth",
+        help="make a seeded, labelled synthetic market",
+        description="Make a synthetic market in a lake of its own (var/synth/NAME), labelled in every file\n"
+        "and in market.json.",
+        epilog="example: python3 run.py data synth demo --seed 7 --days 5 --edge planted",
+        formatter_class=raw,
+    )
+    spec = SyntheticSpec()
+    one.add_argument("name", type=_name, help="letters, digits, - and _")
+    one.add_argument("--seed", type=_count, default=spec.seed, help=f"same seed, same bars (default {spec.seed})")
+    one.add_argument("--days", type=int, default=spec.days, help=f"default {spec.days}")
+    one.add_argument(
+        "--symbols",
+        type=_bases,
+        default=spec.binance,
+        help=f"bases quoted in USDT on binance, of {','.join(ASSETS)} (default {','.join(spec.binance)})",
+    )
+    one.add_argument(
+        "--upbit",
+        type=_bases,
+        default=spec.upbit,
+        help=f"bases quoted in KRW on upbit; '' for none (default {','.join(spec.upbit)})",
+    )
+    one.add_argument(
+        "--edge",
+        choices=("planted", "none"),
+        default=spec.edge,
+        help="plant something to be earned, or nothing (default planted)",
+    )
+    one.add_argument(
+        "--edge-bps", type=float, default=spec.edge_bps, help=f"strength of a planted edge (default {spec.edge_bps:g})"
+    )
+    _common(one)
+
+
+def main(args: argparse.Namespace) -> int:
+    return {"import": _import, "list": _list, "verify": _verify, "synth": _synth}[args.data_verb](args)
+
+
+def _import(args: argparse.Namespace) -> int:
+    options = ImportOptions(
+        venue=args.exchange, symbol=args.symbol, zone=args.timezone, replace=args.replace, dry_run=args.dry_run
+    )
+    report = import_path(_lake(args), args.path, options)
+    if args.json:
+        _print_json(
+            {
+                "lake": report.lake,
+                "dry_run": report.dry_run,
+                "faults": report.faults,
+                "files": [
+                    {
+                        **asdict(f),
+                        "instrument": f.instrument and str(f.instrument),
+                        "first": _time(f.first),
+                        "last": _time(f.last),
+                    }
+                    for f in report.files
+                ],
+            }
+        )
+    else:
+        show_import(report, sys.stdout)
+    return EXIT_FAILURE if report.faults and not args.allow_bad else EXIT_OK
+
+
+def _list(args: argparse.Namespace) -> int:
+    lake = _lake(args)
+    rows, mood = lake.catalog(), load_series(lake.root)
+    if args.json:
+        bars = [
+            {**asdict(r), "instrument": str(r.instrument), "first": _time(r.first), "last": _time(r.last)} for r in rows
+        ]
+        _print_json({"lake": lake.root, "bars": bars, "sentiment_readings": len(mood)})
+    else:
+        show_catalog(lake.root, rows, len(mood), sys.stdout)
+    return EXIT_OK
+
+
+def _verify(args: argparse.Namespace) -> int:
+    report = verify(_lake(args))
+    if args.json:
+        _print_json({"lake": report.lake, "faults": report.faults, "files": [asdict(check) for check in report.files]})
+    else:
+        show_verify(report, sys.stdout)
+    return EXIT_FAILURE if report.faults else EXIT_OK
+
+
+def _synth(args: argparse.Namespace) -> int:
+    spec = SyntheticSpec(
+        name=args.name,
+        seed=args.seed,
+        days=args.days,
+        edge=args.edge,
+        binance=args.symbols,
+        upbit=args.upbit,
+        edge_bps=args.edge_bps,
+    )
+    market = make_market(spec)
+    lake = write_market(market, args.lake or var_dir() / "synth" / args.name)
+    if args.json:
+        _print_json({"lake": lake.root, **describe(market)})
+    else:
+        said = describe(market)
+        print(f"synthetic market {spec.name!r} (seed {spec.seed}, edge {spec.edge}) in {lake.root}")
+        print(f"  {said['edge_in_words']}")
+        show_catalog(lake.root, lake.catalog(), len(market.sentiment), sys.stdout)
+    return EXIT_OK
+
+
+def _lake(args: argparse.Namespace) -> Lake:
+    return Lake(args.lake or var_dir() / "lake")
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--lake", type=Path, help="root of the lake (default var/lake, for synth var/synth/NAME)")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+
+
+def _print_json(body: dict) -> None:
+    json.dump(body, sys.stdout, indent=2, default=str)
+    print()
+
+
+def _time(ts: int | None) -> str | None:
+    return None if ts is None else iso(ts)
+
+
+def _zone(text: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time zone, e.g. Asia/Seoul") from error
+
+
+def _name(text: str) -> str:
+    if not text or not all(letter.isalnum() or letter in "-_" for letter in text):
+        raise argparse.ArgumentTypeError(f"{text!r}: only letters, digits, - and _")
+    return text
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
+def _bases(text: str) -> tuple[str, ...]:
+    # A config's own writing (BTC/USDT) is understood too.
+    return tuple(dict.fromkeys(part.strip().upper().partition("/")[0] for part in text.split(",") if part.strip()))

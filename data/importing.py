@@ -1,0 +1,412 @@
+"""Foreign bars into the lake: read, name, check, compare, and only then write what is good; report everything.
+
+Nothing is repaired: a bad row is listed and stays out, two different bars of one minute both stay out, a file
+whose times or columns can not be trusted stays out whole. Identical repeats and disorder lose nothing, so they
+are only reported.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import polars as pl
+
+from core.errors import DataError
+from core.messages import CLOSE, VOLUME
+from core.units import MINUTE_MS, Instrument
+from data.checks import FAULT, NAMES, NOTE, WARNING, Finding, grouped, iso, price_typos, row_faults, swapped_columns
+from data.columns import Columns, find_columns, find_symbol_column, is_sentiment
+from data.lake import Lake
+from data.naming import parse_symbol, symbol_from_path, venue_from_path
+from data.reading import Table, kind_of, read_table
+from data.schema import VALUES
+from data.sentiment import SentimentSeries, load_series, read_history, store_series
+from data.times import common_offset, shifted_against, to_epoch_ms, zone_steps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOptions:
+    venue: str | None = None
+    symbol: str | None = None
+    zone: ZoneInfo | None = None
+    """What times without a zone mean; None is UTC."""
+    replace: bool = False
+    """Let a file's bar take the place of a stored one that differs."""
+    dry_run: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class FileReport:
+    """What one file (or one symbol of a file that holds several) held, and what became of it."""
+
+    path: Path
+    kind: str = "bars"
+    """``bars``, ``sentiment`` or ``other`` (not a file of bars by its name)."""
+    instrument: Instrument | None = None
+    rows: int = 0
+    new: int = 0
+    unchanged: int = 0
+    revised: int = 0
+    kept: int = 0
+    """Differed from the lake, which stayed as it was."""
+    bad: int = 0
+    duplicates: int = 0
+    """Further copies of an identical row."""
+    conflicting: int = 0
+    """Rows that say different things of one minute; none of them was imported."""
+    disordered: int = 0
+    """Rows whose time is before that of the row above."""
+    gaps: int = 0
+    missing: int = 0
+    zero_volume: int = 0
+    first: int | None = None
+    last: int | None = None
+    findings: list[Finding] = field(default_factory=list)
+
+    def count(self, severity: str) -> int:
+        return sum(f.severity == severity for f in self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    lake: Path
+    dry_run: bool
+    files: tuple[FileReport, ...]
+
+    @property
+    def faults(self) -> int:
+        return sum(report.count(FAULT) for report in self.files)
+
+
+def import_path(lake: Lake, path: Path, options: ImportOptions) -> ImportReport:
+    """Import a file, or every file of a folder and its folders. DataError when there is nothing to import at all."""
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file or folder")
+    lake.instruments()  # a lake of a newer schema is refused before anything is read
+    files = (
+        [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+    )
+    known = [file for file in files if kind_of(file)]
+    if not known:
+        raise DataError(
+            f"{path}: no Parquet, CSV or Feather file here" + (f" ({len(files)} other files)" if files else "")
+        )
+    reports: list[FileReport] = []
+    for file in files:
+        if file in known:
+            reports.extend(_import_file(lake, file, options))
+        else:
+            note = Finding(NOTE, "not_bars", "passed over: not a Parquet, CSV or Feather file")
+            reports.append(FileReport(path=file, kind="other", findings=[note]))
+    return ImportReport(lake.root, options.dry_run, tuple(reports))
+
+
+def _import_file(lake: Lake, path: Path, options: ImportOptions) -> Iterator[FileReport]:
+    try:
+        table = read_table(path)
+    except DataError as error:
+        text = str(error).removeprefix(f"{path}: ")
+        yield FileReport(path=path, findings=[Finding(FAULT, "unreadable", text)])
+        return
+    if is_sentiment(table.frame.columns):
+        yield _import_sentiment(lake, path, table, options)
+        return
+    if table.synthetic is not None:
+        text = f"is a synthetic market ({table.synthetic}); it does not go among real bars. Use its own lake (--lake)"
+        yield FileReport(path=path, rows=len(table.rows), findings=[Finding(FAULT, "synthetic", text)])
+        return
+    columns = find_columns(table.frame.columns, None)
+    if len(columns.missing) > 2:
+        text = f"holds no bars: no column for {', '.join(columns.missing)} among {', '.join(table.frame.columns)}"
+        yield FileReport(path=path, rows=len(table.rows), findings=[*table.findings, Finding(FAULT, "no_column", text)])
+        return
+    venue = (options.venue or venue_from_path(path) or "").lower()
+    for symbol, part in _by_symbol(path, table, venue, options):
+        report = FileReport(path=path, rows=len(part.rows), findings=list(part.findings))
+        if not re.fullmatch(r"[a-z0-9_]+", venue):
+            text = "no folder above it is named after an exchange (binance, upbit); say which with --exchange"
+            report.findings.append(Finding(FAULT, "no_exchange", text))
+        elif symbol is None:
+            text = "its name tells no symbol (BTCUSDT, KRW-BTC, BTC_USDT-1m); say which with --symbol BASE/QUOTE"
+            report.findings.append(Finding(FAULT, "no_symbol", text))
+        else:
+            report.instrument = Instrument(venue, symbol)
+            _import_bars(lake, part, report, options)
+        report.findings.sort(key=lambda f: (f.row is not None, f.row or 0))
+        yield report
+
+
+def _by_symbol(path: Path, table: Table, venue: str, options: ImportOptions) -> Iterator[tuple[str | None, Table]]:
+    """A file holds one symbol, or a column that says which row is whose."""
+    column = find_symbol_column(table.frame.columns)
+    if options.symbol:
+        yield parse_symbol(options.symbol, venue), table
+        return
+    names = table.frame[column].cast(pl.String).fill_null("") if column else pl.Series([], dtype=pl.String)
+    if column is None or names.is_empty():
+        yield symbol_from_path(path, venue), table
+        return
+    codes = names.to_numpy()
+    for index, name in enumerate(dict.fromkeys(codes.tolist())):
+        mask = codes == name
+        # What was found about lines that are no rows belongs to no symbol: said once.
+        findings = table.findings if index == 0 else ()
+        yield (
+            parse_symbol(name, venue),
+            replace(table, frame=table.frame.filter(pl.Series(mask)), rows=table.rows[mask], findings=findings),
+        )
+
+
+def _import_bars(lake: Lake, table: Table, report: FileReport, options: ImportOptions) -> None:
+    """Check and store one symbol's rows; everything found goes into ``report``."""
+    assert report.instrument is not None
+    columns = find_columns(table.frame.columns, report.instrument.base)
+    if columns.missing:
+        text = f"no column for {', '.join(columns.missing)} among {', '.join(table.frame.columns)}"
+        report.findings.append(Finding(FAULT, "no_column", text))
+        return
+    if not len(table.rows):
+        report.findings.append(Finding(FAULT, "no_rows", "holds no bar at all"))
+        return
+    bars = _bars_of(table, columns, report, options)
+    if bars is None:
+        return
+    ts, values, rows = bars
+    _describe(ts, values, rows, table.unit, report)
+    if not len(ts):
+        return
+    stored = lake.read(
+        report.instrument, int(ts[0]) - 30 * 30 * MINUTE_MS, int(ts[-1]) + 30 * 30 * MINUTE_MS, ("ts", "close")
+    )
+    shifted = shifted_against(ts, values[:, CLOSE], stored["ts"].to_numpy(), stored["close"].to_numpy())
+    if shifted:
+        report.findings.append(shifted)
+        return
+    frame = pl.DataFrame({"ts": ts, **{name: values[:, i] for i, name in enumerate(VALUES)}})
+    result = lake.write(
+        report.instrument,
+        frame,
+        f"import:{report.path.name}",
+        conflicts="newer" if options.replace else "keep",
+        dry_run=options.dry_run,
+    )
+    report.new, report.unchanged, report.revised, report.kept = (
+        result.new,
+        result.unchanged,
+        result.revised,
+        result.kept,
+    )
+    at = np.searchsorted(ts, np.array(result.kept_ts, dtype=np.int64))
+    texts = "differs from the bar the lake has of this minute; the lake's was kept (--replace takes the file's)"
+    report.findings += grouped(
+        [
+            Finding(
+                FAULT, "differs_from_lake", f"{iso(int(ts[i]))} {texts}", int(rows[i]), None, int(ts[i]), table.unit
+            )
+            for i in sorted(at.tolist(), key=lambda i: rows[i])
+        ]
+    )
+
+
+def _bars_of(
+    table: Table, columns: Columns, report: FileReport, options: ImportOptions
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Good rows by time (ts, values, row numbers), each minute once; None when the file can not be trusted whole."""
+    assert columns.time is not None
+    times, findings = to_epoch_ms(table.frame[columns.time], options.zone)
+    report.findings += findings
+    if columns.other_time:
+        report.findings += _compare_times(times, table.frame[columns.other_time], columns, options)
+    values, unread = _numbers(table, columns)
+    unread += [
+        (int(i), f"time {table.frame[columns.time][int(i)]!r} can not be read as a time between 2009 and 2100")
+        for i in np.flatnonzero(times.is_null().to_numpy())
+    ]
+    lost = np.zeros(len(table.rows), dtype=bool)
+    lost[[index for index, _ in unread]] = True
+    texts = dict(unread)
+    report.findings += grouped(
+        [Finding(FAULT, "unread", texts[i], int(table.rows[i]), None, None, table.unit) for i in sorted(texts)]
+    )
+    report.bad += int(lost.sum())
+    ts, values, rows = times.fill_null(0).to_numpy()[~lost], values[~lost], table.rows[~lost]
+
+    order = np.argsort(ts, kind="stable")
+    whole = [common_offset(ts), _wrong_spacing(ts[order]), swapped_columns(values[order])]
+    whole += zone_steps(ts, values, rows, table.unit)
+    report.findings += [one for one in whole if one]
+    if any(one and one.severity == FAULT for one in whole):
+        report.bad += len(ts)
+        return None
+
+    bad, found = row_faults(ts, values, rows, table.unit)
+    report.findings += found
+    report.bad += int(bad.sum())
+    ts, values, rows = ts[~bad], values[~bad], rows[~bad]
+    _disorder(ts, rows, table.unit, report)
+    order = np.argsort(ts, kind="stable")
+    return _each_minute_once(ts[order], values[order], rows[order], table.unit, report)
+
+
+def _numbers(table: Table, columns: Columns) -> tuple[np.ndarray, list[tuple[int, str]]]:
+    """(T, 5) float64, and (index, fault) of every row with a value that is missing or no number."""
+    values = np.empty((len(table.rows), len(NAMES)))
+    faults: dict[int, str] = {}
+    for at, name in enumerate(NAMES):
+        raw = table.frame[columns.values[name]]
+        text = raw.str.strip_chars() if raw.dtype == pl.String else raw
+        number = text.cast(pl.Float64, strict=False)
+        for index in np.flatnonzero(number.is_null().to_numpy()):
+            given = raw[int(index)]
+            faults.setdefault(
+                int(index), f"{name} is missing" if given in (None, "") else f"{name} {given!r} is not a number"
+            )
+        values[:, at] = number.fill_null(float("nan")).to_numpy()
+    return values, list(faults.items())
+
+
+def _compare_times(times: pl.Series, other: pl.Series, columns: Columns, options: ImportOptions) -> list[Finding]:
+    """Two columns of open times that differ by whole half hours: one of them is local time."""
+    second, _ = to_epoch_ms(other, options.zone)
+    off = (second - times).drop_nulls()
+    if len(off) < 3 or off.n_unique() != 1 or off[0] == 0 or off[0] % (30 * MINUTE_MS):
+        return []
+    text = (
+        f"column {columns.other_time!r} is {off[0] / 3_600_000:+g} h from {columns.time!r}: a time zone slip or "
+        f"local time; {columns.time!r} was used"
+    )
+    return [Finding(WARNING, "two_times", text)]
+
+
+def _wrong_spacing(ts: np.ndarray) -> Finding | None:
+    steps = np.diff(ts)
+    steps = steps[steps > 0]
+    if len(steps) < 5:
+        return None
+    apart = int(np.gcd.reduce(steps))
+    if apart <= MINUTE_MS:
+        return None
+    text = f"bars are {apart // MINUTE_MS} minutes apart, not one. Nothing was imported of this file"
+    return Finding(FAULT, "not_one_minute", text)
+
+
+def _disorder(ts: np.ndarray, rows: np.ndarray, unit: str, report: FileReport) -> None:
+    back = np.flatnonzero(np.diff(ts) < 0) + 1
+    report.disordered = len(back)
+    if len(ts) > 2 and len(back) == len(ts) - 1:
+        report.findings.append(Finding(NOTE, "newest_first", "rows stand newest first; stored oldest first"))
+        return
+    report.findings += grouped(
+        [
+            Finding(
+                WARNING,
+                "disorder",
+                f"{iso(int(ts[i]))} stands after {iso(int(ts[i - 1]))}",
+                int(rows[i]),
+                None,
+                int(ts[i]),
+                unit,
+            )
+            for i in back
+        ]
+    )
+
+
+def _each_minute_once(
+    ts: np.ndarray, values: np.ndarray, rows: np.ndarray, unit: str, report: FileReport
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of identical rows of a minute the first; of differing ones none."""
+    if not len(ts):
+        return ts, values, rows
+    first = np.concatenate([[True], np.diff(ts) != 0])
+    group = np.cumsum(first) - 1
+    leader = np.flatnonzero(first)[group]
+    unlike = (values != values[leader]).any(axis=1)
+    torn = np.zeros(group[-1] + 1, dtype=bool)
+    torn[group[unlike]] = True
+    conflict = torn[group]
+    copies = ~first & ~conflict
+    found = [
+        Finding(
+            FAULT,
+            "conflict",
+            f"{iso(int(ts[i]))} comes more than once with different values; none was imported",
+            int(rows[i]),
+            None,
+            int(ts[i]),
+            unit,
+        )
+        for i in np.flatnonzero(conflict)
+    ]
+    found += [
+        Finding(
+            WARNING, "duplicate", f"repeats {unit} {int(rows[leader[i]])} exactly", int(rows[i]), None, int(ts[i]), unit
+        )
+        for i in np.flatnonzero(copies)
+    ]
+    report.findings += grouped(sorted(found, key=lambda f: (f.code, f.row or 0)))
+    report.conflicting, report.duplicates = int(conflict.sum()), int(copies.sum())
+    keep = first & ~conflict
+    return ts[keep], values[keep], rows[keep]
+
+
+def _describe(ts: np.ndarray, values: np.ndarray, rows: np.ndarray, unit: str, report: FileReport) -> None:
+    """Gaps, silence and what looks odd in the bars that will be stored."""
+    if not len(ts):
+        report.findings.append(Finding(FAULT, "no_rows", "no good bar is left"))
+        return
+    report.first, report.last = int(ts[0]), int(ts[-1])
+    holes = np.diff(ts) // MINUTE_MS - 1
+    report.gaps, report.missing = int((holes > 0).sum()), int(holes.sum())
+    silent = values[:, VOLUME] == 0
+    report.zero_volume = int(silent.sum())
+    moved = silent & (values[:, :VOLUME].max(axis=1) != values[:, :VOLUME].min(axis=1))
+    report.findings += grouped(
+        [
+            Finding(WARNING, "moved_without_volume", "price moves, volume is 0", int(rows[i]), None, int(ts[i]), unit)
+            for i in np.flatnonzero(moved)
+        ]
+    )
+    if len(ts) == 1:
+        report.findings.append(Finding(WARNING, "one_bar", "holds one bar only", int(rows[0]), None, int(ts[0]), unit))
+    report.findings += price_typos(ts, values, rows, unit)
+    written_ms = int(report.path.stat().st_mtime * 1000)
+    if report.last + MINUTE_MS > written_ms:
+        text = f"last bar {iso(report.last)} not closed when the file was written: a time zone slip or unfinished"
+        report.findings.append(Finding(WARNING, "after_the_file", text, ts=report.last))
+
+
+def _import_sentiment(lake: Lake, path: Path, table: Table, options: ImportOptions) -> FileReport:
+    """A daily mood index goes beside the bars."""
+    report = FileReport(path=path, kind="sentiment", rows=len(table.rows))
+    read = read_history(path, table)
+    report.findings = list(read.findings)
+    report.bad = report.count(FAULT)
+    old = load_series(lake.root)
+    stored = dict(zip(old.knowable_ms.tolist(), old.value.tolist(), strict=True))
+    for at, value in zip(read.series.knowable_ms.tolist(), read.series.value.tolist(), strict=True):
+        if at not in stored:
+            report.new += 1
+        elif stored[at] == value:
+            report.unchanged += 1
+            continue
+        elif options.replace:
+            report.revised += 1
+        else:
+            report.kept += 1
+            report.findings.append(
+                Finding(
+                    FAULT, "differs_from_lake", f"{iso(at)}: the lake has {stored[at]}, the file {value}; kept", ts=at
+                )
+            )
+            continue
+        stored[at] = value
+    if len(read.series):
+        report.first, report.last = int(read.series.knowable_ms[0]), int(read.series.knowable_ms[-1])
+    if not options.dry_run and (report.new or report.revised):
+        knowable = np.array(sorted(stored), dtype=np.int64)
+        store_series(lake.root, SentimentSeries(knowable, np.array([stored[int(k)] for k in knowable]), old.synthetic))
+    return report

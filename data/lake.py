@@ -1,0 +1,348 @@
+"""The lake: closed bars on disk, Parquet by venue, symbol and month.
+
+``<root>/bars/v1/<venue>/<BASE-QUOTE>/<YYYY-MM>.parquet``. A bar is stored once per minute. Which of two bars of the
+same minute stands is a rule, not an accident (``_wins``): what is final beats what is not, what traded beats
+filler, and among equals the one written later, unless the writer asks to keep what is there.
+"""
+
+import re
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from filelock import FileLock, Timeout
+
+from core.errors import DataError, TimedOut
+from core.units import MINUTE_MS, Instrument
+from data.checks import row_faults
+from data.schema import (
+    BAR_SCHEMA,
+    META_CONTENT,
+    META_SYNTHETIC,
+    META_VERSION,
+    READ_FAULTS,
+    SCHEMA_VERSION,
+    VALUES,
+    Synthetic,
+    content_hash,
+    newer,
+    read_bars,
+    read_metadata,
+    write_parquet,
+)
+
+LOCK_SECONDS = 60.0
+_VENUE = re.compile(r"[a-z0-9_]+")
+_ASSET = re.compile(r"[\w.]+")
+_MONTH_FILE = re.compile(r"(\d{4})-(\d{2})\.parquet")
+
+Conflicts = Literal["newer", "keep"]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """What became of the bars handed to ``Lake.write``."""
+
+    new: int = 0
+    unchanged: int = 0
+    revised: int = 0
+    """Replaced a stored bar that differed."""
+    kept: int = 0
+    """Differed from a stored bar, which stayed."""
+    kept_ts: tuple[int, ...] = ()
+
+    def __add__(self, other: "WriteResult") -> "WriteResult":
+        return WriteResult(
+            self.new + other.new,
+            self.unchanged + other.unchanged,
+            self.revised + other.revised,
+            self.kept + other.kept,
+            self.kept_ts + other.kept_ts,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogRow:
+    """What the lake holds of one instrument. Times are bar opens, epoch ms."""
+
+    instrument: Instrument
+    rows: int
+    first: int
+    last: int
+    gaps: int
+    """Holes between first and last."""
+    missing: int
+    """Minutes in those holes."""
+    filler: int
+    synthetic: Synthetic | None
+
+
+def month_of(ts: int) -> str:
+    """``YYYY-MM`` (UTC) of an epoch-ms time."""
+    return str(np.datetime64(ts, "ms").astype("datetime64[M]"))
+
+
+class Lake:
+    """Bars under one root. Reading never creates anything; writing is atomic per month and locked per lake."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+        self._seen: dict[Path, tuple[tuple[int, int], dict[str, str]]] = {}
+
+    # ---------------------------------------------------------------- writing
+
+    def write(
+        self,
+        instrument: Instrument,
+        frame: pl.DataFrame,
+        source: str,
+        synthetic: Synthetic | None = None,
+        *,
+        conflicts: Conflicts = "newer",
+        dry_run: bool = False,
+    ) -> WriteResult:
+        """Merge bars into the lake by minute and say what changed.
+
+        ``frame`` needs ``ts`` and the five values; ``final`` defaults to true, ``filler`` to volume 0, ``source`` to
+        the argument. ``conflicts="keep"`` leaves a stored final bar that differs as it is. A bar that is no bar
+        (``data.checks.row_faults``), a repeated minute, or mixing real with synthetic raises DataError and
+        nothing is written.
+        """
+        frame = self._prepared(instrument, frame, source)
+        self._refuse_newer()
+        result = WriteResult()
+        if frame.is_empty():
+            return result
+        with self._lock(dry_run):
+            months = frame.with_columns(pl.from_epoch("ts", time_unit="ms").dt.strftime("%Y-%m").alias("_month"))
+            parts = sorted(months.partition_by("_month", as_dict=True, include_key=False).items())
+            for (month,), _ in parts:
+                self._same_kind(self._path(instrument, str(month)), synthetic)
+            for (month,), part in parts:
+                result += self._merge(self._path(instrument, str(month)), part, synthetic, conflicts, dry_run)
+        return result
+
+    def _prepared(self, instrument: Instrument, frame: pl.DataFrame, source: str) -> pl.DataFrame:
+        for name in ("ts", *VALUES):
+            if name not in frame.columns:
+                raise DataError(f"{instrument}: bars to be stored have no column {name!r}")
+        defaults = {"final": pl.lit(True), "filler": pl.col("volume") == 0.0, "source": pl.lit(source)}
+        frame = frame.with_columns(**{name: make for name, make in defaults.items() if name not in frame.columns})
+        frame = frame.select(pl.col(name).cast(kind) for name, kind in BAR_SCHEMA.items()).sort(
+            "ts", maintain_order=True
+        )
+        ts = frame["ts"].to_numpy()
+        _, findings = row_faults(ts, frame.select(VALUES).to_numpy(), np.arange(1, len(ts) + 1))
+        if findings:
+            raise DataError(f"{instrument}: {findings[0]}; nothing was written")
+        twice = np.flatnonzero(np.diff(ts) == 0)
+        if len(twice):
+            raise DataError(f"{instrument}: minute {ts[twice[0]]} comes twice; nothing was written")
+        return frame
+
+    def _merge(
+        self, path: Path, part: pl.DataFrame, synthetic: Synthetic | None, conflicts: Conflicts, dry_run: bool
+    ) -> WriteResult:
+        old = read_bars(path) if path.exists() else BAR_SCHEMA.to_frame()
+        both = old.join(part, on="ts", how="inner", suffix="_new", maintain_order="left")
+        same = pl.all_horizontal(pl.col(c) == pl.col(f"{c}_new") for c in (*VALUES, "final", "filler"))
+        both = both.select("ts", same=same, wins=_wins(conflicts))
+        revised = both.filter(~pl.col("same") & pl.col("wins"))["ts"]
+        kept = both.filter(~pl.col("same") & ~pl.col("wins"))["ts"]
+        coming = part.filter(~pl.col("ts").is_in(both["ts"].implode()) | pl.col("ts").is_in(revised.implode()))
+        if len(coming) and not dry_run:
+            staying = old.filter(~pl.col("ts").is_in(revised.implode()))
+            merged = pl.concat([staying, coming]).sort("ts")
+            metadata = {META_VERSION: str(SCHEMA_VERSION), META_CONTENT: content_hash(merged)}
+            if synthetic is not None:
+                metadata[META_SYNTHETIC] = synthetic.to_json()
+            write_parquet(path, merged, metadata)
+        return WriteResult(
+            new=len(coming) - len(revised),
+            unchanged=int(both["same"].sum()),
+            revised=len(revised),
+            kept=len(kept),
+            kept_ts=tuple(kept.to_list()),
+        )
+
+    def _same_kind(self, path: Path, synthetic: Synthetic | None) -> None:
+        if not path.exists():
+            return
+        stored = self._metadata(path).get(META_SYNTHETIC)
+        if stored != (synthetic.to_json() if synthetic else None):
+            words = [
+                "synthetic bars " + text if text else "real bars"
+                for text in (stored, synthetic and synthetic.to_json())
+            ]
+            raise DataError(f"{path}: holds {words[0]}, refused to mix in {words[1]}; use another lake (--lake)")
+
+    @contextmanager
+    def _lock(self, dry_run: bool):
+        if dry_run:
+            yield
+            return
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.root / ".lock", timeout=LOCK_SECONDS):
+                yield
+        except Timeout as error:
+            raise TimedOut(
+                f"{self.root}: another process is writing to this lake since {LOCK_SECONDS:.0f} s"
+            ) from error
+        except OSError as error:
+            raise DataError(f"{self.root}: can not be written to ({error})") from error
+
+    # ---------------------------------------------------------------- reading
+
+    def instruments(self) -> tuple[Instrument, ...]:
+        """Everything the lake has bars of, sorted."""
+        self._refuse_newer()
+        found = set()
+        for path in self._bars.glob("*/*/*.parquet"):
+            base, dash, quote = path.parent.name.partition("-")
+            if dash and _MONTH_FILE.fullmatch(path.name):
+                found.add(Instrument(path.parent.parent.name, f"{base}/{quote}"))
+        return tuple(sorted(found))
+
+    def files(self, instrument: Instrument, start_ms: int | None = None, end_ms: int | None = None) -> list[Path]:
+        """The month files that can hold bars of ``[start_ms, end_ms)``, oldest first, their schema checked."""
+        self._refuse_newer()
+        low = "" if start_ms is None else month_of(start_ms)
+        high = "9999-99" if end_ms is None else month_of(end_ms - 1)
+        paths = sorted(p for p in self._folder(instrument).glob("*.parquet") if _MONTH_FILE.fullmatch(p.name))
+        chosen = [p for p in paths if low <= p.stem <= high]
+        for path in chosen:
+            self._metadata(path)
+        return chosen
+
+    def scan(
+        self,
+        instrument: Instrument,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pl.LazyFrame:
+        """Bars with ``start_ms <= ts < end_ms``, by time, lazily (columns and months not asked for are not read)."""
+        files = self.files(instrument, start_ms, end_ms)
+        lazy = pl.scan_parquet(files, hive_partitioning=False, glob=False) if files else BAR_SCHEMA.to_frame().lazy()
+        if start_ms is not None:
+            lazy = lazy.filter(pl.col("ts") >= start_ms)
+        if end_ms is not None:
+            lazy = lazy.filter(pl.col("ts") < end_ms)
+        return lazy.select(columns or BAR_SCHEMA.names())
+
+    def read(
+        self,
+        instrument: Instrument,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        """``scan``, collected; DataError names the instrument's folder when a file breaks on the way."""
+        try:
+            return self.scan(instrument, start_ms, end_ms, columns).collect()
+        except READ_FAULTS as error:
+            raise DataError(f"{self._folder(instrument)}: a file can not be read; run `data verify`") from error
+
+    def window(self, instruments: Sequence[Instrument], first_minute: int, minutes: int) -> np.ndarray:
+        """(S, ``minutes``, 5) float64 from ``first_minute`` on; a minute the lake has no bar of is NaN."""
+        if first_minute % MINUTE_MS:
+            raise DataError(f"a window starts on a whole minute; {first_minute} does not")
+        bars = np.full((len(instruments), minutes, len(VALUES)), np.nan)
+        for row, instrument in enumerate(instruments):
+            frame = self.read(instrument, first_minute, first_minute + minutes * MINUTE_MS, ("ts", *VALUES))
+            at = (frame["ts"].to_numpy() - first_minute) // MINUTE_MS
+            bars[row, at] = frame.select(VALUES).to_numpy()
+        return bars
+
+    def catalog(self) -> tuple[CatalogRow, ...]:
+        """What is here, one row an instrument."""
+        rows = []
+        for instrument in self.instruments():
+            frame = self.read(instrument, columns=("ts", "filler"))
+            if frame.is_empty():
+                continue
+            ts = frame["ts"].to_numpy()
+            holes = np.diff(ts) // MINUTE_MS - 1
+            rows.append(
+                CatalogRow(
+                    instrument=instrument,
+                    rows=len(ts),
+                    first=int(ts[0]),
+                    last=int(ts[-1]),
+                    gaps=int((holes > 0).sum()),
+                    missing=int(holes[holes > 0].sum()),
+                    filler=int(frame["filler"].sum()),
+                    synthetic=self.synthetic(instrument),
+                )
+            )
+        return tuple(rows)
+
+    def synthetic(self, instrument: Instrument) -> Synthetic | None:
+        """The label of a made-up instrument; None for real bars (or none at all)."""
+        labels = [self._metadata(path).get(META_SYNTHETIC) for path in self.files(instrument)]
+        return Synthetic.from_json(labels[0]) if labels and labels[0] else None
+
+    def common_span(self, instruments: Sequence[Instrument]) -> tuple[int, int]:
+        """First and last minute that all of them have data between; DataError when one is absent or they never meet."""
+        spans = []
+        for instrument in instruments:
+            ends = self.read(instrument, columns=("ts",)).select(first=pl.col("ts").min(), last=pl.col("ts").max())
+            if ends["first"][0] is None:
+                have = ", ".join(map(str, self.instruments())) or "nothing"
+                raise DataError(f"{self.root}: has no bars of {instrument}; it has {have}")
+            spans.append((ends["first"][0], ends["last"][0]))
+        if not spans:
+            raise DataError(f"{self.root}: no instrument was asked for")
+        first, last = max(s[0] for s in spans), min(s[1] for s in spans)
+        if first > last:
+            raise DataError(f"{self.root}: {', '.join(map(str, instruments))} have no minute in common")
+        return first, last
+
+    # ---------------------------------------------------------------- where things are
+
+    @property
+    def _bars(self) -> Path:
+        return self.root / "bars" / f"v{SCHEMA_VERSION}"
+
+    def _folder(self, instrument: Instrument) -> Path:
+        # The names become a path: whatever could climb out of the lake is refused.
+        if not (
+            _VENUE.fullmatch(instrument.venue)
+            and _ASSET.fullmatch(instrument.base)
+            and _ASSET.fullmatch(instrument.quote)
+            and instrument.base.strip(".")
+        ):
+            raise DataError(
+                f"{instrument} can not name a folder of the lake; use venue:BASE/QUOTE, e.g. binance:BTC/USDT"
+            )
+        return self._bars / instrument.venue / f"{instrument.base}-{instrument.quote}"
+
+    def _path(self, instrument: Instrument, month: str) -> Path:
+        return self._folder(instrument) / f"{month}.parquet"
+
+    def _refuse_newer(self) -> None:
+        for path in (self.root / "bars").glob("v*"):
+            if path.name[1:].isdigit() and int(path.name[1:]) > SCHEMA_VERSION:
+                raise newer(path, int(path.name[1:]))
+
+    def _metadata(self, path: Path) -> dict[str, str]:
+        stat = path.stat()
+        stamp = (stat.st_mtime_ns, stat.st_size)
+        if path not in self._seen or self._seen[path][0] != stamp:
+            self._seen[path] = (stamp, read_metadata(path))
+        return self._seen[path][1]
+
+
+def _wins(conflicts: Conflicts) -> pl.Expr:
+    """Whether the arriving bar takes the place of the stored one of its minute."""
+    becomes_final = pl.col("final_new") & ~pl.col("final")
+    equal_rank = pl.col("final_new") == pl.col("final")
+    hides_a_trade = pl.col("filler_new") & ~pl.col("filler")
+    if conflicts == "keep":
+        equal_rank &= ~pl.col("final")
+    return becomes_final | (equal_rank & ~hides_a_trade)

@@ -1,0 +1,134 @@
+"""What was imported, found and stored, for a person: a table on a terminal, plain lines elsewhere."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from data.checks import FAULT, NOTE, WARNING, Finding, iso
+from data.importing import FileReport, ImportReport
+from data.lake import CatalogRow
+from data.verify import VerifyReport
+
+SHOWN = 20
+"""Findings of a file on the screen; --json has them all."""
+STYLE = {FAULT: "red", WARNING: "yellow", NOTE: "dim"}
+
+
+def show_import(report: ImportReport, out: TextIO) -> None:
+    """One line a file with its counts, its findings below, and what it comes to."""
+    bars = [f for f in report.files if f.kind != "other"]
+    heads = (
+        "file",
+        "instrument",
+        "rows",
+        "new",
+        "same",
+        "revised",
+        "kept",
+        "bad",
+        "twice",
+        "conflict",
+        "disorder",
+        "gaps",
+        "missing",
+        "empty",
+        "first",
+        "last",
+    )
+    rows = [
+        (
+            f.path.name,
+            str(f.instrument) if f.instrument else f.kind if f.kind != "bars" else "?",
+            *map(
+                str,
+                (
+                    f.rows,
+                    f.new,
+                    f.unchanged,
+                    f.revised,
+                    f.kept,
+                    f.bad,
+                    f.duplicates,
+                    f.conflicting,
+                    f.disordered,
+                    f.gaps,
+                    f.missing,
+                    f.zero_volume,
+                ),
+            ),
+            iso(f.first),
+            iso(f.last),
+        )
+        for f in bars
+    ]
+    _table(out, heads, rows, "Import" + (" (dry run, nothing was written)" if report.dry_run else ""))
+    for file in report.files:
+        _findings(out, _where(file), file.findings)
+    word = "would be new" if report.dry_run else "new"
+    new, same, revised = (sum(getattr(f, name) for f in bars) for name in ("new", "unchanged", "revised"))
+    total = f"{new} rows {word}, {same} there already, {revised} revised"
+    faults = f"; {report.faults} faults: what they name stayed out" if report.faults else "; no faults"
+    print(f"{total}{faults}. Lake: {report.lake}", file=out)
+
+
+def show_catalog(root: Path, rows: Sequence[CatalogRow], readings: int, out: TextIO) -> None:
+    if not rows:
+        print(f"the lake at {root} is empty; `data import PATH` or `data synth NAME` fills one", file=out)
+    else:
+        heads = ("instrument", "rows", "first", "last", "gaps", "missing", "filler", "synthetic")
+        body = [
+            (
+                str(r.instrument),
+                *(str(r.rows), iso(r.first), iso(r.last), str(r.gaps), str(r.missing), str(r.filler)),
+                f"{r.synthetic.name} seed={r.synthetic.seed} edge={r.synthetic.edge}" if r.synthetic else "no",
+            )
+            for r in rows
+        ]
+        _table(out, heads, body, f"Lake {root}")
+    if readings:
+        print(f"fear and greed: {readings} readings", file=out)
+
+
+def show_verify(report: VerifyReport, out: TextIO) -> None:
+    for check in report.files:
+        _findings(out, str(check.path), check.findings)
+    rows = sum(check.rows for check in report.files)
+    end = f"{report.faults} faults; nothing was changed" if report.faults else "no faults"
+    print(f"{len(report.files)} files, {rows} rows read in {report.lake}: {end}", file=out)
+
+
+def _where(file: FileReport) -> str:
+    return f"{file.path} ({file.instrument})" if file.instrument else str(file.path)
+
+
+def _findings(out: TextIO, where: str, findings: Sequence[Finding]) -> None:
+    order = {FAULT: 0, WARNING: 1, NOTE: 2}
+    ranked = sorted(findings, key=lambda f: order[f.severity])
+    if not out.isatty():
+        for one in ranked[:SHOWN]:
+            print(f"{where}: {one.severity}: {one}", file=out)
+    elif ranked:
+        console = Console(file=out)
+        console.print(escape(where), style="bold", soft_wrap=True)
+        for one in ranked[:SHOWN]:
+            console.print(
+                f"  [{STYLE[one.severity]}]{one.severity}[/]: {escape(str(one))}", soft_wrap=True, highlight=False
+            )
+    if len(ranked) > SHOWN:
+        print(f"{where}: and {len(ranked) - SHOWN} more findings; --json lists all", file=out)
+
+
+def _table(out: TextIO, heads: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
+    if out.isatty():
+        table = Table(*heads, title=title, title_justify="left")
+        for row in rows:
+            table.add_row(*map(escape, row))
+        Console(file=out).print(table)
+        return
+    print(title, file=out)
+    for row in rows:
+        print("  " + " ".join(f"{head}={cell}" for head, cell in zip(heads, row, strict=True)), file=out)
