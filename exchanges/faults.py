@@ -54,6 +54,9 @@ class VenueFault(Exception):
     """The venue's own words."""
     retry_after_s: float | None = None
 
+    def __str__(self) -> str:
+        return f"HTTP {self.status} {self.code} {clean(self.text)}"
+
 
 class UnreadableAnswer(Exception):
     """HTTP 200, but cut, empty or not what the endpoint answers with."""

@@ -85,10 +85,11 @@ class Link:
             born = time.monotonic()
             end = await self._live()
             lived = time.monotonic() - born
-            self.state.connected, self.state.last_end = False, end.reason
+            self.state.connected = False
             self.confirmed.clear()
             if self._closing.is_set():
                 return
+            self.state.last_end = end.reason
             if lived >= self.policy.stable_s:
                 failures, hurried = 0, False
             at_once = end.planned and not hurried

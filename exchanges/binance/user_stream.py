@@ -149,8 +149,8 @@ class UserStream:
 
     async def _subscribe(self, link: Link) -> None:
         if self._clock_refused and self._resync is not None:
-            self._clock_refused = False
             await self._resync()
+            self._clock_refused = False
         params: dict[str, Any] = {
             "apiKey": self._keys.api_key,
             "recvWindow": self._settings.recv_window_ms,

@@ -63,7 +63,7 @@ class BinanceStub:
         app.router.add_get("/stream", self._socket)
         app.router.add_get("/ws-api/v3", self._socket)
         app.router.add_route("*", "/{tail:.*}", self._rest)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.2)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.2, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()

@@ -1,0 +1,123 @@
+"""Each row of the venue's failures, over a real connection: what the answer to an order becomes."""
+
+import pytest
+
+from core.errors import ExchangeRefused, ExchangeUnavailable, OutcomeUnknown
+from core.messages import CancelOrder
+from exchanges.binance.gateway import BinanceGateway
+from tests.support.binance_stub import API_KEY, SECRET, BinanceStub, Reply
+from tests.wire.test_gateway import BTC, ORDER, order, placed
+
+
+def no(code: int, msg: str, status: int = 400, **headers: str) -> Reply:
+    return Reply({"code": code, "msg": msg}, status, headers)
+
+
+HTML = "<html><body><h1>{}</h1></body></html>"
+
+ROWS = {
+    "notional": (no(-1013, "Filter failure: NOTIONAL"), ExchangeRefused),
+    "open orders": (no(-1013, "Filter failure: MAX_NUM_ORDERS"), ExchangeRefused),
+    "lot size": (no(-1013, "Filter failure: LOT_SIZE"), ExchangeRefused),
+    "tick": (no(-1013, "Filter failure: PRICE_FILTER"), ExchangeRefused),
+    "percent price": (no(-1013, "Filter failure: PERCENT_PRICE_BY_SIDE"), ExchangeRefused),
+    "precision": (no(-1111, "Precision is over the maximum defined for this asset."), ExchangeRefused),
+    "balance": (no(-2010, "Account has insufficient balance for requested action."), ExchangeRefused),
+    "post only": (no(-2010, "Order would immediately match and take."), ExchangeRefused),
+    "disabled": (no(-2010, "This action is disabled on this account."), ExchangeRefused),
+    "closed": (no(-2010, "Market is closed."), ExchangeRefused),
+    "duplicate": (no(-2010, "Duplicate order sent."), OutcomeUnknown),
+    "clock": (no(-1021, "Timestamp for this request is outside of the recvWindow."), ExchangeUnavailable),
+    "signature": (no(-1022, "Signature for this request is not valid."), ExchangeRefused),
+    "permission": (no(-2015, "Invalid API-key, IP, or permissions for action.", 401), ExchangeRefused),
+    "weight": (no(-1003, "Too much request weight used.", 429, **{"Retry-After": "3"}), ExchangeUnavailable),
+    "orders": (no(-1015, "Too many new orders.", 429), ExchangeUnavailable),
+    "ban": (no(-1003, "Way too much request weight used; IP banned.", 418), ExchangeUnavailable),
+    "waf": (Reply(HTML.format("403 Forbidden"), 403, content_type="text/html"), ExchangeUnavailable),
+    "unknown 408": (no(-1007, "Timeout waiting for response from backend server.", 408), OutcomeUnknown),
+    "unknown 504": (no(-1007, "Timeout waiting for response from backend server.", 504), OutcomeUnknown),
+    "gateway 504": (Reply(HTML.format("504"), 504, content_type="text/html"), OutcomeUnknown),
+    "internal": (no(-1000, "An unknown error occurred while processing the request.", 500), OutcomeUnknown),
+    "unexpected": (no(-1006, "An unexpected response was received. Execution status unknown.", 500), OutcomeUnknown),
+    "bad gateway": (Reply("Bad Gateway", 502, content_type="text/plain"), OutcomeUnknown),
+    "no service": (Reply("Service Unavailable", 503, content_type="text/plain"), OutcomeUnknown),
+    "busy": (no(-1008, "Server is currently overloaded with other requests.", 503), OutcomeUnknown),
+    "half replaced": (no(-2021, "Order cancel-replace partially failed.", 409), OutcomeUnknown),
+    "not replaced": (no(-2022, "Order cancel-replace failed."), ExchangeRefused),
+    "connection dropped": (Reply(drop=True), OutcomeUnknown),
+    "client timeout": (Reply(placed(), delay_s=5.0), OutcomeUnknown),
+    "cut json": (Reply('{"symbol":"BTCUSDT","orderId":2'), OutcomeUnknown),
+    "empty body": (Reply(""), OutcomeUnknown),
+    "no content type": (Reply("", content_type="application/octet-stream"), OutcomeUnknown),
+    "empty object": (Reply({}), OutcomeUnknown),
+    "id null": (Reply(placed(orderId=None)), OutcomeUnknown),
+    "a list": (Reply([]), OutcomeUnknown),
+    "a number": (Reply("17"), OutcomeUnknown),
+    "null": (Reply("null"), OutcomeUnknown),
+    "unheard-of status": (Reply(placed(status="GLORIOUS")), OutcomeUnknown),
+    "amount missing": (Reply({k: v for k, v in placed().items() if k != "executedQty"}), OutcomeUnknown),
+    "200 with an unknown status code": (no(-1006, "Execution status unknown.", 200), OutcomeUnknown),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+async def test_an_order_that_went_wrong(row):
+    reply, ours = ROWS[row]
+    async with BinanceStub() as stub:
+        gateway = BinanceGateway(stub.settings(timeout_ms=500), (API_KEY, SECRET), [BTC])
+        stub.on("POST", ORDER, reply)
+        with pytest.raises((ExchangeRefused, ExchangeUnavailable, OutcomeUnknown)) as caught:
+            await gateway.place(order())
+        sent = len(stub.calls("POST", ORDER))
+        await gateway.close()
+    assert type(caught.value) is ours
+    assert "binance new order" in str(caught.value)
+    assert sent == (2 if row == "clock" else 1)  # nothing but an unread time stamp is ever sent again
+    if ours is ExchangeRefused:
+        assert caught.value.code == str(reply.body["code"])
+
+
+@pytest.mark.parametrize("row", [r for r, (_, ours) in ROWS.items() if ours is OutcomeUnknown and r != "duplicate"])
+async def test_the_same_for_a_question_is_merely_unavailable(row):
+    reply, _ = ROWS[row]
+    async with BinanceStub() as stub:
+        gateway = BinanceGateway(stub.settings(timeout_ms=500), (API_KEY, SECRET), [BTC])
+        stub.on("GET", ORDER, reply)
+        with pytest.raises(ExchangeUnavailable, match="query order"):
+            await gateway.query("mh-1", BTC)
+        await gateway.close()
+
+
+@pytest.mark.parametrize("row", ["connection dropped", "cut json", "unknown 504", "client timeout"])
+async def test_the_same_for_a_cancel_is_unknown(row):
+    reply, _ = ROWS[row]
+    async with BinanceStub() as stub:
+        gateway = BinanceGateway(stub.settings(timeout_ms=500), (API_KEY, SECRET), [BTC])
+        stub.on("DELETE", ORDER, reply)
+        with pytest.raises(OutcomeUnknown, match="cancel"):
+            await gateway.cancel(CancelOrder(client_id="mh-1", instrument=BTC))
+        await gateway.close()
+
+
+async def test_a_permission_error_stays_one_after_a_good_private_call():
+    async with BinanceStub() as stub:
+        gateway = BinanceGateway(stub.settings(), (API_KEY, SECRET), [BTC])
+        stub.on("GET", "/api/v3/account", Reply({"balances": []}))
+        stub.on("POST", ORDER, ROWS["permission"][0])
+        await gateway.account()
+        with pytest.raises(ExchangeRefused) as refused:
+            await gateway.place(order())
+        await gateway.close()
+    assert refused.value.code == "-2015"
+
+
+async def test_a_venue_that_is_not_there_was_never_asked():
+    async with BinanceStub() as stub:
+        settings = stub.settings()
+        gateway = BinanceGateway(settings, (API_KEY, SECRET), [BTC])
+        await gateway.sync_clock()
+    with pytest.raises(ExchangeUnavailable):
+        await gateway.server_time_ms()  # uses up the connection that was still open
+    with pytest.raises(ExchangeUnavailable, match="no connection"):
+        await gateway.place(order())
+    await gateway.close()
