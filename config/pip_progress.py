@@ -31,7 +31,7 @@ class Progress:
             self._found.add(name)
             self._doing = name
         elif words[:1] in (["Downloading"], ["Using"], ["Processing"], ["Building"]):
-            self._doing = line.strip()[:60]
+            self._doing = f"{words[0].lower()} {Path(words[1]).name}"[:50]
         elif line.startswith("Installing collected packages: "):
             self._installing = line.count(",") + 1
             self._before = self._present()
