@@ -9,6 +9,7 @@ from actors.plan import NAMESPACE, RunPlan
 from actors.shell import Shell
 from core.cache import Cache
 from core.features import SEQUENCE, WINDOW
+from core.units import MINUTE_MS
 from core.messages import AccountState, Market, MarketSlice, MinuteTick
 
 HISTORY_MINUTES = WINDOW + SEQUENCE
@@ -24,6 +25,9 @@ class CacheActor(Shell):
 
     def start(self) -> None:
         """Fill the window from the venue's own history, by way of the feed."""
+        self._restore()
+
+    def _restore(self) -> None:
         feed = ray.get_actor("feed", namespace=NAMESPACE)
         bars, filler, last_minute = ray.get(feed.history.remote(HISTORY_MINUTES), timeout=60)
         self._cache.restore(bars, filler, last_minute)
@@ -31,6 +35,10 @@ class CacheActor(Shell):
     def observe(self, tick: MinuteTick, piece: MarketSlice, account: AccountState) -> Market:
         began = time.perf_counter()
         with self.minute(tick.minute, tick.trace):
+            last = self._cache.last_minute
+            if last is None or tick.minute > last + MINUTE_MS:
+                # Minutes were missed: take them from the venue's history rather than trade beside a hole.
+                self._restore()
             market = self._cache.observe(tick, piece, account)
             own = (time.perf_counter() - began) * 1000
             return replace(market, took_ms=own + max(piece.took_ms, account.took_ms))

@@ -122,7 +122,7 @@ class FeedActor(Shell):
             return None
         if self._sentiment_asked_ms is None or now_ms - self._sentiment_asked_ms >= SENTIMENT_EVERY_MS:
             self._sentiment_asked_ms = now_ms
-            self._sentiment = await self._mood.latest(now_ms)
+            self._sentiment = await self._mood.fetch(now_ms)
         return self._sentiment
 
     def _of(self, minute: int) -> dict[Instrument, Bar]:

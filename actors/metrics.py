@@ -65,9 +65,7 @@ class Metrics:
         self._tell("minutehand_minutes", 1, status=record.status)
         for order in record.orders:
             if order.state in _ENDS:
-                self._tell(
-                    "minutehand_orders", 1, instrument=str(order.instrument), side=order.side, state=order.state
-                )
+                self._tell("minutehand_orders", 1, instrument=str(order.instrument), side=order.side, state=order.state)
         for fill in record.fills:
             self._tell("minutehand_fills", 1, instrument=str(fill.instrument), side=fill.side)
             value = float(fill.quantity * fill.price)

@@ -173,7 +173,11 @@ def apprise_targets(urls: tuple[Secret, ...]) -> tuple[Target, ...]:
         service = apprise.Apprise.instantiate(url.reveal(), suppress_exceptions=True)
         scheme = url.reveal().partition("://")[0]
         if service is None:
-            log.error("notification_urls[%d] (%s://…) is not an address apprise knows; nothing is sent there", number - 1, scheme)
+            log.error(
+                "notification_urls[%d] (%s://…) is not an address apprise knows; nothing is sent there",
+                number - 1,
+                scheme,
+            )
             continue
         targets.append(Target(f"{scheme} #{number}", _apprise_send(service)))
     return tuple(targets)

@@ -106,7 +106,9 @@ class Recorder:
 
     def _keep(self, record: MinuteRecord) -> None:
         if not self._store.append(record):
-            log.warning("minute %d is recorded already; the second record (%s) is not kept", record.minute, record.status)
+            log.warning(
+                "minute %d is recorded already; the second record (%s) is not kept", record.minute, record.status
+            )
             return
         self._recent.append(record)
         self._unshown.append(record)

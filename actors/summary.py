@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from core.messages import MinuteRecord
-from core.metrics import summarise
+from core.metrics import measure
 from data.market import MarketSource
 
 
@@ -44,16 +44,19 @@ def print_summary(console: Console, records: list[MinuteRecord], run_dir: Path, 
         print(json.dumps(result))
         return
     done = [r for r in records if r.status == "done"]
-    equity = np.array([r.equity for r in done])
+    equity = np.array([r.equity for r in done if np.isfinite(r.equity) and r.equity > 0])
     console.rule(f"{'synthetic market' if source.synthetic else 'market'} {source.name}: {result['done']} minutes, {result['missed']} missed")
     console.print(
         f"orders {result['orders']}, fills {result['fills']}, refused {result['refused']}, silent votes {result['silent_votes']}",
         highlight=False,
     )
     if len(equity):
-        change = equity[-1] / equity[0] - 1 if equity[0] > 0 else float("nan")
-        summary = summarise(equity, np.zeros(len(equity)), [f for r in records for f in r.fills])
-        console.print(f"equity {equity[0]:,.2f} → {equity[-1]:,.2f} USDT ({change:+.2%}), {summary.line()}", highlight=False)
+        did = measure(equity, fills=[f for r in records for f in r.fills])
+        console.print(
+            f"equity {equity[0]:,.2f} → {equity[-1]:,.2f} USDT ({did.total_return:+.2%}), largest fall {did.max_drawdown:.2%},"
+            f" turnover {did.turnover:.2f}×, hit rate {did.hit_rate:.0%}",
+            highlight=False,
+        )
     table = Table("step", "p50 ms", "p99 ms")
     for step, times in result["steps"].items():
         table.add_row(step, f"{times['p50_ms']:.1f}", f"{times['p99_ms']:.1f}")

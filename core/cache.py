@@ -87,8 +87,8 @@ class Cache:
 
         ``quote_rate`` (S,) is the USDT value of one quote unit; by default 1 for USDT and unknown for others.
         Minutes missing before this one are filled by stand-ins, and nothing is fresh until ``restore`` brings the
-        true bars or they have left the window. Raises StaleData when the slice is of another minute or the minute
-        was already taken in, Defect when the rows are not this cache's.
+        true bars or they have left the window. The newest minute may be taken in again. Raises StaleData when the
+        slice is of another minute or of one before the newest, Defect when the rows are not this cache's.
         """
         if slice.instruments != self._instruments:
             raise Defect(f"the slice has rows {slice.instruments}, the cache {self._instruments}")
@@ -100,6 +100,8 @@ class Cache:
 
         rates = self._rates(quote_rate)
         bid, ask = _books(slice.tops, tick.now_ms)
+        # Without a bar of this minute the venue is not trading; what its book last showed is nobody's price now.
+        bid[~real], ask[~real] = math.nan, math.nan
         fresh = real & np.isfinite(bid) & np.isfinite(rates) & (self._gap is None)
         price = np.where(np.isfinite(bid), (bid + ask) / 2.0, self._bars[:, self._end - 1, CLOSE])
         position, cash = self._holdings(account)
@@ -127,8 +129,14 @@ class Cache:
         last = self._last_minute
         if last is None:
             return
-        if minute <= last:
+        if minute < last:
             raise StaleData(f"minute {minute} was already taken in; the newest is {last}")
+        if minute == last:
+            # Asked again (restored history held it, or the conductor was started again): take it in afresh.
+            self._end -= 1
+            self._seen -= 1
+            self._last_minute = minute - MINUTE_MS
+            return
         missing = (minute - last) // MINUTE_MS - 1
         if missing > 0:
             first = self._gap[0] if self._gap else last + MINUTE_MS

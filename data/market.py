@@ -12,7 +12,7 @@ from core.errors import DataError
 from core.features import SEQUENCE, WINDOW
 from core.units import MINUTE_MS, Instrument
 from data.lake import Lake
-from data.sentiment import load_series
+from data.sentiment import SentimentSeries, load_series
 from data.synthetic import SyntheticSpec, make_market, write_market
 
 WARMUP_MINUTES = WINDOW + SEQUENCE
@@ -67,7 +67,7 @@ def demo_source(var: Path) -> MarketSource:
     """The demo market, made now if it is not there."""
     root = var / "synth" / DEMO
     if not (root / "market.json").exists():
-        write_market(make_market(SyntheticSpec(seed=DEMO_SEED, days=DEMO_DAYS, edge="planted")), root)
+        write_market(make_market(SyntheticSpec(name=DEMO, seed=DEMO_SEED, days=DEMO_DAYS, edge="planted")), root)
     return synthetic_source(var, DEMO)
 
 
@@ -94,8 +94,13 @@ def cut(source: MarketSource, instruments: tuple[Instrument, ...], minutes: int,
         minutes=minutes,
         bars=source.lake.window(instruments, start, (end - start) // MINUTE_MS),
         synthetic=source.synthetic,
-        sentiment=load_series(source.root / "sentiment"),
+        sentiment=_known(load_series(source.lake.root), end),
     )
+
+
+def _known(series: SentimentSeries, end_ms: int) -> tuple[tuple[int, float], ...]:
+    """The readings that are knowable before the cut ends."""
+    return tuple((int(ms), float(value)) for ms, value in zip(series.knowable_ms, series.value, strict=True) if ms < end_ms)
 
 
 def _utc(ms: int) -> str:

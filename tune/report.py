@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from core.messages import MinuteRecord
-from core.metrics import Summary, summarise
+from core.metrics import Performance, measure
 
 TRADES_SHOWN = 500
 """Newest trades listed on the page; all are in the Parquet records."""
@@ -30,17 +30,36 @@ class ReportHead:
     costs: str
 
 
-def summary_of(records: list[MinuteRecord]) -> Summary:
-    """The figures of a run. Missed minutes carry no equity and are left out of the series."""
-    done = [r for r in records if r.status == "done"]
+def performance_of(records: list[MinuteRecord]) -> Performance | None:
+    """The figures of a run; None when no minute ran. Missed minutes carry no equity and are left out of the series."""
+    done = [r for r in records if r.status == "done" and np.isfinite(r.equity) and r.equity > 0]
+    if not done:
+        return None
     equity = np.array([r.equity for r in done], dtype=np.float64)
-    exposure = np.array([_exposure(r) for r in done], dtype=np.float64)
-    return summarise(equity, exposure, [fill for r in records for fill in r.fills])
+    invested = np.array([_exposure(r) * r.equity for r in done], dtype=np.float64)
+    return measure(equity, invested, [fill for r in records for fill in r.fills])
+
+
+def rows_of(performance: Performance | None) -> list[tuple[str, str]]:
+    """(name, value) as a person reads them."""
+    if performance is None:
+        return []
+    return [
+        ("return", f"{performance.total_return:+.2%}"),
+        ("largest fall", f"{performance.max_drawdown:.2%}"),
+        ("Sharpe (year)", f"{performance.sharpe:.2f}"),
+        ("Sortino (year)", f"{performance.sortino:.2f}"),
+        ("volatility (year)", f"{performance.volatility:.1%}"),
+        ("turnover", f"{performance.turnover:.2f}×"),
+        ("hit rate", f"{performance.hit_rate:.0%}"),
+        ("mean exposure", f"{performance.exposure:.1%}"),
+        ("fills", f"{performance.trades:,}"),
+    ]
 
 
 def write_report(path: Path, head: ReportHead, records: list[MinuteRecord]) -> Path:
     """Write the page to ``path`` and return it. Works with no trades and with missed minutes."""
-    summary = summary_of(records)
+    performance = performance_of(records)
     figure = _figure(records)
     parts = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
@@ -48,7 +67,7 @@ def write_report(path: Path, head: ReportHead, records: list[MinuteRecord]) -> P
         f"<h1>{html.escape(head.title)}</h1>",
         "<p class='synthetic'>SYNTHETIC MARKET: these prices never happened.</p>" if head.synthetic else "",
         f"<p>{html.escape(head.market)}<br>{html.escape(head.costs)}</p>",
-        _summary_table(summary, records),
+        _summary_table(performance, records),
         figure.to_html(full_html=False, include_plotlyjs=True, config={"displaylogo": False}),
         _trade_table(records),
         "</body></html>",
@@ -89,9 +108,9 @@ def _figure(records: list[MinuteRecord]) -> go.Figure:
     return figure
 
 
-def _summary_table(summary: Summary, records: list[MinuteRecord]) -> str:
+def _summary_table(performance: Performance | None, records: list[MinuteRecord]) -> str:
     missed = sum(r.status == "missed" for r in records)
-    rows = [("minutes", f"{len(records):,}"), ("missed", f"{missed:,}"), *summary.rows()]
+    rows = [("minutes", f"{len(records):,}"), ("missed", f"{missed:,}"), *rows_of(performance)]
     cells = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows)
     return f"<table class='summary'>{cells}</table>"
 
