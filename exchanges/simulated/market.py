@@ -104,8 +104,8 @@ class TapeMarket:
         return index, ms - self.start_ms - index * MINUTE_MS
 
     def _prices(self, row: int, index: int) -> tuple[float, float, float, float] | None:
-        o, h, l, c, v = self.tape.bars[row, index].tolist()
-        return None if v != v else (o, h, l, c)
+        o, h, low, c, v = self.tape.bars[row, index].tolist()
+        return None if v != v else (o, h, low, c)
 
     def trading(self, row: int, ms: int) -> bool:
         return self._prices(row, self._place(ms)[0]) is not None

@@ -16,8 +16,8 @@ OHLC = tuple[float, float, float, float]
 
 def price_at(bar: OHLC, elapsed_ms: int) -> float:
     """Price ``elapsed_ms`` (0..60,000) into the minute; at 60,000 it is the close exactly."""
-    o, h, l, c = bar
-    first, second = (l, h) if c >= o else (h, l)
+    o, h, low, c = bar
+    first, second = (low, h) if c >= o else (h, low)
     if elapsed_ms >= MINUTE_MS:
         return c
     if elapsed_ms < KNOT_1:
@@ -29,10 +29,10 @@ def price_at(bar: OHLC, elapsed_ms: int) -> float:
 
 def extremes_at(bar: OHLC, elapsed_ms: int) -> tuple[float, float]:
     """(high, low) seen so far, ``elapsed_ms`` into the minute."""
-    o, h, l, c = bar
+    o, h, low, c = bar
     now = price_at(bar, elapsed_ms)
     seen = [o, now]
-    first, second = (l, h) if c >= o else (h, l)
+    first, second = (low, h) if c >= o else (h, low)
     if elapsed_ms >= KNOT_1:
         seen.append(first)
     if elapsed_ms >= KNOT_2:

@@ -6,6 +6,9 @@ from core.units import Instrument, MarketRules
 
 D = Decimal
 
+FEE = D("0.001")
+"""Regular tier, maker and taker alike."""
+
 # Grids of the best known USDT pairs, as Binance's exchangeInfo listed them in 2026.
 KNOWN: dict[str, tuple[Decimal, Decimal]] = {
     "BTC/USDT": (D("0.01"), D("0.00001")),
@@ -39,7 +42,7 @@ STEPS_IN_MAX_QTY = 900_000_000
 
 
 def default_rules(
-    instrument: Instrument, price: float, maker_fee: Decimal = D("0.001"), taker_fee: Decimal = D("0.001")
+    instrument: Instrument, price: float, maker_fee: Decimal = FEE, taker_fee: Decimal = FEE
 ) -> MarketRules:
     """Rules for an instrument that trades around ``price``; the same input gives the same rules."""
     grid = KNOWN.get(instrument.symbol)

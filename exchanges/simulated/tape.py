@@ -15,7 +15,7 @@ import numpy as np
 from core.errors import DataError
 from core.messages import CLOSE, HIGH, LOW, OPEN, VOLUME, Bar, Sentiment
 from core.units import MINUTE_MS, Instrument, MarketRules
-from exchanges.simulated.rules import default_rules
+from exchanges.simulated.rules import FEE, default_rules
 
 FORMAT = 1
 """Version of the file that ``Tape.save`` writes."""
@@ -53,8 +53,8 @@ class Tape:
         known = np.isfinite(bars)
         partial = known.any(axis=2) & ~known.all(axis=2)
         with np.errstate(invalid="ignore"):
-            o, h, l, c, v = (bars[..., k] for k in (OPEN, HIGH, LOW, CLOSE, VOLUME))
-            wrong = (l <= 0) | (h < np.maximum(o, c)) | (l > np.minimum(o, c)) | (v < 0)
+            o, h, low, c, v = (bars[..., k] for k in (OPEN, HIGH, LOW, CLOSE, VOLUME))
+            wrong = (low <= 0) | (h < np.maximum(o, c)) | (low > np.minimum(o, c)) | (v < 0)
         for fault, where in (("has gaps inside it", partial), ("is not a bar (prices, high/low or volume)", wrong)):
             if where.any():
                 row, index = (int(x[0]) for x in np.nonzero(where))
@@ -79,10 +79,10 @@ class Tape:
         index = (minute - self.start_minute) // MINUTE_MS
         if not 0 <= index < self.minutes:
             return None
-        o, h, l, c, v = self.bars[row, index].tolist()
+        o, h, low, c, v = self.bars[row, index].tolist()
         if v != v:
             return None
-        return Bar(minute=minute, open=o, high=h, low=l, close=c, volume=v, filler=v == 0.0)
+        return Bar(minute=minute, open=o, high=h, low=low, close=c, volume=v, filler=v == 0.0)
 
     def sentiment_at(self, ms: int) -> Sentiment | None:
         """The newest reading that was knowable at ``ms``."""
@@ -91,9 +91,7 @@ class Tape:
                 return Sentiment(value=value, knowable_ms=knowable)
         return None
 
-    def default_rules(
-        self, maker_fee: Decimal = Decimal("0.001"), taker_fee: Decimal = Decimal("0.001")
-    ) -> dict[Instrument, MarketRules]:
+    def default_rules(self, maker_fee: Decimal = FEE, taker_fee: Decimal = FEE) -> dict[Instrument, MarketRules]:
         """Plausible rules for every instrument (``rules.default_rules``)."""
         found = {}
         for row, instrument in enumerate(self.instruments):

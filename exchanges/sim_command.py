@@ -1,0 +1,147 @@
+"""``run.py sim``: the simulated exchange alone, on loopback, until stopped."""
+
+import argparse
+import asyncio
+import secrets
+import time
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+import orjson
+
+from core.errors import EXIT_OK, ConfigError
+from core.units import MINUTE_MS, Instrument
+from exchanges.simulated.exchange import SimulatedExchange
+from exchanges.simulated.process import until_stopped
+from exchanges.simulated.server import RunningServer, serve_exchange
+from exchanges.simulated.tape import Tape
+from exchanges.simulated.walk import random_walk_tape
+
+HELP = "serve a simulated Binance on this machine"
+EXAMPLE = "python3 run.py sim --port 8500 --speed 60"
+
+SYMBOLS = "BTC/USDT,ETH/USDT"
+WARM_UP_MINUTES = 240
+"""Minutes of the built-in market that lie before the start, so that there is a past to ask for."""
+MINUTES = 1_440
+BALANCES = "USDT=10000"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 (default) takes a free one")
+    clock = parser.add_mutually_exclusive_group()
+    clock.add_argument("--speed", type=float, default=1.0, help="simulated seconds per second (default 1)")
+    clock.add_argument("--lockstep", action="store_true", help="time moves only by POST /sim/advance")
+    parser.add_argument("--json", action="store_true", help="print addresses and a test key pair as one JSON line")
+    parser.add_argument("--tape", type=Path, help="recorded market to play (.npz); default: a small synthetic one")
+    parser.add_argument("--symbols", help=f"comma-separated, e.g. {SYMBOLS}; default: all of the tape")
+    parser.add_argument("--start", type=int, help="epoch ms to start at; default: the tape's first minute")
+    parser.add_argument("--minutes", type=int, help="how long to run; default: to the end of the tape")
+    parser.add_argument("--balances", default=BALANCES, help=f"starting account, e.g. {BALANCES},BTC=0.1")
+    parser.add_argument("--seed", type=int, default=7, help="of the built-in synthetic market")
+    parser.add_argument("--parent-pid", type=int, help="stop when this process is gone")
+
+
+def main(args: argparse.Namespace) -> int:
+    return asyncio.run(_serve(args))
+
+
+def make_exchange(args: argparse.Namespace, now_ms: int) -> SimulatedExchange:
+    """The exchange the arguments ask for; ConfigError names the argument that is wrong."""
+    if args.minutes is not None and args.minutes < 1:
+        raise ConfigError(f"--minutes {args.minutes}: must be 1 or more")
+    symbols = tuple(s.strip() for s in args.symbols.split(",")) if args.symbols else None
+    if args.tape is None:
+        return _built_in(args, symbols or tuple(SYMBOLS.split(",")), now_ms)
+    tape = Tape.load(args.tape)
+    if symbols is not None:
+        tape = _only(tape, symbols)
+    start = tape.start_minute if args.start is None else args.start
+    if start % MINUTE_MS or not tape.start_minute <= start < tape.end_ms:
+        raise ConfigError(f"--start {start}: not a whole minute of the tape ({tape.start_minute} to {tape.end_ms})")
+    if args.minutes is not None:
+        keep = (start - tape.start_minute) // MINUTE_MS + args.minutes
+        tape = Tape(tape.instruments, tape.start_minute, tape.bars[:, :keep], tape.synthetic, tape.sentiment)
+    return SimulatedExchange(tape, tape.default_rules(), parse_balances(args.balances), start)
+
+
+def _built_in(args: argparse.Namespace, symbols: tuple[str, ...], now_ms: int) -> SimulatedExchange:
+    for symbol in symbols:
+        _instrument(symbol)
+    start = now_ms // MINUTE_MS * MINUTE_MS if args.start is None else args.start // MINUTE_MS * MINUTE_MS
+    minutes = WARM_UP_MINUTES + (args.minutes or MINUTES)
+    tape = random_walk_tape(symbols, start - WARM_UP_MINUTES * MINUTE_MS, minutes, args.seed)
+    return SimulatedExchange(tape, tape.default_rules(), parse_balances(args.balances), start)
+
+
+def _only(tape: Tape, symbols: tuple[str, ...]) -> Tape:
+    held = {i.symbol: row for row, i in enumerate(tape.instruments)}
+    for symbol in symbols:
+        if symbol not in held:
+            raise ConfigError(f"--symbols {symbol}: not on the tape, which holds {', '.join(held)}")
+    rows = [held[s] for s in symbols]
+    chosen = tuple(tape.instruments[r] for r in rows)
+    return Tape(chosen, tape.start_minute, tape.bars[rows], tape.synthetic, tape.sentiment)
+
+
+def _instrument(symbol: str) -> Instrument:
+    try:
+        return Instrument.parse(f"binance:{symbol}")
+    except ValueError:
+        raise ConfigError(f"--symbols {symbol}: write BASE/QUOTE, e.g. BTC/USDT") from None
+
+
+def parse_balances(text: str) -> dict[str, Decimal]:
+    """``USDT=10000,BTC=0.5`` as amounts."""
+    found: dict[str, Decimal] = {}
+    for part in text.split(","):
+        asset, _, amount = part.strip().partition("=")
+        try:
+            value = Decimal(amount)
+        except InvalidOperation:
+            value = Decimal(-1)
+        if not asset or not value.is_finite() or value < 0:
+            raise ConfigError(f"--balances {part.strip()!r}: write ASSET=AMOUNT, e.g. USDT=10000")
+        found[asset.upper()] = value
+    return found
+
+
+def wall_ms() -> int:
+    """Time of day. The simulator stands for another machine, whose clients stamp requests with theirs."""
+    return time.time_ns() // 1_000_000  # noqa: TID251
+
+
+async def _serve(args: argparse.Namespace) -> int:
+    exchange = make_exchange(args, wall_ms())
+    # Made for this run, shown once, written nowhere.
+    api_key, secret = secrets.token_hex(32), secrets.token_hex(32)
+    mode = "lockstep" if args.lockstep else "speed"
+    server = await serve_exchange(
+        exchange, port=args.port, mode=mode, speed=args.speed, credentials={api_key: secret}, wall_ms=wall_ms
+    )
+    try:
+        _announce(server, args.json, api_key, secret)
+        await until_stopped(args.parent_pid)
+    finally:
+        await server.close()
+    return EXIT_OK
+
+
+def _announce(server: RunningServer, as_json: bool, api_key: str, secret: str) -> None:
+    found = {
+        "rest": server.url,
+        "stream": server.stream_url,
+        "ws_api": server.ws_api_url,
+        "api_key": api_key,
+        "secret": secret,
+    }
+    if as_json:
+        print(orjson.dumps(found).decode(), flush=True)
+        return
+    state = server.state.describe()
+    kind = "synthetic market" if state["synthetic"] else "recorded market"
+    pace = "lockstep (POST /sim/advance)" if state["mode"] == "lockstep" else f"{state['speed']:g} x real speed"
+    print(f"Simulated Binance: {', '.join(state['symbols'])}, {kind}, {pace}")
+    for name, value in found.items():
+        print(f"  {name:8} {value}")
+    print("Ctrl-C stops it.", flush=True)

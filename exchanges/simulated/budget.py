@@ -1,0 +1,140 @@
+"""Request weight and order counts, on the simulated clock, refused as Binance refuses them.
+
+Weights from binance-spot-api-docs, rest-api.md (state of July 2026): successful orders and cancels cost nothing, and a
+fill gives its order count back (faqs/order_count_decrement.md).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from exchanges.simulated.refusals import VenueRefusal
+
+MINUTE = 60_000
+TEN_SECONDS = 10_000
+DAY = 86_400_000
+
+WEIGHTS: dict[tuple[str, str], int] = {
+    ("GET", "exchangeInfo"): 20,
+    ("GET", "klines"): 2,
+    ("GET", "depth"): 5,
+    ("GET", "trades"): 25,
+    ("GET", "aggTrades"): 4,
+    ("GET", "ticker/bookTicker"): 2,
+    ("GET", "ticker/price"): 2,
+    ("GET", "ticker/24hr"): 2,
+    ("GET", "avgPrice"): 2,
+    ("GET", "account"): 20,
+    ("GET", "account/commission"): 20,
+    ("GET", "order"): 4,
+    ("GET", "openOrders"): 6,
+    ("GET", "myTrades"): 20,
+    ("GET", "allOrders"): 20,
+    ("GET", "rateLimit/order"): 40,
+}
+"""What is not listed costs 1."""
+
+FREE_WHEN_DONE = {("POST", "order"), ("DELETE", "order"), ("DELETE", "openOrders")}
+
+
+def depth_weight(limit: int) -> int:
+    return 5 if limit <= 100 else 25 if limit <= 500 else 50 if limit <= 1000 else 250
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """Limits of the venue, as exchangeInfo states them."""
+
+    weight: int = 6_000
+    """A minute, for the address."""
+    orders_10s: int = 100
+    orders_day: int = 200_000
+
+
+class _Counter:
+    """A count that starts again with each interval of the clock."""
+
+    def __init__(self, interval_ms: int) -> None:
+        self.interval_ms = interval_ms
+        self._window = -1
+        self._count = 0
+
+    def count(self, now_ms: int) -> int:
+        if now_ms // self.interval_ms != self._window:
+            self._window, self._count = now_ms // self.interval_ms, 0
+        return self._count
+
+    def add(self, now_ms: int, amount: int) -> None:
+        self._count = max(0, self.count(now_ms) + amount)
+
+    def seconds_left(self, now_ms: int) -> int:
+        return (self.interval_ms - now_ms % self.interval_ms + 999) // 1000
+
+
+class Budget:
+    """Counts what a client uses. ``speed`` turns simulated seconds into those the client has to wait."""
+
+    def __init__(self, now_ms: Callable[[], int], speed: float = 1.0, allowance: Allowance | None = None) -> None:
+        self.allowance = allowance or Allowance()
+        self._now = now_ms
+        self._speed = speed
+        self._weight = _Counter(MINUTE)
+        self._orders = {"10S": _Counter(TEN_SECONDS), "1D": _Counter(DAY)}
+
+    def spend(self, weight: int) -> None:
+        """Take ``weight`` from the minute's allowance; VenueRefusal -1003 (429) when it is used up."""
+        now = self._now()
+        self._weight.add(now, weight)
+        if self._weight.count(now) > self.allowance.weight:
+            text = (
+                f"Too much request weight used; current limit is {self.allowance.weight} request weight per 1 MINUTE. "
+                "Please use WebSocket Streams for live updates to avoid polling the API."
+            )
+            raise VenueRefusal(-1003, text, status=429, retry_after_s=self._wait(self._weight))
+
+    def refund(self, weight: int) -> None:
+        self._weight.add(self._now(), -weight)
+
+    def count_order(self) -> None:
+        """Count one new order; VenueRefusal -1015 (429) when there were too many unfilled ones."""
+        now = self._now()
+        limits = {"10S": (self.allowance.orders_10s, "10 SECOND"), "1D": (self.allowance.orders_day, "1 DAY")}
+        for name, counter in self._orders.items():
+            limit, period = limits[name]
+            if counter.count(now) >= limit:
+                text = f"Too many new orders; current limit is {limit} orders per {period}."
+                raise VenueRefusal(-1015, text, status=429, retry_after_s=self._wait(counter))
+        for counter in self._orders.values():
+            counter.add(now, 1)
+
+    def order_filled(self) -> None:
+        """A fill gives the order's count back."""
+        for counter in self._orders.values():
+            counter.add(self._now(), -1)
+
+    def headers(self, ordered: bool = False) -> dict[str, str]:
+        now = self._now()
+        used = str(self._weight.count(now))
+        headers = {"X-MBX-USED-WEIGHT": used, "X-MBX-USED-WEIGHT-1M": used}
+        if ordered:
+            headers |= {f"X-MBX-ORDER-COUNT-{name}": str(c.count(now)) for name, c in self._orders.items()}
+        return headers
+
+    def order_counts(self) -> list[dict]:
+        now = self._now()
+        rows = self.stated()[1:3]
+        return [r | {"count": c.count(now)} for r, c in zip(rows, self._orders.values(), strict=True)]
+
+    def stated(self) -> list[dict]:
+        """rateLimits of exchangeInfo."""
+
+        def row(kind: str, interval: str, number: int, limit: int) -> dict:
+            return {"rateLimitType": kind, "interval": interval, "intervalNum": number, "limit": limit}
+
+        return [
+            row("REQUEST_WEIGHT", "MINUTE", 1, self.allowance.weight),
+            row("ORDERS", "SECOND", 10, self.allowance.orders_10s),
+            row("ORDERS", "DAY", 1, self.allowance.orders_day),
+        ]
+
+    def _wait(self, counter: _Counter) -> int:
+        return max(1, round(counter.seconds_left(self._now()) / self._speed + 0.5))

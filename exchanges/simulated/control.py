@@ -1,0 +1,59 @@
+"""What is not Binance: the clock's controls, and the mood index that alternative.me serves."""
+
+import orjson
+from aiohttp import web
+
+from exchanges.simulated.payloads import number
+from exchanges.simulated.rest import json_answer
+from exchanges.simulated.state import STATE
+
+CLASSES = ((25, "Extreme Fear"), (46, "Fear"), (55, "Neutral"), (76, "Greed"), (101, "Extreme Greed"))
+"""(below, name), as the index names its values."""
+
+
+async def state(request: web.Request) -> web.Response:
+    """GET /sim/state."""
+    return json_answer(request.app[STATE].describe())
+
+
+async def advance(request: web.Request) -> web.Response:
+    """POST /sim/advance {"to_ms": int}: answers when everything up to then has happened and was written."""
+    served = request.app[STATE]
+    if served.mode != "lockstep":
+        return _wrong(409, "the clock runs by itself; start the simulator with --lockstep to move it")
+    try:
+        to_ms = orjson.loads(await request.read())["to_ms"]
+    except (ValueError, KeyError, TypeError):
+        to_ms = None
+    if not isinstance(to_ms, int) or isinstance(to_ms, bool):
+        return _wrong(400, 'send {"to_ms": <epoch ms>}')
+    async with served.lock:
+        now = served.exchange.now_ms
+        if to_ms < now:
+            return _wrong(400, f"time cannot go back: it is {now}, asked was {to_ms}")
+        await served.advance(to_ms)
+        return json_answer({"now_ms": served.exchange.now_ms, "ended": served.ended})
+
+
+def _wrong(status: int, text: str) -> web.Response:
+    return json_answer({"error": text}, status)
+
+
+async def fear_and_greed(request: web.Request) -> web.Response:
+    """GET /fng/: the newest reading that is knowable at the simulated now (api.alternative.me's format)."""
+    exchange = request.app[STATE].exchange
+    reading = exchange.market.sentiment_at(exchange.now_ms)
+    rows = []
+    if reading is not None:
+        value = number(reading.value).removesuffix(".0")
+        name = next(name for below, name in CLASSES if reading.value < below)
+        rows.append({"value": value, "value_classification": name, "timestamp": str(reading.knowable_ms // 1000)})
+    return json_answer({"name": "Fear and Greed Index", "data": rows, "metadata": {"error": None}})
+
+
+ROUTES = [
+    web.get("/sim/state", state),
+    web.post("/sim/advance", advance),
+    web.get("/fng/", fear_and_greed),
+    web.get("/fng", fear_and_greed),
+]

@@ -1,0 +1,141 @@
+"""Serving a simulated exchange on loopback: one port for REST, market streams and the WebSocket API.
+
+In lockstep time moves when ``POST /sim/advance`` says so; in speed mode it follows the monotonic clock, ``speed``
+times as fast, until the market ends.
+"""
+
+import asyncio
+import errno
+import ipaddress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from core.errors import BotError, ConfigError
+from exchanges.simulated import control, private, public
+from exchanges.simulated.auth import Keyring, VenueTime
+from exchanges.simulated.budget import Allowance, Budget
+from exchanges.simulated.exchange import SimulatedExchange
+from exchanges.simulated.rest import json_answer
+from exchanges.simulated.state import STATE, Mode, ServerState
+from exchanges.simulated.streams import market_streams
+from exchanges.simulated.user_stream import websocket_api
+
+TICK_S = 0.1
+KLINE_EVERY_MS = 2_000
+"""How often an open bar is shown, on the simulated clock."""
+SHUTDOWN_S = 2.0
+
+
+@dataclass(slots=True)
+class RunningServer:
+    """A server that is up. ``close`` ends it; it may be called twice."""
+
+    state: ServerState
+    url: str
+    _runner: web.AppRunner
+    _pace: asyncio.Task | None
+
+    @property
+    def stream_url(self) -> str:
+        return self.url.replace("http", "ws", 1) + "/stream"
+
+    @property
+    def ws_api_url(self) -> str:
+        return self.url.replace("http", "ws", 1) + "/ws-api/v3"
+
+    async def close(self) -> None:
+        if self._pace is not None:
+            self._pace.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._pace
+        for connection in (*self.state.hub.connections, *self.state.users.connections):
+            connection.abandon()
+        await self._runner.cleanup()
+
+
+async def serve_exchange(
+    exchange: SimulatedExchange,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    mode: Mode = "lockstep",
+    speed: float = 1.0,
+    credentials: Mapping[str, str] | None = None,
+    wall_ms: Callable[[], int] | None = None,
+    allowance: Allowance | None = None,
+) -> RunningServer:
+    """Serve ``exchange``; port 0 takes a free one. ``credentials`` are API key: secret.
+
+    ``wall_ms`` admits clients that stamp their requests with the time of day (``auth.VenueTime``). Raises ConfigError
+    for a host that is not this machine or a speed that is none, BotError for a port in use.
+    """
+    if not _is_loopback(host):
+        raise ConfigError(
+            f"the simulated exchange serves this machine only; host {host!r} is not loopback, use 127.0.0.1"
+        )
+    if not 0 < speed <= 100_000:
+        raise ConfigError(f"speed {speed} must be above 0 and at most 100000")
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    time = VenueTime(
+        now_ms=lambda: exchange.now_ms,
+        elapsed_ms=lambda: int((loop.time() - began) * 1000),
+        steady=mode == "speed" and speed == 1.0,
+        wall_ms=wall_ms,
+    )
+    budget = Budget(lambda: exchange.now_ms, speed if mode == "speed" else 1.0, allowance)
+    state = ServerState(exchange, Keyring(credentials or {}, time), budget, mode, speed)
+    runner = web.AppRunner(make_app(state), access_log=None, shutdown_timeout=SHUTDOWN_S, handle_signals=False)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        await runner.cleanup()
+        if error.errno == errno.EADDRINUSE:
+            raise BotError(
+                f"port {port} on {host} is in use; choose another with --port, or --port 0 for a free one"
+            ) from None
+        raise BotError(f"cannot serve on {host}:{port}: {error.strerror or error}") from error
+    bound = runner.addresses[0]
+    url = f"http://{f'[{bound[0]}]' if ':' in bound[0] else bound[0]}:{bound[1]}"
+    pace = asyncio.create_task(_pace(state)) if mode == "speed" else None
+    return RunningServer(state, url, runner, pace)
+
+
+def make_app(state: ServerState) -> web.Application:
+    """Everything that is served, on one application."""
+    app = web.Application(client_max_size=1 << 16)
+    app[STATE] = state
+    app.add_routes([*public.ROUTES, *private.ROUTES, *control.ROUTES])
+    for path in ("/ws", "/ws/{streams:.+}", "/stream", "/stream/ws", "/stream/ws/{streams:.+}"):
+        app.router.add_get(path, market_streams)
+    app.router.add_get("/ws-api/v3", websocket_api)
+    app.router.add_route("*", "/{anything:.*}", _not_served)
+    return app
+
+
+async def _not_served(request: web.Request) -> web.Response:
+    return json_answer({"code": -1000, "msg": f"The simulator does not serve {request.method} {request.path}."}, 404)
+
+
+async def _pace(state: ServerState) -> None:
+    """Let simulated time follow the monotonic clock until the market ends."""
+    loop = asyncio.get_running_loop()
+    began, start = loop.time(), state.exchange.now_ms
+    shown = start
+    while not state.ended:
+        await asyncio.sleep(TICK_S)
+        async with state.lock:
+            await state.advance(start + int((loop.time() - began) * 1000 * state.speed))
+            if state.exchange.now_ms - shown >= KLINE_EVERY_MS and state.exchange.now_ms % 60_000:
+                shown = state.exchange.now_ms
+                await state.show_running_bars()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

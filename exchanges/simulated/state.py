@@ -1,0 +1,149 @@
+"""What the parts of the server share: the exchange, who is connected, and how events become frames."""
+
+import asyncio
+from typing import Literal
+
+from aiohttp import web
+
+from core.messages import Bar
+from core.units import MINUTE_MS
+from exchanges.simulated.auth import Keyring
+from exchanges.simulated.budget import Budget
+from exchanges.simulated.depth import DepthView
+from exchanges.simulated.events import AccountMoved, BarClosed, BookMoved, BookTop, Event, OrderMoved
+from exchanges.simulated.exchange import SimulatedExchange
+from exchanges.simulated.hub import Hub
+from exchanges.simulated.orders import ZERO, SimOrder
+from exchanges.simulated.payloads import (
+    account_position,
+    amount,
+    book_ticker_frame,
+    execution_report,
+    kline_frame,
+    symbol_of,
+)
+
+Mode = Literal["lockstep", "speed"]
+USER = "user"
+"""Name under which user-data connections listen."""
+
+
+class ServerState:
+    """One served exchange. Whatever changes it or writes frames holds ``lock``, so frames keep their order."""
+
+    def __init__(self, exchange: SimulatedExchange, keyring: Keyring, budget: Budget, mode: Mode, speed: float) -> None:
+        self.exchange = exchange
+        self.keyring = keyring
+        self.budget = budget
+        self.mode = mode
+        self.speed = speed
+        self.lock = asyncio.Lock()
+        self.hub = Hub()
+        self.users = Hub()
+        self.symbols = {symbol_of(i): row for row, i in enumerate(exchange.instruments)}
+        self.depth = [DepthView() for _ in exchange.instruments]
+        names = [symbol.lower() for symbol in self.symbols]
+        self._kline = [f"{name}@kline_1m" for name in names]
+        self._ticker = [f"{name}@bookTicker" for name in names]
+        self._depth = [(f"{name}@depth", f"{name}@depth@100ms") for name in names]
+        self._names = list(self.symbols)
+
+    @property
+    def ended(self) -> bool:
+        return self.exchange.now_ms >= self.exchange.market.end_ms
+
+    def describe(self) -> dict:
+        """GET /sim/state."""
+        exchange = self.exchange
+        return {
+            "now_ms": exchange.now_ms,
+            "start_ms": exchange.start_ms,
+            "end_ms": exchange.market.end_ms,
+            "mode": self.mode,
+            "speed": self.speed,
+            "ended": self.ended,
+            "synthetic": exchange.market.synthetic,
+            "symbols": [i.symbol for i in exchange.instruments],
+            "open_orders": len(exchange.open_orders()),
+            "connections": len(self.hub.connections) + len(self.users.connections),
+        }
+
+    async def advance(self, to_ms: int) -> None:
+        """Move the exchange and write every frame that belongs to it. Hold the lock."""
+        await self.publish(self.exchange.advance_to(to_ms))
+
+    async def publish(self, events: list[Event]) -> None:
+        """Turn events into frames and write them. Hold the lock."""
+        for event in events:
+            if isinstance(event, BarClosed):
+                self._bar(event.row, event.minute, final=True)
+            elif isinstance(event, BookMoved):
+                self._book(event.row)
+            elif isinstance(event, OrderMoved):
+                if event.trade is not None and event.order.executed_quantity == event.trade.quantity:
+                    self.budget.order_filled()
+                self.users.add(USER, execution_report(event))
+            elif isinstance(event, AccountMoved):
+                self.users.add(USER, account_position(event))
+        await self.users.flush()
+        await self.hub.flush()
+
+    async def traded(self, order: SimOrder | None) -> None:
+        """Write the frames of what an order request caused, its market's book included. Hold the lock."""
+        events = self.exchange.take_events()
+        if order is not None:
+            events.append(BookMoved(order.row, self.exchange.now_ms))
+        await self.publish(events)
+
+    async def show_running_bars(self) -> None:
+        """Write the bars that are still open (speed mode only: lockstep shows final ones). Hold the lock."""
+        now = self.exchange.now_ms
+        for row in range(len(self.exchange.instruments)):
+            self._bar(row, (now - 1) // MINUTE_MS * MINUTE_MS, final=False)
+        await self.hub.flush()
+
+    def snapshot(self, row: int, limit: int) -> dict:
+        """The book for GET /depth; brings the diff streams up to the same id first."""
+        self._show_depth(row)
+        view, rules = self.depth[row], self.exchange.rules[row]
+
+        def rows(side: dict[int, int], reverse: bool) -> list[list[str]]:
+            best = sorted(side.items(), reverse=reverse)[:limit]
+            return [[amount(ticks * rules.tick), amount(steps * rules.step)] for ticks, steps in best]
+
+        return {"lastUpdateId": view.shown_id, "bids": rows(view.bids, True), "asks": rows(view.asks, False)}
+
+    def _bar(self, row: int, minute: int, final: bool) -> None:
+        if self.hub.wanted(self._kline[row]):
+            bar: Bar | None = self.exchange.market.bar(row, minute, self.exchange.now_ms)
+            if bar is not None:
+                self.hub.add(self._kline[row], kline_frame(self._names[row], bar, final, self.exchange.now_ms))
+
+    def _book(self, row: int) -> None:
+        if self.hub.wanted(self._ticker[row]):
+            # An empty book shows as zeros, as at the venue: whoever listens learns that there is none.
+            top = self.exchange.top(row) or BookTop(ZERO, ZERO, ZERO, ZERO)
+            self.hub.add(self._ticker[row], book_ticker_frame(self._names[row], top, self.depth[row].next_id()))
+        if any(map(self.hub.wanted, self._depth[row])):
+            self._show_depth(row)
+
+    def _show_depth(self, row: int) -> None:
+        change = self.depth[row].refresh(*self.exchange.depth(row))
+        if change is None:
+            return
+        first, last, bids, asks = change
+        rules = self.exchange.rules[row]
+        frame = {
+            "e": "depthUpdate",
+            "E": self.exchange.now_ms,
+            "s": self._names[row],
+            "U": first,
+            "u": last,
+            "b": [[amount(ticks * rules.tick), amount(steps * rules.step)] for ticks, steps in bids],
+            "a": [[amount(ticks * rules.tick), amount(steps * rules.step)] for ticks, steps in asks],
+        }
+        for stream in self._depth[row]:
+            self.hub.add(stream, frame)
+
+
+STATE = web.AppKey("state", ServerState)

@@ -1,0 +1,81 @@
+"""Market streams of the simulated Binance: connecting, subscribing, unsubscribing.
+
+Format and manners from binance-spot-api-docs, web-socket-streams.md: raw payloads on ``/ws``, wrapped ones on
+``/stream?streams=``, SUBSCRIBE and UNSUBSCRIBE by JSON, at most 5 messages a second from a client, a ping every 20 s.
+"""
+
+import asyncio
+
+import orjson
+from aiohttp import WSMsgType, web
+
+from exchanges.simulated.hub import Connection, Hub, RateGuard
+from exchanges.simulated.state import STATE, ServerState
+
+PING_S = 20.0
+MAX_STREAMS = 1_024
+POLICY_VIOLATION = 1008
+
+
+async def market_streams(request: web.Request) -> web.WebSocketResponse:
+    """``/ws``, ``/ws/<streams>``, ``/stream?streams=`` and ``/stream/ws/<n>`` (ccxt.pro's way of counting)."""
+    state = request.app[STATE]
+    hub = state.hub
+    named = request.query.get("streams", "") or request.match_info.get("streams", "")
+    streams = [] if named.isdecimal() else [name for name in named.split("/") if name]
+    socket = web.WebSocketResponse(heartbeat=PING_S, compress=False, max_msg_size=1 << 16)
+    await socket.prepare(request)
+    connection = Connection(socket, request.transport, combined=request.path.rstrip("/") == "/stream")
+    hub.connections.add(connection)
+    try:
+        hub.subscribe(connection, streams)
+        await _listen(state, hub, connection)
+    finally:
+        hub.drop(connection)
+    return socket
+
+
+async def _listen(state: ServerState, hub: Hub, connection: Connection) -> None:
+    guard = RateGuard()
+    loop = asyncio.get_running_loop()
+    async for message in connection.socket:
+        if not guard.allow(loop.time()):
+            await connection.socket.close(code=POLICY_VIOLATION, message=b"Too many requests")
+            return
+        if message.type is not WSMsgType.TEXT:
+            continue
+        async with state.lock:
+            connection.answer(_answer(hub, connection, message.data))
+            await connection.flush()
+
+
+def _answer(hub: Hub, connection: Connection, text: str) -> str:
+    """Do what a client's message asks and return the answer."""
+    try:
+        ask = orjson.loads(text)
+        method, number = ask["method"], ask.get("id")
+        streams = [str(name) for name in ask.get("params") or []]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return orjson.dumps({"error": {"code": 3, "msg": "Invalid JSON: expected a request object"}}).decode()
+    if method == "SUBSCRIBE":
+        if len(connection.streams) + len(streams) > MAX_STREAMS:
+            return _error(number, 2, f"Invalid request: too many streams, at most {MAX_STREAMS}")
+        # The venue takes names it does not know and simply never sends anything on them.
+        hub.subscribe(connection, streams)
+        return _result(number, None)
+    if method == "UNSUBSCRIBE":
+        hub.unsubscribe(connection, streams)
+        return _result(number, None)
+    if method == "LIST_SUBSCRIPTIONS":
+        return _result(number, sorted(connection.streams))
+    return _error(
+        number, 2, "Invalid request: unknown variant, expected one of `SUBSCRIBE`, `UNSUBSCRIBE`, `LIST_SUBSCRIPTIONS`"
+    )
+
+
+def _result(number: object, result: object) -> str:
+    return orjson.dumps({"result": result, "id": number}).decode()
+
+
+def _error(number: object, code: int, text: str) -> str:
+    return orjson.dumps({"error": {"code": code, "msg": text}, "id": number}).decode()
