@@ -9,8 +9,8 @@ from actors.plan import NAMESPACE, RunPlan
 from actors.shell import Shell
 from core.cache import Cache
 from core.features import SEQUENCE, WINDOW
-from core.units import MINUTE_MS
 from core.messages import AccountState, Market, MarketSlice, MinuteTick
+from core.units import MINUTE_MS
 
 HISTORY_MINUTES = WINDOW + SEQUENCE
 """Bars needed before every feature of the whole sequence is defined."""

@@ -72,7 +72,9 @@ class SimulatorControl:
         try:
             async with self._session.request(method, self._base + path, json=body) as answer:
                 if answer.status != 200:
-                    raise ExchangeUnavailable(f"simulated exchange: {method} {path} answered {answer.status}: {await answer.text()}")
+                    raise ExchangeUnavailable(
+                        f"simulated exchange: {method} {path} answered {answer.status}: {await answer.text()}"
+                    )
                 return await answer.json()
         except (TimeoutError, aiohttp.ClientError) as error:
             raise ExchangeUnavailable(f"simulated exchange at {self._base} did not answer {path}: {error!r}") from error

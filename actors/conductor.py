@@ -13,9 +13,9 @@ from actors.clock import MarketClock
 from core.errors import BotError
 from core.messages import MinuteRecord, MinuteTick
 from core.minute import run_minute
+from core.params import ExecutionSettings
 from core.ports import Desk
 from core.session import beat_times, decision_ms
-from core.params import ExecutionSettings
 from core.units import MINUTE_MS
 
 log = logging.getLogger("conductor")
@@ -104,7 +104,9 @@ class Conductor:
         now = await self._clock.sleep_until(decision_ms(minute))
         tick = MinuteTick(minute=minute, now_ms=now, trace=f"{minute:x}")
         if now - decision_ms(minute) >= MINUTE_MS:
-            await self._miss(tick, f"late: the next minute had closed {(now - decision_ms(minute)) / 1000 - 60:.1f} s ago")
+            await self._miss(
+                tick, f"late: the next minute had closed {(now - decision_ms(minute)) / 1000 - 60:.1f} s ago"
+            )
         else:
             record = await self._decide(tick)
             if record is not None:
@@ -125,7 +127,9 @@ class Conductor:
             reason = f"{type(error).__name__}: {error}"
         except Exception as error:
             # The outermost loop of trading: whatever a part died of is this minute's reason, and the next minute runs.
-            reason = f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error).strip() else 'no text'}"
+            reason = (
+                f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error).strip() else 'no text'}"
+            )
         await self._miss(tick, reason)
         if self._waits:
             await self._guarded("waiting for the parts", self._score.revive(60.0))

@@ -36,6 +36,7 @@ from core.messages import (
     MinuteTick,
     OrderSnapshot,
     PlaceOrder,
+    QueryOrder,
     Reports,
     Verdicts,
 )
@@ -78,6 +79,8 @@ class ExecutorActor:
         self._ledger = Ledger()
         self._last_account: AccountState | None = None
         self._now_ms = 0
+        self._fresh = False
+        """The journal was empty: an earlier life without it may have sent the first minute's orders."""
 
     async def start(self, now_ms: int = 0) -> dict[str, Any]:
         """Replay the journal, ask the venue about every order that had not ended, cancel strangers of our name.
@@ -117,6 +120,7 @@ class ExecutorActor:
             self._now_ms = max(self._now_ms, market.now_ms)
             now_ms, approved = market.now_ms, verdicts.approved
             await self._run(MinuteStarted(minute=verdicts.minute, now_ms=now_ms, approved=approved))
+            self._fresh = False
             reports = self._started.report(verdicts.minute, verdicts.trace)
             await self._run(Reported(minute=verdicts.minute))
         return replace(reports, took_ms=_ms_since(started))
@@ -190,6 +194,7 @@ class ExecutorActor:
         self._now_ms = now_ms
         machine = ExecutionMachine(self._settings, rules, self._instance, self._strategy)
         replayed = self._scribe.replay(machine)
+        self._fresh = replayed == 0
         # What the machine was told before the crash is history: only what is found now is news.
         self._ledger.settle_faults(machine)
         self._machine = machine
@@ -245,14 +250,19 @@ class ExecutorActor:
     async def _call(self, instruction: Instruction) -> Stimulus:
         match instruction:
             case PlaceOrder():
-                return Placed(snapshot=await self._venue.place(instruction))
+                earlier = await self._query(instruction) if self._fresh else None
+                return Placed(snapshot=earlier or await self._venue.place(instruction))
             case CancelOrder():
                 return CancelDone(snapshot=await self._venue.cancel(instruction))
-        name, instrument = instruction.client_id, instruction.instrument
-        snapshot = await self._venue.query(name, instrument)
+        snapshot = await self._query(instruction)
+        return Queried(client_id=instruction.client_id, snapshot=snapshot, now_ms=self._now_ms)
+
+    async def _query(self, order: PlaceOrder | QueryOrder) -> OrderSnapshot | None:
+        snapshot = await self._venue.query(order.client_id, order.instrument)
         if snapshot is not None and lacks_fills(snapshot):
-            snapshot = replace(snapshot, fills=await self._venue.fills(name, instrument))
-        return Queried(client_id=name, snapshot=snapshot, now_ms=self._now_ms)
+            fills = await self._venue.fills(order.client_id, order.instrument)
+            snapshot = replace(snapshot, fills=fills)
+        return snapshot
 
 
 def _ms_since(started: float) -> float:

@@ -68,7 +68,9 @@ class PlainFollower:
             when = f"{datetime.fromtimestamp(record.minute / 1000, UTC):%m-%d %H:%M}"
             of = f"/{self._total}" if self._total else ""
             best = max((e for e in record.edge_bps if math.isfinite(e)), default=math.nan)
-            self.say(f"{when}  hold: best forecast {best:+.1f} bps; minute {done}{of}, missed {missed}, equity {record.equity:,.2f}")
+            self.say(
+                f"{when}  hold: best forecast {best:+.1f} bps; minute {done}{of}, missed {missed}, equity {record.equity:,.2f}"
+            )
 
     def say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -105,7 +107,11 @@ class LiveFollower:
         self._live.stop()
 
     def _view(self) -> Group:
-        return Group(self._head(), self._table(), Panel("\n".join(self._lines) or "waiting for the first decision …", title="decisions"))
+        return Group(
+            self._head(),
+            self._table(),
+            Panel("\n".join(self._lines) or "waiting for the first decision …", title="decisions"),
+        )
 
     def _head(self) -> Text:
         text = Text(f" {self._title} ", style="bold white on blue")
@@ -116,7 +122,9 @@ class LiveFollower:
         text.append(f"  minute {done}{of}, missed {missed}", style="bold red" if missed else "")
         if self._record is not None:
             when = datetime.fromtimestamp(self._record.minute / 1000, UTC)
-            text.append(f"  {when:%Y-%m-%d %H:%M} UTC  equity {self._record.equity:,.2f}  {self._record.regime}  {self._record.state}")
+            text.append(
+                f"  {when:%Y-%m-%d %H:%M} UTC  equity {self._record.equity:,.2f}  {self._record.regime}  {self._record.state}"
+            )
         return text
 
     def _table(self) -> Table:

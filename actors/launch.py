@@ -130,7 +130,9 @@ class Launch:
         hot.publish_state(dict(about))
         start_ray(config, self.plan.log_dir.parent, self.plan.root)
         self._exits.callback(ray.shutdown)
-        self._stage("Ray" + (f" (dashboard http://127.0.0.1:{config.ray.dashboard_port})" if config.ray.dashboard else ""))
+        self._stage(
+            "Ray" + (f" (dashboard http://127.0.0.1:{config.ray.dashboard_port})" if config.ray.dashboard else "")
+        )
         self._exits.callback(_quietly, ray_serve.shutdown)
         self.dashboard_url = deploy_dashboard(config.dashboard, self.plan.redis_url, self.plan.run_id)
         self._stage(f"dashboard: {self.dashboard_url}")

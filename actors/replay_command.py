@@ -29,7 +29,8 @@ from core.units import MINUTE_MS
 from data.artifacts import ArtifactStore
 from data.hot import Hot
 from data.logs import configure_logs
-from data.market import MarketCut, MarketSource, cut, demo_source, real_source, synthetic_source
+from data.market import MarketCut, MarketSource
+from data.market_arguments import add_market, add_span, cut_of, source_of
 from data.records import read_records
 from exchanges.simulated.tape import Tape
 
@@ -44,14 +45,12 @@ INSTANCE = "replay"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     load.arguments(parser)
-    market = parser.add_argument_group("market")
-    market.add_argument("--exchange", choices=["binance"], help="replay imported bars of this exchange (var/lake)")
-    market.add_argument("--market", metavar="NAME", help="replay the synthetic market var/synth/NAME (default: a demo made now)")
-    market.add_argument("--days", type=float, help="length in days (1,440 minutes each)")
-    market.add_argument("--minutes", type=int, help=f"length in minutes (default {DEMO_MINUTES})")
-    market.add_argument("--start", metavar="TIME", help="first minute, e.g. 2026-04-21T00:00 (UTC); default: the last ones there are")
+    add_market(parser)
+    add_span(parser, DEMO_MINUTES)
     pace = parser.add_argument_group("pace")
-    pace.add_argument("--lockstep", action="store_true", help="time moves when the minute is done: as fast as it goes, none missed")
+    pace.add_argument(
+        "--lockstep", action="store_true", help="time moves when the minute is done: as fast as it goes, none missed"
+    )
     pace.add_argument("--speed", type=float, default=None, help=f"times real speed (default {DEMO_SPEED:g})")
     parser.add_argument("--cash", default="10000", help="USDT in the account at the start (default 10000)")
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON line, nothing else")
@@ -61,9 +60,9 @@ def main(args: argparse.Namespace) -> int:
     settings = load.from_arguments(args)
     var = load.resolve_var(settings)
     console = Console(stderr=args.json)
-    source = pick_source(args, var)
-    minutes, speed, cash = _length(args), _speed(args), _cash(args)
-    market = cut(source, settings.config.trade.rows, minutes, _start(args))
+    speed, cash = _speed(args), _cash(args)
+    source = source_of(args, var)
+    market = cut_of(args, source, settings.config.trade.rows, DEMO_MINUTES)
     versions = trained(source, settings, market.first_minute, args, console)
     run_id = f"{datetime.fromtimestamp(wall_ms() / 1000, UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
     run_dir = var / "runs" / run_id
@@ -72,15 +71,6 @@ def main(args: argparse.Namespace) -> int:
     records = _run(args, settings, source, market, versions, run_dir, speed, cash, console)
     print_summary(console, records, run_dir, source, as_json=args.json)
     return EXIT_OK if records and any(r.status == "done" for r in records) else EXIT_FAILURE
-
-
-def pick_source(args: argparse.Namespace, var: Path) -> MarketSource:
-    """The market the arguments name."""
-    if args.exchange and args.market:
-        raise ConfigError("--exchange replays imported bars and --market a synthetic market: give one of them")
-    if args.exchange:
-        return real_source(var)
-    return synthetic_source(var, args.market) if args.market else demo_source(var)
 
 
 def trained(
@@ -115,7 +105,11 @@ def _run(
     tape = run_dir / "tape.npz"
     Tape(market.instruments, market.start_minute, market.bars, market.synthetic, market.sentiment).save(tape)
     simulator = Simulator(
-        tape, cash=str(cash), speed=speed, start_ms=decision_ms(market.first_minute) - MINUTE_MS, log_file=run_dir / "sim.log"
+        tape,
+        cash=str(cash),
+        speed=speed,
+        start_ms=decision_ms(market.first_minute) - MINUTE_MS,
+        log_file=run_dir / "sim.log",
     )
     try:
         write_keys(run_dir / "keys.json", simulator.addresses)
@@ -223,15 +217,6 @@ def _commands(hot: Hot) -> list[dict]:
         return []
 
 
-def _length(args: argparse.Namespace) -> int:
-    if args.days is not None and args.minutes is not None:
-        raise ConfigError("give --days or --minutes, not both")
-    minutes = args.minutes if args.minutes is not None else round(args.days * 1440) if args.days is not None else DEMO_MINUTES
-    if not 1 <= minutes <= 366 * 1440:
-        raise ConfigError(f"a replay of {minutes} minutes is not possible; from 1 minute to 366 days is")
-    return minutes
-
-
 def _speed(args: argparse.Namespace) -> float:
     if args.lockstep:
         if args.speed is not None:
@@ -251,14 +236,3 @@ def _cash(args: argparse.Namespace) -> Decimal:
     if not 0 < cash < Decimal("1e12"):
         raise ConfigError(f"--cash {args.cash} must be above 0")
     return cash
-
-
-def _start(args: argparse.Namespace) -> int | None:
-    if args.start is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(args.start)
-    except ValueError:
-        raise ConfigError(f"--start {args.start!r} is not a time like 2026-04-21T00:00") from None
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-    return int(moment.timestamp() * 1000) // MINUTE_MS * MINUTE_MS

@@ -61,5 +61,7 @@ def find_run(runs_dir: Path) -> Running:
     except psutil.NoSuchProcess:
         alive = False
     if not alive:
-        raise NotRunning(f"run {noted['run_id']} is not running any more: it ended without tidying up; start again: python3 run.py")
+        raise NotRunning(
+            f"run {noted['run_id']} is not running any more: it ended without tidying up; start again: python3 run.py"
+        )
     return Running(**{name: noted[name] for name in ("run_id", "mode", "pid", "redis_url", "dashboard_url")})

@@ -44,7 +44,10 @@ def main(args: argparse.Namespace) -> int:
     console = Console()
     done, missed = snapshot.state.get("done", 0), snapshot.state.get("missed", 0)
     console.print(f"{running.mode} {running.run_id} (pid {running.pid}), page {running.dashboard_url}", highlight=False)
-    console.print(f"minutes done {done}, missed {missed}; equity {equity:,.2f}" if equity else "no minute recorded yet", highlight=False)
+    console.print(
+        f"minutes done {done}, missed {missed}; equity {equity:,.2f}" if equity else "no minute recorded yet",
+        highlight=False,
+    )
     table = Table("actor", "state", "restarts", "ping ms", "memory MB")
     for name, health in snapshot.health.items():
         table.add_row(name, *(str(health.get(key, "")) for key in ("state", "restarts", "ping_ms", "rss_mb")))

@@ -17,7 +17,9 @@ POLL_S = 0.3
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     load.arguments(parser)
-    parser.add_argument("--timeout", type=float, default=90.0, metavar="S", help="how long to wait for its end (default 90 s)")
+    parser.add_argument(
+        "--timeout", type=float, default=90.0, metavar="S", help="how long to wait for its end (default 90 s)"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -31,7 +33,9 @@ def main(args: argparse.Namespace) -> int:
     began = time.monotonic()
     while psutil.pid_exists(running.pid):
         if time.monotonic() - began > args.timeout:
-            raise TimedOut(f"run {running.run_id} (pid {running.pid}) has not ended within {args.timeout:g} s; it goes on stopping")
+            raise TimedOut(
+                f"run {running.run_id} (pid {running.pid}) has not ended within {args.timeout:g} s; it goes on stopping"
+            )
         time.sleep(POLL_S)
     print("stopped")
     return EXIT_OK

@@ -37,7 +37,9 @@ def figures(records: list[MinuteRecord]) -> dict:
     }
 
 
-def print_summary(console: Console, records: list[MinuteRecord], run_dir: Path, source: MarketSource, *, as_json: bool) -> None:
+def print_summary(
+    console: Console, records: list[MinuteRecord], run_dir: Path, source: MarketSource, *, as_json: bool
+) -> None:
     """A table on the console, or one JSON line on standard output."""
     result = figures(records) | {"run_dir": str(run_dir), "market": source.name, "synthetic": source.synthetic}
     if as_json:
@@ -45,7 +47,9 @@ def print_summary(console: Console, records: list[MinuteRecord], run_dir: Path, 
         return
     done = [r for r in records if r.status == "done"]
     equity = np.array([r.equity for r in done if np.isfinite(r.equity) and r.equity > 0])
-    console.rule(f"{'synthetic market' if source.synthetic else 'market'} {source.name}: {result['done']} minutes, {result['missed']} missed")
+    console.rule(
+        f"{'synthetic market' if source.synthetic else 'market'} {source.name}: {result['done']} minutes, {result['missed']} missed"
+    )
     console.print(
         f"orders {result['orders']}, fills {result['fills']}, refused {result['refused']}, silent votes {result['silent_votes']}",
         highlight=False,

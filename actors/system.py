@@ -110,7 +110,9 @@ def spawn(name: str, plan: RunPlan) -> Any:
             max_task_retries=0,
             max_concurrency=1000 if name in ASYNC else 1,
             scheduling_strategy=PlacementGroupSchedulingStrategy(
-                ray.util.get_placement_group(GROUP), placement_group_bundle_index=0, placement_group_capture_child_tasks=False
+                ray.util.get_placement_group(GROUP),
+                placement_group_bundle_index=0,
+                placement_group_capture_child_tasks=False,
             ),
         )
         .remote(plan)

@@ -31,7 +31,9 @@ def tick_of(minute: int, config_version: int = 0) -> MinuteTick:
     return MinuteTick(minute=minute, now_ms=decision_ms(minute), trace=f"{minute:x}", config_version=config_version)
 
 
-def run_session(desk: LocalDesk, first_minute: int, minutes: int, execution: ExecutionSettings) -> Iterator[MinuteRecord]:
+def run_session(
+    desk: LocalDesk, first_minute: int, minutes: int, execution: ExecutionSettings
+) -> Iterator[MinuteRecord]:
     """Run ``minutes`` consecutive minutes on a LocalDesk, yielding each record as it is made."""
     for minute in range(first_minute, first_minute + minutes * MINUTE_MS, MINUTE_MS):
         desk.market.advance_to(decision_ms(minute))

@@ -59,7 +59,9 @@ def synthetic_source(var: Path, name: str) -> MarketSource:
     """A synthetic market made before; DataError says how to make one."""
     root = var / "synth" / name
     if not (root / "market.json").exists():
-        raise DataError(f"no synthetic market {name!r} in {root.parent}; make one: python3 run.py data synth {name} --days 3")
+        raise DataError(
+            f"no synthetic market {name!r} in {root.parent}; make one: python3 run.py data synth {name} --days 3"
+        )
     return MarketSource(name=name, root=root, lake=Lake(root), synthetic=True)
 
 
@@ -71,7 +73,9 @@ def demo_source(var: Path) -> MarketSource:
     return synthetic_source(var, DEMO)
 
 
-def cut(source: MarketSource, instruments: tuple[Instrument, ...], minutes: int, first_minute: int | None = None) -> MarketCut:
+def cut(
+    source: MarketSource, instruments: tuple[Instrument, ...], minutes: int, first_minute: int | None = None
+) -> MarketCut:
     """``minutes`` minutes from ``first_minute`` on (default: the last ones there are), with history before them.
 
     Raises DataError naming the span that is there when the asked one, or its history, is not.
@@ -100,7 +104,9 @@ def cut(source: MarketSource, instruments: tuple[Instrument, ...], minutes: int,
 
 def _known(series: SentimentSeries, end_ms: int) -> tuple[tuple[int, float], ...]:
     """The readings that are knowable before the cut ends."""
-    return tuple((int(ms), float(value)) for ms, value in zip(series.knowable_ms, series.value, strict=True) if ms < end_ms)
+    return tuple(
+        (int(ms), float(value)) for ms, value in zip(series.knowable_ms, series.value, strict=True) if ms < end_ms
+    )
 
 
 def _utc(ms: int) -> str:

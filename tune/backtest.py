@@ -65,7 +65,9 @@ def make_backtest(
     environment puts its action there).
     """
     rules = settings.rules
-    venue = SimulatedVenue.of_tape(make_tape(market), {"USDT": cash}, start_ms=decision_ms(market.first_minute) - MINUTE_MS)
+    venue = SimulatedVenue.of_tape(
+        make_tape(market), {"USDT": cash}, start_ms=decision_ms(market.first_minute) - MINUTE_MS
+    )
     cache = Cache(market.instruments)
     history = (market.first_minute - market.start_minute) // MINUTE_MS
     past = market.bars[:, :history]
