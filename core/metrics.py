@@ -81,9 +81,11 @@ def max_drawdown(equity: FloatArray) -> float:
 
 
 def sharpe(returns: FloatArray) -> float:
-    """Annualised mean over standard deviation of minute returns; 0 when they do not vary."""
-    deviation = float(returns.std()) if len(returns) else 0.0
-    return float(returns.mean()) / deviation * math.sqrt(MINUTES_A_YEAR) if deviation > 0.0 else 0.0
+    """Annualised mean over standard deviation of minute returns; 0 when they do not vary beyond rounding."""
+    if not len(returns):
+        return 0.0
+    mean, deviation = float(returns.mean()), float(returns.std())
+    return mean / deviation * math.sqrt(MINUTES_A_YEAR) if deviation > 1e-9 * abs(mean) else 0.0
 
 
 def sortino(returns: FloatArray) -> float:
