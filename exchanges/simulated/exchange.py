@@ -106,10 +106,13 @@ class SimulatedExchange:
         """(bids, asks) as displayed now: the market's book, less our takes, plus our resting orders."""
         ladder, taken = self._book(row)
         bids, asks = shown(ladder.bids, taken[Side.SELL]), shown(ladder.asks, taken[Side.BUY])
-        if own := self._working[row]:
-            bids = _merge(bids, [o for o in own.values() if o.side is Side.BUY], best_is_high=True)
-            asks = _merge(asks, [o for o in own.values() if o.side is Side.SELL], best_is_high=False)
-        return bids, asks
+        if not self._working[row]:
+            return bids, asks
+        # An order that the market moved onto fills when the second ends; until then it is not shown across.
+        own = self._working[row].values()
+        buys = [o for o in own if o.side is Side.BUY and not (asks and o.ticks >= asks[0][0])]
+        sells = [o for o in own if o.side is Side.SELL and not (bids and o.ticks <= bids[0][0])]
+        return _merge(bids, buys, best_is_high=True), _merge(asks, sells, best_is_high=False)
 
     def top(self, row: int) -> BookTop | None:
         """Best displayed bid and ask, or None with both sides empty."""

@@ -101,14 +101,21 @@ class SimulatedVenue:
             type=OrderType.LIMIT_MAKER if order.post_only else OrderType.LIMIT,
             quantity=order.quantity,
             price=order.price,
-            time_in_force=str(order.time_in_force),
+            time_in_force="GTC" if order.post_only else str(order.time_in_force),
             client_id=order.client_id,
         )
         return self._snapshot(self.exchange.place(request), with_fills=True)
 
     def cancel(self, order: CancelOrder) -> OrderSnapshot:
+        """Cancel by client id. Where there is nothing to cancel, the order is what a query says it is."""
         row = self.exchange.row(order.instrument)
-        return self._snapshot(self.exchange.cancel(row, client_id=order.client_id))
+        try:
+            return self._snapshot(self.exchange.cancel(row, client_id=order.client_id))
+        except VenueRefusal:
+            found = self.query(order.client_id, order.instrument)
+            if found is None:
+                raise
+            return found
 
     def query(self, client_id: str, instrument: Instrument) -> OrderSnapshot | None:
         try:

@@ -1,0 +1,102 @@
+"""The same orders in-process and over the wire: equal to the last digit."""
+
+import random
+from decimal import Decimal
+
+from config.settings import ExchangeSettings
+from core.errors import ExchangeRefused
+from core.messages import CancelOrder, PlaceOrder, TimeInForce
+from core.units import MINUTE_MS, Side, floor_to_step, round_price, to_decimal
+from exchanges.binance.gateway import BinanceGateway
+from exchanges.simulated.local import SimulatedVenue
+from tests.sim.conftest import BEGIN, KEY, SECRET, make_exchange
+
+
+def script(seed: int, count: int):
+    """(ms, what) in order of time; prices relative to the top so that some take, some rest, some are refused."""
+    dice = random.Random(seed)
+    at = BEGIN
+    for number in range(count):
+        at += dice.choice((0, 0, 5_000, 15_000, 41_000))
+        kind = dice.choice(("place", "place", "place", "place", "cancel"))
+        side, force = dice.choice(tuple(Side)), dice.choice(tuple(TimeInForce))
+        yield (
+            at,
+            kind,
+            number,
+            side,
+            force,
+            dice.randint(-15, 15),
+            dice.choice((0.0005, 0.02, 0.4, 3.0)),
+            dice.randint(0, 1),
+        )
+
+
+def order_of(venue: SimulatedVenue, number, side, force, away, size, row) -> PlaceOrder:
+    instrument = venue.exchange.instruments[row]
+    rule = venue.rules()[instrument]
+    top = venue.slice(BEGIN).tops[row]
+    price = round_price(to_decimal((top.bid + top.ask) / 2 * (1 + away / 20_000)), rule.tick, side)
+    return PlaceOrder(
+        client_id=f"s-{number}",
+        intent_id="i",
+        instrument=instrument,
+        side=side,
+        quantity=floor_to_step(to_decimal(size), rule.step),
+        price=price,
+        time_in_force=force,
+        post_only=away % 5 == 0,
+    )
+
+
+async def answer(call):
+    try:
+        result = call()
+        return await result if hasattr(result, "__await__") else result
+    except ExchangeRefused as refused:
+        return refused.code
+
+
+async def test_local_venue_and_wire_agree(server):
+    local = SimulatedVenue(make_exchange())
+    settings = ExchangeSettings(rest_url=server.url)
+    gateway = BinanceGateway(settings, (KEY, SECRET), local.exchange.instruments)
+    seen = {"place": 0, "cancel": 0, "refused": 0, "fills": 0}
+    try:
+        assert await gateway.rules() == local.rules()
+        for at, kind, number, *rest in script(seed=4, count=60):
+            local.advance_to(at)
+            async with server.state.lock:
+                await server.state.advance(at)
+            if kind == "cancel":
+                still_open = [o for o in local.open_orders() if number % 3]
+                instrument = still_open[0].instrument if still_open else local.exchange.instruments[rest[-1]]
+                wanted = CancelOrder(
+                    client_id=still_open[0].client_id if still_open else f"s-{number // 2}", instrument=instrument
+                )
+                here, there = (
+                    await answer(lambda w=wanted: local.cancel(w)),
+                    await answer(lambda w=wanted: gateway.cancel(w)),
+                )
+            else:
+                wanted = order_of(local, number, *rest)
+                here, there = (
+                    await answer(lambda w=wanted: local.place(w)),
+                    await answer(lambda w=wanted: gateway.place(w)),
+                )
+            assert here == there, (at, kind, wanted)
+            seen["refused" if isinstance(here, str) else kind] += 1
+            assert local.open_orders() == await gateway.open_orders()
+        local.advance_to(BEGIN + 90 * MINUTE_MS)
+        async with server.state.lock:
+            await server.state.advance(BEGIN + 90 * MINUTE_MS)
+        for instrument in local.exchange.instruments:
+            for number in range(60):
+                mine = local.fills(f"s-{number}", instrument)
+                assert mine == await gateway.fills(f"s-{number}", instrument)
+                seen["fills"] += len(mine)
+        assert local.account().balances == (await gateway.account()).balances
+    finally:
+        await gateway.close()
+    assert min(seen.values()) >= 3, seen
+    assert local.exchange.account.free("USDT") != Decimal(100_000)
