@@ -60,7 +60,8 @@ class Leave:
 
 
 class Link:
-    """Runs lives of a WebSocket until closed. ``on_open`` subscribes; ``on_frame`` returns None or ``Leave``."""
+    """Runs lives of a WebSocket until closed. ``on_open`` subscribes; ``on_frame`` returns None or ``Leave``;
+    ``on_down`` is told when a life has ended."""
 
     def __init__(
         self,
@@ -69,9 +70,10 @@ class Link:
         policy: LinkPolicy,
         on_open: Callable[["Link"], Awaitable[None]],
         on_frame: Callable[[bytes], Leave | None],
+        on_down: Callable[[], None] | None = None,
     ) -> None:
         self.name, self.url, self.policy, self.state = name, url, policy, LinkState()
-        self._on_open, self._on_frame = on_open, on_frame
+        self._on_open, self._on_frame, self._on_down = on_open, on_frame, on_down
         self._socket: ClientConnection | None = None
         self._closing = asyncio.Event()
         self._verdict: Leave | None = None
@@ -87,6 +89,8 @@ class Link:
             lived = time.monotonic() - born
             self.state.connected = False
             self.confirmed.clear()
+            if self._on_down is not None:
+                self._on_down()
             if self._closing.is_set():
                 return
             self.state.last_end = end.reason

@@ -29,10 +29,10 @@ class MarketStream:
     """Bars and tops of the instruments.
 
     ``on_bar(instrument, bar)``: a bar the venue marked final (``x`` = true), once each, times ascending.
-    ``on_top(instrument, top)``: every change of the best bid or ask. ``on_gap(reason)``: the stream was interrupted and
-    is subscribed again; what happened between was not sent and must be fetched by ``BinanceGateway.history``. The
-    callbacks run in the loop and must not block. A frame that cannot be read is counted in ``faults``, with the last
-    one's reason in ``last_fault``.
+    ``on_top(instrument, top)``: every change of the best bid or ask, None when a side of the book is empty.
+    ``on_gap(reason)``: the stream was interrupted and is subscribed again; what happened between was not sent and must
+    be fetched by ``BinanceGateway.history``. The callbacks run in the loop and must not block. A frame that cannot be
+    read is counted in ``faults``, with the last one's reason in ``last_fault``.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class MarketStream:
         settings: ExchangeSettings,
         instruments: Sequence[Instrument],
         on_bar: Callable[[Instrument, Bar], None],
-        on_top: Callable[[Instrument, Top], None] | None = None,
+        on_top: Callable[[Instrument, Top | None], None] | None = None,
         on_gap: Callable[[str], None] | None = None,
         *,
         now_ms: Callable[[], int],
@@ -48,7 +48,7 @@ class MarketStream:
     ) -> None:
         self.instruments = {i.symbol.replace("/", ""): i for i in instruments}
         self.tops: dict[Instrument, Top] = {}
-        """The latest best bid and ask of each instrument."""
+        """The latest best bid and ask; none for an instrument without a book, and none at all while disconnected."""
         self.faults: Counter[str] = Counter()
         """Frames not used, by kind: ``malformed``, ``foreign`` (not subscribed to), ``repeated`` (a bar sent again)."""
         self.last_fault = ""
@@ -57,7 +57,9 @@ class MarketStream:
         self._pending: set[int] = set()
         self._requests = 0
         url = settings.stream_url or STREAM_URL
-        self._link = Link("binance market stream", url, policy or LinkPolicy(), self._subscribe, self.take)
+        self._link = Link(
+            "binance market stream", url, policy or LinkPolicy(), self._subscribe, self.take, self.tops.clear
+        )
 
     @property
     def state(self) -> LinkState:
@@ -105,7 +107,10 @@ class MarketStream:
         if instrument is None:
             self._count("foreign", f"bookTicker of {symbol[:20]!r}")
             return
-        self.tops[instrument] = top
+        if top is None:
+            self.tops.pop(instrument, None)
+        else:
+            self.tops[instrument] = top
         if self._on_top is not None:
             self._on_top(instrument, top)
 

@@ -195,11 +195,16 @@ def decode_kline(payload: bytes | msgspec.Raw) -> tuple[str, Bar, bool]:
     return frame.s, make_bar(k.t, (k.o, k.h, k.l, k.c, k.v), "stream", f"kline {frame.s}"), k.x
 
 
-def decode_top(payload: bytes | msgspec.Raw, now_ms: int) -> tuple[str, Top]:
-    """(venue symbol, best bid and ask). Stamped ``now_ms`` unless the frame tells its own time."""
+def decode_top(payload: bytes | msgspec.Raw, now_ms: int) -> tuple[str, Top | None]:
+    """(venue symbol, best bid and ask), or None for the top when a side is empty, which the venue shows as zeros.
+
+    Stamped ``now_ms`` unless the frame tells its own time.
+    """
     t: BookTicker = decode(_TICKER, payload, "bookTicker")
     what = f"bookTicker {t.s}"
     bid, bid_qty, ask, ask_qty = (number(text, what) for text in (t.b, t.B, t.a, t.A))
+    if (bid == 0 and bid_qty == 0) or (ask == 0 and ask_qty == 0):
+        return t.s, None
     if not 0 < bid <= ask or bid_qty < 0 or ask_qty < 0:
         raise DataError(f"{VENUE} {what}: bid {bid} x {bid_qty}, ask {ask} x {ask_qty} is no book")
     return t.s, Top(bid=bid, bid_qty=bid_qty, ask=ask, ask_qty=ask_qty, at_ms=t.E or now_ms)

@@ -56,7 +56,7 @@ def check(bars: list, tops: list) -> None:
         assert 0 < bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high
         assert bar.volume >= 0
         assert bar.minute % 60_000 == 0
-    for top in tops:
+    for top in filter(None, tops):
         assert all(map(math.isfinite, (top.bid, top.ask, top.bid_qty, top.ask_qty)))
         assert 0 < top.bid <= top.ask
 

@@ -88,6 +88,20 @@ async def test_the_latest_top_of_each_is_kept(stub):
         assert (watch.stream.tops[ETH].ask, watch.stream.tops[ETH].at_ms) == (2.1, 42)
 
 
+async def test_an_empty_book_and_a_lost_connection_leave_no_top_behind(stub):
+    empty = json.dumps(
+        {"stream": "btcusdt@bookTicker", "data": {"u": 1, "s": "BTCUSDT", **dict.fromkeys("bBaA", "0.00")}}
+    )
+    async with Watch(stub) as watch:
+        await stub.say(top_frame("1.0", "1.1"), top_frame("2.0", "2.1", "ETHUSDT"), empty)
+        await stub.until(lambda: len(watch.tops) == 3)
+        assert watch.tops[-1] == (BTC, None)
+        assert list(watch.stream.tops) == [ETH]
+        stub.cut()
+        await stub.until(lambda: watch.gaps)
+        assert watch.stream.tops == {}
+
+
 async def test_broken_frames_are_counted_and_the_good_ones_go_on(stub):
     async with Watch(stub) as watch:
         await stub.say("{", "[]", '"x"', "", '{"stream":"btcusdt@kline_1m"}', bar_frame(o="NaN"), top_frame("2", "1"))
