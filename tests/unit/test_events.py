@@ -1,0 +1,140 @@
+"""Shocks, surges, stale markets and regimes, each from a market made to show it."""
+
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from core.events import SHOCK, STALE, SURGE, TREND, USUAL, VOLATILITY_RATIO, Detector, read_row
+from core.features import WINDOW
+from core.messages import CLOSE, OPEN, VOLUME, Regime
+from core.params import EventSettings
+from tests.support.markets import BTC, ETH, SOL, flat, market, walk
+
+DETECTOR = Detector(EventSettings())
+ROWS = (BTC, ETH, SOL)
+
+
+def three(*bars: np.ndarray, filler: np.ndarray | None = None):
+    stack = np.stack(bars)
+    quiet = np.zeros(stack.shape[:2], dtype=bool) if filler is None else filler
+    return market(ROWS, mids=(100.0,) * 3, bars=stack, filler=quiet)
+
+
+def wave(minutes: int, size: float = 1e-3) -> np.ndarray:
+    """(T, 5) bars that step up and down by the same amount: volatility without any trend."""
+    close = 100.0 * np.exp(size * (np.arange(minutes) % 2))
+    return np.stack([close, close, close, close, np.full(minutes, 5.0)], axis=1)
+
+
+def moved(bars: np.ndarray, minute: int, change: float) -> np.ndarray:
+    """The bars with everything from ``minute`` on moved by a log return."""
+    out = bars.copy()
+    out[minute:, :4] *= math.exp(change)
+    return out
+
+
+def test_a_calm_market_says_nothing():
+    found = DETECTOR.detect(three(wave(WINDOW), wave(WINDOW), wave(WINDOW)))
+    assert found.events == ()
+    assert found.regime is Regime.CALM
+
+
+def test_a_shock_is_named_with_its_instrument_and_size():
+    shocked = moved(wave(WINDOW), WINDOW - 1, 5e-3)
+    found = DETECTOR.detect(three(wave(WINDOW), shocked, wave(WINDOW)))
+    (event,) = found.events
+    assert (event.kind, event.instrument) == ("volatility_shock", ETH)
+    last = abs(math.log(shocked[-1, CLOSE] / shocked[-2, CLOSE]))
+    assert event.size == pytest.approx(last / 1e-3, rel=1e-9)
+
+
+def test_a_surge_is_counted_in_usual_volumes():
+    loud = wave(WINDOW)
+    loud[-1, VOLUME] = 35.0
+    (event,) = DETECTOR.detect(three(loud, wave(WINDOW), wave(WINDOW))).events
+    assert (event.kind, event.instrument, event.size) == ("volume_surge", BTC, 7.0)
+
+
+def test_fillers_in_a_row_are_a_stale_market():
+    filler = np.zeros((3, WINDOW), dtype=bool)
+    filler[2, -3:] = True
+    filler[1, -2:] = True
+    filler[0, -9:-1] = True
+    (event,) = DETECTOR.detect(three(wave(WINDOW), wave(WINDOW), wave(WINDOW), filler=filler)).events
+    assert (event.kind, event.instrument, event.size) == ("stale_market", SOL, 3.0)
+
+
+def test_the_median_instrument_makes_the_regime():
+    wild = wave(WINDOW)
+    wild[-15:, :4] = wave(15, size=5e-3)[:, :4]
+    assert DETECTOR.detect(three(wild, wave(WINDOW), wave(WINDOW))).regime is Regime.CALM
+    assert DETECTOR.detect(three(wild, wild, wave(WINDOW))).regime is Regime.TURBULENT
+    up = wave(WINDOW)
+    up[:, :4] *= np.exp(4e-4 * np.arange(WINDOW))[:, None]
+    down = wave(WINDOW)
+    down[:, :4] *= np.exp(-4e-4 * np.arange(WINDOW))[:, None]
+    assert DETECTOR.detect(three(up, down, wave(WINDOW))).regime is Regime.TREND
+
+
+def test_turbulence_outranks_trend():
+    crash = wave(WINDOW)
+    crash[-15:, :4] *= np.exp(-8e-3 * np.arange(1, 16))[:, None]
+    assert DETECTOR.detect(three(crash, crash, crash)).regime is Regime.TURBULENT
+
+
+def test_readings_are_what_they_say():
+    bars = walk(WINDOW, 5)
+    reading = read_row(bars, np.zeros(WINDOW, dtype=bool))
+    returns = np.diff(np.log(bars[:, CLOSE]))
+    root = lambda x: math.sqrt(np.mean(x**2))  # noqa: E731
+    assert reading[SHOCK] == pytest.approx(abs(returns[-1]) / root(returns[-USUAL - 1 : -1]))
+    assert reading[SURGE] == pytest.approx(bars[-1, VOLUME] / bars[-USUAL - 1 : -1, VOLUME].mean())
+    assert reading[VOLATILITY_RATIO] == pytest.approx(root(returns[-15:]) / root(returns))
+    assert reading[TREND] == pytest.approx(abs(returns[-USUAL:].sum()) / (root(returns[-USUAL:]) * math.sqrt(USUAL)))
+    assert reading[STALE] == 0
+
+
+def test_a_flat_market_is_calm_and_its_first_move_is_an_infinite_shock():
+    still = flat(WINDOW)
+    found = DETECTOR.detect(three(still, still, still))
+    assert (found.regime, found.events) == (Regime.CALM, ())
+    jump = still.copy()
+    jump[-1] = [100.0, 101.0, 100.0, 101.0, 3.0]
+    sizes = {event.kind: event.size for event in DETECTOR.detect(three(jump, still, still)).events}
+    assert sizes == {"volatility_shock": math.inf, "volume_surge": math.inf}
+
+
+def test_an_unknown_market_is_treated_as_turbulent_and_a_young_one_is_not_asked():
+    nothing = np.full((WINDOW, 5), np.nan)
+    found = DETECTOR.detect(three(nothing, nothing, nothing, filler=np.ones((3, WINDOW), dtype=bool)))
+    assert found.regime is Regime.TURBULENT
+    assert {event.kind for event in found.events} == {"stale_market"}
+    young = walk(WINDOW, 3)
+    young[: WINDOW - USUAL - 1] = np.nan
+    reading = read_row(young, np.isnan(young[:, OPEN]))
+    assert math.isnan(reading[VOLATILITY_RATIO])
+    assert math.isnan(reading[SHOCK])
+    assert math.isfinite(reading[TREND])
+
+
+SCRIPT = """
+import sys, numpy as np
+from core.events import read_row
+from core.features import WINDOW
+from tests.support.markets import walk
+sys.stdout.write(read_row(walk(WINDOW, 17), np.zeros(WINDOW, dtype=bool)).tobytes().hex())
+"""
+
+
+def test_compiled_and_uncompiled_agree_bit_for_bit():
+    here = read_row(walk(WINDOW, 17), np.zeros(WINDOW, dtype=bool)).tobytes().hex()
+    other = "0" if os.environ.get("NUMBA_DISABLE_JIT") == "1" else "1"
+    env = {**os.environ, "NUMBA_DISABLE_JIT": other}
+    answer = subprocess.run(
+        [sys.executable, "-c", SCRIPT], env=env, capture_output=True, text=True, timeout=120, check=True
+    )
+    assert answer.stdout == here
