@@ -34,7 +34,7 @@ class RemoteCache:
         self._executor = executor
 
     def observe(self, tick: MinuteTick) -> Any:
-        return self._cache.observe(tick, self._feed.collect(tick), self._executor.account(tick.now_ms))
+        return self._cache.observe(tick, self._feed.collect(tick), self._executor.account(tick))
 
 
 class RayDesk:

@@ -44,7 +44,7 @@ class Simulator:
     def __init__(self, tape: Path, *, cash: str, speed: float, start_ms: int, log_file: Path) -> None:
         """``speed`` 0 means lockstep. Raises BotError with the child's last words when it does not come up."""
         command = [sys.executable, str(ROOT / "run.py"), "sim", "--json", "--port", "0", "--tape", str(tape)]
-        command += ["--cash", cash, "--start-ms", str(start_ms), "--parent-pid", str(os.getpid())]
+        command += ["--balances", f"USDT={cash}", "--start", str(start_ms), "--parent-pid", str(os.getpid())]
         command += ["--lockstep"] if speed == 0 else ["--speed", str(speed)]
         self._log = log_file.open("wb")
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._log, cwd=ROOT)  # noqa: S603
@@ -96,7 +96,7 @@ def write_keys(path: Path, addresses: Mapping[str, str]) -> None:
     """Store the simulator's test pair where the executor looks, readable by us only."""
     path.touch(mode=0o600)
     path.write_text(
-        json.dumps({"binance": {"api_key": addresses["api_key"], "secret": addresses["secret"]}}), encoding="utf-8"
+        json.dumps({"binance": {"api_key": addresses["api_key"], "api_secret": addresses["secret"]}}), encoding="utf-8"
     )
 
 

@@ -17,7 +17,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from actors.cache import CacheActor
 from actors.conductor_actor import ConductorActor
 from actors.detector import DetectorActor
-from actors.executor import ExecutorActor
+from actors.executor_actor import LiveExecutor
 from actors.feed import FeedActor
 from actors.notifier import NotifierActor
 from actors.panel import PanelActor
@@ -34,7 +34,7 @@ log = logging.getLogger("system")
 CLASSES: dict[str, type] = {
     "notifier": NotifierActor,
     "feed": FeedActor,
-    "executor": ExecutorActor,
+    "executor": LiveExecutor,
     "cache": CacheActor,
     "detector": DetectorActor,
     "panel": PanelActor,

@@ -1,0 +1,113 @@
+"""The executor as an actor: the gateway, the user stream and the journal of one run, around ``actors.executor``."""
+
+import asyncio
+import time
+from typing import Any
+
+from actors.executor import ExecutorActor
+from actors.plan import RunPlan
+from actors.shell import Shell
+from config.secrets import Secrets, load_secrets, require_keys
+from core.errors import BotError, StaleData
+from core.messages import AccountState, Market, MinuteTick, OrderSnapshot, Reports, Verdicts
+from core.units import Instrument, MarketRules
+from data.journal import SqliteJournal
+from exchanges.binance.gateway import BinanceGateway
+from exchanges.binance.user_stream import UserStream
+
+
+def keys_of(plan: RunPlan) -> Secrets:
+    """The keys of this run. A replay takes the simulator's pair only: the user's own never leave for a simulator."""
+    return load_secrets(plan.keys_path, {} if plan.mode == "replay" else None)
+
+
+class LiveExecutor(Shell):
+    """The only actor that holds a key. Its journal is on disk before anything is sent."""
+
+    def __init__(self, plan: RunPlan) -> None:
+        super().__init__(plan, "executor")
+        config, rules = plan.settings.config, plan.settings.rules
+        exchange, instruments = config.exchanges["binance"], config.trade.rows
+        keys = require_keys(keys_of(plan), "binance")
+        self._gateway = BinanceGateway(exchange, keys, instruments)
+        self._executor = ExecutorActor(
+            rules.execution, plan.instance, self._gateway, SqliteJournal(plan.run_dir / "journal.sqlite")
+        )
+        self._stream = UserStream(
+            exchange,
+            keys,
+            instruments,
+            self._on_order,
+            on_reconnect=self._on_reconnect,
+            now_ms=self._gateway.now_ms,
+            resync=self._gateway.sync_clock,
+        )
+        self._news: asyncio.Queue[OrderSnapshot | None] = asyncio.Queue()
+        self._tasks: list[asyncio.Task] = []
+        self._fenced = -1
+        self._rules: dict[Instrument, MarketRules] = {}
+
+    async def start(self) -> None:
+        """Replay the journal, settle with the venue, then listen to the account."""
+        self._rules = await self._gateway.rules()
+        await self._executor.start(await self._gateway.server_time_ms())
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._stream.run()), loop.create_task(self._take_news())]
+        await asyncio.wait_for(self._stream.subscribed(), 30)
+
+    async def rules(self) -> dict[Instrument, MarketRules]:
+        """The venue's rules for every instrument traded."""
+        return self._rules
+
+    async def account(self, tick: MinuteTick) -> AccountState:
+        with self.minute(tick.minute, tick.trace):
+            return await self._executor.account(tick)
+
+    async def execute(self, market: Market, verdicts: Verdicts) -> Reports:
+        """Raises StaleData for a minute the conductor has given up: it trades nothing new."""
+        with self.minute(market.minute, market.trace):
+            if market.minute <= self._fenced:
+                raise StaleData(f"minute {market.minute} was given up before its orders were sent; nothing was sent")
+            return await self._executor.execute(market, verdicts)
+
+    async def beat(self, now_ms: int) -> None:
+        await self._executor.beat(now_ms)
+
+    async def fence(self, minute: int) -> None:
+        """Start nothing for ``minute`` or an earlier one from now on."""
+        self._fenced = max(self._fenced, minute)
+
+    async def books(self) -> dict[str, Any]:
+        """Our executed totals."""
+        return await self._executor.books()
+
+    async def health(self) -> dict:
+        said = await self._executor.health()
+        keep = ("minute", "unsettled", "faults", "journal", "reconciled", "difference")
+        return super().health() | {name: said[name] for name in keep} | {"stream": self._stream.state.connected}
+
+    async def stop(self) -> dict[str, Any]:
+        """Cancel our open orders and send no more."""
+        return await self._executor.stop()
+
+    def _on_order(self, snapshot: OrderSnapshot) -> None:
+        self._news.put_nowait(snapshot)
+
+    def _on_reconnect(self, reason: str) -> None:
+        self.log.warning("user stream interrupted (%s); asking what was missed", reason)
+        self._news.put_nowait(None)
+
+    async def _take_news(self) -> None:
+        """One by one, in the order they came; None stands for "something was missed"."""
+        while True:
+            snapshot = await self._news.get()
+            began = time.perf_counter()
+            try:
+                if snapshot is None:
+                    await self._executor.on_reconnect()
+                else:
+                    await self._executor.on_snapshot(snapshot)
+            except BotError as error:
+                # The next account() settles the same orders over REST.
+                self.log.warning("news of an order not taken in: %s", error)
+            self.log.debug("news taken in", extra={"ms": round((time.perf_counter() - began) * 1000, 2)})
