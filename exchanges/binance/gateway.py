@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from config.settings import ExchangeSettings
-from core.errors import ConfigError, DataError, Defect, ExchangeRefused, ExchangeUnavailable
+from core.errors import BotError, ConfigError, DataError, Defect, ExchangeRefused, ExchangeUnavailable
 from core.messages import AccountState, Bar, CancelOrder, Fill, OrderSnapshot, PlaceOrder
 from core.ports import Clock
 from core.units import MINUTE_MS, Instrument, MarketRules, Side
@@ -34,6 +34,9 @@ CLIENT_ID = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}")
 
 RESYNC_S = 900.0
 """The venue's clock is read again after this long; monotonic clocks drift by milliseconds in that time."""
+
+RETRY_SYNC_S = 30.0
+"""Until the next try, when reading it failed."""
 
 PAGE = 1_000
 """Most rows of one klines or myTrades answer."""
@@ -308,8 +311,18 @@ class BinanceGateway:
         if not self._keys.present:
             raise ConfigError(f"{VENUE} {call.where}: needs an API key; put one for {VENUE} into config/api_keys.json")
         async with self._syncing:
-            if self._synced_at is None or time.monotonic() - self._synced_at > RESYNC_S:
+            if self._synced_at is None:
                 await self.sync_clock()
+            elif time.monotonic() - self._synced_at > RESYNC_S:
+                await self._refresh_clock()
+
+    async def _refresh_clock(self) -> None:
+        """Read the venue's clock again; the old reading serves on where that fails, for no order may wait for it."""
+        try:
+            await self.sync_clock()
+        except BotError as error:
+            self._synced_at = time.monotonic() - RESYNC_S + RETRY_SYNC_S
+            log.warning("%s: its clock could not be read again: %s", VENUE, error)
 
     def _parsed(self, call: Call, build: Callable[[], Any]) -> Any:
         """``build()``; what it cannot read becomes our error for this call."""

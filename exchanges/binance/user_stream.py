@@ -63,6 +63,9 @@ class UserStream:
         self._seen: OrderedDict[tuple[str, int], None] = OrderedDict()
         self._clock_refused = False
         self._requests = 0
+        if (settings.rest_url is None) != (settings.user_stream_url is None):
+            # Else a simulator's key would be shown to the venue, or the venue's to a simulator.
+            raise ConfigError("exchanges.binance: set rest_url and user_stream_url both, or leave both out")
         url = settings.user_stream_url or USER_STREAM_URL
         policy = policy or LinkPolicy(silence_s=None)
         self._link = Link("binance user stream", url, policy, self._subscribe, self.take)

@@ -12,10 +12,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from config.secrets import ApiKeys, Secret
+from config.settings import ExchangeSettings
 from core.errors import ConfigError, ExchangeRefused, ExchangeUnavailable, OutcomeUnknown
 from core.messages import CancelOrder, OrderState, PlaceOrder, TimeInForce
 from core.units import Instrument, Side
-from exchanges.binance.gateway import BinanceGateway
+from exchanges.binance.gateway import RESYNC_S, BinanceGateway
 from exchanges.faults import VenueFault
 from exchanges.limits import Budget, Ledger
 from tests.support.binance_stub import API_KEY, SECRET, BinanceStub, Reply
@@ -347,6 +348,17 @@ async def test_history_of_the_future_is_empty_and_asks_for_nothing(stub):
     await gateway.close()
 
 
+async def test_an_old_clock_reading_serves_on_when_the_venue_does_not_tell_its_time(stub, gateway):
+    stub.on("POST", ORDER, Reply(placed()))
+    await gateway.sync_clock()
+    stub.on("GET", "/api/v3/time", Reply("oops", 500))
+    gateway._synced_at -= RESYNC_S + 1
+    await gateway.place(order())
+    await gateway.place(order())
+    assert len(stub.calls("POST", ORDER)) == 2
+    assert len(stub.calls("GET", "/api/v3/time")) == 2  # not asked again with every order
+
+
 async def test_a_refused_time_stamp_resyncs_the_clock_and_sends_once_more(stub, gateway):
     stub.on("POST", ORDER, Reply({"code": -1021, "msg": "Timestamp outside of recvWindow."}, 400), Reply(placed()))
     await gateway.sync_clock()
@@ -448,3 +460,10 @@ async def test_with_a_simulator_no_url_leads_to_the_venue(stub, gateway):
     with pytest.raises(VenueFault, match="HTTP 500"):
         await client.sapiGetSystemStatus()
     assert stub.requests[-1].path == "/unused/system/status"
+
+
+async def test_without_a_simulator_the_urls_are_the_venues():
+    gateway = BinanceGateway(ExchangeSettings(), (API_KEY, SECRET), [BTC])
+    assert gateway._client.urls["api"]["private"] == "https://api.binance.com/api/v3"
+    assert not gateway._client.enableRateLimit
+    await gateway.close()

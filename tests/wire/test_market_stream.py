@@ -152,8 +152,8 @@ async def test_silence_is_noticed(stub):
 
 
 async def test_frames_keep_the_watchdog_quiet(stub):
-    async with Watch(stub, LinkPolicy(silence_s=0.4, first_delay_s=0.01)) as watch:
-        for _ in range(10):
+    async with Watch(stub, LinkPolicy(silence_s=1.0, first_delay_s=0.01)) as watch:
+        for _ in range(15):
             await stub.say(top_frame("1", "2"))
             await asyncio.sleep(0.1)
         assert watch.stream.state.lives == 1

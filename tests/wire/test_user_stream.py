@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from config.settings import ExchangeSettings
 from core.errors import ConfigError, ExchangeRefused, ExchangeUnavailable
 from core.messages import OrderState
 from core.units import Instrument
@@ -169,3 +170,9 @@ async def test_a_refused_time_stamp_reads_the_clock_before_the_next_try(stub):
 async def test_without_a_key_it_says_what_to_do(stub):
     with pytest.raises(ConfigError, match=r"config/api_keys\.json"):
         await Watch(stub, keys=None).stream.run()
+
+
+def test_a_simulators_key_is_never_shown_to_the_venue():
+    half = ExchangeSettings(rest_url="http://127.0.0.1:9")
+    with pytest.raises(ConfigError, match="user_stream_url both"):
+        UserStream(half, (API_KEY, SECRET), [BTC], print, now_ms=lambda: 0)
