@@ -50,7 +50,7 @@ class EmbeddedRedis:
     """Redis on a unix socket in ``folder`` (0700, no TCP port), alive as long as this object's process.
 
     Several servers may share a folder: the socket's name carries our pid. ``stop()`` ends it; so does our death.
-    Raises ConfigError (no binary), BotError (it would not start; the last lines it said) or TimedOut.
+    Raises ConfigError when there is no binary or the folder cannot be made.
     """
 
     def __init__(self, folder: Path, max_memory_mb: int = MAX_MEMORY_MB) -> None:
@@ -66,7 +66,6 @@ class EmbeddedRedis:
         name = f"redis-{os.getpid()}-{next(_numbers)}"
         self.socket = _socket_path(self._folder, name)
         self.log_path = self._folder / f"{name}.log"
-        self._start()
 
     @property
     def url(self) -> str:
@@ -87,7 +86,7 @@ class EmbeddedRedis:
             return False
         log.warning("embedded Redis is gone; starting it again")
         self.stop()
-        self._start()
+        self.start()
         return True
 
     def stop(self) -> None:
@@ -104,12 +103,19 @@ class EmbeddedRedis:
         self.socket.unlink(missing_ok=True)
 
     def __enter__(self) -> "EmbeddedRedis":
+        self.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.stop()
 
-    def _start(self) -> None:
+    def start(self) -> str:
+        """Start it unless it runs, and give its address once it answers.
+
+        Raises BotError (it would not start; the last lines it said) or TimedOut.
+        """
+        if self.alive():
+            return self.url
         self.socket.unlink(missing_ok=True)
         command = [
             *(sys.executable, "-E", "-S", str(Path(with_parent.__file__).resolve()), str(os.getpid())),
@@ -130,7 +136,7 @@ class EmbeddedRedis:
             if self._process is None or self._process.poll() is not None:
                 raise BotError(f"embedded Redis did not start ({self._binary}): {self._last_words()}")
             if self._answers():
-                return
+                return self.url
             time.sleep(0.02)
         self.stop()
         raise TimedOut(f"embedded Redis did not answer within {START_TIMEOUT_S:g} s: {self._last_words()}")
@@ -152,7 +158,9 @@ class EmbeddedRedis:
 
     def _answers(self) -> bool:
         try:
-            with redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2.0, socket_connect_timeout=2.0) as client:
+            with redis.Redis(
+                unix_socket_path=str(self.socket), socket_timeout=2.0, socket_connect_timeout=2.0
+            ) as client:
                 return bool(client.ping())
         except redis.RedisError:
             return False

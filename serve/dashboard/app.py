@@ -1,12 +1,13 @@
-"""The dashboard's server: the page, its WebSocket, and the guard that keeps other web sites out.
+"""The dashboard's server: the page and its WebSocket (read only), alone as an ASGI application or on Ray Serve.
 
-Read only. It listens on this machine by default; since any page in the user's browser may try to reach it
-there, requests must carry a Host that is this machine's (no DNS rebinding) and a WebSocket an Origin that is the page itself.
+Serve has one proxy a node and its address cannot change while Serve runs, so whoever starts Serve first decides:
+deploy the dashboard, or call ``open_serve``, before the models.
 """
 
 import asyncio
 import contextlib
-import ipaddress
+import errno
+import logging
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,20 +15,23 @@ from pathlib import Path
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Receive, Scope, Send
+from ray import serve as ray_serve
+from ray.serve.config import HTTPOptions
+from ray.serve.context import _get_global_client
 
+from config.settings import DashboardSettings, LogSettings
+from core.errors import ConfigError
 from data.hot import AsyncHot
+from data.logs import configure_logs
+from serve.dashboard.guard import Guard
 from serve.dashboard.hub import Hub, Page
 
+log = logging.getLogger("dashboard")
+
+APP = "dashboard"
 STATIC = Path(__file__).parent / "static"
 SLOW = 1013
 """WebSocket code "try again later": the page reconnects."""
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
 
 
 def build_app(redis_url: str, run_id: str, hosts: tuple[str, ...] = ()) -> FastAPI:
@@ -93,42 +97,78 @@ async def _serve(socket: WebSocket, page: Page) -> None:
             raise result
 
 
-class Guard:
-    """Refuses foreign Hosts and Origins, and sets the security headers."""
+class DashboardPage:
+    """The deployment: one replica that holds the hub and serves the page."""
 
-    def __init__(self, app: ASGIApp, hosts: tuple[str, ...] = ()) -> None:
-        self._app = app
-        self._hosts = {"localhost", socket.gethostname().lower(), *(host.lower() for host in hosts)}
+    def __init__(
+        self, redis_url: str, run_id: str, hosts: tuple[str, ...], logs: tuple[LogSettings, Path] | None
+    ) -> None:
+        if logs is not None:
+            configure_logs(logs[0], logs[1], "dashboard")
+        self._app = build_app(redis_url, run_id, hosts)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
-            return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        host, origin = headers.get("host", ""), headers.get("origin")
-        if self._ours(host) and (origin is None or origin.partition("://")[2] == host):
-            await self._app(scope, receive, _with_headers(send))
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
-        else:
-            answer = Response("Open this page by its own address, e.g. http://127.0.0.1:<port>/", 403)
-            await answer(scope, receive, send)
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return self._app
 
-    def _ours(self, host: str) -> bool:
-        """An address, or one of this machine's names: a rebinding site has a name of its own."""
-        name = host[1:].partition("]")[0] if host.startswith("[") else host.rpartition(":")[0] or host
+
+def open_serve(settings: DashboardSettings) -> int:
+    """Start Serve with its proxy at the dashboard's address and give the port (a free one where settings say 0).
+
+    Where Serve runs already its proxy stays where it is. Raises ConfigError when the port is taken.
+    """
+    running = _proxy()
+    if running is not None:
+        if settings.port not in (0, running.port):
+            log.warning("Serve already listens on port %d; dashboard.port %d is not used", running.port, settings.port)
+        return running.port
+    port = free_port(settings.host, settings.port)
+    ray_serve.start(http_options=HTTPOptions(host=settings.host, port=port))
+    return port
+
+
+def deploy(
+    settings: DashboardSettings, redis_url: str, run_id: str, logs: tuple[LogSettings, Path] | None = None
+) -> str:
+    """Deploy the page of a run (in place of an earlier run's) and give the address to open."""
+    port = open_serve(settings)
+    page = ray_serve.deployment(ray_serve.ingress()(DashboardPage)).options(
+        name=APP, num_replicas=1, ray_actor_options={"num_cpus": 0.05}, max_ongoing_requests=100
+    )
+    ray_serve.run(page.bind(redis_url, run_id, (settings.host,), logs), name=APP, route_prefix="/")
+    return address(settings.host, port)
+
+
+def undeploy() -> None:
+    """Take the page down; Serve and the models stay."""
+    ray_serve.delete(APP)
+
+
+def address(host: str, port: int) -> str:
+    """What to type into a browser on this machine."""
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host  # noqa: S104
+    return f"http://{shown}:{port}/"
+
+
+def free_port(host: str, port: int) -> int:
+    """``port`` if it can be listened on (any free one for 0). Raises ConfigError naming the key otherwise."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            return name.lower() in self._hosts
-        return True
+            probe.bind((host, port))
+            probe.listen(1)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise ConfigError(
+                    f"config.json: dashboard.port: {port} is in use on {host}; set another one, or 0 for any free port"
+                ) from error
+            raise ConfigError(
+                f"config.json: dashboard.host: cannot listen on {host}:{port} ({error.strerror})"
+            ) from error
+        return int(probe.getsockname()[1])
 
 
-def _with_headers(send: Send) -> Send:
-    async def sending(message: dict) -> None:
-        if message["type"] == "http.response.start":
-            extra = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
-            message = {**message, "headers": [*message.get("headers", []), *extra]}
-        await send(message)
-
-    return sending
+def _proxy() -> HTTPOptions | None:
+    """Serve's HTTP options when it runs in this cluster, else None (Serve has no public way to ask)."""
+    client = _get_global_client(raise_if_no_controller_running=False)
+    return None if client is None else client.http_config

@@ -54,11 +54,11 @@ def headline(record: Plain, rows: Sequence[Plain]) -> str:
     if not edges:
         return "No trade: nobody voted" if rows else "No trade"
     edge, instrument = max(edges, key=lambda pair: abs(pair[0]))
-    return f"No trade: strongest edge {edge:+.1f} bps ({_base(instrument)})"
+    return f"No trade: strongest edge {edge:+.1f} bps ({_base(instrument)})".replace("-", "−")
 
 
 def latency(timings: Iterable[Sequence[Sequence[Any]]]) -> list[dict[str, Any]]:
-    """p50, p99 and last of each step over the given minutes (nearest rank), in the order of the minute; then all steps."""
+    """p50, p99 (nearest rank) and last of each step over the given minutes, in the minute's order; then all steps."""
     by_step: dict[str, list[float]] = {}
     totals: list[float] = []
     for minute in timings:
@@ -80,7 +80,7 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 
 def thinned(points: Sequence[tuple[int, float]], most: int) -> list[tuple[int, float]]:
-    """At most about ``most`` points of a curve: of each stretch its lowest and its highest, so no drawdown is smoothed away."""
+    """At most about ``most`` points of a curve: the lowest and highest of each stretch, so that no drawdown is lost."""
     if len(points) <= most:
         return list(points)
     stretch = math.ceil(len(points) / max(1, (most - 2) // 2))

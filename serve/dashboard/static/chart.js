@@ -21,6 +21,8 @@ function roundTicks(low, high, count) {
   return { ticks, digits: Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) };
 }
 
+const TIME_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 720, 1440, 2880, 10080, 43200, 525600];
+
 function drawEquity(box, points, format) {
   box.replaceChildren();
   if (points.length < 2) {
@@ -48,10 +50,10 @@ function drawEquity(box, points, format) {
     shape("line", { class: "grid", x1: left, x2: right, y1: y(tick), y2: y(tick) }, svg);
     shape("text", { x: left - 8, y: y(tick) + 4, "text-anchor": "end" }, svg, labels[i]);
   });
-  const spans = Math.max(1, Math.min(6, Math.floor((right - left) / 110)));
-  for (let i = 0; i <= spans; i++) {
-    const ms = first + ((last - first) * i) / spans;
-    const anchor = i === 0 ? "start" : i === spans ? "end" : "middle";
+  const step = TIME_STEPS.find((minutes) => ((last - first) / minutes / 60000) * 80 <= right - left) * 60000;
+  for (let ms = Math.ceil(first / step) * step; ms <= last; ms += step) {
+    if (x(ms) < left + 16 && ms !== first) continue;
+    const anchor = x(ms) > right - 18 ? "end" : x(ms) < left + 16 ? "start" : "middle";
     shape("text", { x: x(ms), y: height - 5, "text-anchor": anchor }, svg, format.time(ms, last - first));
   }
   const path = points.map((p, i) => `${i ? "L" : "M"}${x(p[0]).toFixed(1)} ${y(p[1]).toFixed(1)}`).join("");

@@ -11,6 +11,8 @@ const MODES = {
   live: ["LIVE", "REAL MONEY · orders reach the exchange"],
 };
 
+const ALLOWED = { active: "may buy and sell", reducing: "may only reduce", halted: "nothing new is traded" };
+
 const view = {
   seq: 0, runId: "", state: {}, health: {}, minutes: new Map(), equity: [], latency: [],
   heard: 0, lastMinuteAt: 0, gaps: [], open: new Set(), redis: true, connected: false, loaded: false,
@@ -32,7 +34,7 @@ const known = (value) => typeof value === "number" && Number.isFinite(value);
 const number = (value, digits) => (known(value) ? value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }) : "–");
 const signed = (value, digits) => (known(value) ? `${value > 0 ? "+" : value < 0 ? "−" : ""}${number(Math.abs(value), digits)}` : "–");
 const price = (value) => (known(value) ? value.toLocaleString("en-US", { maximumSignificantDigits: Math.abs(value) >= 1000 ? 7 : 5 }) : "–");
-const amount = (value) => (known(value) ? value.toLocaleString("en-US", { maximumSignificantDigits: 6 }) : "–");
+const amount = (value) => (known(value) ? value.toLocaleString("en-US", { maximumSignificantDigits: 5 }) : "–");
 const two = (value) => String(value).padStart(2, "0");
 const hm = (ms) => `${two(new Date(ms).getUTCHours())}:${two(new Date(ms).getUTCMinutes())}`;
 const day = (ms) => new Date(ms).toISOString().slice(0, 10);
@@ -147,7 +149,8 @@ function drawHead() {
   $("synthetic").hidden = !view.state.synthetic;
   $("run").textContent = view.runId;
   const last = sorted()[0];
-  $("clock").textContent = last ? `${day(last.minute)} ${hm(last.minute + MINUTE)}` : "–";
+  $("date").textContent = last ? day(last.minute + MINUTE) : "";
+  $("clock").textContent = last ? hm(last.minute + MINUTE) : "–";
   const hand = document.querySelector(".mark path");
   if (last) hand.style.transform = `rotate(${(last.minute / MINUTE + 1) * 6 % 360}deg)`;
   document.title = `${last && last.equity ? `${number(last.equity, 0)} · ` : ""}${word} · Minutehand`;
@@ -168,11 +171,11 @@ function drawTiles() {
   const word = last ? (last.state || "–").toUpperCase() : "–";
   $("tiles").replaceChildren(
     tile("Equity, USDT", number(equity, 2), gain === null ? "–" : `${signed(gain, 2)}% since ${hm(view.equity[0][0])}`, "", tone(gain)),
-    tile("Trading", word, last && last.state_reason ? last.state_reason : "all limits clear", word === "HALTED" ? "down" : word === "REDUCING" ? "warn" : word === "ACTIVE" ? "up" : ""),
+    tile("Trading", word, (last && (last.state_reason || ALLOWED[last.state])) || "no minute decided yet", word === "HALTED" ? "down" : word === "REDUCING" ? "warn" : word === "ACTIVE" ? "up" : ""),
     tile("Invested", last && equity ? `${number((last.gross / equity) * 100, 1)}%` : "–", last ? money(last.gross) : "–"),
     tile("Drawdown", sunk === null ? "–" : `${sunk < 0 ? "−" : ""}${number(Math.abs(sunk), 2)}%`, `peak ${number(peak, 2)}`, sunk < -0.005 ? "down" : ""),
     tile("Minutes", `${number(done, 0)}${state.planned ? ` / ${number(state.planned, 0)}` : ""}`, missed ? `${missed} missed` : "none missed", "", missed ? "down" : ""),
-    tile("Fills", number(fills, 0), `${refused} held back · last ${minutes.length} min`),
+    tile(`Fills, last ${minutes.length} min`, number(fills, 0), `${refused} held back by limits`),
     tile("Minute, p50", total ? `${ms(total.p50)} ms` : "–", total ? `p99 ${ms(total.p99)} ms` : "–"),
   );
 }
@@ -192,28 +195,35 @@ function drawPositions() {
     const bar = el("i");
     bar.style.width = `${((share(row) || 0) / most) * 100}%`;
     return el("tr", {},
-      el("td", {}, el("b", {}, base(row.instrument)), el("small", {}, ` ${symbol(row.instrument).split("/")[1]} · ${row.instrument.split(":")[0]}`), row.fresh ? null : el("small", { class: "warn" }, " · stale")),
+      el("td", { title: row.instrument }, el("b", {}, base(row.instrument)), el("small", {}, `/${symbol(row.instrument).split("/")[1]}`), row.fresh ? null : el("small", { class: "warn under" }, "no fresh data")),
       el("td", { class: row.held ? "" : "mute" }, row.held ? amount(row.held) : "none"),
-      el("td", {}, price(row.close)),
+      el("td", { class: "opt" }, price(row.close)),
       el("td", { class: row.held ? "" : "mute" }, number(row.value, 2)),
       el("td", { class: "share" }, `${number(share(row), 1)}%`, bar),
       el("td", { class: tone(row.edge) }, signed(row.edge, 1)));
   });
   const cash = last.equity - last.gross;
   box.replaceChildren(el("table", {},
-    el("thead", {}, el("tr", {}, ...["Market", "Held", "Close", "Value", "Of equity", "Edge, bps"].map((head) => el("th", {}, head)))),
-    el("tbody", {}, ...rows, el("tr", {}, el("td", {}, el("b", {}, "Cash"), el("small", {}, " and all else")), el("td"), el("td"), el("td", {}, number(cash, 2)), el("td", {}, `${number((cash / last.equity) * 100, 1)}%`), el("td")))));
+    el("thead", {}, el("tr", {}, ...["Market", "Held", "Close", "Value", "Share", "Edge"].map((head) => el("th", { class: head === "Close" ? "opt" : "", title: head === "Edge" ? "weighted forecast, basis points" : null }, head)))),
+    el("tbody", {}, ...rows, el("tr", {}, el("td", {}, el("b", {}, "Cash"), el("small", {}, " and rest")), el("td"), el("td", { class: "opt" }), el("td", {}, number(cash, 2)), el("td", {}, `${number((cash / last.equity) * 100, 1)}%`), el("td")))));
   $("positions-note").textContent = `after ${hm(last.minute)} UTC`;
 }
 
 function drawMinutes() {
   const box = $("minutes"), all = sorted();
   if (!all.length) { box.replaceChildren(el("p", { class: "empty" }, "The first decision appears here.")); return; }
-  const old = new Map([...box.querySelectorAll("details")].map((node) => [Number(node.dataset.minute), node]));
-  box.replaceChildren(...all.map((minute) => {
+  // Nodes that stand are not moved: an open minute stays open and nothing blinks twice.
+  const old = new Map();
+  for (const node of [...box.children]) {
+    const minute = view.minutes.get(Number(node.dataset.minute));
+    if (minute && node.dataset.status === minute.status) old.set(minute.minute, node); else node.remove();
+  }
+  let before = box.firstElementChild;
+  for (const minute of all) {
     const kept = old.get(minute.minute);
-    return kept && kept.dataset.status === minute.status ? kept : minuteNode(minute);
-  }));
+    if (kept) before = kept.nextElementSibling;
+    else box.insertBefore(minuteNode(minute), before);
+  }
 }
 
 function minuteNode(minute) {
@@ -268,7 +278,7 @@ function voteTable(minute) {
     el("th", {}, "Edge", el("br"), el("small", {}, "bps")), el("th", {}, "Target", el("br"), el("small", {}, "of investable")), el("th", { class: "words" }, "What came of it")];
   const rows = minute.rows.map((row) => el("tr", {},
     el("td", {}, el("b", {}, symbol(row.instrument)), el("br"), el("small", {}, price(row.close))),
-    ...row.votes.map((vote, i) => el("td", { class: minute.members[i].spoke ? tone(vote.mean) : "mute" }, signed(vote.mean, 1), known(vote.stdev) ? el("small", {}, ` ±${number(vote.stdev, 0)}`) : "")),
+    ...row.votes.map((vote, i) => el("td", { class: minute.members[i].spoke ? tone(vote.mean) : "mute" }, signed(vote.mean, 1), known(vote.stdev) ? el("small", { class: "stdev" }, ` ±${number(vote.stdev, 0)}`) : "")),
     el("td", { class: tone(row.edge) }, el("b", {}, signed(row.edge, 1))),
     el("td", {}, known(row.target) ? `${number(row.target * 100, 1)}%` : "keep"),
     el("td", { class: "words" }, el("span", { class: { approved: "up", refused: "warn", none: "" }[row.outcome] }, row.why))));
