@@ -8,7 +8,7 @@ from ray import serve as ray_serve
 from actors.plan import RunPlan
 from actors.shell import Shell
 from core.messages import Market, Votes
-from serve.app import application
+from serve.app import app_name
 from serve.panel import ServePanel
 
 
@@ -21,7 +21,7 @@ class PanelActor(Shell):
 
     async def start(self) -> None:
         models = self.plan.settings.rules.models
-        handles = {name: ray_serve.get_deployment_handle(name, application(name)) for name, _ in self.plan.member_versions}
+        handles = {name: ray_serve.get_deployment_handle(name, app_name(name)) for name, _ in self.plan.member_versions}
         deadlines = {member.name: member.deadline_ms / 1000 for member in models.enabled}
         self._panel = ServePanel(handles, deadlines, models.horizon_minutes)
 
