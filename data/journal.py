@@ -184,5 +184,6 @@ def _translated(path: Path, error: Exception, writing: bool = False) -> DataErro
         return DataError(_damaged(path, text))
     action = "written" if writing else "opened"
     return Defect(
-        f"journal {path} cannot be {action}: {text}; no new order is sent until it can. Free disk space, check permissions"
+        f"journal {path} cannot be {action}: {text}; no new order is sent until it can. "
+        "Free disk space, check permissions"
     )

@@ -53,7 +53,7 @@ from core.messages import (
 )
 from core.orders import OrderEvent, client_id, is_ours, symbol_code
 from core.params import ExecutionSettings
-from core.units import MINUTE_MS, Instrument, MarketRules, Side
+from core.units import MINUTE_MS, Instrument, MarketRules, Side, floor_to_step
 
 RETAIN_MINUTES = 2 * 1_440
 """Orders are kept in detail for two days: longer than any late news, long enough to compare a replayed day."""
@@ -255,7 +255,9 @@ class ExecutionMachine:
             if slot == parent.slices - 1:
                 return self._close(parent, f"{blocker.client_id} is not settled ({blocker.state.value})")
             return []
-        parts = split(parent.unsent, parent.slices - slot, self._rules[parent.instrument], parent.limit_price)
+        rules = self._rules[parent.instrument]
+        # A venue may execute off the grid we know (it changed its lot step); that dust is given up at the end.
+        parts = split(floor_to_step(parent.unsent, rules.step), parent.slices - slot, rules, parent.limit_price)
         if not parts:
             if parent.open:
                 return []

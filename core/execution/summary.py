@@ -7,8 +7,11 @@ from core.execution.machine import ExecutionMachine
 
 
 def summary(machine: ExecutionMachine) -> dict[str, Any]:
-    """``totals`` by symbol (bought, sold in base; paid, received in quote; fills), net ``flows`` by ``venue:asset`` (fees
-    included), executed quantity of each order kept by client id, ``unsettled`` and ``faults``. Amounts are decimal text.
+    """What the books hold; amounts are decimal text.
+
+    ``totals`` by symbol (bought and sold in base units, paid and received in quote units, fills), ``flows`` net by
+    ``venue:asset`` with fees, ``orders`` executed quantity and ``states`` by client id for the orders still kept,
+    ``unsettled`` client ids, ``faults``.
     """
     books = machine.books
     return {
