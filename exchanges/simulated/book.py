@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass
 
 MASK = (1 << 64) - 1
+ON_GRID = 1e-6
+"""Ticks by which a float may miss the grid and still be meant to lie on it."""
 Levels = tuple[tuple[int, int], ...]
 """(ticks, steps), best first."""
 
@@ -62,20 +64,22 @@ def half_spread_bps(shape: BookShape, notional: float) -> float:
     return min(max(raw, shape.min_half_spread_bps), shape.max_half_spread_bps)
 
 
-def sizes(shape: BookShape, volume: float, step: float, symbol: int, minute: int, side: int) -> tuple[int, ...]:
-    """Steps shown at each level of one side for a recent mean volume a minute; () when nothing trades."""
+def sizes(
+    shape: BookShape, volume: float, step: float, symbol: int, minute: int, side: int, levels: int
+) -> tuple[int, ...]:
+    """Steps shown at each of the first ``levels`` levels of one side for a recent mean volume a minute; () when nothing trades."""
     if volume <= 0.0:
         return ()
     return tuple(
         max(1, int(volume * shape.top_share * (1.0 + shape.growth * k) * noise(symbol, minute, side, k) / step))
-        for k in range(shape.levels)
+        for k in range(levels)
     )
 
 
 def best_ticks(price: float, half_spread: float, tick: float) -> tuple[int, int]:
     """(best bid, best ask) in ticks around ``price``; the spread is at least one tick."""
-    bid = max(1, math.floor((price - half_spread) / tick))
-    return bid, max(bid + 1, math.ceil((price + half_spread) / tick))
+    bid = max(1, math.floor((price - half_spread) / tick + ON_GRID))
+    return bid, max(bid + 1, math.ceil((price + half_spread) / tick - ON_GRID))
 
 
 def ladder(

@@ -116,7 +116,12 @@ class SimulatedExchange:
 
     def top(self, row: int) -> BookTop | None:
         """Best displayed bid and ask, or None with both sides empty."""
-        bids, asks = self.depth(row)
+        epoch, taken = self._taken[row]
+        if self._working[row] or (any(taken.values()) and epoch == self.market.epoch(row, self.now_ms)):
+            bids, asks = self.depth(row)
+        else:
+            book = self.market.ladder(row, self.now_ms, 1)
+            bids, asks = book.bids, book.asks
         if not bids and not asks:
             return None
         tick, step = self.rules[row].tick, self.rules[row].step

@@ -85,12 +85,14 @@ class SimulatedVenue:
         return dict(zip(self.exchange.instruments, self.exchange.rules, strict=True))
 
     def account(self) -> AccountState:
+        """Balances that are not zero, by asset: what the gateway asks the venue for."""
         account = self.exchange.account
         return AccountState(
             at_ms=self.exchange.now_ms,
             balances=tuple(
                 Balance(venue=self.name, asset=asset, free=account.free(asset), locked=account.locked(asset))
                 for asset in account.assets()
+                if account.free(asset) or account.locked(asset)
             ),
         )
 

@@ -38,7 +38,9 @@ class MarketSource(Protocol):
 
     def trading(self, row: int, ms: int) -> bool: ...
 
-    def ladder(self, row: int, ms: int) -> Ladder: ...
+    def ladder(self, row: int, ms: int, levels: int | None = None) -> Ladder:
+        """The book at ``ms``; only its first ``levels`` levels where that is enough."""
+        ...
 
     def epoch(self, row: int, ms: int) -> int:
         """Own takes stay missing from the book until this number changes."""
@@ -113,11 +115,11 @@ class TapeMarket:
     def epoch(self, row: int, ms: int) -> int:
         return ms // MINUTE_MS
 
-    def _make_sizes(self, row: int, epoch: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def _make_sizes(self, row: int, epoch: int, levels: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         volume = float(self._volume[row, epoch])
         minute = self.start_ms // MINUTE_MS + epoch
         step, salt = self._steps[row], self._salts[row]
-        return tuple(sizes(self._shape, volume, step, salt, minute, side) for side in (0, 1))  # type: ignore[return-value]
+        return tuple(sizes(self._shape, volume, step, salt, minute, side, levels) for side in (0, 1))  # type: ignore[return-value]
 
     def _half_spread(self, row: int, epoch: int, price: float) -> float:
         return price * float(self._half_bps[row, epoch]) / BPS
@@ -125,14 +127,14 @@ class TapeMarket:
     def _epoch_index(self, ms: int) -> int:
         return min(max(0, (ms - self.start_ms) // MINUTE_MS), self.tape.minutes)
 
-    def ladder(self, row: int, ms: int) -> Ladder:
+    def ladder(self, row: int, ms: int, levels: int | None = None) -> Ladder:
         index, elapsed = self._place(ms)
         prices = self._prices(row, index)
         if prices is None:
             return EMPTY
         epoch = self._epoch_index(ms)
         price = price_at(prices, elapsed)
-        bids, asks = self._sizes(row, epoch)
+        bids, asks = self._sizes(row, epoch, levels or self._shape.levels)
         return ladder(self._shape, price, self._half_spread(row, epoch, price), self._ticks[row], bids, asks)
 
     def passage(self, row: int, second_ms: int) -> Passage | None:

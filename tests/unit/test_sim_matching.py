@@ -55,7 +55,7 @@ def test_share_below_counts_time_on_a_straight_line():
 
 def test_a_ladder_is_sorted_on_the_grid_and_never_crossed():
     shape = BookShape()
-    quantities = sizes(shape, 12.0, 0.001, 5, 77, 0)
+    quantities = sizes(shape, 12.0, 0.001, 5, 77, 0, shape.levels)
     book = ladder(shape, 60_000.0, 1.2, 0.01, quantities, quantities)
     bids, asks = [t for t, _ in book.bids], [t for t, _ in book.asks]
     assert bids == sorted(bids, reverse=True)
@@ -72,7 +72,7 @@ def test_a_cheap_coin_has_no_bids_at_or_below_zero():
 
 
 def test_no_volume_means_no_book():
-    assert sizes(BookShape(), 0.0, 0.001, 5, 77, 0) == ()
+    assert sizes(BookShape(), 0.0, 0.001, 5, 77, 0, 20) == ()
 
 
 ASKS = ((101, 5), (102, 7), (104, 10))
@@ -179,6 +179,14 @@ def test_the_depth_of_a_minute_knows_only_closed_minutes():
     inside, closed = START + 30 * MINUTE_MS + 59_999, START + 31 * MINUTE_MS
     assert one.ladder(0, inside) == two.ladder(0, inside)
     assert one.ladder(0, closed) != two.ladder(0, closed)
+
+
+def test_the_best_level_alone_is_the_best_of_the_whole_book():
+    tape = small_tape()
+    market = TapeMarket(tape, tape.default_rules())
+    for ms in range(START, START + 40 * MINUTE_MS, 3_333):
+        whole, best = market.ladder(0, ms), market.ladder(0, ms, 1)
+        assert (best.bids, best.asks) == (whole.bids[:1], whole.asks[:1])
 
 
 def test_a_tape_cut_elsewhere_gives_the_same_digits():
