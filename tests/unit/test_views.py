@@ -1,0 +1,103 @@
+"""What the page is told: why each minute did what it did, and numbers that hide nothing."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from core.messages import MinuteRecord
+from data import plain
+from serve.dashboard.views import curve, latency, minute_view, quantile, thinned
+from tests.support.minute_records import MadeUpRun
+
+ABOUT = {"entry_edge_bps": 12, "exit_edge_bps": 2}
+
+
+def view(record: MinuteRecord) -> dict:
+    return minute_view(json.loads(plain.dumps(record)), ABOUT)
+
+
+def first(wanted) -> MinuteRecord:
+    return next(record for record in iter(MadeUpRun().next, None) if wanted(record))
+
+
+def test_every_kind_of_minute_has_a_headline_and_reasons():
+    for record in MadeUpRun(seed=1).many(300):
+        seen = view(record)
+        assert seen["headline"]
+        assert all(row["why"] for row in seen["rows"])
+        json.dumps(seen, allow_nan=False)
+
+
+def test_a_trade_says_what_it_bought_and_how_the_size_came_about():
+    record = first(lambda r: r.approved and not r.refused)
+    seen = view(record)
+    order = record.approved[0]
+    assert seen["headline"].startswith("Buys ")
+    row = next(row for row in seen["rows"] if row["instrument"] == str(order.instrument))
+    assert (row["outcome"], row["why"]) == (
+        "approved",
+        f"buy {order.quantity} {order.instrument.base}, limit {order.limit_price}",
+    )
+    assert seen["sizing"][0]["arithmetic"] == list(order.arithmetic)
+
+
+def test_a_refusal_names_the_limit():
+    record = first(lambda r: r.refused and not r.approved)
+    seen = view(record)
+    assert "held back by limits" in seen["headline"]
+    row = next(row for row in seen["rows"] if row["outcome"] == "refused")
+    assert row["why"].startswith("max_position_pct:")
+
+
+def test_a_missed_minute_says_why_and_has_no_equity():
+    seen = view(first(lambda r: r.status == "missed"))
+    assert seen["headline"] == "Missed: late: no record within 20 s"
+    assert seen["equity"] is None
+
+
+def test_no_opinion_is_explained_by_the_thresholds():
+    record = first(lambda r: not r.approved and not r.refused and r.status == "done" and all(r.fresh))
+    record = replace(record, edge_bps=(4.1,) * 5, target=(float("nan"),) * 5)
+    assert view(record)["rows"][0]["why"] == "edge +4.1 bps is between exit (2) and entry (12): keeps what it holds"
+    assert minute_view(json.loads(plain.dumps(record)), {})["rows"][0]["why"] == "edge +4.1 bps: keeps what it holds"
+
+
+def test_a_stale_market_and_a_silent_panel_are_told():
+    record = first(lambda r: not r.approved and not r.refused and r.status == "done")
+    stale = replace(record, fresh=(False,) * 5)
+    assert view(stale)["rows"][0]["why"] == "no fresh data: takes on nothing new"
+    silent = replace(record, edge_bps=(float("nan"),) * 5, fresh=(True,) * 5)
+    assert view(silent)["rows"][0]["why"] == "nobody voted"
+    assert view(silent)["headline"] == "No trade: nobody voted"
+
+
+def test_the_value_of_what_is_held_adds_up():
+    record = first(lambda r: r.status == "done")
+    seen = view(record)
+    held = sum(p * c for p, c in zip(record.position, record.close, strict=True))
+    assert seen["gross"] == pytest.approx(held)
+
+
+def test_latency_is_the_nearest_rank_over_done_minutes():
+    minutes = [[["cache", float(n)], ["risk", 1.0]] for n in range(1, 101)]
+    lines = {line["step"]: line for line in latency([*minutes, []])}
+    assert (lines["cache"]["p50"], lines["cache"]["p99"], lines["cache"]["last"]) == (50.0, 99.0, 100.0)
+    assert lines["all steps"] == {"step": "all steps", "p50": 51.0, "p99": 100.0, "last": 101.0, "n": 100}
+    assert latency([]) == []
+    assert quantile([3.0], 0.99) == 3.0
+
+
+def test_a_thinned_curve_keeps_its_ends_and_its_extremes():
+    points = [(n, 100.0) for n in range(5_000)]
+    points[1_234] = (1_234, 42.0)
+    points[4_001] = (4_001, 177.0)
+    few = thinned(points, 200)
+    assert len(few) <= 202
+    assert {points[0], points[-1], points[1_234], points[4_001]} <= set(few)
+    assert few == sorted(few)
+    assert thinned(points[:10], 200) == points[:10]
+
+
+def test_a_minute_told_twice_is_one_point():
+    assert curve([(2, 5.0), (1, 4.0), (2, 6.0)]) == [(1, 4.0), (2, 6.0)]
