@@ -150,7 +150,7 @@ def _check(path: Path, connection: sqlite3.Connection) -> int:
         )
     fault = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if fault != "ok":
-        raise DataError(_damaged(path, str(fault)))
+        raise DataError(_damaged(path, " ".join(str(fault).split())))
     return version
 
 
