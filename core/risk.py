@@ -258,7 +258,7 @@ class Risk:
             case Limit.HALTED | Limit.REDUCING:
                 return f"state {self._state.state.value} since {self._state.since_ms}: {self._state.reason}"
             case Limit.UNRECONCILED:
-                return market.account.difference or "the account is not reconciled with the venue"
+                return f"not reconciled: {market.account.difference or 'could not be compared with the venue'}"
             case Limit.NOT_FRESH:
                 return "no final bar or no book this minute"
             case Limit.NO_BOOK:
@@ -275,7 +275,7 @@ class Risk:
                 return f"the least order is {room:.2f} USDT"
             case _:
                 least = float(self._trade.min_order_usdt)
-                return f"allowed {max(room, 0.0):.2f} USDT, the least order is {least:.2f}"
+                return f"allowed {max(room, 0.0):.2f} USDT, the least order is {least:.2f} USDT"
 
 
 def intent_id(minute: int, instrument: Instrument) -> str:

@@ -176,7 +176,10 @@ def size_rows(rows: Rows, caps: Caps) -> Sized:
             limit[i] = _NO_EQUITY
             continue
         else:
-            asked[i] = min(min(target, 1.0) * caps.invest, caps.max_position) * caps.equity - worth
+            asked[i] = min(target, 1.0) * caps.invest * caps.equity - worth
+            over = worth - caps.max_position * caps.equity
+            if over > 0.0:
+                asked[i] = min(asked[i], -over)
         if not (rows.mid[i] > 0.0 and rows.mid[i] < math.inf and rows.rate[i] > 0.0):
             limit[i] = _NO_BOOK
             continue
@@ -276,6 +279,8 @@ def size_rows(rows: Rows, caps: Caps) -> Sized:
             else:
                 left = rows.max_qty[i] / rows.step[i] * lot
             within = np.floor(max(left, 0.0) * _SHAVE / unit) if left == left else 0.0
+            if bound == _MAX_QTY:
+                within = np.floor(rows.max_qty[i] / rows.step[i])
             if within < most:
                 most = within
                 room = left

@@ -206,7 +206,6 @@ def test_compiled_and_uncompiled_agree_bit_for_bit():
         env={**os.environ, "NUMBA_DISABLE_JIT": other},
         capture_output=True,
         text=True,
-        timeout=120,
         check=True,
     )
     assert answer.stdout == here
