@@ -128,7 +128,7 @@ class Launch:
         hot = Hot(self.plan.redis_url, self.plan.run_id)
         self._exits.callback(hot.close)
         hot.publish_state(dict(about))
-        start_ray(config, self.plan.log_dir.parent, self.plan.root)
+        start_ray(config, self.plan.root)
         self._exits.callback(ray.shutdown)
         self._stage(
             "Ray" + (f" (dashboard http://127.0.0.1:{config.ray.dashboard_port})" if config.ray.dashboard else "")

@@ -6,7 +6,6 @@ actor is read from disk again instead of coming back with the code it was first 
 
 import logging
 import os
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -49,29 +48,13 @@ ACTOR_CPU = 0.05
 GROUP = "minutehand"
 
 
-def start_ray(config: Config, var_dir: Path, root: Path) -> None:
+def start_ray(config: Config, root: Path) -> None:
     """Start a cluster of our own, or join the one the config names.
 
-    Token authentication is on in both cases: Ray's control store listens on every interface.
+    Token authentication is on in both cases (``config.ray_environment``, before ray was imported).
     Raises BotError naming what to do when Ray does not come up.
     """
-    token = var_dir / "ray" / "token"
-    token.parent.mkdir(parents=True, exist_ok=True)
-    if not token.exists():
-        token.touch(mode=0o600)
-        token.write_text(secrets.token_hex(32), encoding="utf-8")
-    environment = {
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(token.resolve()),
-        # Live actors run at normal priority; trainers lower their own.
-        "RAY_worker_niceness": "0",
-        "RAY_prestart_worker_first_driver": "0",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_DISABLE_IMPORT_WARNING": "1",
-    }
-    for key, value in environment.items():
-        os.environ.setdefault(key, value)
-    # Workers find our rooms, and CPU-only processes no GPU context.
+    # Workers find our rooms wherever the program was started.
     worker_env = {"env_vars": {"PYTHONPATH": str(root)}}
     own = config.ray.address == "local"
     options: dict[str, Any] = {"namespace": NAMESPACE, "runtime_env": worker_env, "log_to_driver": False}
@@ -137,9 +120,6 @@ def start_system(plan: RunPlan) -> Any:
             num_cpus=0,
             max_restarts=-1,
             max_concurrency=100,
-            scheduling_strategy=PlacementGroupSchedulingStrategy(
-                group, placement_group_bundle_index=0, placement_group_capture_child_tasks=False
-            ),
         )
         .remote(plan, tuple(CLASSES), spawn)
     )

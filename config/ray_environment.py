@@ -1,0 +1,41 @@
+"""What Ray must find in the environment before it is imported: its C++ half reads these variables once, at import.
+
+Standard library only, and no ``import ray`` here.
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+VARIABLES = {
+    # Ray's control store listens on every interface: without a token anyone near could run code as us.
+    "RAY_AUTH_MODE": "token",
+    # Live actors run at normal priority (Ray's default lowers them); trainers lower their own.
+    "RAY_worker_niceness": "0",
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DISABLE_IMPORT_WARNING": "1",
+    # An actor without a GPU share must not open a context on the GPU.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+def token_path(root: Path) -> Path:
+    """Where the cluster's token lies, readable by the owner only."""
+    return root / "var" / "ray" / "token"
+
+
+def prepare_ray(root: Path) -> None:
+    """Set what is not set yet, and make the token if there is none. Call before anything imports ray."""
+    for name, value in VARIABLES.items():
+        os.environ.setdefault(name, value)
+    if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
+        return
+    token = token_path(root)
+    if not token.exists():
+        token.parent.mkdir(parents=True, exist_ok=True)
+        draft = token.with_name(f"token.{os.getpid()}")
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_hex(32), encoding="utf-8")
+        draft.replace(token)
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
