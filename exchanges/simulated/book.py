@@ -67,7 +67,7 @@ def half_spread_bps(shape: BookShape, notional: float) -> float:
 def sizes(
     shape: BookShape, volume: float, step: float, symbol: int, minute: int, side: int, levels: int
 ) -> tuple[int, ...]:
-    """Steps shown at each of the first ``levels`` levels of one side for a recent mean volume a minute; () when nothing trades."""
+    """Steps shown at each of the first ``levels`` levels of one side, for a mean volume a minute; () for none."""
     if volume <= 0.0:
         return ()
     return tuple(
