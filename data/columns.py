@@ -37,7 +37,7 @@ def normal(name: str) -> str:
 
 
 def find_columns(names: list[str], base: str | None) -> Columns:
-    """``names`` as time, open, high, low, close and volume; ``base`` ``Volume BTC`` from ``Volume USDT``."""
+    """The roles of ``names``; ``base`` tells ``Volume BTC`` from ``Volume USDT``."""
     times = _matches(names, TIME_NAMES)
     values = {}
     for role, known in VALUE_NAMES.items():

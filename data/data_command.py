@@ -189,7 +189,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
 
-def _print_json(body: dict) -> None:
+def _print_json(body: dict[str, object]) -> None:
     json.dump(body, sys.stdout, indent=2, default=str)
     print()
 

@@ -6,7 +6,7 @@ filler, and among equals the one written later, unless the writer asks to keep w
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,7 @@ from data.schema import (
 
 LOCK_SECONDS = 60.0
 _VENUE = re.compile(r"[a-z0-9_]+")
-_ASSET = re.compile(r"[\w.]+")
+_ASSET = re.compile(r"\w([\w.]*\w)?")
 _MONTH_FILE = re.compile(r"(\d{4})-(\d{2})\.parquet")
 
 Conflicts = Literal["newer", "keep"]
@@ -181,7 +181,7 @@ class Lake:
             raise DataError(f"{path}: holds {words[0]}, refused to mix in {words[1]}; use another lake (--lake)")
 
     @contextmanager
-    def _lock(self, dry_run: bool):
+    def _lock(self, dry_run: bool) -> Iterator[None]:
         if dry_run:
             yield
             return
@@ -315,7 +315,6 @@ class Lake:
             _VENUE.fullmatch(instrument.venue)
             and _ASSET.fullmatch(instrument.base)
             and _ASSET.fullmatch(instrument.quote)
-            and instrument.base.strip(".")
         ):
             raise DataError(
                 f"{instrument} can not name a folder of the lake; use venue:BASE/QUOTE, e.g. binance:BTC/USDT"

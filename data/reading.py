@@ -61,7 +61,7 @@ def read_table(path: Path) -> Table:
             frame = pl.read_parquet(path, hive_partitioning=False, glob=False)
             return Table(frame, np.arange(1, len(frame) + 1), "row", (), metadata.get(META_SYNTHETIC))
         if kind == "feather":
-            frame = pl.read_ipc(path, memory_map=False, hive_partitioning=False)
+            frame = pl.read_ipc(path)
             return Table(frame, np.arange(1, len(frame) + 1), "row")
     except READ_FAULTS as error:
         text = str(error).strip().splitlines()

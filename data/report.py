@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -65,6 +66,9 @@ def show_import(report: ImportReport, out: TextIO) -> None:
         )
         for f in bars
     ]
+    if out.isatty() and len({row[1] for row in rows}) == len(rows) and all(f.instrument for f in bars):
+        # The instrument tells the file: its name would only take the room of the times.
+        heads, rows = heads[1:], [row[1:] for row in rows]
     _table(out, heads, rows, "Import" + (" (dry run, nothing was written)" if report.dry_run else ""))
     for file in report.files:
         _findings(out, _where(file), file.findings)
@@ -124,9 +128,22 @@ def _findings(out: TextIO, where: str, findings: Sequence[Finding]) -> None:
 
 def _table(out: TextIO, heads: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
     if out.isatty():
-        table = Table(*heads, title=title, title_justify="left")
+        # A column that says nothing but 0 is left out, so that the rest has room in 80 letters.
+        shown = [at for at, head in enumerate(heads) if head in ("rows", "new") or any(row[at] != "0" for row in rows)]
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        for at in shown:
+            number = all(row[at].isdigit() for row in rows)
+            table.add_column(
+                heads[at],
+                justify="right" if number else "left",
+                no_wrap=number or heads[at] in ("instrument", "file"),
+                min_width=10 if heads[at] in ("first", "last") else None,
+            )
         for row in rows:
-            table.add_row(*map(escape, row))
+            # A day and its time may stand on two lines.
+            table.add_row(
+                *(escape(row[at].replace("T", " ") if heads[at] in ("first", "last") else row[at]) for at in shown)
+            )
         Console(file=out).print(table)
         return
     print(title, file=out)

@@ -118,7 +118,7 @@ class SyntheticSpec:
     """Bases quoted in USDT."""
     upbit: tuple[str, ...] = ("BTC", "ETH")
     """Bases quoted in KRW; the USDT/KRW market is always there with them."""
-    edge_bps: float = 45.0
+    edge_bps: float = 60.0
     horizon: int = 15
     halts_a_day: float = 0.3
     start_ms: int = START_MS
@@ -133,6 +133,14 @@ class SyntheticSpec:
             raise DataError(f"synthetic market {self.name!r}: days is {self.days}; 1 to 3660 can be made")
         if self.edge not in ("planted", "none"):
             raise DataError(f"synthetic market {self.name!r}: edge is {self.edge!r}; it is 'planted' or 'none'")
+        if self.horizon < 1 or self.horizon > MINUTES_A_DAY // 2:
+            raise DataError(
+                f"synthetic market {self.name!r}: horizon is {self.horizon}; 1 to 720 minutes can be planted"
+            )
+        if not 0 <= self.edge_bps <= 1_000:
+            raise DataError(f"synthetic market {self.name!r}: edge_bps is {self.edge_bps}; 0 to 1000 can be planted")
+        if self.seed < 0:
+            raise DataError(f"synthetic market {self.name!r}: seed is {self.seed}; it is a whole number from 0 on")
         if self.start_ms % DAY_MS:
             raise DataError(f"synthetic market {self.name!r}: starts at {self.start_ms}, which is no midnight UTC")
 
@@ -244,7 +252,7 @@ def write_market(market: SyntheticMarket, root: Path) -> Lake:
     return lake
 
 
-def describe(market: SyntheticMarket) -> dict:
+def describe(market: SyntheticMarket) -> dict[str, object]:
     """What ``market.json`` says: that it is synthetic, how it was made, and what can be earned in it."""
     spec = market.spec
     words = {

@@ -81,7 +81,7 @@ def _exact_divide(raw: pl.Expr, by: int) -> pl.Expr:
 
 
 def _from_datetime(column: pl.Series, zone: ZoneInfo | None) -> tuple[pl.Series, list[Finding]]:
-    aware = column.dtype.time_zone
+    aware = column.dtype.time_zone if isinstance(column.dtype, pl.Datetime) else None
     if aware:
         notes = [Finding(NOTE, "time_zone", f"times carry their zone ({aware})")]
         return column.dt.convert_time_zone("UTC").dt.replace_time_zone(None).dt.epoch("ms"), notes
@@ -141,8 +141,8 @@ def _from_text(text: pl.Series, zone: ZoneInfo | None) -> tuple[pl.Series, list[
         utc = utc.zip_with(aware, local)
         notes += more
         if offsets:
-            text = f"{int(loose.sum())} of {len(text)} times carry no zone while the others do: a time zone slip?"
-            notes.append(Finding(WARNING, "mixed_zones", text))
+            slip = f"{int(loose.sum())} of {len(text)} times carry no zone while the others do: a time zone slip?"
+            notes.append(Finding(WARNING, "mixed_zones", slip))
     return utc + frame["fraction"], notes
 
 
@@ -170,22 +170,22 @@ def zone_steps(ts: np.ndarray, values: np.ndarray, rows: np.ndarray, unit: str) 
     jumps = np.flatnonzero((np.abs(step) >= HALF_HOUR_MS) & (step % HALF_HOUR_MS == 0))[:MAX_JUMPS]
     for at in jumps:
         hours = abs(int(step[at])) / 3_600_000
-        where = {"row": int(rows[at + 1]), "ts": int(ts[at + 1]), "unit": unit}
+        row, time = int(rows[at + 1]), int(ts[at + 1])
         if step[at] > 0:
             if step[at] % (2 * HALF_HOUR_MS) == 0 and step[at] <= 14 * 2 * HALF_HOUR_MS:
-                text = f"a hole of exactly {hours:g} h before {iso(int(ts[at + 1]))}: an outage, or a time zone slip"
-                findings.append(Finding(WARNING, "zone_step", text, **where))
+                text = f"a hole of exactly {hours:g} h before {iso(time)}: an outage, or a time zone slip"
+                findings.append(Finding(WARNING, "zone_step", text, row, None, time, unit))
             continue
         earlier = {int(t): index for index, t in enumerate(ts[: at + 1])}
         again = [(index, earlier[int(t)]) for index, t in enumerate(ts[at + 1 :], start=at + 1) if int(t) in earlier]
         unlike = sum(not np.array_equal(values[a], values[b]) for a, b in again)
         if len(again) >= 30 and unlike * 2 > len(again):
             text = (
-                f"time goes back by exactly {hours:g} h to {iso(int(ts[at + 1]))} and {unlike} minutes repeat, other "
+                f"time goes back by exactly {hours:g} h to {iso(time)} and {unlike} minutes repeat, other "
                 "prices: a time zone or daylight-saving slip. Nothing was imported of this file; "
                 "--timezone or a corrected file helps"
             )
-            findings.append(Finding(FAULT, "zone_slip", text, **where))
+            findings.append(Finding(FAULT, "zone_slip", text, row, None, time, unit))
     return findings
 
 

@@ -1,5 +1,6 @@
 """Read the lake again, every file and every row, and name what is wrong. Changes nothing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,8 +118,8 @@ def _row_findings(path: Path, frame: pl.DataFrame) -> list[Finding]:
     ts, values, rows = frame["ts"].to_numpy(), frame.select(VALUES).to_numpy(), np.arange(1, len(frame) + 1)
     findings: list[Finding] = []
 
-    def fault(code: str, mask: np.ndarray, say) -> None:
-        findings.extend(Finding(FAULT, code, say(i), int(i) + 1, None, int(ts[i])) for i in np.flatnonzero(mask))
+    def fault(code: str, mask: np.ndarray, say: Callable[[int], str]) -> None:
+        findings.extend(Finding(FAULT, code, say(int(i)), int(i) + 1, None, int(ts[i])) for i in np.flatnonzero(mask))
 
     step = np.diff(ts, prepend=ts[0] - 1)
     fault("twice", step == 0, lambda i: f"{iso(int(ts[i]))} comes twice")
