@@ -34,4 +34,4 @@ def summary(machine: ExecutionMachine) -> dict[str, Any]:
 
 
 def _text(amount: Decimal) -> str:
-    return f"{amount:f}"
+    return f"{amount.normalize():f}"
