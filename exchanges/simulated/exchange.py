@@ -5,7 +5,6 @@ wire give the same digits. Time moves only by ``advance_to``.
 """
 
 import copy
-import re
 from collections.abc import Mapping
 from decimal import Decimal
 from itertools import count
@@ -15,7 +14,7 @@ from core.units import MINUTE_MS, Instrument, MarketRules, Side
 from exchanges.simulated.accounts import UNIT, Account
 from exchanges.simulated.book import Ladder, Levels
 from exchanges.simulated.events import AccountMoved, BarClosed, BookMoved, BookTop, Event, OrderMoved
-from exchanges.simulated.filters import Limits, check_filters
+from exchanges.simulated.filters import Limits, check_filters, check_shape
 from exchanges.simulated.market import SECOND_MS, MarketSource, TapeMarket
 from exchanges.simulated.matching import (
     Take,
@@ -26,22 +25,18 @@ from exchanges.simulated.matching import (
     take,
     take_money,
     traded_through,
+    with_own,
 )
 from exchanges.simulated.orders import ZERO, OrderRequest, OrderType, SimOrder, Status, Trade
 from exchanges.simulated.refusals import (
     cancel_rejected,
     duplicate_order,
-    illegal,
     invalid_symbol,
     market_closed,
-    missing,
     no_such_order,
-    not_needed,
     would_match,
 )
 from exchanges.simulated.tape import Tape
-
-CLIENT_ID = r"^[\.A-Z\:/a-z0-9_-]{1,36}$"
 
 
 class SimulatedExchange:
@@ -109,10 +104,10 @@ class SimulatedExchange:
         if not self._working[row]:
             return bids, asks
         # An order that the market moved onto fills when the second ends; until then it is not shown across.
-        own = self._working[row].values()
-        buys = [o for o in own if o.side is Side.BUY and not (asks and o.ticks >= asks[0][0])]
-        sells = [o for o in own if o.side is Side.SELL and not (bids and o.ticks <= bids[0][0])]
-        return _merge(bids, buys, best_is_high=True), _merge(asks, sells, best_is_high=False)
+        own = [(o.side, o.ticks, o.remaining) for o in self._working[row].values()]
+        buys = [(t, n) for side, t, n in own if side is Side.BUY and not (asks and t >= asks[0][0])]
+        sells = [(t, n) for side, t, n in own if side is Side.SELL and not (bids and t <= bids[0][0])]
+        return with_own(bids, buys, Side.BUY), with_own(asks, sells, Side.SELL)
 
     def top(self, row: int) -> BookTop | None:
         """Best displayed bid and ask, or None with both sides empty."""
@@ -152,7 +147,7 @@ class SimulatedExchange:
     def check(self, request: OrderRequest) -> int:
         """Everything that is checked before the matching engine; returns the row."""
         row = self.row(request.instrument)
-        _check_shape(request)
+        check_shape(request)
         average = self.market.average_price(row, self.now_ms, self.limits.average_minutes)
         check_filters(request, self.rules[row], self.limits, average, len(self._working[row]))
         return row
@@ -387,29 +382,3 @@ class SimulatedExchange:
         assets = (order.instrument.base, order.instrument.quote)
         rows = tuple((asset, self.account.free(asset), self.account.locked(asset)) for asset in assets)
         self._events.append(AccountMoved(rows, self.now_ms))
-
-
-def _merge(levels: Levels, own: list[SimOrder], best_is_high: bool) -> Levels:
-    """Levels with our resting orders added at their prices."""
-    sizes = dict(levels)
-    for order in own:
-        sizes[order.ticks] = sizes.get(order.ticks, 0) + order.remaining
-    return tuple(sorted(sizes.items(), reverse=best_is_high))
-
-
-def _check_shape(request: OrderRequest) -> None:
-    """Which parameters go with which type (binance-spot-api-docs, rest-api.md, New order)."""
-    if request.client_id and not re.match(CLIENT_ID, request.client_id):
-        raise illegal("newClientOrderId", CLIENT_ID)
-    if request.type is OrderType.MARKET:
-        if request.price is not None:
-            raise not_needed("price")
-        if (request.quantity is None) == (request.quote_quantity is None):
-            raise missing("quantity") if request.quantity is None else not_needed("quoteOrderQty")
-        return
-    if request.quote_quantity is not None:
-        raise not_needed("quoteOrderQty")
-    if request.quantity is None:
-        raise missing("quantity")
-    if request.price is None:
-        raise missing("price")

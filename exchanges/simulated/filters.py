@@ -1,13 +1,15 @@
 """The filters of a market, checked as Binance does and refused in its words (binance-spot-api-docs, filters.md)."""
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 
 from core.units import MarketRules, Side
 from exchanges.simulated.orders import OrderRequest, OrderType
-from exchanges.simulated.refusals import filter_failure, too_precise
+from exchanges.simulated.refusals import filter_failure, illegal, missing, not_needed, too_precise
 
 DECIMALS = 8
+CLIENT_ID = r"^[\.A-Z\:/a-z0-9_-]{1,36}$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,24 @@ def _notional(request: OrderRequest, mean: Decimal | None) -> Decimal | None:
         return request.quote_quantity
     price = request.price if request.price is not None else mean
     return None if price is None or request.quantity is None else price * request.quantity
+
+
+def check_shape(request: OrderRequest) -> None:
+    """Which parameters go with which type (binance-spot-api-docs, rest-api.md, New order)."""
+    if request.client_id and not re.match(CLIENT_ID, request.client_id):
+        raise illegal("newClientOrderId", CLIENT_ID)
+    if request.type is OrderType.MARKET:
+        if request.price is not None:
+            raise not_needed("price")
+        if (request.quantity is None) == (request.quote_quantity is None):
+            raise missing("quantity") if request.quantity is None else not_needed("quoteOrderQty")
+        return
+    if request.quote_quantity is not None:
+        raise not_needed("quoteOrderQty")
+    if request.quantity is None:
+        raise missing("quantity")
+    if request.price is None:
+        raise missing("price")
 
 
 def filter_list(rules: MarketRules, limits: Limits) -> list[dict]:

@@ -4,7 +4,7 @@ Prices in ticks, quantities in steps. ``taken`` is what we already took from eac
 replenished; levels never show it twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from core.units import Side
@@ -91,3 +91,11 @@ def passed_volume(side: Side, ticks: int, tick: float, passage: Passage) -> floa
     else:
         share = share_below(-passage.start, -passage.end, passage.half_spread - price)
     return 0.5 * passage.volume * share
+
+
+def with_own(levels: Levels, own: Iterable[tuple[int, int]], side: Side) -> Levels:
+    """Levels of one side with our resting orders, as (ticks, steps), added at their prices."""
+    sizes = dict(levels)
+    for ticks, steps in own:
+        sizes[ticks] = sizes.get(ticks, 0) + steps
+    return tuple(sorted(sizes.items(), reverse=side is Side.BUY))
