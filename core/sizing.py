@@ -159,7 +159,10 @@ def size_rows(rows: Rows, caps: Caps) -> Sized:
     limit = np.full(count, _KEEP)
     solvent = caps.equity > 0.0 and caps.equity < math.inf
     orders_left = caps.max_orders
-    sold = np.zeros(count, dtype=np.bool_)  # by coin number
+    groups = 1
+    for i in range(count):
+        groups = max(groups, rows.coin[i] + 1, rows.purse[i] + 1)
+    sold = np.zeros(groups, dtype=np.bool_)  # by coin number
     buys = np.zeros(count, dtype=np.bool_)
 
     for i in range(count):
@@ -235,8 +238,8 @@ def size_rows(rows: Rows, caps: Caps) -> Sized:
             orders_left -= 1.0
             sold[rows.coin[i]] = True
 
-    gross = _gross(rows)
-    spent = np.zeros(count)  # by purse number, quote units
+    gross = _gross(rows, groups)
+    spent = np.zeros(groups)  # by purse number, quote units
     for i in range(count):
         if not buys[i]:
             continue
@@ -302,10 +305,10 @@ def size_rows(rows: Rows, caps: Caps) -> Sized:
 
 
 @njit(cache=True)
-def _gross(rows: Rows) -> float:
+def _gross(rows: Rows, groups: int) -> float:
     """USDT value of everything held, each coin once; NaN when a held one has no price."""
     total = 0.0
-    counted = np.zeros(rows.held.shape[0], dtype=np.bool_)
+    counted = np.zeros(groups, dtype=np.bool_)
     for i in range(rows.held.shape[0]):
         if rows.held[i] > 0.0 and not counted[rows.coin[i]]:
             counted[rows.coin[i]] = True
