@@ -57,10 +57,10 @@ class TrainingSet:
         """
         return len(np.unique(self.rows[:, 1])) / self.horizon
 
-    def windows(self, chosen: np.ndarray) -> FloatArray:
-        """(n, L, F) feature windows of the samples with these indices."""
+    def windows(self, chosen: np.ndarray, length: int = SEQUENCE) -> FloatArray:
+        """(n, length, F) newest feature rows, at most L of them, of the samples with these indices."""
         symbol, minute = self.rows[chosen, 0], self.rows[chosen, 1]
-        steps = np.arange(-SEQUENCE + 1, 1)
+        steps = np.arange(-length + 1, 1)
         return self.features[symbol[:, None], minute[:, None] + steps]
 
     def where(self, keep: np.ndarray) -> "TrainingSet":

@@ -1,4 +1,5 @@
-"""Chart rules with a price: EMA cross, RSI and breakout, each worth what it was worth on the training data.
+"""Chart rules with a price: EMA cross, RSI, breakout and volume-confirmed move, each worth what it was worth on the
+training data.
 
 Signals are in [-1, 1]; a coefficient says which fraction of the horizon's usual move (realised volatility of the
 last hour, scaled to the horizon by the square root of time) one unit of a signal is worth.
@@ -16,17 +17,24 @@ from core.units import BPS
 from serve.models.base import TrainingSet, shrinkage
 
 FILE = "rules.json"
-SIGNALS = ("ema_cross", "rsi", "breakout")
-DEFAULTS = (0.05, 0.05, 0.05)
-"""Coefficients before any training: follow the cross, fade the extreme, follow the break, each cautiously."""
+SIGNALS = ("ema_cross", "rsi", "breakout", "confirmed")
+DEFAULTS = (0.05, 0.05, 0.05, 0.05)
+"""Coefficients before any training: follow the cross, fade the extreme, follow the break and the confirmed
+move, each cautiously."""
 RSI_EDGE = 0.4
 """The classic 30 and 70 lines, on RSI/50 - 1."""
 BREAK_EDGE = 0.1
 """A break is a close within this share of the hour's range from its high or low."""
+SURGE = (2.0, 4.0)
+"""A move counts as confirmed from the first of these volume z-scores on, fully from the second."""
+MEMORY = 15
+"""Minutes over which a confirmed move fades."""
 PENALTY = 1e-2
 STDEV_FLOOR_BPS = 0.1
 
-EMA_GAP, RSI, RANGE, RV = (FEATURE_NAMES.index(n) for n in ("ema_gap", "rsi_14", "range_pos_60", "rv_60"))
+EMA_GAP, RSI, RANGE, RV, RETURN, VOLUME_Z = (
+    FEATURE_NAMES.index(n) for n in ("ema_gap", "rsi_14", "range_pos_60", "rv_60", "ret_1", "volume_z_60")
+)
 
 
 def usual_move_bps(last: FloatArray, horizon: int) -> FloatArray:
@@ -34,18 +42,36 @@ def usual_move_bps(last: FloatArray, horizon: int) -> FloatArray:
     return last[:, RV] * np.sqrt(horizon) * BPS
 
 
-def signals(last: FloatArray) -> FloatArray:
-    """(N, F) newest features → (N, 3) signals of ``SIGNALS`` in [-1, 1].
+def confirmed_move(rows: FloatArray) -> FloatArray:
+    """(..., F) feature rows → (...) in [-1, 1]: the minute's move against the usual one, where volume confirms it.
+
+    That volume goes with moves that mean something is surveyed by Karpoff (1987), "The relation between price
+    changes and trading volume".
+    """
+    size = np.tanh(_over(rows[..., RETURN], 2.0 * rows[..., RV]))
+    return size * np.clip((rows[..., VOLUME_Z] - SURGE[0]) / (SURGE[1] - SURGE[0]), 0.0, 1.0)
+
+
+def signals(recent: FloatArray) -> FloatArray:
+    """(N, H, F) feature rows of the last H minutes → (N, 4) signals of ``SIGNALS`` in [-1, 1].
 
     EMA cross: the gap of two averages against the move expected in the slow one's span. RSI (Wilder 1978): how far
     beyond 30 or 70, faded. Breakout (Donchian): how near the close is to the hour's high or low, followed.
+    Confirmed: the confirmed moves of the last H minutes, fading evenly to nothing.
     """
-    expected = last[:, RV] * np.sqrt(26.0)
-    cross = np.tanh(np.divide(last[:, EMA_GAP], expected, out=np.zeros(len(last)), where=expected != 0.0))
+    last = recent[:, -1, :]
+    cross = np.tanh(_over(last[:, EMA_GAP], last[:, RV] * np.sqrt(26.0)))
     rsi, place = last[:, RSI], last[:, RANGE]
     faded = (np.maximum(-RSI_EDGE - rsi, 0.0) - np.maximum(rsi - RSI_EDGE, 0.0)) / (1.0 - RSI_EDGE)
     followed = (np.maximum(place - (1.0 - BREAK_EDGE), 0.0) - np.maximum(BREAK_EDGE - place, 0.0)) / BREAK_EDGE
-    return np.stack([cross, faded, followed], axis=1)
+    fading = np.arange(1, recent.shape[1] + 1) / recent.shape[1]
+    confirmed = np.clip((confirmed_move(recent) * fading).sum(axis=1), -1.0, 1.0)
+    return np.stack([cross, faded, followed, confirmed], axis=1)
+
+
+def _over(value: FloatArray, unit: FloatArray) -> FloatArray:
+    """value / unit, 0 where the unit is 0."""
+    return np.divide(value, unit, out=np.zeros_like(value), where=unit != 0.0)
 
 
 class ChartRules:
@@ -66,7 +92,7 @@ class ChartRules:
         live = unit > STDEV_FLOOR_BPS
         if live.sum() < 10:
             return {"shrink": 1.0, "samples": float(live.sum())}
-        x, minute = signals(data.last)[live], data.rows[live, 1]
+        x, minute = self._signals_of(data)[live], data.rows[live, 1]
         y = np.clip(data.y[live] / unit[live], -5.0, 5.0)
         middle = (minute.min() + minute.max()) // 2
         early, late = minute < middle - data.horizon, minute >= middle
@@ -79,12 +105,19 @@ class ChartRules:
         named = {name: float(value) for name, value in zip(SIGNALS, self.coefficients, strict=True)}
         return {"shrink": shrink, "width": self.width} | named
 
+    def _signals_of(self, data: TrainingSet, batch: int = 4_096) -> FloatArray:
+        """(N, 4), a few windows in memory at a time."""
+        starts = range(0, data.size, batch)
+        return np.concatenate(
+            [signals(data.windows(np.arange(k, min(k + batch, data.size)), self.horizon)) for k in starts]
+        )
+
     def forecast(self, features: FloatArray) -> tuple[FloatArray, FloatArray]:
         last = features[:, -1, :]
         unit = usual_move_bps(last, self.horizon)
-        mean = unit * (signals(last) * self.coefficients).sum(axis=1)
+        mean = unit * (signals(features[:, -MEMORY:]) * self.coefficients).sum(axis=1)
         stdev = np.maximum(unit * self.width, STDEV_FLOOR_BPS)
-        whole = np.isfinite(last).all(axis=1)
+        whole = np.isfinite(features[:, -MEMORY:]).all(axis=(1, 2))
         return np.where(whole, mean, np.nan), np.where(whole, stdev, np.nan)
 
     def save(self, folder: Path) -> None:

@@ -23,6 +23,8 @@ STEPS = 150
 BATCH = 256
 VALIDATION_SHARE = 0.2
 CHECK_EVERY = 25
+DROPOUT = 0.2
+WEIGHT_DECAY = 1e-2
 DEPTH = SEQUENCE.bit_length() - 1
 
 
@@ -31,17 +33,19 @@ class Network(nn.Module):
 
     def __init__(self, features: int, channels: int = CHANNELS) -> None:
         super().__init__()
-        self.enter = nn.Conv1d(features, channels, 1)
+        self.enter = nn.Conv1d(features, 2 * channels, 1)
+        self.drop = nn.Dropout(DROPOUT)
         self.layers = nn.ModuleList(nn.Conv1d(channels, channels, 2, stride=2) for _ in range(DEPTH))
         self.head = nn.Linear(channels, 2)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        h = self.enter(x.transpose(1, 2)[:, :, -(1 << DEPTH) :])
+        # A gated entrance multiplies features with each other (a move and its volume) where sums could not.
+        h = torch.nn.functional.glu(self.enter(x.transpose(1, 2)[:, :, -(1 << DEPTH) :]), dim=1)
         for layer in self.layers:
             h = h[:, :, 1::2] + torch.nn.functional.gelu(layer(h))
-        return self.head(h[:, :, -1])
+        return self.head(self.drop(h[:, :, -1]))
 
 
 class Tcn:
@@ -87,7 +91,7 @@ class Tcn:
         self.mean, self.scale = standardiser(train.last)
         self.unit = float(train.y.std()) or 1.0
         network = Network(train.features.shape[-1]).to(self.device)
-        optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-2)
+        optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=WEIGHT_DECAY)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=3e-3, total_steps=self.steps)
         # A spread-out part of the check samples is enough to see when to stop.
         probe = np.linspace(0, check.size - 1, min(check.size, 2_000)).astype(np.int64)
@@ -101,8 +105,10 @@ class Tcn:
             optimiser.step()
             schedule.step()
             if (step + 1) % CHECK_EVERY == 0 or step + 1 == self.steps:
+                network.eval()
                 with torch.no_grad():
                     loss = float(_nll(network(probe_x), probe_y))
+                network.train()
                 if loss < best:
                     best, kept = loss, {k: v.clone() for k, v in network.state_dict().items()}
         network.load_state_dict(kept)

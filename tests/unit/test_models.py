@@ -70,10 +70,10 @@ def test_tcn_finds_an_edge_that_a_single_row_does_not_hold() -> None:
 def test_tcn_equals_the_dilated_network_it_claims_to_be() -> None:
     """The stride-2 tree gives the newest output of causal kernel-2 convolutions with dilations 1, 2, 4, …"""
     torch.manual_seed(0)
-    network = Network(N_FEATURES).double()
+    network = Network(N_FEATURES).double().eval()
     torch.nn.init.normal_(network.head.weight)
     x = torch.randn(4, SEQUENCE, N_FEATURES, dtype=torch.float64)
-    h = network.enter(x.transpose(1, 2))
+    h = torch.nn.functional.glu(network.enter(x.transpose(1, 2)), dim=1)
     for k, layer in enumerate(network.layers):
         step = 1 << k
         wide = torch.nn.functional.conv1d(h, layer.weight, layer.bias, dilation=step)
@@ -108,7 +108,7 @@ def test_rules_speak_before_any_training_as_stated() -> None:
 
 def test_rules_learn_the_price_of_a_signal() -> None:
     data = made_up(edge=0.0)
-    breaks = signals(data.features.reshape(-1, N_FEATURES))[:, 2].reshape(S, T)
+    breaks = signals(data.features.reshape(-1, 1, N_FEATURES))[:, 2].reshape(S, T)
     data.target_bps[:] += 8.0 * breaks
     rules = ChartRules()
     rules.fit(data)
@@ -116,6 +116,15 @@ def test_rules_learn_the_price_of_a_signal() -> None:
     # Believed less than it is worth, because 1,400 overlapping minutes are not much.
     assert 4.0 < rules.coefficients[2] * move < 8.5
     assert abs(rules.coefficients[1]) < 0.1
+
+
+def test_a_confirmed_move_is_followed_and_fades() -> None:
+    rows = np.zeros((1, 15, N_FEATURES))
+    rows[:, :, FEATURE_NAMES.index("rv_60")] = 1e-3
+    rows[0, 4, FEATURE_NAMES.index("ret_1")] = 1e-2
+    assert signals(rows)[0, 3] == 0.0  # a move that nobody traded on
+    rows[0, 4, FEATURE_NAMES.index("volume_z_60")] = 5.0
+    assert signals(rows)[0, 3] == pytest.approx(5 / 15, rel=1e-3)
 
 
 def test_rules_have_a_word_for_a_flat_market() -> None:

@@ -1,0 +1,127 @@
+"""``run.py train``: fit the ensemble's members on a market, judge them out of fold, keep them as artifacts."""
+
+import argparse
+import json
+from importlib import import_module
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from config import load
+from config.settings import Settings
+from core.errors import EXIT_OK, ConfigError, DataError
+from core.params import MemberSettings
+from core.units import MINUTE_MS
+from data.artifacts import Artifact, ArtifactStore
+from data.market import MarketSource, demo_source, real_source, synthetic_source
+from tune.train import Span, ensure_members, lower_priority, train_members
+
+HELP = "train the ensemble's models on the lake (--rl: the reinforcement-learning agent)"
+EXAMPLE = "python3 run.py train --days 14 --families ridge,tcn"
+DEFAULT_DAYS = 30
+SHOWN = ("n", "ic", "mse_vs_zero", "coverage_80", "shrink")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--market", metavar="NAME", help="a synthetic market ('demo' is made when it is not there)")
+    parser.add_argument(
+        "--days", type=float, default=DEFAULT_DAYS, help="newest days to learn from (default %(default)g)"
+    )
+    parser.add_argument("--families", metavar="A,B", help="only members of these families, e.g. ridge,rules")
+    parser.add_argument(
+        "--before-ms", type=int, metavar="MS", help="learn only from bars that closed by then (epoch ms)"
+    )
+    parser.add_argument("--ensure", action="store_true", help="train only the members that have no usable artifact")
+    parser.add_argument("--rl", action="store_true", help="train the reinforcement-learning agent instead")
+    parser.add_argument("--iterations", type=int, default=5, help="PPO iterations with --rl (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="everything drawn is drawn from it (default %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one JSON line: members, versions, metrics")
+    load.arguments(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    settings = load.from_arguments(args)
+    lower_priority(settings.config.resources.trainer_niceness)
+    source = pick_source(args.market, settings)
+    instruments = settings.config.trade.rows
+    span = newest_span(source, settings, args.days, args.before_ms)
+    store = ArtifactStore(source.root / "artifacts")
+    console = Console(stderr=True)
+    made: dict[str, Artifact]
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True
+    ) as bar:
+        task = bar.add_task("starting", total=1.0)
+
+        def progress(text: str, share: float) -> None:
+            bar.update(task, description=text, completed=share)
+
+        common = {"seed": args.seed, "source": source.name, "progress": progress}
+        if args.rl:
+            # RLlib takes four seconds to import: only who asked for it waits for it.
+            agent = import_module("tune.rl.train").train_agent(
+                source, settings, span, store, iterations=args.iterations, seed=args.seed, progress=progress
+            )
+            made = {agent.name: agent}
+        elif args.ensure:
+            made = ensure_members(
+                source.lake, instruments, span, settings.rules.models, store, before=args.before_ms, **common
+            )
+        else:
+            members = chosen(settings, args.families)
+            horizon = settings.rules.models.horizon_minutes
+            trained = train_members(source.lake, instruments, span, members, store, horizon=horizon, **common)
+            made = {artifact.name: artifact for artifact in trained}
+    show(console, made, source)
+    if args.json:
+        versions = {name: a.version for name, a in made.items()}
+        metrics = {name: a.metrics for name, a in made.items()}
+        print(json.dumps({"members": versions, "metrics": metrics, "store": str(store.root)}))  # noqa: T201
+    return EXIT_OK
+
+
+def pick_source(market: str | None, settings: Settings) -> MarketSource:
+    """The lake, or the synthetic market that is named."""
+    var = load.resolve_var(settings)
+    if market is None:
+        return real_source(var)
+    return demo_source(var) if market == "demo" else synthetic_source(var, market)
+
+
+def newest_span(source: MarketSource, settings: Settings, days: float, before_ms: int | None) -> Span:
+    """The newest ``days`` that all instruments share and that closed by ``before_ms``; as many as there are."""
+    first, last = source.lake.common_span(settings.config.trade.rows)
+    if before_ms is not None:
+        last = min(last, before_ms // MINUTE_MS * MINUTE_MS - MINUTE_MS)
+    minutes = min(int(days * 1440), (last - first) // MINUTE_MS + 1)
+    if minutes < 1:
+        raise DataError(f"{source.root}: no bars closed by {before_ms}; import more days or start later")
+    return Span(first_minute=last - (minutes - 1) * MINUTE_MS, minutes=minutes)
+
+
+def chosen(settings: Settings, families: str | None) -> tuple[MemberSettings, ...]:
+    """Configured members of the asked families (all enabled ones, rl aside, when none is asked)."""
+    members = settings.rules.models.members
+    if families is None:
+        return tuple(m for m in members if m.enabled and m.family != "rl")
+    wanted = {text.strip() for text in families.split(",") if text.strip()}
+    known = {m.family for m in members} - {"rl"}
+    if not wanted <= known:
+        raise ConfigError(
+            f"--families {families}: {', '.join(sorted(wanted - known))} is not among the configured families "
+            f"{', '.join(sorted(known))} (the agent is trained with --rl)"
+        )
+    return tuple(m for m in members if m.family in wanted)
+
+
+def show(console: Console, made: dict[str, Artifact], source: MarketSource) -> None:
+    """The final table; figures are out of fold."""
+    label = "SYNTHETIC market" if source.synthetic else "lake"
+    table = Table(title=f"Members, judged out of fold on {label} {source.name}")
+    for column in ("member", "version", *SHOWN):
+        table.add_column(column, justify="left" if column in ("member", "version") else "right")
+    for name, artifact in made.items():
+        figures = [f"{artifact.metrics[key]:.4g}" if key in artifact.metrics else "" for key in SHOWN]
+        table.add_row(name, artifact.version, *figures)
+    console.print(table)
