@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+import polars as pl
+
 from data.checks import NAMES
 
 TIME_NAMES = (
@@ -48,6 +50,20 @@ def find_columns(names: list[str], base: str | None) -> Columns:
             values[role] = found[0]
     missing = tuple(([] if times else ["time"]) + [role for role in NAMES if role not in values])
     return Columns(times[0] if times else None, times[1] if len(times) > 1 else None, values, missing)
+
+
+def unusable(frame: pl.DataFrame, columns: Columns) -> list[str]:
+    """Columns whose kind of cell (lists, truth values, ...) can not be a time or a number, each in words."""
+    text = (pl.String, pl.Categorical, pl.Enum)
+    kinds = {columns.time: (*text, pl.Datetime, pl.Date), **dict.fromkeys(columns.values.values(), text)}
+    return [
+        f"column {name!r} holds {frame.schema[name]}"
+        for name, good in kinds.items()
+        if name is not None
+        and not (
+            frame.schema[name].is_numeric() or frame.schema[name] == pl.Null or isinstance(frame.schema[name], good)
+        )
+    ]
 
 
 def find_symbol_column(names: list[str]) -> str | None:

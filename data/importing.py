@@ -18,7 +18,7 @@ from core.errors import DataError
 from core.messages import CLOSE, VOLUME
 from core.units import MINUTE_MS, Instrument
 from data.checks import FAULT, NAMES, NOTE, WARNING, Finding, grouped, iso, price_typos, row_faults, swapped_columns
-from data.columns import Columns, find_columns, find_symbol_column, is_sentiment
+from data.columns import Columns, find_columns, find_symbol_column, is_sentiment, unusable
 from data.lake import Lake
 from data.naming import parse_symbol, symbol_from_path, venue_from_path
 from data.reading import Table, kind_of, read_table
@@ -111,12 +111,12 @@ def _import_file(lake: Lake, path: Path, options: ImportOptions) -> Iterator[Fil
         text = str(error).removeprefix(f"{path}: ")
         yield FileReport(path=path, findings=[Finding(FAULT, "unreadable", text)])
         return
-    if is_sentiment(table.frame.columns):
-        yield _import_sentiment(lake, path, table, options)
-        return
     if table.synthetic is not None:
         text = f"is a synthetic market ({table.synthetic}); it does not go among real bars. Use its own lake (--lake)"
         yield FileReport(path=path, rows=len(table.rows), findings=[Finding(FAULT, "synthetic", text)])
+        return
+    if is_sentiment(table.frame.columns):
+        yield _import_sentiment(lake, path, table, options)
         return
     columns = find_columns(table.frame.columns, None)
     if len(columns.missing) > 2:
@@ -171,6 +171,11 @@ def _import_bars(lake: Lake, table: Table, report: FileReport, options: ImportOp
     if not len(table.rows):
         report.findings.append(Finding(FAULT, "no_rows", "holds no bar at all"))
         return
+    wrong = unusable(table.frame, columns)
+    if wrong:
+        text = f"{', '.join(wrong)}: no bars can be read from that. Nothing was imported of this file"
+        report.findings.append(Finding(FAULT, "wrong_kind", text))
+        return
     bars = _bars_of(table, columns, report, options)
     if bars is None:
         return
@@ -200,7 +205,9 @@ def _import_bars(lake: Lake, table: Table, report: FileReport, options: ImportOp
         result.kept,
     )
     at = np.searchsorted(ts, np.array(result.kept_ts, dtype=np.int64))
-    texts = "differs from the bar the lake has of this minute; the lake's was kept (--replace takes the file's)"
+    texts = "differs from the bar the lake has of this minute; the lake's was kept " + (
+        "(it traded, the file's has no volume)" if options.replace else "(--replace takes the file's)"
+    )
     report.findings += grouped(
         [
             Finding(
@@ -221,10 +228,8 @@ def _bars_of(
     if columns.other_time:
         report.findings += _compare_times(times, table.frame[columns.other_time], columns, options)
     values, unread = _numbers(table, columns)
-    unread += [
-        (int(i), f"time {table.frame[columns.time][int(i)]!r} can not be read as a time between 2009 and 2100")
-        for i in np.flatnonzero(times.is_null().to_numpy())
-    ]
+    given = table.frame[columns.time]
+    unread += [(int(i), _unread_time(given[int(i)])) for i in np.flatnonzero(times.is_null().to_numpy())]
     lost = np.zeros(len(table.rows), dtype=bool)
     lost[[index for index, _ in unread]] = True
     texts = dict(unread)
@@ -251,13 +256,24 @@ def _bars_of(
     return _each_minute_once(ts[order], values[order], rows[order], table.unit, report)
 
 
+def _unread_time(given: object) -> str:
+    if given is None or given == "":
+        return "time is missing"
+    return f"time {given!r} can not be read as a time between 2009 and 2100"
+
+
 def _numbers(table: Table, columns: Columns) -> tuple[np.ndarray, list[tuple[int, str]]]:
     """(T, 5) float64, and (index, fault) of every row with a value that is missing or no number."""
     values = np.empty((len(table.rows), len(NAMES)))
     faults: dict[int, str] = {}
     for at, name in enumerate(NAMES):
         raw = table.frame[columns.values[name]]
+        if not raw.dtype.is_numeric():
+            raw = raw.cast(pl.String)
         text = raw.str.strip_chars() if raw.dtype == pl.String else raw
+        if raw.dtype == pl.Float32:
+            # 99.84 in 32 bits is 99.83999633789062 in 64: the shortest decimal is what was meant.
+            text = raw.cast(pl.String)
         number = text.cast(pl.Float64, strict=False)
         for index in np.flatnonzero(number.is_null().to_numpy()):
             given = raw[int(index)]
@@ -386,6 +402,10 @@ def _import_sentiment(lake: Lake, path: Path, table: Table, options: ImportOptio
     report.findings = list(read.findings)
     report.bad = report.count(FAULT)
     old = load_series(lake.root)
+    if old.synthetic is not None:
+        text = f"the lake's mood is synthetic ({old.synthetic.name}); a real history does not go into it"
+        report.findings.append(Finding(FAULT, "synthetic", text))
+        return report
     stored = dict(zip(old.knowable_ms.tolist(), old.value.tolist(), strict=True))
     for at, value in zip(read.series.knowable_ms.tolist(), read.series.value.tolist(), strict=True):
         if at not in stored:

@@ -22,7 +22,7 @@ STYLE = {FAULT: "red", WARNING: "yellow", NOTE: "dim"}
 def show_import(report: ImportReport, out: TextIO) -> None:
     """One line a file with its counts, its findings below, and what it comes to."""
     bars = [f for f in report.files if f.kind != "other"]
-    heads = (
+    heads: tuple[str, ...] = (
         "file",
         "instrument",
         "rows",
@@ -40,7 +40,7 @@ def show_import(report: ImportReport, out: TextIO) -> None:
         "first",
         "last",
     )
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             f.path.name,
             str(f.instrument) if f.instrument else f.kind if f.kind != "bars" else "?",

@@ -176,10 +176,12 @@ def zone_steps(ts: np.ndarray, values: np.ndarray, rows: np.ndarray, unit: str) 
                 text = f"a hole of exactly {hours:g} h before {iso(time)}: an outage, or a time zone slip"
                 findings.append(Finding(WARNING, "zone_step", text, row, None, time, unit))
             continue
-        earlier = {int(t): index for index, t in enumerate(ts[: at + 1])}
-        again = [(index, earlier[int(t)]) for index, t in enumerate(ts[at + 1 :], start=at + 1) if int(t) in earlier]
-        unlike = sum(not np.array_equal(values[a], values[b]) for a, b in again)
-        if len(again) >= 30 and unlike * 2 > len(again):
+        order = np.argsort(ts[: at + 1], kind="stable")
+        found = np.minimum(np.searchsorted(ts[order], ts[at + 1 :]), at)
+        again = ts[order][found] == ts[at + 1 :]
+        unlike = int((values[order][found] != values[at + 1 :]).any(axis=1)[again].sum())
+        repeats = int(again.sum())
+        if repeats >= 30 and unlike * 2 > repeats:
             text = (
                 f"time goes back by exactly {hours:g} h to {iso(time)} and {unlike} minutes repeat, other "
                 "prices: a time zone or daylight-saving slip. Nothing was imported of this file; "

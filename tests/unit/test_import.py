@@ -232,6 +232,31 @@ def test_one_bar_silence_and_moves_without_volume_are_said(tmp_path, lake):
     assert texts(report, "warning") == ["row 5: price moves, volume is 0"]
 
 
+def test_numbers_of_other_kinds_are_the_decimals_they_stand_for(tmp_path, lake):
+    bars = walk()
+    prices = pl.col("open", "high", "low", "close")
+    one(lake, save(bars.with_columns(prices.cast(pl.Float32)), tmp_path, "BTCUSDT.parquet"))
+    assert lake.read(BTC).select(bars.columns).equals(bars)
+    exact = bars.with_columns(prices.cast(pl.Decimal(18, 2)))
+    assert one(lake, save(exact, tmp_path, "BTCUSDT.parquet")).unchanged == 300
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [({"close": pl.lit([1.0])}, "List"), ({"ts": pl.lit(True)}, "Boolean"), ({"ts": pl.struct("ts")}, "Struct")],
+)
+def test_columns_that_can_hold_no_bars_are_named(tmp_path, lake, cells, kind):
+    report = one(lake, save(walk().with_columns(**cells), tmp_path))
+    (said,) = texts(report)
+    assert said.startswith(f"column {next(iter(cells))!r} holds {kind}")
+    assert report.new == 0
+
+
+def test_a_table_of_nothing_is_named_row_by_row(tmp_path, lake):
+    empty = walk(5).with_columns(pl.lit(None).alias(name) for name in walk(5).columns)
+    assert texts(one(lake, save(empty, tmp_path)))[-1] == "rows 1-5: time is missing, and so on"
+
+
 def test_five_minute_bars_are_not_taken(tmp_path, lake):
     report = one(lake, save(walk(600).gather_every(5), tmp_path))
     assert texts(report) == ["bars are 5 minutes apart, not one. Nothing was imported of this file"]
@@ -316,6 +341,14 @@ def test_a_bar_that_differs_from_the_lake_is_named_kept_and_replaced_only_when_t
     report = one(lake, path, replace=True)
     assert (report.revised, texts(report)) == (1, [])
     assert lake.read(BTC)["volume"][39] == 1.0
+
+
+def test_even_replace_does_not_put_silence_where_the_lake_has_a_trade(tmp_path, lake):
+    bars = walk()
+    one(lake, save(bars, tmp_path))
+    report = one(lake, save(changed(bars, 40, volume=0.0), tmp_path), replace=True)
+    assert texts(report)[0].endswith("the lake's was kept (it traded, the file's has no volume)")
+    assert lake.read(BTC)["volume"][39] == bars["volume"][39]
 
 
 def test_a_dry_run_reports_the_same_and_writes_nothing(tmp_path, lake):

@@ -9,6 +9,7 @@ import pytest
 from core.errors import DataError
 from core.messages import CLOSE, HIGH, LOW, OPEN, VOLUME
 from core.units import Instrument, to_decimal
+from data.importing import ImportOptions, import_path
 from data.lake import Lake
 from data.schema import Synthetic
 from data.sentiment import as_of, load_series
@@ -175,11 +176,14 @@ def test_without_an_edge_the_same_minutes_lead_nowhere(long, instrument):
     assert not long["none"].truth_bps[instrument].any()
 
 
-def test_the_truth_at_a_minute_is_blind_to_what_comes_after():
-    short = make_market(SyntheticSpec(seed=7, days=2)).truth_bps[BTC]
-    assert short.shape == (2_880,)
-    assert np.count_nonzero(short) > 100
-    assert np.count_nonzero(short[:-1]) < 2_879
+def test_a_drift_is_known_from_a_loud_bar_on_and_told_by_its_direction(long):
+    bars, truth = long["planted"].bars[BTC], long["planted"].truth_bps[BTC]
+    begins = np.flatnonzero((truth != 0) & (np.concatenate([[0.0], truth[:-1]]) == 0))
+    begins = begins[np.isfinite(bars[begins, CLOSE]) & (bars[begins, VOLUME] > 0)]
+    move = np.log(bars[begins, CLOSE] / bars[begins, OPEN])
+    assert len(begins) > 500
+    assert (np.sign(move) == np.sign(truth[begins])).mean() > 0.99
+    assert np.median(bars[begins, VOLUME]) > 5 * np.nanmedian(bars[:, VOLUME])
 
 
 def test_a_written_market_is_a_lake_that_verifies_and_says_what_it_is(tmp_path, market):
@@ -194,6 +198,15 @@ def test_a_written_market_is_a_lake_that_verifies_and_says_what_it_is(tmp_path, 
     mood = load_series(tmp_path / "demo")
     assert mood.synthetic == Synthetic("demo", 7, "planted")
     assert as_of(mood, START_MS) is not None
+
+
+def test_real_mood_does_not_go_into_a_synthetic_market(tmp_path, market):
+    lake = write_market(market, tmp_path / "demo")
+    path = tmp_path / "mood.csv"
+    path.write_text("date,value\n2024-03-01,30\n")
+    (report,) = import_path(lake, path, ImportOptions()).files
+    assert str(report.findings[-1]) == "the lake's mood is synthetic (demo); a real history does not go into it"
+    assert len(load_series(lake.root)) == len(market.sentiment)
 
 
 def test_writing_it_again_changes_nothing_and_another_market_is_refused(tmp_path, market):
