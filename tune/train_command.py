@@ -77,7 +77,7 @@ def main(args: argparse.Namespace) -> int:
     if args.json:
         versions = {name: a.version for name, a in made.items()}
         metrics = {name: a.metrics for name, a in made.items()}
-        print(json.dumps({"members": versions, "metrics": metrics, "store": str(store.root)}))  # noqa: T201
+        print(json.dumps({"members": versions, "metrics": metrics, "store": str(store.root)}))
     return EXIT_OK
 
 

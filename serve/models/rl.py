@@ -15,6 +15,7 @@ import torch
 from core.errors import Defect
 from core.messages import FloatArray
 from serve.models.base import TrainingSet, standardise
+from serve.models.threads import cap_threads
 
 POLICY = "policy.ts"
 NUMBERS = "policy.npz"
@@ -58,6 +59,7 @@ class RlPolicy:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
+        cap_threads()
         with np.load(folder / NUMBERS, allow_pickle=False) as stored:
             mean, scale, full_edge_bps = stored["mean"], stored["scale"], float(stored["full_edge_bps"])
         return cls(torch.jit.load(str(folder / POLICY), map_location="cpu").eval(), mean, scale, full_edge_bps)

@@ -16,6 +16,7 @@ from core.errors import Defect
 from core.features import N_FEATURES, SEQUENCE
 from core.messages import FloatArray
 from serve.models.base import TrainingSet, shrinkage, standardise, standardiser
+from serve.models.threads import cap_threads
 
 FILE = "tcn.pt"
 CHANNELS = 16
@@ -77,15 +78,11 @@ class Tcn:
         check = data.between(split, end)
         if not train.size or not check.size:
             raise ValueError(f"{data.size} samples are too few to train a network and to check it")
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            # The generator that initialises layers is global in torch: fork it, so that nobody else notices.
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                return self._fit(train, check, np.random.default_rng(seed))
-        finally:
-            torch.set_num_threads(threads)
+        cap_threads()
+        # The generator that initialises layers is global in torch: fork it, so that nobody else notices.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self._fit(train, check, np.random.default_rng(seed))
 
     def _fit(self, train: TrainingSet, check: TrainingSet, rng: np.random.Generator) -> dict[str, float]:
         self.mean, self.scale = standardiser(train.last)
@@ -152,6 +149,7 @@ class Tcn:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
+        cap_threads()
         # weights_only refuses anything in the file that is not a tensor.
         stored = torch.load(folder / FILE, map_location="cpu", weights_only=True)
         member = cls()

@@ -13,10 +13,12 @@ from config.settings import Settings
 from core.errors import DataError
 from core.features import N_FEATURES, schema_hash
 from core.messages import FloatArray
+from core.units import MINUTE_MS
 from data.artifacts import Artifact, ArtifactStore
 from data.market import WARMUP_MINUTES, MarketCut, MarketSource, cut
 from serve.models.base import standardiser
 from serve.models.rl import RlPolicy
+from serve.models.threads import cap_threads
 from tune.cluster import own_ray
 from tune.rl.env import AGENT, CASH, MinuteEnv, World, known, market_features
 from tune.rl.policy import RowPolicy, SharedPolicy
@@ -33,7 +35,7 @@ def worlds(settings: Settings, market: MarketCut) -> tuple[World, World]:
     """The part to learn on and the held-out part after it, with features standardised by the first alone."""
     features = market_features(market)
     learn_minutes = int(market.minutes * (1.0 - HELD_OUT))
-    learn_end = (market.first_minute - market.start_minute) // 60_000 + learn_minutes
+    learn_end = (market.first_minute - market.start_minute) // MINUTE_MS + learn_minutes
     seen = features[:, :learn_end]
     mean, scale = standardiser(seen[known(seen)])
     learn = MarketCut(
@@ -48,8 +50,8 @@ def worlds(settings: Settings, market: MarketCut) -> tuple[World, World]:
     held_from = learn_end - WARMUP_MINUTES
     held = MarketCut(
         instruments=market.instruments,
-        start_minute=market.start_minute + held_from * 60_000,
-        first_minute=market.first_minute + learn_minutes * 60_000,
+        start_minute=market.start_minute + held_from * MINUTE_MS,
+        first_minute=market.first_minute + learn_minutes * MINUTE_MS,
         minutes=market.minutes - learn_minutes,
         bars=market.bars[:, held_from:],
         synthetic=market.synthetic,
@@ -120,12 +122,13 @@ def train_agent(
 ) -> Artifact:
     """Train on the older part of the span, judge on the newest, keep the policy as an artifact of the rl member."""
     lower_priority(settings.config.resources.trainer_niceness)
+    cap_threads()
     logging.getLogger("ray").setLevel(logging.ERROR)
     minutes = span.minutes - WARMUP_MINUTES
     if minutes < LEAST_MINUTES:
         raise DataError(f"{span.minutes} minutes are too few for an agent; it needs {LEAST_MINUTES + WARMUP_MINUTES}")
     instruments = settings.config.trade.rows
-    market = cut(source, instruments, minutes, span.first_minute + WARMUP_MINUTES * 60_000)
+    market = cut(source, instruments, minutes, span.first_minute + WARMUP_MINUTES * MINUTE_MS)
     progress("computing features", 0.0)
     learn, held = worlds(settings, market)
     returns: list[float] = []

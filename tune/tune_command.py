@@ -1,0 +1,80 @@
+"""``run.py tune``: search the ensemble's weights by regime on walk-forward folds."""
+
+import argparse
+import json
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from config import load
+from core.errors import EXIT_OK
+from data.artifacts import ArtifactStore
+from tune.train import lower_priority
+from tune.train_command import DEFAULT_DAYS, newest_span, pick_source
+from tune.weights import Found, tune_weights
+
+HELP = "search the ensemble's weights on walk-forward folds"
+EXAMPLE = "python3 run.py tune --trials 60 --minutes 5"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--market", metavar="NAME", help="a synthetic market ('demo' is made when it is not there)")
+    parser.add_argument(
+        "--days", type=float, default=DEFAULT_DAYS, help="newest days to judge on (default %(default)g)"
+    )
+    parser.add_argument("--before-ms", type=int, metavar="MS", help="use only bars that closed by then (epoch ms)")
+    parser.add_argument("--trials", type=int, default=40, help="trials of 32 candidates each (default %(default)s)")
+    parser.add_argument("--minutes", type=float, default=10.0, help="stop searching after this (default %(default)g)")
+    parser.add_argument("--seed", type=int, default=0, help="everything drawn is drawn from it (default %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one JSON line: version, weights, scores")
+    load.arguments(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    settings = load.from_arguments(args)
+    lower_priority(settings.config.resources.trainer_niceness)
+    source = pick_source(args.market, settings)
+    span = newest_span(source, settings, args.days, args.before_ms)
+    store = ArtifactStore(source.root / "artifacts")
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True
+    ) as bar:
+        task = bar.add_task("starting", total=1.0)
+        found = tune_weights(
+            source,
+            settings,
+            span,
+            store,
+            trials=args.trials,
+            minutes=args.minutes,
+            seed=args.seed,
+            progress=lambda text, share: bar.update(task, description=text, completed=share),
+        )
+    show(console, found)
+    if args.json:
+        answer = {"version": found.artifact.version, "reference": found.artifact.reference, "trials": found.trials}
+        print(json.dumps(answer | {"interrupted": found.interrupted, "metrics": found.metrics} | found.table.to_json()))
+    return EXIT_OK
+
+
+def show(console: Console, found: Found) -> None:
+    """Weights by regime, and what they are worth beside equal ones."""
+    members = list(next(iter(found.table.by_regime.values())))
+    table = Table(title=f"Weights {found.table.version} ({found.trials} trials)")
+    table.add_column("regime")
+    for member in members:
+        table.add_column(member, justify="right")
+    for regime, weights in found.table.by_regime.items():
+        table.add_row(regime, *(f"{weights[m]:.3f}" for m in members))
+    console.print(table)
+    m = found.metrics
+    console.print(
+        f"net bps a day of the invested part: searched {m['score']:.2f} (equal weights {m['equal_score']:.2f}), "
+        f"held out {m['holdout_score']:.2f} (equal weights {m['holdout_equal_score']:.2f})"
+    )
+    if not m["beats_equal"]:
+        console.print("no weights beat equal ones on the searched folds: equal ones were kept")
+    if found.interrupted:
+        console.print("cut short; the same command goes on where it stopped")
