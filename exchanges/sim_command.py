@@ -14,6 +14,7 @@ from core.units import MINUTE_MS, Instrument
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.process import until_stopped
 from exchanges.simulated.server import RunningServer, serve_exchange
+from exchanges.simulated.statement import write_statement
 from exchanges.simulated.tape import Tape
 from exchanges.simulated.walk import random_walk_tape
 
@@ -39,6 +40,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=int, help="how long to run; default: to the end of the tape")
     parser.add_argument("--balances", default=BALANCES, help=f"starting account, e.g. {BALANCES},BTC=0.1")
     parser.add_argument("--seed", type=int, default=7, help="of the built-in synthetic market")
+    parser.add_argument("--statement", type=Path, help="write trades and balances to this file at the end (JSON)")
     parser.add_argument("--parent-pid", type=int, help="stop when this process is gone")
 
 
@@ -124,6 +126,8 @@ async def _serve(args: argparse.Namespace) -> int:
         await until_stopped(args.parent_pid)
     finally:
         await server.close()
+        if args.statement is not None:
+            write_statement(args.statement, exchange)
     return EXIT_OK
 
 
