@@ -168,13 +168,15 @@ class NotifierActor(Shell):
 
 def apprise_targets(urls: tuple[Secret, ...]) -> tuple[Target, ...]:
     """One target an address. An address apprise cannot read is named by its place, logged and left out."""
+    # Apprise puts addresses it cannot read into its log, tokens and all: its failures are told by us.
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
     targets = []
     for number, url in enumerate(urls, start=1):
         service = apprise.Apprise.instantiate(url.reveal(), suppress_exceptions=True)
         scheme = url.reveal().partition("://")[0]
         if service is None:
             log.error(
-                "notification_urls[%d] (%s://…) is not an address apprise knows; nothing is sent there",
+                "notification_urls[%d] (%s://…) is no address apprise knows; nothing is sent",
                 number - 1,
                 scheme,
             )

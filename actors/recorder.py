@@ -192,6 +192,7 @@ def about(plan: RunPlan) -> dict[str, Any]:
     return {
         "mode": plan.mode,
         "clock": plan.clock,
+        "speed": plan.speed,
         "synthetic": plan.synthetic,
         "planned": plan.minutes,
         "first_minute": plan.first_minute,

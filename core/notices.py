@@ -41,14 +41,16 @@ CATALOG: dict[str, Wording] = {
     "order_unknown": Wording(
         "We do not know what became of order {client_id} ({instrument}). The exchange is being asked; "
         "nothing is sent again before it answers.",
-        "주문 {client_id} ({instrument})의 결과를 알 수 없습니다. 거래소에 확인 중이며, 답이 올 때까지 다시 보내지 않습니다.",
+        "주문 {client_id} ({instrument})의 결과를 알 수 없습니다. 거래소에 확인 중이며, "
+        "답이 올 때까지 다시 보내지 않습니다.",
     ),
     "minute_missed": Wording(
         "The minute {time} UTC was missed, nothing new was traded. Reason: {reason}",
         "{time} UTC 분을 놓쳤습니다. 새 거래는 없었습니다. 사유: {reason}",
     ),
     "minutes_resumed": Wording(
-        "Minutes are being decided again, {count} were missed in a row.", "다시 매분 결정하고 있습니다. 연속 {count}분을 놓쳤습니다."
+        "Minutes are being decided again, {count} were missed in a row.",
+        "다시 매분 결정하고 있습니다. 연속 {count}분을 놓쳤습니다.",
     ),
     "actor_restarted": Wording(
         "The part '{actor}' was started again. Reason: {reason}", "'{actor}' 부품을 다시 시작했습니다. 사유: {reason}"
@@ -58,20 +60,23 @@ CATALOG: dict[str, Wording] = {
         "모델 '{member}'이(가) 응답하지 않아 나머지 모델이 비중을 나눠 맡습니다. 사유: {reason}",
     ),
     "member_back": Wording(
-        "The model '{member}' votes again after {count} minutes.", "모델 '{member}'이(가) {count}분 만에 다시 응답합니다."
+        "The model '{member}' votes again after {count} minutes.",
+        "모델 '{member}'이(가) {count}분 만에 다시 응답합니다.",
     ),
     "limit_hit": Wording(
         "A limit held an order for {instrument}: {reason}", "한도에 걸려 {instrument} 주문을 막았습니다: {reason}"
     ),
     "state_changed": Wording(
-        "Trading is now {state} (was {before}). Reason: {reason}", "거래 상태가 {before}에서 {state}(으)로 바뀌었습니다. 사유: {reason}"
+        "Trading is now {state} (was {before}). Reason: {reason}",
+        "거래 상태가 {before}에서 {state}(으)로 바뀌었습니다. 사유: {reason}",
     ),
     "feed_stale": Wording(
         "No fresh market data for {instrument}; no new exposure is taken there.",
         "{instrument} 시세가 끊겼습니다. 이 종목의 신규 매수를 멈춥니다.",
     ),
     "feed_fresh": Wording(
-        "Market data for {instrument} is fresh again after {count} minutes.", "{instrument} 시세가 {count}분 만에 돌아왔습니다."
+        "Market data for {instrument} is fresh again after {count} minutes.",
+        "{instrument} 시세가 {count}분 만에 돌아왔습니다.",
     ),
     "reconciliation_difference": Wording(
         "Our books and the exchange's differ: {difference}", "우리 장부와 거래소 장부가 다릅니다: {difference}"
@@ -83,7 +88,8 @@ CATALOG: dict[str, Wording] = {
         "체결 {fills}건 {traded}, 거부된 주문 {rejected}건.",
     ),
     "notices_dropped": Wording(
-        "{count} older notices were dropped because sending was too slow.", "전송이 늦어 오래된 알림 {count}건을 버렸습니다."
+        "{count} older notices were dropped because sending was too slow.",
+        "전송이 늦어 오래된 알림 {count}건을 버렸습니다.",
     ),
 }
 SEVERITY_WORDS: dict[str, dict[str, str]] = {
@@ -257,7 +263,6 @@ class Newsroom:
             today.fills += 1
             quote = fill.instrument.quote
             today.traded[quote] = today.traded.get(quote, 0.0) + float(fill.quantity * fill.price)
-
 
 
 def digest(day: _Day) -> dict[str, str]:

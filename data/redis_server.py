@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from core.errors import BotError, ConfigError, TimedOut
 from data import with_parent
@@ -157,13 +159,7 @@ class EmbeddedRedis:
             process.wait()
 
     def _answers(self) -> bool:
-        try:
-            with redis.Redis(
-                unix_socket_path=str(self.socket), socket_timeout=2.0, socket_connect_timeout=2.0
-            ) as client:
-                return bool(client.ping())
-        except redis.RedisError:
-            return False
+        return _answers(self.socket)
 
     def _last_words(self) -> str:
         try:
@@ -173,27 +169,17 @@ class EmbeddedRedis:
         return " / ".join(lines[-3:]) or "it said nothing"
 
 
-def live_urls(folder: Path) -> list[str]:
-    """Addresses of the embedded servers of ``folder`` that answer now, newest first (for ``status`` and ``stop``).
-
-    Sockets that nobody serves any more are removed.
-    """
-    found = []
-    for pointer in sorted(folder.glob("redis-*.where"), key=lambda path: path.stat().st_mtime, reverse=True):
-        socket = Path(pointer.read_text(encoding="utf-8"))
+def _answers(socket: Path) -> bool:
+    """Somebody serves this socket now. Asked once: redis-py's own retries would wait for seconds."""
+    with redis.Redis(unix_socket_path=str(socket), socket_timeout=2.0, retry=Retry(NoBackoff(), 0)) as client:
         try:
-            with redis.Redis(unix_socket_path=str(socket), socket_timeout=2.0, socket_connect_timeout=2.0) as client:
-                client.ping()
+            return bool(client.ping())
         except redis.RedisError:
-            socket.unlink(missing_ok=True)
-            pointer.unlink(missing_ok=True)
-        else:
-            found.append(f"unix://{socket}")
-    return found
+            return False
 
 
 def _socket_path(folder: Path, name: str) -> Path:
-    """A socket path short enough for the kernel, remembered in ``folder`` for ``live_urls``."""
+    """A socket path short enough for the kernel."""
     path = folder / f"{name}.sock"
     if len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
         digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
@@ -203,5 +189,4 @@ def _socket_path(folder: Path, name: str) -> Path:
             raise ConfigError(f"{short} belongs to another user; set var_dir in config.json to a shorter path")
         short.chmod(0o700)
         path = short / path.name
-    (folder / f"{name}.where").write_text(str(path), encoding="utf-8")
     return path

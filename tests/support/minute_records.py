@@ -90,6 +90,7 @@ class MadeUpRun:
         approved, refused, orders, fills = [], [], [], []
         for row in range(5):
             intent, instrument, price = f"{minute}-{row}", INSTRUMENTS[row], float(self._prices[row])
+            worth = self._held[row] * price
             if edge[row] > 16:
                 quantity = Decimal(str(round(250 / price, 4)))
                 limit = Decimal(str(round(price * 1.003, 4)))
@@ -104,7 +105,7 @@ class MadeUpRun:
                         reference_price=price,
                         arithmetic=(
                             f"target {target[row]:.4f} of 30% of 10012.44 = {target[row] * 3003.7:.2f}",
-                            f"held {self._held[row]:.10g} {instrument.base} = {self._held[row] * price:.2f}, change +250",
+                            f"held {self._held[row]:.10g} {instrument.base} = {worth:.2f}, change +250.00",
                             f"buy 25 lots of 0.0001 {instrument.base} = 250.00, limit mid +30 bps",
                         ),
                     )

@@ -118,6 +118,7 @@ function later(drawing) {
 
 function expected() {
   if (view.state.clock === "wall") return MINUTE;
+  if (view.state.clock === "speed" && view.state.speed > 0) return MINUTE / view.state.speed;
   const gaps = [...view.gaps].sort((a, b) => a - b);
   return gaps.length >= 3 ? gaps[Math.floor(gaps.length / 2)] : MINUTE;
 }
