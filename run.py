@@ -22,7 +22,7 @@ if sys.version_info < OLDEST:
         )
     )
 
-from config import bootstrap
+from config import bootstrap  # noqa: E402
 from config.ray_environment import prepare_ray  # noqa: E402
 from core.errors import EXIT_OK, EXIT_USAGE, BotError  # noqa: E402
 

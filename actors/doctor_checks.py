@@ -20,6 +20,7 @@ import torch
 from actors.running import find_run
 from config import bootstrap
 from config.load import ROOT, resolve_var
+from config.ray_environment import token_path
 from config.secrets import load_secrets
 from config.settings import Settings
 from core.errors import BotError, NotRunning
@@ -214,7 +215,7 @@ def everything(load: Callable[[], Settings]) -> list[Check]:
     running = running_bot(var)
     virtual = psutil.virtual_memory()
     found += [disk(var), memory(virtual.total, virtual.available), cores(os.cpu_count() or 1), gpu(), ray_version()]
-    found.append(leftovers((var / "ray" / "token").resolve(), running, psutil.process_iter()))
+    found.append(leftovers(token_path(ROOT), running, psutil.process_iter()))
     if settings is not None:
         config = settings.config
         found.append(port("dashboard", config.dashboard.host, config.dashboard.port, running))

@@ -7,7 +7,6 @@ from typing import NoReturn
 import pytest
 import ray
 
-
 RUN_PROGRAMS = {
     "test_hot.py": "the packaged Redis on a unix socket",
     "test_bootstrap_fresh.py": "run.py itself, with pip, on an empty folder",
