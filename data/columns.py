@@ -55,7 +55,8 @@ def find_columns(names: list[str], base: str | None) -> Columns:
 def unusable(frame: pl.DataFrame, columns: Columns) -> list[str]:
     """Columns whose kind of cell (lists, truth values, ...) can not be a time or a number, each in words."""
     text = (pl.String, pl.Categorical, pl.Enum)
-    kinds = {columns.time: (*text, pl.Datetime, pl.Date), **dict.fromkeys(columns.values.values(), text)}
+    kinds: dict[str | None, tuple[type, ...]] = {columns.time: (*text, pl.Datetime, pl.Date)}
+    kinds.update((name, text) for name in columns.values.values())
     return [
         f"column {name!r} holds {frame.schema[name]}"
         for name, good in kinds.items()

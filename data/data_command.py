@@ -9,11 +9,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.errors import EXIT_FAILURE, EXIT_OK
 from data.checks import iso
-from data.importing import ImportOptions, import_path
+from data.import_report import ImportOptions
+from data.importing import import_path
 from data.lake import Lake
 from data.report import show_catalog, show_import, show_verify
 from data.sentiment import load_series
-from data.synthetic import ASSETS, SyntheticSpec, describe, make_market, write_market
+from data.synthetic import describe, make_market, write_market
+from data.synthetic_spec import ASSETS, SyntheticSpec
 from data.verify import verify
 
 HELP = "import, list and verify stored bars; make synthetic markets"

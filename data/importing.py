@@ -7,78 +7,25 @@ are only reported.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
 
 from core.errors import DataError
-from core.messages import CLOSE, VOLUME
+from core.messages import CLOSE
 from core.units import MINUTE_MS, Instrument
-from data.checks import FAULT, NAMES, NOTE, WARNING, Finding, grouped, iso, price_typos, row_faults, swapped_columns
+from data.arrange import describe, each_minute_once, note_disorder, wrong_spacing
+from data.checks import FAULT, NAMES, NOTE, WARNING, Finding, grouped, iso, row_faults, swapped_columns
 from data.columns import Columns, find_columns, find_symbol_column, is_sentiment, unusable
+from data.import_report import FileReport, ImportOptions, ImportReport
 from data.lake import Lake
 from data.naming import parse_symbol, symbol_from_path, venue_from_path
 from data.reading import Table, kind_of, read_table
 from data.schema import VALUES
 from data.sentiment import SentimentSeries, load_series, read_history, store_series
 from data.times import common_offset, shifted_against, to_epoch_ms, zone_steps
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportOptions:
-    venue: str | None = None
-    symbol: str | None = None
-    zone: ZoneInfo | None = None
-    """What times without a zone mean; None is UTC."""
-    replace: bool = False
-    """Let a file's bar take the place of a stored one that differs."""
-    dry_run: bool = False
-
-
-@dataclass(slots=True, kw_only=True)
-class FileReport:
-    """What one file (or one symbol of a file that holds several) held, and what became of it."""
-
-    path: Path
-    kind: str = "bars"
-    """``bars``, ``sentiment`` or ``other`` (not a file of bars by its name)."""
-    instrument: Instrument | None = None
-    rows: int = 0
-    new: int = 0
-    unchanged: int = 0
-    revised: int = 0
-    kept: int = 0
-    """Differed from the lake, which stayed as it was."""
-    bad: int = 0
-    duplicates: int = 0
-    """Further copies of an identical row."""
-    conflicting: int = 0
-    """Rows that say different things of one minute; none of them was imported."""
-    disordered: int = 0
-    """Rows whose time is before that of the row above."""
-    gaps: int = 0
-    missing: int = 0
-    zero_volume: int = 0
-    first: int | None = None
-    last: int | None = None
-    findings: list[Finding] = field(default_factory=list)
-
-    def count(self, severity: str) -> int:
-        return sum(f.severity == severity for f in self.findings)
-
-
-@dataclass(frozen=True, slots=True)
-class ImportReport:
-    lake: Path
-    dry_run: bool
-    files: tuple[FileReport, ...]
-
-    @property
-    def faults(self) -> int:
-        return sum(report.count(FAULT) for report in self.files)
 
 
 def import_path(lake: Lake, path: Path, options: ImportOptions) -> ImportReport:
@@ -180,7 +127,7 @@ def _import_bars(lake: Lake, table: Table, report: FileReport, options: ImportOp
     if bars is None:
         return
     ts, values, rows = bars
-    _describe(ts, values, rows, table.unit, report)
+    describe(ts, values, rows, table.unit, report)
     if not len(ts):
         return
     stored = lake.read(
@@ -240,7 +187,7 @@ def _bars_of(
     ts, values, rows = times.fill_null(0).to_numpy()[~lost], values[~lost], table.rows[~lost]
 
     order = np.argsort(ts, kind="stable")
-    whole = [common_offset(ts), _wrong_spacing(ts[order]), swapped_columns(values[order])]
+    whole = [common_offset(ts), wrong_spacing(ts[order]), swapped_columns(values[order])]
     whole += zone_steps(ts, values, rows, table.unit)
     report.findings += [one for one in whole if one]
     if any(one and one.severity == FAULT for one in whole):
@@ -251,9 +198,9 @@ def _bars_of(
     report.findings += found
     report.bad += int(bad.sum())
     ts, values, rows = ts[~bad], values[~bad], rows[~bad]
-    _disorder(ts, rows, table.unit, report)
+    note_disorder(ts, rows, table.unit, report)
     order = np.argsort(ts, kind="stable")
-    return _each_minute_once(ts[order], values[order], rows[order], table.unit, report)
+    return each_minute_once(ts[order], values[order], rows[order], table.unit, report)
 
 
 def _unread_time(given: object) -> str:
@@ -295,104 +242,6 @@ def _compare_times(times: pl.Series, other: pl.Series, columns: Columns, options
         f"local time; {columns.time!r} was used"
     )
     return [Finding(WARNING, "two_times", text)]
-
-
-def _wrong_spacing(ts: np.ndarray) -> Finding | None:
-    steps = np.diff(ts)
-    steps = steps[steps > 0]
-    if len(steps) < 5:
-        return None
-    apart = int(np.gcd.reduce(steps))
-    if apart <= MINUTE_MS:
-        return None
-    text = f"bars are {apart // MINUTE_MS} minutes apart, not one. Nothing was imported of this file"
-    return Finding(FAULT, "not_one_minute", text)
-
-
-def _disorder(ts: np.ndarray, rows: np.ndarray, unit: str, report: FileReport) -> None:
-    back = np.flatnonzero(np.diff(ts) < 0) + 1
-    report.disordered = len(back)
-    if len(ts) > 2 and len(back) == len(ts) - 1:
-        report.findings.append(Finding(NOTE, "newest_first", "rows stand newest first; stored oldest first"))
-        return
-    report.findings += grouped(
-        [
-            Finding(
-                WARNING,
-                "disorder",
-                f"{iso(int(ts[i]))} stands after {iso(int(ts[i - 1]))}",
-                int(rows[i]),
-                None,
-                int(ts[i]),
-                unit,
-            )
-            for i in back
-        ]
-    )
-
-
-def _each_minute_once(
-    ts: np.ndarray, values: np.ndarray, rows: np.ndarray, unit: str, report: FileReport
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of identical rows of a minute the first; of differing ones none."""
-    if not len(ts):
-        return ts, values, rows
-    first = np.concatenate([[True], np.diff(ts) != 0])
-    group = np.cumsum(first) - 1
-    leader = np.flatnonzero(first)[group]
-    unlike = (values != values[leader]).any(axis=1)
-    torn = np.zeros(group[-1] + 1, dtype=bool)
-    torn[group[unlike]] = True
-    conflict = torn[group]
-    copies = ~first & ~conflict
-    found = [
-        Finding(
-            FAULT,
-            "conflict",
-            f"{iso(int(ts[i]))} comes more than once with different values; none was imported",
-            int(rows[i]),
-            None,
-            int(ts[i]),
-            unit,
-        )
-        for i in np.flatnonzero(conflict)
-    ]
-    found += [
-        Finding(
-            WARNING, "duplicate", f"repeats {unit} {int(rows[leader[i]])} exactly", int(rows[i]), None, int(ts[i]), unit
-        )
-        for i in np.flatnonzero(copies)
-    ]
-    report.findings += grouped(sorted(found, key=lambda f: (f.code, f.row or 0)))
-    report.conflicting, report.duplicates = int(conflict.sum()), int(copies.sum())
-    keep = first & ~conflict
-    return ts[keep], values[keep], rows[keep]
-
-
-def _describe(ts: np.ndarray, values: np.ndarray, rows: np.ndarray, unit: str, report: FileReport) -> None:
-    """Gaps, silence and what looks odd in the bars that will be stored."""
-    if not len(ts):
-        report.findings.append(Finding(FAULT, "no_rows", "no good bar is left"))
-        return
-    report.first, report.last = int(ts[0]), int(ts[-1])
-    holes = np.diff(ts) // MINUTE_MS - 1
-    report.gaps, report.missing = int((holes > 0).sum()), int(holes.sum())
-    silent = values[:, VOLUME] == 0
-    report.zero_volume = int(silent.sum())
-    moved = silent & (values[:, :VOLUME].max(axis=1) != values[:, :VOLUME].min(axis=1))
-    report.findings += grouped(
-        [
-            Finding(WARNING, "moved_without_volume", "price moves, volume is 0", int(rows[i]), None, int(ts[i]), unit)
-            for i in np.flatnonzero(moved)
-        ]
-    )
-    if len(ts) == 1:
-        report.findings.append(Finding(WARNING, "one_bar", "holds one bar only", int(rows[0]), None, int(ts[0]), unit))
-    report.findings += price_typos(ts, values, rows, unit)
-    written_ms = int(report.path.stat().st_mtime * 1000)
-    if report.last + MINUTE_MS > written_ms:
-        text = f"last bar {iso(report.last)} not closed when the file was written: a time zone slip or unfinished"
-        report.findings.append(Finding(WARNING, "after_the_file", text, ts=report.last))
 
 
 def _import_sentiment(lake: Lake, path: Path, table: Table, options: ImportOptions) -> FileReport:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from data.checks import FAULT, NOTE, WARNING, Finding, iso
-from data.importing import FileReport, ImportReport
+from data.import_report import FileReport, ImportReport
 from data.lake import CatalogRow
 from data.verify import VerifyReport
 

@@ -28,7 +28,6 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -36,121 +35,30 @@ import polars as pl
 from core.errors import DataError
 from core.units import BPS, DAY_MS, MINUTE_MS, Instrument
 from data.lake import Lake
-from data.schema import VALUES, Synthetic
+from data.schema import VALUES
 from data.sentiment import SentimentSeries, daily_series, store_series
-from data.verify import MARKET_FILE
-
-MODEL_VERSION = 1
-"""Raised when the same spec makes other bars than before."""
-START_MS = 1_893_456_000_000
-"""2030-01-01T00:00Z, so that nobody takes these bars for real ones."""
-MINUTES_A_DAY = 1_440
-INFORMED_VOLUME = 6.0
-INFORMED_SIGMAS = 2.5
-INFORMED_CHANCE = 1.0 / 60.0
-"""Per asset and minute: about once an hour."""
-CALM_MINUTES, TURBULENT_MINUTES = 480.0, 90.0
-"""Mean length of a state."""
-STATE_SCALE = np.array([1.0, 2.2])
-JUMPS_A_DAY = 1.0
-JUMP_SIGMAS = 8.0
-USDT_KRW = 1_400.0
-RATE_SIGMA = 0.8e-4
-PREMIUM_SIGMA = 0.5e-4
-"""Per minute: 0.2 % a day."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asset:
-    """What an asset is like. Prices and volumes in USDT; ``sigma`` its usual one-minute move in calm, a fraction."""
-
-    price: float
-    ticks_per_unit: int
-    """Binance's tick is 1 over this many USDT."""
-    sigma: float
-    beta: float
-    turnover: float
-    """Usual USDT a minute."""
-    empty: float
-    """Chance that nobody trades in a minute."""
-
-
-ASSETS = {
-    "BTC": Asset(96_000.0, 100, 5.0e-4, 1.0, 1_500_000.0, 0.0002),
-    "ETH": Asset(3_400.0, 100, 6.5e-4, 1.2, 800_000.0, 0.0003),
-    "BNB": Asset(690.0, 100, 5.0e-4, 0.8, 200_000.0, 0.001),
-    "SOL": Asset(190.0, 100, 8.0e-4, 1.4, 400_000.0, 0.001),
-    "XRP": Asset(2.2, 10_000, 7.5e-4, 1.2, 300_000.0, 0.001),
-    "DOGE": Asset(0.32, 100_000, 9.0e-4, 1.4, 150_000.0, 0.002),
-    "ADA": Asset(0.9, 10_000, 8.0e-4, 1.3, 90_000.0, 0.004),
-    "LINK": Asset(22.0, 100, 8.0e-4, 1.3, 70_000.0, 0.004),
-}
-FACTOR_SHARE = 0.6
-"""Share of an asset's variance (at beta 1) that the common factor carries."""
-UPBIT_SHARE = 0.25
-"""Upbit's turnover against Binance's."""
-UPBIT_EMPTY = 4.0
-"""How many times likelier an empty minute is on Upbit."""
-KRW_TICKS = (
-    *(
-        (1_000_000, 1_000.0),
-        (500_000, 500.0),
-        (100_000, 100.0),
-        (50_000, 50.0),
-        (10_000, 10.0),
-        (5_000, 5.0),
-        (100, 1.0),
-    ),
-    *((10, 0.1), (1, 0.01), (0, 0.001)),
+from data.synthetic_spec import (
+    ASSETS,
+    CALM_MINUTES,
+    FACTOR_SHARE,
+    INFORMED_CHANCE,
+    INFORMED_SIGMAS,
+    INFORMED_VOLUME,
+    JUMP_SIGMAS,
+    JUMPS_A_DAY,
+    KRW_TICKS,
+    MINUTES_A_DAY,
+    MODEL_VERSION,
+    PREMIUM_SIGMA,
+    RATE_SIGMA,
+    STATE_SCALE,
+    TURBULENT_MINUTES,
+    UPBIT_EMPTY,
+    UPBIT_SHARE,
+    USDT_KRW,
+    SyntheticSpec,
 )
-"""Upbit's KRW grid since July 2025: from this price on, this tick."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyntheticSpec:
-    """All that a market depends on: the same spec makes the same bars, to the last digit."""
-
-    name: str = "demo"
-    seed: int = 1
-    days: int = 3
-    edge: Literal["planted", "none"] = "planted"
-    binance: tuple[str, ...] = ("BTC", "ETH", "BNB", "SOL", "XRP")
-    """Bases quoted in USDT."""
-    upbit: tuple[str, ...] = ("BTC", "ETH")
-    """Bases quoted in KRW; the USDT/KRW market is always there with them."""
-    edge_bps: float = 60.0
-    horizon: int = 15
-    halts_a_day: float = 0.3
-    start_ms: int = START_MS
-
-    def __post_init__(self) -> None:
-        unknown = sorted({*self.binance, *self.upbit} - set(ASSETS))
-        if unknown:
-            raise DataError(f"synthetic market {self.name!r}: no asset {unknown[0]!r}; there are {', '.join(ASSETS)}")
-        if not self.binance:
-            raise DataError(f"synthetic market {self.name!r}: needs at least one symbol")
-        if self.days < 1 or self.days > 3_660:
-            raise DataError(f"synthetic market {self.name!r}: days is {self.days}; 1 to 3660 can be made")
-        if self.edge not in ("planted", "none"):
-            raise DataError(f"synthetic market {self.name!r}: edge is {self.edge!r}; it is 'planted' or 'none'")
-        if self.horizon < 1 or self.horizon > MINUTES_A_DAY // 2:
-            raise DataError(
-                f"synthetic market {self.name!r}: horizon is {self.horizon}; 1 to 720 minutes can be planted"
-            )
-        if not 0 <= self.edge_bps <= 1_000:
-            raise DataError(f"synthetic market {self.name!r}: edge_bps is {self.edge_bps}; 0 to 1000 can be planted")
-        if self.seed < 0:
-            raise DataError(f"synthetic market {self.name!r}: seed is {self.seed}; it is a whole number from 0 on")
-        if self.start_ms % DAY_MS:
-            raise DataError(f"synthetic market {self.name!r}: starts at {self.start_ms}, which is no midnight UTC")
-
-    @property
-    def minutes(self) -> int:
-        return self.days * MINUTES_A_DAY
-
-    @property
-    def label(self) -> Synthetic:
-        return Synthetic(self.name, self.seed, self.edge)
+from data.verify import MARKET_FILE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -186,7 +94,7 @@ def make_market(spec: SyntheticSpec) -> SyntheticMarket:
     """Make the whole market in memory (0.1 s for 3 days of 8 instruments)."""
     minutes = spec.minutes
     turbulent = _states(spec)
-    pace = _daily_curve(minutes) * STATE_SCALE[turbulent.astype(np.int64)]
+    pace = _daily_curve(minutes) * np.where(turbulent, STATE_SCALE[1], STATE_SCALE[0])
     factor = _generator(spec, "factor").standard_normal(minutes)
     rate = USDT_KRW * _walk(RATE_SIGMA * _generator(spec, "rate").standard_normal(minutes))
     premium = np.cumsum(PREMIUM_SIGMA * _generator(spec, "premium").standard_normal(minutes)) + 0.01
@@ -241,8 +149,11 @@ def write_market(market: SyntheticMarket, root: Path) -> Lake:
     if not path.exists() and lake.instruments():
         raise DataError(f"{root}: holds bars but no {MARKET_FILE}: no synthetic market is written there")
     # Before the bars: what a crash leaves behind is labelled, and completed by the same command.
-    root.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path}: could not be written ({error}); is the disk full or the folder read-only?") from error
     ts = spec.start_ms + np.arange(spec.minutes, dtype=np.int64) * MINUTE_MS
     for instrument, bars in market.bars.items():
         there = np.isfinite(bars[:, 0])

@@ -9,7 +9,8 @@ import pytest
 
 from core.errors import DataError
 from core.units import MINUTE_MS, Instrument
-from data.importing import FileReport, ImportOptions, import_path
+from data.import_report import FileReport, ImportOptions
+from data.importing import import_path
 from data.lake import Lake
 from data.naming import symbol_from_text
 from data.schema import Synthetic

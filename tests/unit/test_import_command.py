@@ -9,7 +9,8 @@ import pytest
 from core.errors import DataError
 from data import data_command
 from data.data_command import arguments, main
-from data.importing import ImportOptions, import_path
+from data.import_report import ImportOptions
+from data.importing import import_path
 from data.lake import Lake
 from data.report import show_catalog, show_import
 from tests.support.bar_files import changed, save, walk

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from data.importing import ImportOptions, import_path
+from data.import_report import ImportOptions
+from data.importing import import_path
 from data.lake import Lake
 from data.sentiment import as_of, load_series
 from data.verify import verify

@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from core.units import MINUTE_MS, Instrument
-from data.importing import FileReport, ImportOptions, import_path
+from data.import_report import FileReport, ImportOptions
+from data.importing import import_path
 from data.lake import Lake
 from tests.support.bar_files import MARCH, save, walk
 

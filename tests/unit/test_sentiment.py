@@ -7,7 +7,8 @@ import pytest
 from core.errors import DataError
 from core.messages import Sentiment
 from core.units import DAY_MS
-from data.importing import ImportOptions, import_path
+from data.import_report import ImportOptions
+from data.importing import import_path
 from data.lake import Lake
 from data.sentiment import (
     PUBLICATION_DELAY_MS,

@@ -9,11 +9,13 @@ import pytest
 from core.errors import DataError
 from core.messages import CLOSE, HIGH, LOW, OPEN, VOLUME
 from core.units import Instrument, to_decimal
-from data.importing import ImportOptions, import_path
+from data.import_report import ImportOptions
+from data.importing import import_path
 from data.lake import Lake
 from data.schema import Synthetic
 from data.sentiment import as_of, load_series
-from data.synthetic import START_MS, SyntheticMarket, SyntheticSpec, make_market, write_market
+from data.synthetic import SyntheticMarket, make_market, write_market
+from data.synthetic_spec import START_MS, SyntheticSpec
 from data.verify import verify
 
 BTC = Instrument("binance", "BTC/USDT")
