@@ -125,6 +125,12 @@ class ExecutorActor:
             await self._run(Reported(minute=verdicts.minute))
         return replace(reports, took_ms=_ms_since(started))
 
+    async def closing(self) -> Reports:
+        """What happened since the last report, when no minute will ask any more. Settles what is not settled first."""
+        async with self._lock:
+            await self._look()
+            return self._started.report(self._started.minute, "closing")
+
     async def beat(self, now_ms: int) -> None:
         """Send the slices that are due at ``now_ms``; ask again about what is unknown."""
         async with self._lock:

@@ -70,6 +70,10 @@ class LiveExecutor(Shell):
                 raise StaleData(f"minute {market.minute} was given up before its orders were sent; nothing was sent")
             return await self._executor.execute(market, verdicts)
 
+    async def closing(self) -> Reports:
+        """Orders and fills since the last minute's report."""
+        return await self._executor.closing()
+
     async def beat(self, now_ms: int) -> None:
         await self._executor.beat(now_ms)
 

@@ -41,10 +41,11 @@ Say = Callable[[str], None]
 class Simulator:
     """The simulated exchange in a child process, on loopback, ended with us."""
 
-    def __init__(self, tape: Path, *, cash: str, speed: float, start_ms: int, log_file: Path) -> None:
+    def __init__(self, tape: Path, *, cash: str, speed: float, start_ms: int, log_file: Path, statement: Path) -> None:
         """``speed`` 0 means lockstep. Raises BotError with the child's last words when it does not come up."""
         command = [sys.executable, str(ROOT / "run.py"), "sim", "--json", "--port", "0", "--tape", str(tape)]
         command += ["--balances", f"USDT={cash}", "--start", str(start_ms), "--parent-pid", str(os.getpid())]
+        command += ["--statement", str(statement)]
         command += ["--lockstep"] if speed == 0 else ["--speed", str(speed)]
         self._log = log_file.open("wb")
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._log, cwd=ROOT)  # noqa: S603
@@ -163,13 +164,19 @@ class Launch:
         return ray.get(self._supervisor.status.remote(), timeout=30)
 
     def wind_down(self, timeout_s: float = 60.0) -> None:
-        """End the minutes, cancel our open orders, put the records on disk."""
-        for name, method in (("conductor", "stop"), ("executor", "stop"), ("recorder", "close")):
-            try:
-                actor = ray.get_actor(name, namespace=NAMESPACE)
-                ray.get(getattr(actor, method).remote(), timeout=timeout_s)
-            except (ValueError, ray.exceptions.RayError) as error:
-                self._say(f"warning: {name} did not stop in order: {error}")
+        """End the minutes, cancel our open orders, put records and the executor's books on disk."""
+        try:
+            self._ask("conductor", "stop", timeout_s)
+            self._ask("executor", "stop", timeout_s)
+            self._ask("recorder", "closing", timeout_s, self._ask("executor", "closing", timeout_s))
+            books = self._ask("executor", "books", timeout_s)
+            (self.plan.run_dir / "books.json").write_text(json.dumps(books), encoding="utf-8")
+            self._ask("recorder", "close", timeout_s)
+        except (ValueError, ray.exceptions.RayError) as error:
+            self._say(f"warning: the run did not end in order: {str(error).strip().splitlines()[-1]}")
+
+    def _ask(self, name: str, method: str, timeout_s: float, *args: Any) -> Any:
+        return ray.get(getattr(ray.get_actor(name, namespace=NAMESPACE), method).remote(*args), timeout=timeout_s)
 
     def close(self) -> None:
         """End all that was started."""

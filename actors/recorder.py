@@ -17,7 +17,8 @@ from actors.shell import Shell
 from core.errors import BotError
 from core.messages import Detected, Intents, Market, MinuteRecord, MinuteTick, Notice, Reports, Verdicts, Votes
 from core.notices import Newsroom
-from core.record import make_record, missed_record
+from core.record import closing_record, make_record, missed_record
+from core.units import MINUTE_MS
 from data.hot import KEEP_RECORDS, Hot
 from data.records import RecordStore
 
@@ -97,6 +98,12 @@ class Recorder:
         self._keep(record)
         return record
 
+    def closing(self, reports: Reports) -> None:
+        """Keep what happened to orders after the last decision, if anything did."""
+        last = self._store.last_minute
+        if last is not None and (reports.orders or reports.fills):
+            self._keep(closing_record(last + MINUTE_MS, reports))
+
     def last_minute(self) -> int | None:
         """Newest minute on disk."""
         return self._store.last_minute
@@ -174,6 +181,9 @@ class RecorderActor(Shell):
     def missed(self, tick: MinuteTick, reason: str) -> MinuteRecord:
         with self.minute(tick.minute, tick.trace):
             return self._recorder.missed(tick, reason)
+
+    def closing(self, reports: Reports) -> None:
+        self._recorder.closing(reports)
 
     def last_minute(self) -> int | None:
         """Newest minute on disk, None at the very start."""

@@ -14,6 +14,7 @@ from types import FrameType
 
 from rich.console import Console
 
+from actors.audit import audit_run
 from actors.clock import wall_ms
 from actors.follow import make_follower
 from actors.launch import Launch, Simulator, simulated, write_keys
@@ -69,8 +70,9 @@ def main(args: argparse.Namespace) -> int:
     run_dir.mkdir(parents=True)
     configure_logs(settings.config.logs, var / "logs", "run")
     records = _run(args, settings, source, market, versions, run_dir, speed, cash, console)
-    print_summary(console, records, run_dir, source, as_json=args.json)
-    return EXIT_OK if records and any(r.status == "done" for r in records) else EXIT_FAILURE
+    agreed = audit_run(run_dir, [fill for r in records for fill in r.fills], {"USDT": cash})
+    print_summary(console, records, run_dir, source, agreed, as_json=args.json)
+    return EXIT_OK if any(r.status == "done" for r in records) and not agreed.differences else EXIT_FAILURE
 
 
 def trained(
@@ -150,9 +152,9 @@ def _run(
                 launch.wind_down()
             finally:
                 forget_run(run_dir.parent)
-        return list(read_records(run_dir / "records"))
     finally:
         simulator.close()
+    return list(read_records(run_dir / "records"))
 
 
 def _weights(source: MarketSource) -> str | None:

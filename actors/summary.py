@@ -7,6 +7,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from actors.audit import Audit
 from core.messages import MinuteRecord
 from core.metrics import measure
 from data.market import MarketSource
@@ -21,9 +22,9 @@ def figures(records: list[MinuteRecord]) -> dict:
             steps.setdefault(step, []).append(took)
     orders = {o.client_id: o for r in records for o in r.orders}
     return {
-        "minutes": len(records),
+        "minutes": sum(r.status != "closed" for r in records),
         "done": len(done),
-        "missed": len(records) - len(done),
+        "missed": sum(r.status == "missed" for r in records),
         "orders": len(orders),
         "fills": sum(len(r.fills) for r in records),
         "refused": sum(len(r.refused) for r in records),
@@ -38,10 +39,11 @@ def figures(records: list[MinuteRecord]) -> dict:
 
 
 def print_summary(
-    console: Console, records: list[MinuteRecord], run_dir: Path, source: MarketSource, *, as_json: bool
+    console: Console, records: list[MinuteRecord], run_dir: Path, source: MarketSource, agreed: Audit, *, as_json: bool
 ) -> None:
     """A table on the console, or one JSON line on standard output."""
     result = figures(records) | {"run_dir": str(run_dir), "market": source.name, "synthetic": source.synthetic}
+    result |= {"trades": agreed.trades, "differences": list(agreed.differences)}
     if as_json:
         print(json.dumps(result))
         return
@@ -65,6 +67,14 @@ def print_summary(
     for step, times in result["steps"].items():
         table.add_row(step, f"{times['p50_ms']:.1f}", f"{times['p99_ms']:.1f}")
     console.print(table)
+    console.print(agreed.line(), style="" if not agreed.differences else "bold red", highlight=False)
+    if not result["orders"]:
+        best = max((e for r in done for e in r.edge_bps if np.isfinite(e)), default=float("nan"))
+        console.print(
+            f"no order was sent: the largest forecast was {best:+.1f} bps, and trading_rules.json asks for more than"
+            " selection.entry_edge_bps before money is risked",
+            highlight=False,
+        )
     for reason in sorted({r.reason for r in records if r.status == "missed"})[:5]:
         console.print(f"missed: {reason}", highlight=False, markup=False)
     console.print(f"records, journal and logs: {run_dir}", highlight=False, markup=False, soft_wrap=True)

@@ -415,7 +415,7 @@ class MinuteRecord:
     minute: int
     trace: str
     status: str
-    """``done`` or ``missed``."""
+    """``done``, ``missed``, or ``closed`` for what came after a run's last decision."""
     reason: str = ""
     """Why it was missed."""
     input_hash: str = ""
@@ -450,7 +450,9 @@ class MinuteRecord:
             tuple(map(repr, self.position)),
             self.regime,
             self.events,
-            tuple((v.member, v.version, v.spoke, repr(v.weight), repr(v.mean_bps), repr(v.stdev_bps)) for v in self.votes),
+            tuple(
+                (v.member, v.version, v.spoke, repr(v.weight), repr(v.mean_bps), repr(v.stdev_bps)) for v in self.votes
+            ),
             self.weights_version,
             tuple(map(repr, self.edge_bps)),
             tuple(map(repr, self.target)),

@@ -67,6 +67,18 @@ def make_record(
     )
 
 
+def closing_record(minute: int, reports: Reports) -> MinuteRecord:
+    """What happened to our orders after the last decision of a run; ``minute`` is the one after it. Decides nothing."""
+    return MinuteRecord(
+        minute=minute,
+        trace=reports.trace,
+        status="closed",
+        reason="end of the run: orders and fills after its last decision",
+        orders=reports.orders,
+        fills=reports.fills,
+    )
+
+
 def missed_record(tick: MinuteTick, reason: str) -> MinuteRecord:
     """The record of a minute that decided nothing, and why."""
     return MinuteRecord(minute=tick.minute, trace=tick.trace, status="missed", reason=reason)

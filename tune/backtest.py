@@ -15,6 +15,7 @@ from core.execution.local import LocalExecutor
 from core.execution.machine import ExecutionMachine
 from core.messages import MinuteRecord
 from core.ports import ModelsPart, SelectorPart
+from core.record import closing_record
 from core.risk import Risk, RiskState
 from core.selection import Selector, WeightTable
 from core.session import decision_ms, run_session
@@ -40,8 +41,13 @@ class Backtest:
     minutes: int
 
     def run(self) -> Iterator[MinuteRecord]:
-        """The minutes, one record each."""
-        return run_session(self.desk, self.first_minute, self.minutes, self.settings.rules.execution)
+        """The minutes, one record each; last, if anything happened after the last decision, what did."""
+        yield from run_session(self.desk, self.first_minute, self.minutes, self.settings.rules.execution)
+        end = self.first_minute + self.minutes * MINUTE_MS
+        self.executor.stop(self.venue.now_ms())
+        rest = self.executor.closing()
+        if rest.orders or rest.fills:
+            yield closing_record(end, rest)
 
 
 def make_tape(market: MarketCut) -> Tape:

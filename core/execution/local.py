@@ -80,6 +80,10 @@ class LocalExecutor:
         self._last_account = self._ledger.reconcile(self.machine, account)
         return self._last_account
 
+    def closing(self) -> Reports:
+        """What happened since the last report, when no minute will ask any more."""
+        return self.machine.report(self.machine.minute, "closing")
+
     def stop(self, now_ms: int) -> tuple[OrderSnapshot, ...]:
         """Send nothing more, cancel our open orders; returns those of ours that the venue still shows open."""
         self._now_ms = now_ms
