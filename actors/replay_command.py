@@ -112,6 +112,7 @@ def _run(
         speed=speed,
         start_ms=decision_ms(market.first_minute) - MINUTE_MS,
         log_file=run_dir / "sim.log",
+        statement=run_dir / "statement.json",
     )
     try:
         write_keys(run_dir / "keys.json", simulator.addresses)
