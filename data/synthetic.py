@@ -167,7 +167,7 @@ def describe(market: SyntheticMarket) -> dict[str, object]:
     """What ``market.json`` says: that it is synthetic, how it was made, and what can be earned in it."""
     spec = market.spec
     words = {
-        "planted": f"after a minute with about {INFORMED_VOLUME:g} times the usual volume and a move of at least "
+        "planted": f"after a minute with {INFORMED_VOLUME:g} times the usual volume or more and a move of at least "
         f"{INFORMED_SIGMAS:g} usual sizes, the price goes on in that minute's direction: {spec.edge_bps:g} bps over "
         f"the next {spec.horizon} minutes, evenly, before costs; about once an hour and asset",
         "none": "a martingale: nothing can be earned, costs are lost",
