@@ -106,7 +106,12 @@ async def test_signs_of_life_carry_the_number(server):
 
 
 def test_the_page_and_its_parts_are_served_with_a_fence(server):
-    for path, kind in (("/", "text/html"), ("/page.js", "javascript"), ("/chart.js", "javascript"), ("/page.css", "css")):
+    for path, kind in (
+        ("/", "text/html"),
+        ("/page.js", "javascript"),
+        ("/chart.js", "javascript"),
+        ("/page.css", "css"),
+    ):
         with get(server, path) as answer:
             assert answer.status == 200
             assert kind in answer.headers["Content-Type"]

@@ -88,7 +88,7 @@ function take(message) {
   view.seq = message.seq;
   if (message.type === "record") addMinute(message);
   else if (message.type === "health") { view.health[message.health.actor] = message.health; later(drawActors); }
-  else if (message.type === "state") { Object.assign(view.state, message.state); later(drawHead); }
+  else if (message.type === "state") { Object.assign(view.state, message.state); later(drawState); }
   badge();
   return true;
 }
@@ -141,6 +141,8 @@ function badge() {
 // ---- drawing
 
 function draw() { drawHead(); drawTiles(); drawChart(); drawPositions(); drawMinutes(); drawLatency(); drawActors(); badge(); }
+
+function drawState() { drawHead(); drawTiles(); }
 
 function drawHead() {
   const mode = view.state.mode, [word, note] = MODES[mode] || ["CONNECTED", "the run has not said what it is"];
