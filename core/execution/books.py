@@ -15,7 +15,7 @@ from core.orders import LIVE, MAX_ID, OrderEvent, advance
 from core.ports import ZERO
 from core.units import MINUTE_MS, Instrument, Side
 
-MAX_FAULTS = 100
+KEPT_FAULTS = 100
 
 
 @dataclass(slots=True, eq=False)
@@ -119,6 +119,8 @@ class Books:
         self.flows: dict[tuple[str, str], Decimal] = {}
         """(venue, asset) -> net change of the account that the fills account for."""
         self.faults: list[str] = []
+        self.fault_count = 0
+        """Faults ever noted; ``faults`` holds the last of them."""
         self._seen: set[tuple[Instrument, str]] = set()
         self._touched: dict[str, Order] = {}
         self._new_fills: list[Fill] = []
@@ -191,10 +193,13 @@ class Books:
         self.version += 1
 
     def fault(self, text: str) -> None:
-        """Note a contradiction between the venue and us. It is shown, never swallowed."""
-        if len(self.faults) < MAX_FAULTS and text not in self.faults:
-            self.faults.append(text)
-            self.version += 1
+        """Note a contradiction between the venue and us. It is told once and shown as long as it is among the last."""
+        if text in self.faults:
+            return
+        self.faults.append(text)
+        self.fault_count += 1
+        del self.faults[:-KEPT_FAULTS]
+        self.version += 1
 
     def older_live(self, parent: Parent) -> Order | None:
         """An order of the same instrument, not this parent's, that the venue may still fill."""
@@ -297,7 +302,7 @@ class Books:
         for instrument, parent in self.current.items():
             _hold(not parent.closed and parent.instrument == instrument, f"{instrument}: a closed parent is current")
         if any(parent.over for parent in self.parents.values()):
-            _hold(bool(self.faults), "an over-filled intent without a fault")
+            _hold(self.fault_count > 0, "an over-filled intent without a fault")
 
 
 def from_snapshot(snapshot: OrderSnapshot) -> PlaceOrder:

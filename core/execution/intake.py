@@ -42,10 +42,8 @@ class Intake:
             return
         if snapshot.quantity != placed.quantity:
             if order.parent is not None:
-                text = (
-                    f"{order.client_id}: the venue shows a quantity of {snapshot.quantity}, sent was {placed.quantity}"
-                )
-                self.books.fault(text)
+                shown = f"the venue shows a quantity of {snapshot.quantity}, sent was {placed.quantity}"
+                self.books.fault(f"{order.client_id}: {shown}")
             else:
                 order.placed = replace(placed, quantity=snapshot.quantity)
                 self.books.touch(order)

@@ -39,9 +39,7 @@ class Ledger:
         short = [o for o in machine.unsettled() if o.short]
         if short:
             texts.append(f"fills missing: {_names([o.client_id for o in short])}")
-        new = machine.faults[self._faults :]
-        self._faults = len(machine.faults)
-        texts.extend(new)
+        texts.extend(self._new_faults(machine))
         texts.extend(self._compare(machine, account))
         if not account.reconciled:
             texts.insert(0, account.difference or "the venue's own view is not settled")
@@ -49,7 +47,13 @@ class Ledger:
 
     def settle_faults(self, machine: ExecutionMachine) -> None:
         """Take the faults so far as told (they are history that a restart replayed)."""
-        self._faults = len(machine.faults)
+        self._faults = machine.books.fault_count
+
+    def _new_faults(self, machine: ExecutionMachine) -> list[str]:
+        new = machine.books.fault_count - self._faults
+        self._faults = machine.books.fault_count
+        more = [f"and {new - SHOWN} more faults"] if new > SHOWN else []
+        return [*machine.faults[-new:][-SHOWN:], *more] if new else []
 
     def _compare(self, machine: ExecutionMachine, account: AccountState) -> list[str]:
         stated = {(b.venue, b.asset): b.total for b in account.balances}

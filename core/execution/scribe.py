@@ -39,25 +39,30 @@ class Scribe:
         return None
 
     def replay(self, machine: ExecutionMachine) -> int:
-        """Bring a new machine to where the journal ends; returns the number of entries.
+        """Bring a new machine to where the journal ends; returns the number of entries. Raises ``DataError``."""
+        return replay(self._journal.replay(), machine) if self._journal is not None else 0
 
-        The machine must come to the instructions that were recorded. Raises ``DataError`` when it does not: then
-        the journal was written by other rules, and what the venue holds must be looked at by hand.
-        """
-        entries = self._journal.replay() if self._journal is not None else []
-        due: list[Instruction] = []
-        for number, (kind, payload) in enumerate(entries, start=1):
-            message = decode(kind, payload)
-            if isinstance(message, INSTRUCTIONS):
-                if not due or due.pop(0) != message:
-                    raise _differs(number, message)
-                continue
-            if due:
+
+def replay(entries: list[tuple[str, bytes]], machine: ExecutionMachine) -> int:
+    """Bring a new machine to where these journal entries end; returns their number.
+
+    The entries carry their own settings and rules. The machine must come to the instructions that were recorded;
+    raises ``DataError`` when it does not: then the journal was written by other rules, and what the venue holds must
+    be looked at by hand.
+    """
+    due: list[Instruction] = []
+    for number, (kind, payload) in enumerate(entries, start=1):
+        message = decode(kind, payload)
+        if isinstance(message, INSTRUCTIONS):
+            if not due or due.pop(0) != message:
                 raise _differs(number, message)
-            due = machine.handle(message)  # type: ignore[arg-type]
+            continue
         if due:
-            raise _differs(len(entries) + 1, "the end")
-        return len(entries)
+            raise _differs(number, message)
+        due = machine.handle(message)  # type: ignore[arg-type]
+    if due:
+        raise _differs(len(entries) + 1, "the end")
+    return len(entries)
 
 
 def _differs(number: int, found: object) -> DataError:

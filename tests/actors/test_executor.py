@@ -198,7 +198,9 @@ async def test_killed_between_send_and_answer_then_started_on_the_same_file(tmp_
 
     journal = SqliteJournal(path)
     second = ExecutorActor(SETTINGS, "main", AsyncFakeVenue(venue), journal)
+    venue.calls.clear()
     await second.start(CLOSE + 5_000)
+    assert ("query", "mh-main-ens-h9kjk-BTCUSDT-0") in venue.calls
     # The conductor may run the same minute again.
     await run_minute(second, approved("0.9"))
     await second.account(tick(CLOSE + 50_000))

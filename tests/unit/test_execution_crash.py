@@ -278,3 +278,20 @@ def test_changed_settings_do_not_break_the_journal():
     third = live(venue, journal)
     assert third.machine.books.totals == again.machine.books.totals
     assert venue.sent_twice() == []
+
+
+def test_a_new_life_asks_at_once_and_trades_on_after_a_stop():
+    venue, journal = DyingVenue(), MemoryJournal()
+    venue.crash_after = 1
+    with pytest.raises(Crash):
+        live(venue, journal).execute(At(MINUTE), verdicts(MINUTE))
+    again = live(venue, journal)
+    first = venue.history[0].placed.client_id
+    assert ("query", first) in venue.calls
+    assert again.machine.books.orders[first].state is OrderState.FILLED
+    again.stop(MINUTE + MINUTE_MS + 5_000)
+    third = live(venue, journal)
+    assert third.machine.stopped is False
+    before = len(venue.history)
+    third.execute(At(MINUTE + MINUTE_MS), verdicts(MINUTE + MINUTE_MS))
+    assert len(venue.history) == before + 2

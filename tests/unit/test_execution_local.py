@@ -127,3 +127,15 @@ def test_stop_names_what_is_left():
 
     e.venue.cancel = refuse
     assert [s.client_id for s in e.stop(CLOSE + 1_000)] == [e.venue.history[0].placed.client_id]
+
+
+def test_of_many_faults_the_last_are_kept_and_every_new_one_is_told():
+    e = executor()
+    e.account(CLOSE)
+    for number in range(150):
+        e.machine.books.fault(f"fault {number}")
+        assert e.account(CLOSE).difference == f"fault {number}"
+    assert len(e.machine.faults) == 100
+    for number in range(8):
+        e.machine.books.fault(f"more {number}")
+    assert e.account(CLOSE).difference.endswith("more 7; and 3 more faults")

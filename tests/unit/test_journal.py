@@ -184,6 +184,20 @@ def test_a_full_disk_is_told_and_leaves_whole_batches(path):
     journal.close()
 
 
+def test_a_batch_that_fails_in_the_middle_is_left_out_whole(path):
+    journal = SqliteJournal(path)
+    journal._connection.execute(
+        "CREATE TEMP TRIGGER fault AFTER INSERT ON entries WHEN NEW.kind = 'bad'"
+        " BEGIN SELECT RAISE(FAIL, 'disk I/O error'); END"
+    )
+    with pytest.raises(Defect, match="disk I/O error"):
+        journal.append([*ENTRIES, ("bad", b"")])
+    assert journal.replay() == []
+    journal.append(ENTRIES)
+    assert journal.replay() == ENTRIES
+    journal.close()
+
+
 def test_with_a_full_disk_no_order_leaves_and_the_books_heal_afterwards(path):
     venue, journal = FakeVenue(), SqliteJournal(path)
     machine = ExecutionMachine(ExecutionSettings(slices=3, slice_seconds=15), RULES, "main")
