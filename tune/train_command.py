@@ -20,7 +20,7 @@ from tune.train import Span, ensure_members, lower_priority, train_members
 HELP = "train the ensemble's models on the lake (--rl: the reinforcement-learning agent)"
 EXAMPLE = "python3 run.py train --days 14 --families ridge,tcn"
 DEFAULT_DAYS = 30
-SHOWN = ("n", "ic", "mse_vs_zero", "coverage_80", "shrink")
+SHOWN = ("ic", "mse_vs_zero", "coverage_80", "shrink", "holdout_bps", "holdout_fills")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -119,9 +119,11 @@ def show(console: Console, made: dict[str, Artifact], source: MarketSource) -> N
     """The final table; figures are out of fold."""
     label = "SYNTHETIC market" if source.synthetic else "lake"
     table = Table(title=f"Members, judged out of fold on {label} {source.name}")
-    for column in ("member", "version", *SHOWN):
-        table.add_column(column, justify="left" if column in ("member", "version") else "right")
+    shown = [key for key in SHOWN if any(key in a.metrics for a in made.values())]
+    for column in ("member", "version", *shown):
+        words = column in ("member", "version")
+        table.add_column(column, justify="left" if words else "right", no_wrap=words)
     for name, artifact in made.items():
-        figures = [f"{artifact.metrics[key]:.4g}" if key in artifact.metrics else "" for key in SHOWN]
+        figures = [f"{artifact.metrics[key]:.4g}" if key in artifact.metrics else "" for key in shown]
         table.add_row(name, artifact.version, *figures)
     console.print(table)

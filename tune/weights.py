@@ -7,10 +7,13 @@ found weights are shown beside equal ones.
 
 import hashlib
 import json
+import logging
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 from optuna.samplers import TPESampler
@@ -30,6 +33,8 @@ from tune.cluster import own_ray
 from tune.history import FOLDS, REGIMES, History, fingerprint, make_history
 from tune.scoring import as_array, score
 from tune.train import CODE, Progress, Span, lower_priority
+
+log = logging.getLogger(__name__)
 
 KIND, NAME, FILE = "weights", "ensemble", "weights.json"
 BATCH = 32
@@ -52,7 +57,7 @@ class Found:
 
 
 def parameter(regime: int, member: str) -> str:
-    return f"{REGIMES[regime].value}/{member}"
+    return f"{REGIMES[regime].value}:{member}"
 
 
 def proposal(config: dict[str, float], members: tuple[str, ...]) -> FloatArray:
@@ -99,18 +104,27 @@ class WeightTrial(ray_tune.Trainable):
         return None
 
 
+LISTENERS: dict[str, Progress] = {}
+"""Search folder → who is told. Tune pickles its callbacks to disk and reads them back when a search is taken up again;
+a progress bar does not survive that, a name does."""
+
+
 class Reporter(ray_tune.Callback):
     """Tells how many trials are done."""
 
-    def __init__(self, trials: int, progress: Progress) -> None:
-        self._trials, self._progress, self._best, self._done = trials, progress, -np.inf, 0
+    def __init__(self, trials: int, folder: str) -> None:
+        self._trials, self._folder, self._best, self._done = trials, folder, -np.inf, 0
 
     def on_trial_complete(self, iteration: int, trials: list, trial: object, **info: object) -> None:
         result = getattr(trial, "last_result", None) or {}
         self._best = max(self._best, float(result.get("score", -np.inf)))
         self._done = sum(1 for t in trials if t.status == "TERMINATED") or self._done + 1
         text = f"trial {self._done} of {self._trials}, best {self._best:.2f} bps a day"
-        self._progress(text, 0.5 + 0.5 * min(1.0, self._done / self._trials))
+        LISTENERS.get(self._folder, _nobody)(text, 0.5 + 0.5 * min(1.0, self._done / self._trials))
+
+
+def _nobody(text: str, share: float) -> None:
+    return None
 
 
 def search(
@@ -133,10 +147,8 @@ def search(
         niceness=settings.config.resources.trainer_niceness,
     )
     trainable = ray_tune.with_resources(trainable, {"cpu": 1})
-    path = folder / "tune"
-    if ray_tune.Tuner.can_restore(path):
-        tuner = ray_tune.Tuner.restore(str(path), trainable, resume_unfinished=True, restart_errored=True)
-    else:
+    tuner = _taken_up(folder / f"trials-{trials}", trainable)
+    if tuner is None:
         space = {parameter(r, m): ray_tune.uniform(0.0, 1.0) for r in range(len(REGIMES)) for m in history.members}
         tuner = ray_tune.Tuner(
             trainable,
@@ -151,15 +163,34 @@ def search(
                 search_alg=OptunaSearch(sampler=TPESampler(seed=seed)),
             ),
             run_config=ray_tune.RunConfig(
-                name="tune", storage_path=str(folder.resolve()), verbose=0, callbacks=[Reporter(trials, progress)]
+                name=f"trials-{trials}",
+                storage_path=str(folder.resolve()),
+                verbose=0,
+                callbacks=[Reporter(trials, str(folder))],
             ),
         )
+    LISTENERS[str(folder)] = progress
     results = tuner.fit()
     ended = [r for r in results if r.metrics and "weights" in r.metrics]
     if not ended:
         raise DataError(f"{folder}: no trial of the weight search ended; give it more --minutes")
     best = max(ended, key=lambda r: r.metrics["score"])
     return np.array(best.metrics["weights"]), len(ended), len(ended) < trials
+
+
+def _taken_up(path: Path, trainable: object) -> ray_tune.Tuner | None:
+    """The search that was left under ``path``, or None where there is none or it cannot be read."""
+    if not ray_tune.Tuner.can_restore(path):
+        return None
+    try:
+        return ray_tune.Tuner.restore(str(path), trainable, resume_unfinished=True, restart_errored=True)
+    except (EOFError, ValueError, UnpicklingError) as error:
+        # Killed while writing its state: the search starts anew, its ruins are kept out of the way.
+        log.warning("the search left in %s cannot be taken up (%s); starting anew", path, error)
+        ruins = path.with_name(path.name + ".torn")
+        shutil.rmtree(ruins, ignore_errors=True)
+        path.rename(ruins)
+        return None
 
 
 def decide(found: FloatArray, history: History, settings: Settings) -> tuple[WeightTable, dict[str, float]]:

@@ -14,19 +14,7 @@ from serve.models.ridge import Ridge
 from serve.models.rl import RlPolicy
 from serve.models.rules import DEFAULTS, ChartRules, signals
 from serve.models.tcn import Network, Tcn
-
-S, T, HORIZON = 3, 1_500, 15
-
-
-def made_up(edge: float, seed: int = 1) -> TrainingSet:
-    """White features; the return is ``edge`` × feature 0 plus noise of 20 bps."""
-    rng = np.random.default_rng(seed)
-    features = rng.normal(size=(S, T, N_FEATURES))
-    features[:, :, FEATURE_NAMES.index("rv_60")] = 5e-4
-    target = edge * features[:, :, 0] + rng.normal(scale=20.0, size=(S, T))
-    minute, symbol = np.meshgrid(np.arange(SEQUENCE - 1, T - HORIZON), np.arange(S), indexing="ij")
-    rows = np.stack([symbol.ravel(), minute.ravel()], axis=1)
-    return TrainingSet(features=features, target_bps=target, rows=rows, first_minute=0, horizon=HORIZON)
+from tests.support.samples import S, T, made_up
 
 
 def some_windows(data: TrainingSet, n: int = 40) -> np.ndarray:

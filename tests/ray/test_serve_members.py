@@ -1,0 +1,185 @@
+"""Members on Serve: the votes of the panel, swapping without a pause, and what a lost, late or absent member costs."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from ray import serve as ray_serve
+from ray.serve.handle import DeploymentHandle
+
+from config.settings import ResourceSettings
+from core.errors import DataError
+from core.features import N_FEATURES, SEQUENCE, schema_hash
+from core.messages import Market
+from core.params import MemberSettings, ModelSettings
+from data.artifacts import Artifact, ArtifactStore
+from serve.app import actor_options, app_name, deploy_members, gpu_share
+from serve.models.base import TrainingSet
+from serve.models.registry import load_member
+from serve.models.ridge import Ridge
+from serve.models.rules import ChartRules
+from serve.models.tcn import Tcn
+from serve.panel import LocalPanel, ServePanel
+from tests.support.markets import BTC, ETH, market
+
+pytestmark = pytest.mark.ray
+HORIZON = 15
+MODELS = ModelSettings(
+    members=tuple(MemberSettings(name=family, family=family) for family in ("ridge", "tcn", "rules")),
+    horizon_minutes=HORIZON,
+)
+DEADLINES = dict.fromkeys(("ridge", "tcn", "rules"), 20.0)
+
+
+def samples(edge: float) -> TrainingSet:
+    rng = np.random.default_rng(8)
+    features = rng.normal(size=(2, 600, N_FEATURES))
+    target = edge * features[:, :, 0] + rng.normal(scale=10.0, size=(2, 600))
+    minute, symbol = np.meshgrid(np.arange(SEQUENCE, 580), np.arange(2), indexing="ij")
+    rows = np.stack([symbol.ravel(), minute.ravel()], axis=1)
+    return TrainingSet(features=features, target_bps=target, rows=rows, first_minute=0, horizon=HORIZON)
+
+
+def keep(store: ArtifactStore, member: Ridge | Tcn | ChartRules, edge: float = 5.0, schema: str = "") -> Artifact:
+    member.fit(samples(edge), 0)
+    return store.save(
+        "model",
+        member.family,
+        member.save,
+        family=member.family,
+        schema=schema or schema_hash(),
+        span=(0, 1),
+        instruments=(),
+        seed=0,
+        code="test",
+    )
+
+
+def a_market(seed: int = 2) -> Market:
+    features = np.random.default_rng(seed).normal(size=(2, SEQUENCE, N_FEATURES))
+    return market((BTC, ETH), mids=(100.0, 50.0), features=features)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ArtifactStore:
+    return ArtifactStore(tmp_path_factory.mktemp("artifacts"))
+
+
+@pytest.fixture(scope="module")
+def versions(store: ArtifactStore) -> dict[str, str]:
+    return {m.family: keep(store, m).version for m in (Ridge(), Tcn(steps=20, device="cpu"), ChartRules())}
+
+
+@pytest.fixture(scope="module")
+def handles(ray_cluster: None, store: ArtifactStore, versions: dict[str, str]) -> Iterator[dict[str, DeploymentHandle]]:
+    yield deploy_members(MODELS, ResourceSettings(), store.root, versions)
+    for name in versions:
+        ray_serve.delete(app_name(name))
+
+
+async def test_the_panel_on_serve_says_what_the_members_say_here(
+    handles: dict[str, DeploymentHandle], store: ArtifactStore, versions: dict[str, str]
+) -> None:
+    seen = a_market()
+    served = await ServePanel(handles, DEADLINES, HORIZON).forecast(seen)
+    members = {
+        name: (load_member(name, store.load(f"model/{name}/{version}").path), version)
+        for name, version in versions.items()
+    }
+    local = LocalPanel(members, HORIZON, names=tuple(DEADLINES)).forecast(seen)
+    assert served.silence == ("", "", "")
+    assert served.members == local.members == ("ridge", "tcn", "rules")
+    assert served.versions == local.versions
+    np.testing.assert_allclose(served.mean_bps, local.mean_bps, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(served.stdev_bps, local.stdev_bps, rtol=0, atol=1e-9)
+
+
+async def test_a_swap_drops_no_request_and_pauses_none(
+    handles: dict[str, DeploymentHandle], store: ArtifactStore, versions: dict[str, str]
+) -> None:
+    newer = keep(store, Ridge(), edge=-5.0)
+    handle, features = handles["ridge"], a_market().features
+    seen: list[str] = []
+    waits: list[float] = []
+    swap = asyncio.create_task(_as_coroutine(handle.swap.remote(newer.version)))
+    while not swap.done() or len(seen) < 50:
+        began = time.perf_counter()
+        seen.append((await handle.forecast.remote(features, 1))[2])
+        waits.append(time.perf_counter() - began)
+    assert await swap == newer.version
+    assert set(seen) <= {versions["ridge"], newer.version}
+    assert seen[-1] == newer.version
+    assert max(waits) < 2.0
+    assert await handle.version.remote() == newer.version
+
+
+async def _as_coroutine(response: object) -> str:
+    return await response
+
+
+async def test_a_version_that_cannot_be_loaded_leaves_the_old_one_serving(handles: dict[str, DeploymentHandle]) -> None:
+    before = await handles["rules"].version.remote()
+    with pytest.raises(Exception, match="no such version"):
+        await handles["rules"].swap.remote("v0099")
+    assert await handles["rules"].version.remote() == before
+    mean, *_ = await handles["rules"].forecast.remote(a_market().features, 1)
+    assert np.isfinite(mean).all()
+
+
+async def test_a_killed_replica_costs_its_own_vote_and_comes_back_as_it_was_swapped(
+    handles: dict[str, DeploymentHandle], store: ArtifactStore
+) -> None:
+    swapped = await handles["ridge"].swap.remote(keep(store, Ridge(), edge=3.0).version)
+    panel = ServePanel(handles, DEADLINES | {"ridge": 0.3}, HORIZON)
+    assert (await panel.forecast(a_market())).spoke.all()
+    os.kill(await handles["ridge"].pid.remote(), signal.SIGKILL)
+    votes = await panel.forecast(a_market())
+    assert list(votes.spoke) == [False, True, True]
+    assert votes.silence[0].startswith(("late", "failed"))
+    assert np.isnan(votes.mean_bps[0]).all()
+    deadline = time.perf_counter() + 60
+    while not votes.spoke[0] and time.perf_counter() < deadline:
+        await asyncio.sleep(0.5)
+        votes = await panel.forecast(a_market())
+    assert votes.spoke.all()
+    assert votes.versions[0] == swapped
+
+
+async def test_who_was_never_deployed_is_absent(handles: dict[str, DeploymentHandle]) -> None:
+    votes = await ServePanel(handles, DEADLINES | {"rl": 1.0}, HORIZON).forecast(a_market())
+    assert votes.silence[3].startswith("absent")
+    assert list(votes.spoke) == [True, True, True, False]
+
+
+async def test_nan_in_one_instruments_features_silences_nobody_else(handles: dict[str, DeploymentHandle]) -> None:
+    seen = a_market()
+    features = seen.features.copy()
+    features[0, 5, 3] = np.nan
+    votes = await ServePanel(handles, DEADLINES, HORIZON).forecast(
+        market((BTC, ETH), mids=(100.0, 50.0), features=features)
+    )
+    assert votes.spoke.all()
+    assert np.isnan(votes.mean_bps[:, 0]).all()
+    assert np.isfinite(votes.mean_bps[:, 1]).all()
+
+
+def test_a_model_of_other_features_is_refused_before_serve_is_asked(ray_cluster: None, store: ArtifactStore) -> None:
+    foreign = keep(store, ChartRules(), schema="f" * 64)
+    with pytest.raises(DataError, match="feature schema ffffffffffff, expected"):
+        deploy_members(MODELS, ResourceSettings(), store.root, {"rules": foreign.version})
+
+
+def test_the_gpu_share_is_taken_only_where_there_is_a_gpu() -> None:
+    assert gpu_share(ResourceSettings(gpu_fraction=0.2), {"CPU": 4.0}) == 0.0
+    assert gpu_share(ResourceSettings(gpu_fraction=0.2), {"CPU": 4.0, "GPU": 1.0}) == 0.2
+    assert gpu_share(ResourceSettings(gpu_fraction=0.0), {"GPU": 1.0}) == 0.0
+    tcn, ridge = MODELS.members[1], MODELS.members[0]
+    assert actor_options(tcn, ResourceSettings(torch_threads=2), 0.2)["num_gpus"] == 0.2
+    on_cpu = actor_options(ridge, ResourceSettings(torch_threads=2), 0.2)
+    assert on_cpu["num_gpus"] == 0.0
+    assert on_cpu["runtime_env"]["env_vars"]["CUDA_VISIBLE_DEVICES"] == ""
+    assert on_cpu["runtime_env"]["env_vars"]["OMP_NUM_THREADS"] == "2"
