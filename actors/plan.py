@@ -45,6 +45,7 @@ class RunPlan:
     member_versions: tuple[tuple[str, str], ...] = ()
     """(member, artifact version) to load."""
     weights_version: str | None = None
+    """Artifact reference of the tuned weights; None = the defaults of trading_rules.json."""
     deadline_s: float = 20.0
     """Wall time a minute may take before it counts as missed."""
 

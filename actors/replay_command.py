@@ -33,6 +33,7 @@ from data.logs import configure_logs
 from data.market import MarketCut, MarketSource
 from data.market_arguments import add_market, add_span, cut_of, source_of
 from data.records import read_records
+from data.weights import newest_weights
 from exchanges.simulated.tape import Tape
 
 HELP = "replay a market through the whole system (the default)"
@@ -104,6 +105,17 @@ def _run(
     cash: Decimal,
     console: Console,
 ) -> list[MinuteRecord]:
+    weights = newest_weights(ArtifactStore(source.root / "artifacts"), market.first_minute)
+    told = {
+        "settings": settings.model_dump(mode="json"),
+        "market": source.name,
+        "first_minute": market.first_minute,
+        "cash": str(cash),
+        "versions": versions,
+        "weights_version": weights,
+        "artifacts": str(source.root / "artifacts"),
+    }
+    (run_dir / "run.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
     tape = run_dir / "tape.npz"
     Tape(market.instruments, market.start_minute, market.bars, market.synthetic, market.sentiment).save(tape)
     simulator = Simulator(
@@ -135,7 +147,7 @@ def _run(
             minutes=market.minutes,
             synthetic=source.synthetic,
             member_versions=tuple(versions.items()),
-            weights_version=_weights(source),
+            weights_version=weights,
         )
         about = {
             "mode": "replay",
@@ -156,12 +168,6 @@ def _run(
     finally:
         simulator.close()
     return list(read_records(run_dir / "records"))
-
-
-def _weights(source: MarketSource) -> str | None:
-    """The newest tuned weights of this market, or None for the defaults."""
-    artifact = ArtifactStore(source.root / "artifacts").latest("weights", "ensemble")
-    return artifact.version if artifact else None
 
 
 class _Asked:

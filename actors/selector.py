@@ -1,6 +1,5 @@
 """The selector as an actor: which models speak, with which weight, and what they want to hold."""
 
-import json
 import time
 from dataclasses import replace
 
@@ -9,13 +8,13 @@ from actors.shell import Shell
 from core.messages import Detected, Intents, Market, Votes
 from core.selection import Selector, WeightTable
 from data.artifacts import ArtifactStore
+from data.weights import read_weights
 
 
 def load_weights(plan: RunPlan) -> WeightTable:
     """The tuned table the plan names, else the default weights of trading_rules.json (equal when those are empty)."""
     if plan.weights_version is not None:
-        artifact = ArtifactStore(plan.artifacts_dir).load(plan.weights_version)
-        return WeightTable.from_json(json.loads((artifact.path / "weights.json").read_text(encoding="utf-8")))
+        return read_weights(ArtifactStore(plan.artifacts_dir), plan.weights_version)
     return WeightTable.default(plan.member_names, plan.settings.rules.selection.default_weights)
 
 
