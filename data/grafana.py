@@ -54,7 +54,9 @@ def provision(url: str, token: Secret, prometheus_url: str, folder: str, board_p
         raise ConfigError(f"Grafana at {url} does not accept the token; make one under Service accounts") from error
     except GrafanaClientError as error:
         if error.status_code == _FORBIDDEN:
-            raise ConfigError(f"Grafana at {url}: the token may not do this; give its account the role Admin") from error
+            raise ConfigError(
+                f"Grafana at {url}: the token may not do this; give its account the role Admin"
+            ) from error
         raise BotError(f"Grafana at {url} refused: {error.message}") from error
     except GrafanaException as error:
         raise BotError(f"Grafana at {url} failed: {error.message}") from error

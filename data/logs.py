@@ -27,7 +27,17 @@ from core.errors import ConfigError
 _minute: ContextVar[int | None] = ContextVar("minute", default=None)
 _trace: ContextVar[str | None] = ContextVar("trace", default=None)
 
-_QUIET = ("urllib3", "asyncio", "websockets", "ccxt", "aiohttp.access", "uvicorn.access", "apprise", "filelock", "numba")
+_QUIET = (
+    "urllib3",
+    "asyncio",
+    "websockets",
+    "ccxt",
+    "aiohttp.access",
+    "uvicorn.access",
+    "apprise",
+    "filelock",
+    "numba",
+)
 """Libraries that tell of every packet; heard from WARNING on."""
 _SILENT = ("apprise",)
 """Libraries that may put an address with its token into a message; we report their failures ourselves."""
@@ -129,7 +139,11 @@ class Readable(logging.Formatter):
 def _terminal(stream: TextIO) -> logging.Handler:
     if stream.isatty():
         handler: logging.Handler = RichHandler(
-            console=Console(file=stream), show_path=False, markup=False, rich_tracebacks=False, log_time_format="%H:%M:%S"
+            console=Console(file=stream),
+            show_path=False,
+            markup=False,
+            rich_tracebacks=False,
+            log_time_format="%H:%M:%S",
         )
         handler.setFormatter(Readable("%(name)s: %(message)s"))
         return handler

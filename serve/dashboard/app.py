@@ -9,6 +9,7 @@ import contextlib
 import errno
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from ray.serve.config import HTTPOptions
 from ray.serve.context import _get_global_client
 
 from config.settings import DashboardSettings, LogSettings
-from core.errors import ConfigError
+from core.errors import BotError, ConfigError
 from data.hot import AsyncHot
 from data.logs import configure_logs
 from serve.dashboard.guard import Guard
@@ -117,6 +118,8 @@ def open_serve(settings: DashboardSettings) -> int:
     Where Serve runs already its proxy stays where it is. Raises ConfigError when the port is taken.
     """
     running = _proxy()
+    if running is not None and not _has_proxy():
+        raise BotError("Ray Serve runs here without its HTTP proxy; deploy the dashboard before the models")
     if running is not None:
         if settings.port not in (0, running.port):
             log.warning("Serve already listens on port %d; dashboard.port %d is not used", running.port, settings.port)
@@ -166,6 +169,14 @@ def free_port(host: str, port: int) -> int:
                 f"config.json: dashboard.host: cannot listen on {host}:{port} ({error.strerror})"
             ) from error
         return int(probe.getsockname()[1])
+
+
+def _has_proxy(wait_s: float = 5.0) -> bool:
+    """Serve has an HTTP proxy, or gets one within ``wait_s`` (it may have been started a moment ago)."""
+    deadline = time.monotonic() + wait_s
+    while not (found := bool(ray_serve.status().proxies)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return found
 
 
 def _proxy() -> HTTPOptions | None:

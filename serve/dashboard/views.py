@@ -116,7 +116,7 @@ def _row(record: Plain, about: Plain, number: int) -> dict[str, Any]:
         "votes": votes,
         "edge": edge,
         "target": target,
-        "why": _why(edge, target, bool(fresh), approved, refused, about),
+        "why": _why(edge, target, held, bool(fresh), approved, refused, about),
         "outcome": "approved" if approved else "refused" if refused else "none",
     }
 
@@ -124,6 +124,7 @@ def _row(record: Plain, about: Plain, number: int) -> dict[str, Any]:
 def _why(
     edge: float | None,
     target: float | None,
+    held: float | None,
     fresh: bool,
     approved: Sequence[Plain],
     refused: Sequence[Plain],
@@ -145,6 +146,8 @@ def _why(
             f"edge {edge:+.1f} bps is between exit ({about['exit_edge_bps']:g}) and entry "
             f"({about['entry_edge_bps']:g}): keeps what it holds"
         )
+    if target == 0 and not held:
+        return f"edge {edge:+.1f} bps: stays out"
     return f"wants {target * 100:.1f}% of the investable equity: close enough to what it holds"
 
 

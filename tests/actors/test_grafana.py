@@ -94,7 +94,12 @@ class StubGrafana:
             return 412, {"message": "The dashboard has been changed by someone else"}
         version = old["version"] + 1 if old else 1
         self.boards[board["uid"]] = {**body, "version": version}
-        return 200, {"uid": board["uid"], "url": f"/d/{board['uid']}/minutehand", "version": version, "status": "success"}
+        return 200, {
+            "uid": board["uid"],
+            "url": f"/d/{board['uid']}/minutehand",
+            "version": version,
+            "status": "success",
+        }
 
 
 @pytest.fixture
@@ -211,6 +216,10 @@ def test_panels_do_not_overlap_and_have_titles():
         place = panel["gridPos"]
         assert panel["title"]
         assert place["x"] + place["w"] <= 24
-        mine = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
+        mine = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
         assert not cells & mine, panel["title"]
         cells |= mine

@@ -5,12 +5,12 @@ import json
 import urllib.request
 
 import pytest
-import ray
 import websockets
 from ray import serve as ray_serve
 
 from actors.metrics import METRICS, make_metrics
 from config.settings import DashboardSettings
+from core.errors import BotError
 from data.hot import Hot
 from data.redis_server import EmbeddedRedis
 from serve.dashboard.app import deploy, open_serve, undeploy
@@ -20,15 +20,11 @@ pytestmark = pytest.mark.ray
 
 
 @pytest.fixture(scope="module")
-def cluster():
-    """The session's cluster where one runs, else one of our own."""
-    ours = not ray.is_initialized()
-    if ours:
-        ray.init(address="local", num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=10**8)
+def cluster(ray_cluster):
+    """The session's cluster, with a Serve whose proxy is ours to place."""
+    ray_serve.shutdown()
     yield
     ray_serve.shutdown()
-    if ours:
-        ray.shutdown()
 
 
 async def first_message(url: str) -> dict:
@@ -56,6 +52,13 @@ async def test_the_page_is_served_pushed_and_replaced(cluster, tmp_path):
         # Serve's proxy stays where it is: a second start gives the same port.
         assert f":{await asyncio.to_thread(open_serve, settings)}/" in url
         await asyncio.to_thread(undeploy)
+
+
+async def test_a_serve_without_proxy_says_in_which_order_to_start(cluster):
+    await asyncio.to_thread(ray_serve.shutdown)
+    await asyncio.to_thread(ray_serve.start, proxy_location="Disabled")
+    with pytest.raises(BotError, match="before the models"):
+        await asyncio.to_thread(open_serve, DashboardSettings(port=0))
 
 
 def test_every_metric_of_the_table_is_taken_by_ray(cluster):

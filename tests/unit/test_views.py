@@ -63,6 +63,14 @@ def test_no_opinion_is_explained_by_the_thresholds():
     assert minute_view(json.loads(plain.dumps(record)), {})["rows"][0]["why"] == "edge +4.1 bps: keeps what it holds"
 
 
+def test_wanting_and_holding_nothing_is_staying_out():
+    record = first(lambda r: not r.approved and not r.refused and r.status == "done" and all(r.fresh))
+    record = replace(record, edge_bps=(-3.0,) * 5, target=(0.0,) * 5, position=(0.0, 1.0, 0.0, 0.0, 0.0))
+    rows = view(record)["rows"]
+    assert rows[0]["why"] == "edge -3.0 bps: stays out"
+    assert rows[1]["why"].startswith("wants 0.0% of the investable equity")
+
+
 def test_a_stale_market_and_a_silent_panel_are_told():
     record = first(lambda r: not r.approved and not r.refused and r.status == "done")
     stale = replace(record, fresh=(False,) * 5)

@@ -285,7 +285,8 @@ function voteTable(minute) {
     el("td", { class: tone(row.edge) }, el("b", {}, signed(row.edge, 1))),
     el("td", {}, known(row.target) ? `${number(row.target * 100, 1)}%` : "keep"),
     el("td", { class: "words" }, el("span", { class: { approved: "up", refused: "warn", none: "" }[row.outcome] }, row.why))));
-  return el("div", {}, el("h3", {}, "Votes, basis points each member expects"), el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...rows))));
+  return el("div", {}, el("h3", {}, "Votes, basis points each member expects"), el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...rows))),
+    el("ul", { class: "phone" }, ...minute.rows.map((row) => el("li", {}, el("b", {}, `${base(row.instrument)} `), row.why))));
 }
 
 function sizing(one) {
@@ -309,7 +310,7 @@ function fillCells(fill) {
   const at = new Date(fill.at_ms);
   return [
     el("td", { title: `trade ${fill.trade_id} of ${fill.client_id}` }, sideChip(fill.side), ` ${fill.quantity} ${base(fill.instrument)}`), el("td", {}, fill.price),
-    el("td", {}, `${fill.fee} ${fill.fee_asset}`), el("td", {}, `${hm(fill.at_ms)}:${two(at.getUTCSeconds())}`, el("small", {}, fill.maker ? " maker" : " taker"))];
+    el("td", { title: `${fill.fee} ${fill.fee_asset}` }, `${amount(Number(fill.fee))} ${fill.fee_asset}`), el("td", {}, `${hm(fill.at_ms)}:${two(at.getUTCSeconds())}`, el("small", {}, fill.maker ? " maker" : " taker"))];
 }
 
 function timeSpent(minute) {
