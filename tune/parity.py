@@ -1,9 +1,10 @@
 """Parity: a replay through Ray and the wire against the backtest of the same minutes, to the last digit."""
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from config.settings import Settings
 from core.errors import DataError
@@ -36,10 +37,10 @@ class Difference:
 
 
 def first_difference(replay: list[MinuteRecord], backtest: list[MinuteRecord]) -> Difference | None:
-    """Compare record by record, field by field; None when all are equal. ``repr`` tells floats apart to the last bit."""
+    """Compare record by record, field by field; None when all are equal to the last bit."""
     for left, right in zip(replay, backtest, strict=False):
         for name in COMPARED:
-            mine, other = repr(getattr(left, name)), repr(getattr(right, name))
+            mine, other = _exact(getattr(left, name)), _exact(getattr(right, name))
             if mine != other:
                 return Difference(minute=left.minute, field=name, left=mine, right=other)
     if len(replay) != len(backtest):
@@ -51,6 +52,17 @@ def first_difference(replay: list[MinuteRecord], backtest: list[MinuteRecord]) -
             right=str(len(backtest)),
         )
     return None
+
+
+def _exact(value: Any) -> str:
+    """Text that differs exactly when the value does: floats to the last bit (NaN like NaN), amounts by their number."""
+    if isinstance(value, Decimal):
+        return f"{value.normalize():f}"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_exact, value))})"
+    if is_dataclass(value):
+        return f"{type(value).__name__}({', '.join(f'{f.name}={_exact(getattr(value, f.name))}' for f in fields(value))})"
+    return repr(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

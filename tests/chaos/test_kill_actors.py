@@ -1,0 +1,82 @@
+"""kill -9 of any one actor in a running replay: the run goes on, and its books end equal to the exchange's own."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from core.errors import BotError
+from data.hot import Hot
+from data.records import read_records
+from tests.support.replays import end_group, left_behind, start_replay, wait_until
+
+VICTIMS = (
+    "feed",
+    "cache",
+    "detector",
+    "panel",
+    "selector",
+    "risk",
+    "executor",
+    "recorder",
+    "notifier",
+    "conductor",
+)
+MINUTES = 2_000
+"""More than the test needs; it stops the run itself."""
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+class Watched:
+    """A running replay, seen through its hot state."""
+
+    def __init__(self, current: dict) -> None:
+        self._hot = Hot(current["redis_url"], current["run_id"])
+
+    def health(self, name: str) -> dict:
+        try:
+            return self._hot.health().get(name, {})
+        except BotError:
+            return {}
+
+    def done(self) -> int:
+        try:
+            return int(self._hot.state().get("done") or 0)
+        except BotError:
+            return -1
+
+    def stop(self) -> None:
+        self._hot.send_command("stop")
+
+
+def test_every_actor_dies_once_and_no_order_is_lost_or_doubled(tmp_path: Path) -> None:
+    replay = start_replay(tmp_path, "--lockstep", f"--minutes={MINUTES}")
+    try:
+        current = tmp_path / "runs" / "current.json"
+        wait_until("the run is up", current.exists, 150)
+        run = Watched(json.loads(current.read_text(encoding="utf-8")))
+        wait_until("ten minutes are done", lambda: run.done() >= 10, 60)
+        for name in VICTIMS:
+            wait_until(f"{name} tells its pid", lambda n=name: "pid" in run.health(n), 30)
+            pid = run.health(name)["pid"]
+            os.kill(pid, signal.SIGKILL)
+            wait_until(f"{name} is back", lambda n=name, p=pid: run.health(n).get("pid") not in (None, p), 60)
+            before = run.done()
+            wait_until(f"minutes go on after {name} died", lambda b=before: run.done() >= b + 5, 60)
+        run.stop()
+        out, err = replay.communicate(timeout=90)
+    finally:
+        end_group(replay)
+    summary = json.loads(out.strip().splitlines()[-1])
+    assert summary["differences"] == [], err[-3000:]
+    assert replay.returncode == 0, err[-3000:]
+    assert summary["trades"] > 0, "no trade says nothing about lost or doubled ones"
+    assert summary["missed"] <= 2 * len(VICTIMS), summary
+    records = list(read_records(Path(summary["run_dir"]) / "records"))
+    minutes = [r.minute for r in records]
+    assert minutes == sorted(set(minutes)), "a minute was recorded twice or out of order"
+    assert all(r.reason for r in records if r.status == "missed")
+    assert left_behind(str(tmp_path)) == []
