@@ -75,6 +75,6 @@ def show(console: Console, found: Found) -> None:
         f"held out {m['holdout_score']:.2f} (equal weights {m['holdout_equal_score']:.2f})"
     )
     if not m["beats_equal"]:
-        console.print("no weights beat equal ones on the searched folds: equal ones were kept")
+        console.print("what was found does not beat equal weights on both: equal ones were kept")
     if found.interrupted:
         console.print("cut short; the same command goes on where it stopped")

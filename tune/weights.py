@@ -2,7 +2,7 @@
 
 A candidate costs milliseconds and a trial a quarter of a second, so a trial judges a whole batch: the candidate
 that the search proposes and seeded variations around it. The newest fold takes no part in the search: on it the
-found weights are shown beside equal ones.
+found weights are held against equal ones.
 """
 
 import hashlib
@@ -16,6 +16,8 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 import numpy as np
+from optuna import logging as optuna_logging
+from optuna.distributions import FloatDistribution
 from optuna.samplers import TPESampler
 from ray import tune as ray_tune
 from ray.tune.search.optuna import OptunaSearch
@@ -136,7 +138,7 @@ def search(
     """
     # Tune by default writes its state too seldom for a search of minutes to be taken up again.
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3")
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    optuna_logging.set_verbosity(optuna_logging.WARNING)
     rules = settings.rules.selection
     trainable = ray_tune.with_parameters(
         WeightTrial,
@@ -149,10 +151,11 @@ def search(
     trainable = ray_tune.with_resources(trainable, {"cpu": 1})
     tuner = _taken_up(folder / f"trials-{trials}", trainable)
     if tuner is None:
-        space = {parameter(r, m): ray_tune.uniform(0.0, 1.0) for r in range(len(REGIMES)) for m in history.members}
+        names = [parameter(r, m) for r in range(len(REGIMES)) for m in history.members]
+        # Given to the search itself, not to the tuner: a search taken up before its first trial keeps it only so.
+        space = {name: FloatDistribution(0.0, 1.0) for name in names}
         tuner = ray_tune.Tuner(
             trainable,
-            param_space=space,
             tune_config=ray_tune.TuneConfig(
                 metric="score",
                 mode="max",
@@ -160,7 +163,7 @@ def search(
                 max_concurrent_trials=CONCURRENT,
                 time_budget_s=minutes * 60.0,
                 reuse_actors=True,
-                search_alg=OptunaSearch(sampler=TPESampler(seed=seed)),
+                search_alg=OptunaSearch(space, metric="score", mode="max", sampler=TPESampler(seed=seed)),
             ),
             run_config=ray_tune.RunConfig(
                 name=f"trials-{trials}",
@@ -196,8 +199,8 @@ def _taken_up(path: Path, trainable: object) -> ray_tune.Tuner | None:
 def decide(found: FloatArray, history: History, settings: Settings) -> tuple[WeightTable, dict[str, float]]:
     """The table to use and what each part of the history says of it.
 
-    Found weights stand only if they beat equal ones on the folds they were searched on, and only in regimes that
-    occurred there; else equal ones stay.
+    Found weights stand only if they beat equal ones on the folds they were searched on and do not lose to them on the
+    held-out one (the one thing it decides), and only in regimes that occurred; else equal ones stay.
     """
     members, rules, invest = history.members, settings.rules.selection, settings.config.trade.invest_pct / 100.0
     searched = history.part(history.fold < history.fold.max())
@@ -211,7 +214,7 @@ def decide(found: FloatArray, history: History, settings: Settings) -> tuple[Wei
         "holdout_score": float(score(tuned, held_out, rules, invest)[0]),
         "holdout_equal_score": float(score(equal, held_out, rules, invest)[0]),
     }
-    better = metrics["score"] > metrics["equal_score"]
+    better = metrics["score"] > metrics["equal_score"] and metrics["holdout_score"] >= metrics["holdout_equal_score"]
     chosen = tuned[0] if better else equal[0] / len(members)
     by_regime = {
         regime.value: dict(zip(members, map(float, row), strict=True))
