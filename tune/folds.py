@@ -16,22 +16,25 @@ class Fold:
     test_end: int
 
 
-def walk_forward(minutes: int, folds: int, *, purge: int, first_share: float = 0.5) -> tuple[Fold, ...]:
-    """Folds over ``minutes``: the first learns on ``first_share`` of them, each next on all that came before it.
+def walk_forward(minutes: int, folds: int, *, purge: int, first: int = 0, first_share: float = 0.5) -> tuple[Fold, ...]:
+    """Folds over the minute indices [first, minutes): the first learns on ``first_share`` of them, each next on all
+    that came before it.
 
     ``purge`` minutes before each test part are not learned from, because their targets reach into it
     (López de Prado 2018, Advances in Financial Machine Learning, ch. 7). Features look back only, so nothing
     needs to be dropped after a test part: nobody learns from later data anyway.
     """
-    start = int(minutes * first_share)
+    start = first + int((minutes - first) * first_share)
     size = (minutes - start) // folds if folds > 0 else 0
-    if size < 1 or start - purge < 1:
-        raise DataError(f"{minutes} minutes are too few for {folds} walk-forward folds with {purge} minutes purged")
+    if size < 1 or start - purge <= first:
+        raise DataError(
+            f"{minutes - first} minutes are too few for {folds} walk-forward folds with {purge} minutes purged"
+        )
     made = []
     for k in range(folds):
         test_first = start + k * size
         test_end = minutes if k == folds - 1 else test_first + size
-        made.append(Fold(0, test_first - purge, test_first, test_end))
+        made.append(Fold(first, test_first - purge, test_first, test_end))
     return tuple(made)
 
 

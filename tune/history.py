@@ -121,7 +121,7 @@ def make_history(
     instruments = settings.config.trade.rows
     horizon = settings.rules.models.horizon_minutes
     data = training_set(lake, instruments, span.first_minute, span.minutes, horizon)
-    folds = walk_forward(span.minutes, FOLDS, purge=horizon)
+    folds = walk_forward(span.minutes, FOLDS, purge=horizon, first=data.first)
     bars, filler = fill_gaps(lake.window(instruments, span.first_minute, span.minutes))
     progress("reading regimes", 0.0)
     regime, shock = readings(bars, filler, span.first_minute, instruments, settings.rules.events)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.errors import DataError
 from core.features import schema_hash
 from core.messages import FloatArray
 from core.params import MemberSettings, ModelSettings
@@ -20,6 +21,7 @@ from tune.folds import Fold, walk_forward
 KIND = "model"
 CODE = "0.1.0"
 FOLDS = 2
+LEAST_SAMPLES = 150
 NORMAL_80 = 1.2815515655446004
 """An 80 % interval of the normal distribution reaches this many standard deviations."""
 
@@ -71,7 +73,9 @@ def _ranks(values: FloatArray) -> FloatArray:
 
 
 def fit_on(family: str, data: TrainingSet, seed: int) -> tuple[Member, dict[str, float]]:
-    """A new member of a family, fitted."""
+    """A new member of a family, fitted. Raises DataError when there is too little to learn from."""
+    if data.size < LEAST_SAMPLES:
+        raise DataError(f"{data.size} samples are too few to train a {family} member; import more days")
     member = new_member(family)
     return member, member.fit(data, seed)
 
@@ -109,7 +113,7 @@ def train_members(
     """
     progress("reading bars, computing features", 0.0)
     data = training_set(lake, instruments, span.first_minute, span.minutes, horizon)
-    folds = walk_forward(span.minutes, FOLDS, purge=horizon)
+    folds = walk_forward(span.minutes, FOLDS, purge=horizon, first=data.first)
     made = []
     for number, settings in enumerate(members):
 

@@ -10,7 +10,9 @@ import json
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -138,6 +140,7 @@ def search(
     """
     # Tune by default writes its state too seldom for a search of minutes to be taken up again.
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     optuna_logging.set_verbosity(optuna_logging.WARNING)
     rules = settings.rules.selection
     trainable = ray_tune.with_parameters(
@@ -173,7 +176,9 @@ def search(
             ),
         )
     LISTENERS[str(folder)] = progress
-    results = tuner.fit()
+    # Tune prints to stdout what belongs on stderr; stdout is for the answer.
+    with redirect_stdout(sys.stderr):
+        results = tuner.fit()
     ended = [r for r in results if r.metrics and "weights" in r.metrics]
     if not ended:
         raise DataError(f"{folder}: no trial of the weight search ended; give it more --minutes")

@@ -39,6 +39,11 @@ class TrainingSet:
         return len(self.rows)
 
     @property
+    def first(self) -> int:
+        """Minute index of the first sample: what came before it went into look-backs."""
+        return int(self.rows[:, 1].min())
+
+    @property
     def y(self) -> FloatArray:
         """(N,) targets, basis points."""
         return self.target_bps[self.rows[:, 0], self.rows[:, 1]]
