@@ -126,10 +126,13 @@ class ExecutorActor:
         return replace(reports, took_ms=_ms_since(started))
 
     async def closing(self) -> Reports:
-        """What happened since the last report, when no minute will ask any more. Settles what is not settled first."""
+        """Orders since the last report, and every fill still kept: a report may have died with the minute that
+        asked for it, so whoever keeps records takes from here what they lack. Settles what is not settled first."""
         async with self._lock:
             await self._look()
-            return self._started.report(self._started.minute, "closing")
+            machine = self._started
+            fills = tuple(fill for order in machine.books.orders.values() for fill in order.fills)
+            return replace(machine.report(machine.minute, "closing"), fills=fills)
 
     async def beat(self, now_ms: int) -> None:
         """Send the slices that are due at ``now_ms``; ask again about what is unknown."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
 from actors.executor import ExecutorActor
@@ -45,6 +46,9 @@ class LiveExecutor(Shell):
         self._news: asyncio.Queue[OrderSnapshot | None] = asyncio.Queue()
         self._tasks: list[asyncio.Task] = []
         self._fenced = -1
+        self._told: Reports | None = None
+        self._untold: tuple[Reports, ...] = ()
+        """Reports of minutes that were given up after we had answered: the next minute tells them again."""
         self._rules: dict[Instrument, MarketRules] = {}
 
     async def start(self) -> None:
@@ -68,7 +72,14 @@ class LiveExecutor(Shell):
         with self.minute(market.minute, market.trace):
             if market.minute <= self._fenced:
                 raise StaleData(f"minute {market.minute} was given up before its orders were sent; nothing was sent")
-            return await self._executor.execute(market, verdicts)
+            reports = await self._executor.execute(market, verdicts)
+            told = (*self._untold, reports)
+            self._told, self._untold = reports, ()
+            return replace(
+                reports,
+                orders=tuple(order for part in told for order in part.orders),
+                fills=tuple(fill for part in told for fill in part.fills),
+            )
 
     async def closing(self) -> Reports:
         """Orders and fills since the last minute's report."""
@@ -80,6 +91,8 @@ class LiveExecutor(Shell):
     async def fence(self, minute: int) -> None:
         """Start nothing for ``minute`` or an earlier one from now on."""
         self._fenced = max(self._fenced, minute)
+        if self._told is not None and self._told.minute == minute:
+            self._untold, self._told = (*self._untold, self._told), None
 
     async def books(self) -> dict[str, Any]:
         """Our executed totals."""

@@ -7,6 +7,7 @@ Redis is back, and a Redis that came back empty is filled again.
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import ray
@@ -99,10 +100,15 @@ class Recorder:
         return record
 
     def closing(self, reports: Reports) -> None:
-        """Keep what happened to orders after the last decision, if anything did."""
+        """Keep what happened to orders after the last decision, and fills that no record tells, if there are any."""
         last = self._store.last_minute
-        if last is not None and (reports.orders or reports.fills):
-            self._keep(closing_record(last + MINUTE_MS, reports))
+        if last is None:
+            return
+        self._store.flush()
+        told = {(f.instrument, f.trade_id) for record in self._store.read() for f in record.fills}
+        rest = replace(reports, fills=tuple(f for f in reports.fills if (f.instrument, f.trade_id) not in told))
+        if rest.orders or rest.fills:
+            self._keep(closing_record(last + MINUTE_MS, rest))
 
     def last_minute(self) -> int | None:
         """Newest minute on disk."""

@@ -84,6 +84,10 @@ class RecordStore:
         """Keep those of ``records`` (Redis' latest, say) that disk has not; gives how many."""
         return sum(self.append(record) for record in sorted(records, key=lambda record: record.minute))
 
+    def read(self) -> Iterator[MinuteRecord]:
+        """Everything kept so far."""
+        return read_records(self._folder)
+
     def flush(self) -> Path | None:
         """Write what is pending as one part; gives its path, None when there was nothing."""
         if not self._pending:
