@@ -129,7 +129,7 @@ def redis_server(url: str) -> Check:
     if url != "embedded":
         try:
             info = redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3).info("server")
-        except (redis.RedisError, ValueError) as error:
+        except (redis.RedisError, ValueError, TypeError) as error:
             return fail(
                 "redis",
                 f"the one in config.json does not answer: {type(error).__name__}",

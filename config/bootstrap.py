@@ -112,7 +112,9 @@ def _install(root: Path, folder: Path, dev: bool, log: Path) -> None:
         for line in (root / lock).read_text("utf-8").splitlines()
     )
     print(f"Installing {wanted} packages from {name}; this happens once. Details: {log}", flush=True)
+    # Bytecode is left to the first import: compiling all of it here takes longer than the rest of the install.
     options = ["--no-input", "--disable-pip-version-check", "--no-warn-script-location", "--progress-bar", "off"]
+    options.append("--no-compile")
     command = [str(python(folder)), "-I", "-m", "pip", "install", *options, "-r", str(root / name)]
     started = time.monotonic()
     progress = Progress(wanted, _site(folder))

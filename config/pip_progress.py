@@ -26,12 +26,14 @@ class Progress:
     def hear(self, line: str) -> None:
         """Take in one line that pip printed."""
         words = line.split()
-        if line.startswith(("Collecting ", "Requirement already satisfied: ")):
-            name = words[1] if words[0] == "Collecting" else words[3]
+        if line.startswith(("Collecting ", "Processing ", "Requirement already satisfied: ")):
+            name = Path(words[3] if words[0] == "Requirement" else words[1]).name
             self._found.add(name)
             self._doing = name
-        elif words[:1] in (["Downloading"], ["Using"], ["Processing"], ["Building"]):
-            self._doing = f"{words[0].lower()} {Path(words[1]).name}"[:50]
+        elif words[:1] in (["Downloading"], ["Using"], ["Building"]):
+            # "Downloading ray-2.60.0-cp311-….whl (72.1 MB)": a large one takes its time, so its size is told.
+            size = line[line.find("(") :].strip() if "(" in line else ""
+            self._doing = f"{words[0].lower()} {'-'.join(Path(words[1]).name.split('-')[:2])} {size}".rstrip()[:50]
         elif line.startswith("Installing collected packages: "):
             self._installing = line.count(",") + 1
             self._before = self._present()

@@ -45,8 +45,8 @@ def explain(words: str, folder: Path, log: Path) -> str:
     if missing := NO_MATCH.search(words):
         version = sys.version.split()[0]
         return (
-            f"the registry shows no {missing[1]} for Python {version} on {sys.platform}. Either this Python is too new: "
-            "use 3.11 or 3.12; or pip reads a mirror that lacks the package: see pip config list." + kept
+            f"the registry shows no {missing[1]} for Python {version} on {sys.platform}. Either this Python is "
+            "too new: use 3.11 or 3.12; or pip reads a mirror that lacks the package: see pip config list." + kept
         )
     if built := NO_COMPILER.search(words):
         return f"{built[1]} had to be built here and was not. Use Python 3.11 or 3.12, or install a C compiler." + kept

@@ -1,0 +1,106 @@
+"""The verbs for developers: what they run, and what their exit code says."""
+
+import argparse
+
+import pytest
+
+from tests import bench_command, check_command
+from tests.support.table import table
+
+BENCH = '''"""How fast a hare is.
+
+More words.
+"""
+NAME = "hare"
+
+def main(argv):
+    print("ran", argv)
+    return int("fail" in argv)
+'''
+
+
+@pytest.fixture
+def benches(tmp_path):
+    (tmp_path / "hare.py").write_text(BENCH)
+    (tmp_path / "helper.py").write_text('"""No bench."""\nSPEED = 1\n')
+    return tmp_path
+
+
+def test_benches_are_found_by_their_name_without_running_them(benches):
+    (benches / "broken.py").write_text('"""Needs a GPU."""\nimport nowhere\n\nNAME = "broken"\n')
+    found = bench_command.find(benches)
+    assert {name: bench.about for name, bench in found.items()} == {
+        "hare": "How fast a hare is.",
+        "broken": "Needs a GPU.",
+    }
+
+
+def test_a_wrong_name_suggests_the_near_one(benches):
+    with pytest.raises(bench_command.UnknownBench, match="no benchmark 'haer'; did you mean 'hare'") as caught:
+        bench_command.choose(bench_command.find(benches), "haer")
+    assert caught.value.exit_code == 2
+
+
+def test_a_bench_gets_the_rest_of_the_line_and_gives_its_code(benches, monkeypatch, capsys):
+    monkeypatch.setattr(bench_command, "FOLDER", benches)
+    monkeypatch.setattr(bench_command.importlib, "import_module", lambda name: _module(benches / "hare.py"))
+    assert bench_command.main(argparse.Namespace(name=None, rest=[])) == 0
+    assert capsys.readouterr().out == "hare  How fast a hare is.\n"
+    assert bench_command.main(argparse.Namespace(name="hare", rest=["--runs", "3"])) == 0
+    assert "ran ['--runs', '3']" in capsys.readouterr().out
+    assert bench_command.main(argparse.Namespace(name="hare", rest=["fail"])) == 1
+    assert bench_command.main(argparse.Namespace(name="all", rest=[])) == 0
+
+
+def _module(path):
+    names: dict = {}
+    exec(path.read_text(), names)
+    return argparse.Namespace(**names)
+
+
+def test_every_bench_of_the_project_has_a_line_about_it():
+    found = bench_command.find(bench_command.FOLDER)
+    assert "startup" in found
+    assert all(bench.about.endswith((".", "?")) for bench in found.values())
+
+
+class Runs:
+    """Stands in for ``subprocess.run``: fails what it is told to, remembers what it was asked."""
+
+    def __init__(self, *failing: str) -> None:
+        self.failing, self.asked = failing, []
+
+    def __call__(self, command, **_):
+        self.asked.append(command)
+        return argparse.Namespace(returncode=int(any(word in " ".join(command) for word in self.failing)))
+
+
+@pytest.mark.parametrize(
+    ("failing", "code"), [((), 0), (("ruff",), 1), (("lint-imports",), 1), (("mypy",), 1), (("pytest",), 1)]
+)
+def test_the_test_verb_runs_everything_and_pytest_last(monkeypatch, capsys, failing, code):
+    runs = Runs(*failing)
+    monkeypatch.setattr(check_command.subprocess, "run", runs)
+    assert check_command.main(argparse.Namespace(only_tests=False, rest=["-k", "config"])) == code
+    assert [next(w for w in ("ruff", "lint-imports", "mypy", "pytest") if w in " ".join(c)) for c in runs.asked] == [
+        "ruff",
+        "lint-imports",
+        "mypy",
+        "pytest",
+    ]
+    assert runs.asked[-1][-2:] == ["-k", "config"]
+    assert ("FAILED before the tests" in capsys.readouterr().out) == (bool(failing) and failing != ("pytest",))
+
+
+def test_only_tests_skips_the_rest(monkeypatch):
+    runs = Runs("ruff")
+    monkeypatch.setattr(check_command.subprocess, "run", runs)
+    assert check_command.main(argparse.Namespace(only_tests=True, rest=[])) == 0
+    assert len(runs.asked) == 1
+
+
+def test_a_table_lines_up():
+    assert (
+        table(("what", "ms"), [("a", 1.23456), ("long", 12345.6)])
+        == "what      ms\n----  ------\na      1.235\nlong  12,346"
+    )
