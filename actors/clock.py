@@ -20,10 +20,14 @@ def wall_ms() -> int:
 class MarketClock(Protocol):
     """Tells market time and waits for it."""
 
+    async def start(self) -> None:
+        """Let market time run, where it is ours to start. May be called again."""
+        ...
+
     async def now_ms(self) -> int: ...
 
     async def sleep_until(self, ms: int) -> int:
-        """Return once market time has reached ``ms``; gives the market time then."""
+        """Return once market time has reached ``ms``, or the market has ended; gives the market time then."""
         ...
 
     async def close(self) -> None: ...
@@ -34,6 +38,9 @@ class WallClock:
 
     def __init__(self, offset_ms: int = 0) -> None:
         self._offset = offset_ms
+
+    async def start(self) -> None:
+        return None
 
     async def now_ms(self) -> int:
         return wall_ms() + self._offset
@@ -61,6 +68,10 @@ class SimulatorControl:
     async def advance(self, to_ms: int) -> dict:
         return await self._call("POST", "/sim/advance", {"to_ms": to_ms})
 
+    async def run(self) -> dict:
+        """Start a clock that stands (``--paused``); one that runs goes on."""
+        return await self._call("POST", "/sim/run")
+
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
@@ -86,6 +97,9 @@ class LockstepClock:
     def __init__(self, control: SimulatorControl) -> None:
         self._control = control
 
+    async def start(self) -> None:
+        return None
+
     async def now_ms(self) -> int:
         return int((await self._control.state())["now_ms"])
 
@@ -109,18 +123,28 @@ class SpeedClock:
         self._control = control
         self._resync_s = resync_s
         self._anchor: tuple[float, int, float] | None = None
+        self._end_ms: int | None = None
+
+    async def start(self) -> None:
+        self._take(await self._control.run())
 
     async def now_ms(self) -> int:
         if self._anchor is None or time.monotonic() - self._anchor[0] > self._resync_s:
-            state = await self._control.state()
-            self._anchor = (time.monotonic(), int(state["now_ms"]), float(state["speed"]))
+            self._take(await self._control.state())
+        assert self._anchor is not None and self._end_ms is not None
         at, ms, speed = self._anchor
-        return ms + int((time.monotonic() - at) * 1000 * speed)
+        return min(ms + int((time.monotonic() - at) * 1000 * speed), self._end_ms)
+
+    def _take(self, state: dict) -> None:
+        self._anchor = (time.monotonic(), int(state["now_ms"]), 0.0 if state["paused"] else float(state["speed"]))
+        self._end_ms = int(state["end_ms"])
 
     async def sleep_until(self, ms: int) -> int:
         while (wait := ms - await self.now_ms()) > 0:
-            assert self._anchor is not None
-            await asyncio.sleep(min(wait / 1000 / self._anchor[2], 1.0))
+            assert self._anchor is not None and self._end_ms is not None
+            if ms - wait >= self._end_ms:
+                break
+            await asyncio.sleep(min(wait / 1000 / max(self._anchor[2], 0.001), 1.0))
         return await self.now_ms()
 
     async def close(self) -> None:
@@ -131,21 +155,22 @@ class MarketTime:
     """``core.ports.Clock`` for those who must stamp requests: market time as last told, carried on at ``speed``.
 
     ``speed`` is market milliseconds per wall millisecond: 0 in lockstep (time stands still between minutes), N in a
-    replay at N times, 1 on the wall clock.
+    replay at N times. On the wall clock (``wall``) it is this machine's time.
     """
 
-    def __init__(self, speed: float) -> None:
+    def __init__(self, speed: float, *, wall: bool) -> None:
         self._speed = speed
-        self._told = wall_ms() if speed == 1.0 else 0
+        self._wall = wall
+        self._told = 0
         self._at = time.monotonic()
 
     def tell(self, now_ms: int) -> None:
         """Market time is ``now_ms``. On the wall clock nobody needs to be told, and nothing changes."""
-        if self._speed != 1.0:
+        if not self._wall:
             self._told, self._at = now_ms, time.monotonic()
 
     def now_ms(self) -> int:
-        if self._speed == 1.0:
+        if self._wall:
             return wall_ms()
         return self._told + int((time.monotonic() - self._at) * 1000 * self._speed)
 

@@ -82,7 +82,10 @@ class Conductor:
         minute = await self._start_minute()
         last = None if self._minutes is None or self._first is None else self._first + (self._minutes - 1) * MINUTE_MS
         while not self._stop.is_set() and (last is None or minute <= last):
-            await self._one(minute)
+            now = await self._sleep_until(decision_ms(minute))
+            if now < decision_ms(minute):
+                break
+            await self._one(minute, now)
             minute += MINUTE_MS
             if self._minutes is not None and last is None:
                 last = minute + (self._minutes - 2) * MINUTE_MS
@@ -100,8 +103,20 @@ class Conductor:
             return recorded + MINUTE_MS if self._waits else max(recorded + MINUTE_MS, current)
         return self._first if self._first is not None else current
 
-    async def _one(self, minute: int) -> None:
-        now = await self._clock.sleep_until(decision_ms(minute))
+    async def _sleep_until(self, ms: int) -> int:
+        """Market time when ``ms`` has come; an earlier time when a stop was asked for or the market has ended."""
+        if self._waits:
+            return await self._clock.sleep_until(ms)
+        sleeping = asyncio.ensure_future(self._clock.sleep_until(ms))
+        asked = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait((sleeping, asked), return_when=asyncio.FIRST_COMPLETED)
+            return sleeping.result() if sleeping.done() else ms - 1
+        finally:
+            sleeping.cancel()
+            asked.cancel()
+
+    async def _one(self, minute: int, now: int) -> None:
         tick = MinuteTick(minute=minute, now_ms=now, trace=f"{minute:x}")
         if now - decision_ms(minute) >= MINUTE_MS:
             await self._miss(
@@ -114,7 +129,9 @@ class Conductor:
         self.progress["minute"] = minute
         await self._tell()
         for due in beat_times(minute, self._execution):
-            now = await self._clock.sleep_until(due)
+            now = await self._sleep_until(due)
+            if self._stop.is_set():
+                return
             await self._beat(max(now, due) if not self._waits else due)
 
     async def _decide(self, tick: MinuteTick) -> MinuteRecord | None:

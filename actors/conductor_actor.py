@@ -70,9 +70,10 @@ class ConductorActor(Shell):
     def __init__(self, plan: RunPlan) -> None:
         super().__init__(plan, "conductor")
         self._hot = Hot(plan.redis_url, plan.run_id)
+        self._clock = make_clock(plan.clock, plan.sim_url)
         self._conductor = Conductor(
             score=RayScore(),
-            clock=make_clock(plan.clock, plan.sim_url),
+            clock=self._clock,
             execution=plan.settings.rules.execution,
             first_minute=plan.first_minute,
             minutes=plan.minutes,
@@ -100,6 +101,8 @@ class ConductorActor(Shell):
 
     async def _run(self) -> None:
         try:
+            # Last of all parts to start: only now may a market that stood for us begin to move.
+            await self._clock.start()
             await self._conductor.run()
         except Exception as error:
             # Nobody awaits this task while trading goes on: what ended it is told by progress().

@@ -34,7 +34,7 @@ class FeedActor(Shell):
         exchange = plan.settings.config.exchanges["binance"]
         self._instruments = plan.settings.config.trade.rows
         self._grace_s = GRACE_S[plan.clock]
-        self._time = MarketTime(plan.speed)
+        self._time = MarketTime(plan.speed, wall=plan.clock == "wall")
         self._gateway = BinanceGateway(exchange, None, self._instruments)
         self._stream = MarketStream(
             exchange, self._instruments, self._on_bar, None, self._on_gap, now_ms=self._time.now_ms

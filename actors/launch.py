@@ -1,4 +1,4 @@
-"""Bring a run up and take it down: Redis, the simulated exchange, Ray, models on Serve, the page, the actors.
+"""Bring a run up and take it down: Redis, Ray, models on Serve, the page, the actors.
 
 Whatever was started is ended by ``close()``, in the opposite order, whether the start succeeded or not. Children
 also watch our pid, so that nothing is orphaned when this process is killed.
@@ -6,16 +6,11 @@ also watch our pid, so that nothing is orphaned when this process is killed.
 
 import json
 import logging
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from queue import Empty, Queue
-from threading import Thread
 from typing import Any
 
 import ray
@@ -23,82 +18,41 @@ from ray import serve as ray_serve
 
 from actors.plan import NAMESPACE, RunPlan
 from actors.system import start_ray, start_system, stop_system
-from config.load import ROOT
 from config.settings import ExchangeSettings, Settings
-from core.errors import BotError, TimedOut
 from data.hot import Hot
 from data.redis_server import EmbeddedRedis
+from exchanges.simulated.process import Simulator
 from serve.app import deploy_members
 from serve.dashboard.app import deploy as deploy_dashboard
 
 log = logging.getLogger("launch")
 
-SIM_START_S = 30.0
 SYSTEM_START_S = 180.0
 Say = Callable[[str], None]
 
 
-class Simulator:
-    """The simulated exchange in a child process, on loopback, ended with us."""
-
-    def __init__(self, tape: Path, *, cash: str, speed: float, start_ms: int, log_file: Path, statement: Path) -> None:
-        """``speed`` 0 means lockstep. Raises BotError with the child's last words when it does not come up."""
-        command = [sys.executable, str(ROOT / "run.py"), "sim", "--json", "--port", "0", "--tape", str(tape)]
-        command += ["--balances", f"USDT={cash}", "--start", str(start_ms), "--parent-pid", str(os.getpid())]
-        command += ["--statement", str(statement)]
-        command += ["--lockstep"] if speed == 0 else ["--speed", str(speed)]
-        self._log = log_file.open("wb")
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._log, cwd=ROOT)  # noqa: S603
-        self.addresses = self._first_line(log_file)
-
-    def _first_line(self, log_file: Path) -> dict[str, str]:
-        lines: Queue[bytes] = Queue()
-        assert self._process.stdout is not None
-        Thread(target=lambda: lines.put(self._process.stdout.readline()), daemon=True).start()
-        try:
-            line = lines.get(timeout=SIM_START_S)
-        except Empty:
-            self.close()
-            raise TimedOut(f"the simulated exchange said nothing within {SIM_START_S:g} s; see {log_file}") from None
-        if not line.strip():
-            self.close()
-            words = log_file.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            raise BotError(f"the simulated exchange did not start: {words[-1] if words else 'no word'}")
-        return json.loads(line)
-
-    @property
-    def alive(self) -> bool:
-        return self._process.poll() is None
-
-    def close(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(5)
-        self._log.close()
-
-
-def simulated(settings: Settings, addresses: Mapping[str, str], speed: float) -> Settings:
-    """The settings with Binance reached at the simulator."""
-    exchange = ExchangeSettings(
-        rest_url=addresses["rest"],
-        stream_url=addresses["stream"],
-        user_stream_url=addresses["ws_api"],
+def venue_of(simulator: Simulator, speed: float) -> ExchangeSettings:
+    """Where a simulated exchange is reached; ``speed`` is that of its clock, 0 in lockstep."""
+    return ExchangeSettings(
+        rest_url=simulator.rest,
+        stream_url=simulator.stream,
+        user_stream_url=simulator.ws_api,
         # Market time runs faster than ours: a stamp is old sooner.
         recv_window_ms=5_000 if speed in (0, 1) else 60_000,
     )
-    config = settings.config.model_copy(update={"exchanges": {"binance": exchange}})
-    return settings.model_copy(update={"config": config})
 
 
-def write_keys(path: Path, addresses: Mapping[str, str]) -> None:
+def simulated(settings: Settings, simulator: Simulator, speed: float) -> Settings:
+    """The settings with Binance reached at the simulator."""
+    exchanges = {"binance": venue_of(simulator, speed)}
+    return settings.model_copy(update={"config": settings.config.model_copy(update={"exchanges": exchanges})})
+
+
+def write_keys(path: Path, simulator: Simulator) -> None:
     """Store the simulator's test pair where the executor looks, readable by us only."""
     path.touch(mode=0o600)
-    path.write_text(
-        json.dumps({"binance": {"api_key": addresses["api_key"], "api_secret": addresses["secret"]}}), encoding="utf-8"
-    )
+    pair = {"api_key": simulator.api_key, "api_secret": simulator.secret}
+    path.write_text(json.dumps({"binance": pair}), encoding="utf-8")
 
 
 class Launch:

@@ -17,7 +17,7 @@ from rich.console import Console
 from actors.audit import audit_run
 from actors.clock import wall_ms
 from actors.follow import make_follower
-from actors.launch import Launch, Simulator, simulated, write_keys
+from actors.launch import Launch, simulated, write_keys
 from actors.plan import RunPlan
 from actors.running import forget_run, note_run
 from actors.summary import print_summary
@@ -34,6 +34,7 @@ from data.market import MarketCut, MarketSource
 from data.market_arguments import add_market, add_span, cut_of, source_of
 from data.records import read_records
 from data.weights import newest_weights
+from exchanges.simulated.process import start_simulator
 from exchanges.simulated.tape import Tape
 
 HELP = "replay a market through the whole system (the default)"
@@ -118,20 +119,20 @@ def _run(
     (run_dir / "run.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
     tape = run_dir / "tape.npz"
     Tape(market.instruments, market.start_minute, market.bars, market.synthetic, market.sentiment).save(tape)
-    simulator = Simulator(
-        tape,
-        cash=str(cash),
-        speed=speed,
-        start_ms=decision_ms(market.first_minute) - MINUTE_MS,
+    start = ["--start", str(decision_ms(market.first_minute) - MINUTE_MS), "--balances", f"USDT={cash}"]
+    # At speed the clock stands until the conductor starts: Ray takes its time to come up, and no minute is lost to it.
+    pace = ["--lockstep"] if speed == 0 else ["--speed", str(speed), "--paused"]
+    simulator = start_simulator(
+        load.ROOT,
+        ["--tape", str(tape), *start, *pace, "--statement", str(run_dir / "statement.json")],
         log_file=run_dir / "sim.log",
-        statement=run_dir / "statement.json",
     )
     try:
-        write_keys(run_dir / "keys.json", simulator.addresses)
+        write_keys(run_dir / "keys.json", simulator)
         plan = RunPlan(
             run_id=run_dir.name,
             mode="replay",
-            settings=simulated(settings, simulator.addresses, speed),
+            settings=simulated(settings, simulator, speed),
             root=load.ROOT,
             run_dir=run_dir,
             log_dir=run_dir.parent.parent / "logs",
@@ -141,9 +142,9 @@ def _run(
             instance=INSTANCE,
             clock="lockstep" if speed == 0 else "speed",
             speed=speed,
-            sim_url=simulator.addresses["rest"],
-            sentiment_url=simulator.addresses["rest"],
-            first_minute=market.first_minute if speed == 0 else None,
+            sim_url=simulator.rest,
+            sentiment_url=simulator.rest,
+            first_minute=market.first_minute,
             minutes=market.minutes,
             synthetic=source.synthetic,
             member_versions=tuple(versions.items()),

@@ -33,6 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     clock = parser.add_mutually_exclusive_group()
     clock.add_argument("--speed", type=float, default=1.0, help="simulated seconds per second (default 1)")
     clock.add_argument("--lockstep", action="store_true", help="time moves only by POST /sim/advance")
+    parser.add_argument("--paused", action="store_true", help="let the clock stand until POST /sim/run (not lockstep)")
     parser.add_argument("--json", action="store_true", help="print addresses and a test key pair as one JSON line")
     parser.add_argument("--tape", type=Path, help="recorded market to play (.npz); default: a small synthetic one")
     parser.add_argument("--symbols", help=f"comma-separated, e.g. {SYMBOLS}; default: all of the tape")
@@ -114,12 +115,20 @@ def wall_ms() -> int:
 
 
 async def _serve(args: argparse.Namespace) -> int:
+    if args.paused and args.lockstep:
+        raise ConfigError("--paused goes with --speed: in lockstep time stands anyway until POST /sim/advance")
     exchange = make_exchange(args, wall_ms())
     # Made for this run, shown once, written nowhere.
     api_key, secret = secrets.token_hex(32), secrets.token_hex(32)
     mode = "lockstep" if args.lockstep else "speed"
     server = await serve_exchange(
-        exchange, port=args.port, mode=mode, speed=args.speed, credentials={api_key: secret}, wall_ms=wall_ms
+        exchange,
+        port=args.port,
+        mode=mode,
+        speed=args.speed,
+        credentials={api_key: secret},
+        wall_ms=wall_ms,
+        paused=args.paused,
     )
     try:
         _announce(server, args.json, api_key, secret)
@@ -145,7 +154,8 @@ def _announce(server: RunningServer, as_json: bool, api_key: str, secret: str) -
     state = server.state.describe()
     kind = "synthetic market" if state["synthetic"] else "recorded market"
     pace = "lockstep (POST /sim/advance)" if state["mode"] == "lockstep" else f"{state['speed']:g} x real speed"
-    print(f"Simulated Binance: {', '.join(state['symbols'])}, {kind}, {pace}")
+    waits = ", standing until POST /sim/run" if state["paused"] else ""
+    print(f"Simulated Binance: {', '.join(state['symbols'])}, {kind}, {pace}{waits}")
     for name, value in found.items():
         print(f"  {name:8} {value}")
     print("Ctrl-C stops it.", flush=True)

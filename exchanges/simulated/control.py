@@ -35,6 +35,17 @@ async def advance(request: web.Request) -> web.Response:
         return json_answer({"now_ms": served.exchange.now_ms, "ended": served.ended})
 
 
+async def run(request: web.Request) -> web.Response:
+    """POST /sim/run: start a clock that stands (--paused); one that runs goes on. Answers the state."""
+    served = request.app[STATE]
+    if served.mode == "lockstep":
+        return _wrong(
+            409, "in lockstep time moves by POST /sim/advance; start the simulator with --speed to let it run"
+        )
+    served.running.set()
+    return json_answer(served.describe())
+
+
 def _wrong(status: int, text: str) -> web.Response:
     return json_answer({"error": text}, status)
 
@@ -54,6 +65,7 @@ async def fear_and_greed(request: web.Request) -> web.Response:
 ROUTES = [
     web.get("/sim/state", state),
     web.post("/sim/advance", advance),
+    web.post("/sim/run", run),
     web.get("/fng/", fear_and_greed),
     web.get("/fng", fear_and_greed),
 ]

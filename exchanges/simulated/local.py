@@ -6,6 +6,7 @@ Backtest, tests and the RL environment trade here; the numbers are those of the 
 from collections.abc import Mapping
 from decimal import Decimal
 
+from core.errors import OutcomeUnknown
 from core.messages import (
     AccountState,
     Balance,
@@ -97,6 +98,7 @@ class SimulatedVenue:
         )
 
     def place(self, order: PlaceOrder) -> OrderSnapshot:
+        """Send a limit order. A client id that already stands is OutcomeUnknown, as over the wire: ask about it."""
         request = OrderRequest(
             instrument=order.instrument,
             side=order.side,
@@ -106,15 +108,20 @@ class SimulatedVenue:
             time_in_force="GTC" if order.post_only else str(order.time_in_force),
             client_id=order.client_id,
         )
-        return self._snapshot(self.exchange.place(request), with_fills=True)
+        try:
+            return self._snapshot(self.exchange.place(request), with_fills=True)
+        except VenueRefusal as refusal:
+            if refusal.is_duplicate:
+                raise OutcomeUnknown(f"{refusal}: an order with this client id already stands") from None
+            raise
 
     def cancel(self, order: CancelOrder) -> OrderSnapshot:
         """Cancel by client id. Where there is nothing to cancel, the order is what a query says it is."""
         row = self.exchange.row(order.instrument)
         try:
             return self._snapshot(self.exchange.cancel(row, client_id=order.client_id))
-        except VenueRefusal:
-            found = self.query(order.client_id, order.instrument)
+        except VenueRefusal as refusal:
+            found = self.query(order.client_id, order.instrument) if refusal.number == -2011 else None
             if found is None:
                 raise
             return found

@@ -1,6 +1,7 @@
 """The simulated exchange as a process of its own: staying until told to go, and being started by others."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -66,41 +68,76 @@ class Simulator:
     def __repr__(self) -> str:
         return f"Simulator({self.rest}, pid {self.process.pid})"
 
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
     def close(self) -> None:
         """Ask it to stop, and make it stop if it does not. May be called twice."""
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait(STOP_S)
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+        end(self.process)
 
 
-def start_simulator(
-    root: Path, arguments: list[str], timeout_s: float = 30.0, parent_pid: int | None = None
+def start_simulator(root: Path, arguments: list[str], **how: Any) -> Simulator:
+    """Start ``run.py sim --json`` with more ``arguments``; ``root`` is the project folder. See ``start_server``."""
+    return start_server(root, [str(root / "run.py"), "sim", "--json", *arguments], **how)
+
+
+def start_server(
+    root: Path,
+    program: list[str],
+    *,
+    log_file: Path | None = None,
+    timeout_s: float = 30.0,
+    parent_pid: int | None = None,
 ) -> Simulator:
-    """Start ``run.py sim --json`` with more ``arguments`` and wait for its addresses.
+    """Start a Python program that serves a simulated exchange, and wait for the JSON line with its addresses.
 
-    ``root`` is the project folder. The child ends when ``parent_pid`` (default: this process) does. Raises BotError
-    with the child's own words when it fails, TimedOut when it says nothing.
+    The child is given ``--parent-pid`` (default: this process), with which it ends. What it says to people goes to
+    ``log_file``, or to our own standard error. Raises BotError with the child's last words when it fails, TimedOut
+    when it says nothing.
     """
-    parent = os.getpid() if parent_pid is None else parent_pid
-    line = [sys.executable, str(root / "run.py"), "sim", "--json", "--parent-pid", str(parent), *arguments]
-    child = subprocess.Popen(line, cwd=root, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)  # noqa: S603
+    line = [sys.executable, *program, "--parent-pid", str(os.getpid() if parent_pid is None else parent_pid)]
+    with contextlib.ExitStack() as stack:
+        errors = stack.enter_context(log_file.open("wb")) if log_file is not None else None
+        child = subprocess.Popen(  # noqa: S603
+            line, cwd=root, stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL, text=True
+        )
     timer = threading.Timer(timeout_s, child.kill)
     timer.start()
     try:
         said = child.stdout.readline() if child.stdout is not None else ""
+    except BaseException:
+        # A person who does not want to wait leaves no child behind.
+        end(child)
+        raise
     finally:
         expired = not timer.is_alive()
         timer.cancel()
     if not said:
         status = child.wait(STOP_S)
+        end(child)
         if expired:
             raise TimedOut(f"the simulated exchange did not start within {timeout_s:.0f} s")
-        raise BotError(f"the simulated exchange did not start (exit {status}); its own words are above")
+        raise BotError(f"the simulated exchange did not start: {_last_words(log_file) or f'exit code {status}'}")
     found = json.loads(said)
     return Simulator(child, found["rest"], found["stream"], found["ws_api"], found["api_key"], found["secret"])
+
+
+def end(child: subprocess.Popen) -> None:
+    """Terminate a child, kill it when it does not go, and let go of its output."""
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait(STOP_S)
+    if child.stdout is not None:
+        child.stdout.close()
+
+
+def _last_words(log_file: Path | None) -> str:
+    if log_file is None:
+        return "its own words are above"
+    lines = log_file.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1].removeprefix("error: ") if lines else ""

@@ -5,6 +5,8 @@ Source of codes and texts: binance-spot-api-docs, errors.md.
 
 from core.errors import ExchangeRefused
 
+DUPLICATE = "Duplicate order sent."
+
 
 class VenueRefusal(ExchangeRefused):
     """A refusal as the venue words it. ``number`` and ``text`` go over the wire as code and msg."""
@@ -15,6 +17,11 @@ class VenueRefusal(ExchangeRefused):
         self.text = text
         self.status = status
         self.retry_after_s = retry_after_s
+
+    @property
+    def is_duplicate(self) -> bool:
+        """An order with the same client id stands: the first one exists."""
+        return (self.number, self.text) == (-2010, DUPLICATE)
 
 
 def filter_failure(name: str) -> VenueRefusal:
@@ -30,7 +37,7 @@ def insufficient_balance() -> VenueRefusal:
 
 
 def duplicate_order() -> VenueRefusal:
-    return new_order_rejected("Duplicate order sent.")
+    return new_order_rejected(DUPLICATE)
 
 
 def would_match() -> VenueRefusal:

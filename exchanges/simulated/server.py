@@ -1,7 +1,7 @@
 """Serving a simulated exchange on loopback: one port for REST, market streams and the WebSocket API.
 
 In lockstep time moves when ``POST /sim/advance`` says so; in speed mode it follows the monotonic clock, ``speed``
-times as fast, until the market ends.
+times as fast, until the market ends; in follow mode it is the time of the market that is watched.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from core.errors import BotError, ConfigError
+from core.errors import BotError, ConfigError, Defect
 from exchanges.simulated import control, private, public
 from exchanges.simulated.auth import Keyring, VenueTime
 from exchanges.simulated.budget import Allowance, Budget
@@ -65,11 +65,18 @@ async def serve_exchange(
     credentials: Mapping[str, str] | None = None,
     wall_ms: Callable[[], int] | None = None,
     allowance: Allowance | None = None,
+    *,
+    paused: bool = False,
+    market_ms: Callable[[], int] | None = None,
+    on_account: Callable[[], None] | None = None,
 ) -> RunningServer:
     """Serve ``exchange``; port 0 takes a free one. ``credentials`` are API key: secret.
 
-    ``wall_ms`` admits clients that stamp their requests with the time of day (``auth.VenueTime``). Raises ConfigError
-    for a host that is not this machine or a speed that is none, BotError for a port in use.
+    ``wall_ms`` admits clients that stamp their requests with the time of day (``auth.VenueTime``). ``paused`` (speed
+    mode) lets the clock stand until ``POST /sim/run``. ``market_ms`` (follow mode) tells the watched market's time,
+    which runs at about ``speed``. ``on_account`` is called after every change of the account, before it is told to
+    anybody. Raises ConfigError for a host that is not this machine or a speed that is none, BotError for a port in
+    use.
     """
     if not _is_loopback(host):
         raise ConfigError(
@@ -77,16 +84,18 @@ async def serve_exchange(
         )
     if not 0 < speed <= 100_000:
         raise ConfigError(f"speed {speed} must be above 0 and at most 100000")
+    if (mode == "follow") != (market_ms is not None):
+        raise Defect("serve_exchange: a watched market's time goes with follow mode, and only with it")
     loop = asyncio.get_running_loop()
     began = loop.time()
     time = VenueTime(
         now_ms=lambda: exchange.now_ms,
         elapsed_ms=lambda: int((loop.time() - began) * 1000),
-        steady=mode == "speed" and speed == 1.0,
+        steady=mode != "lockstep" and speed == 1.0 and not paused,
         wall_ms=wall_ms,
     )
-    budget = Budget(lambda: exchange.now_ms, speed if mode == "speed" else 1.0, allowance)
-    state = ServerState(exchange, Keyring(credentials or {}, time), budget, mode, speed)
+    budget = Budget(lambda: exchange.now_ms, 1.0 if mode == "lockstep" else speed, allowance)
+    state = ServerState(exchange, Keyring(credentials or {}, time), budget, mode, speed, paused, on_account)
     runner = web.AppRunner(make_app(state), access_log=None, shutdown_timeout=SHUTDOWN_S, handle_signals=False)
     await runner.setup()
     try:
@@ -100,7 +109,7 @@ async def serve_exchange(
         raise BotError(f"cannot serve on {host}:{port}: {error.strerror or error}") from error
     bound = runner.addresses[0]
     url = f"http://{f'[{bound[0]}]' if ':' in bound[0] else bound[0]}:{bound[1]}"
-    pace = asyncio.create_task(_pace(state)) if mode == "speed" else None
+    pace = None if mode == "lockstep" else asyncio.create_task(_pace(state, market_ms))
     return RunningServer(state, url, runner, pace)
 
 
@@ -120,15 +129,18 @@ async def _not_served(request: web.Request) -> web.Response:
     return json_answer({"code": -1000, "msg": f"The simulator does not serve {request.method} {request.path}."}, 404)
 
 
-async def _pace(state: ServerState) -> None:
-    """Let simulated time follow the monotonic clock until the market ends."""
+async def _pace(state: ServerState, market_ms: Callable[[], int] | None) -> None:
+    """Let simulated time follow the market that is watched, or the monotonic clock, until the market ends."""
     loop = asyncio.get_running_loop()
+    await state.running.wait()
     began, start = loop.time(), state.exchange.now_ms
     shown = start
     while not state.ended:
         await asyncio.sleep(TICK_S)
         async with state.lock:
-            await state.advance(start + int((loop.time() - began) * 1000 * state.speed))
+            ms = start + int((loop.time() - began) * 1000 * state.speed) if market_ms is None else market_ms()
+            # A watched clock may be set back a little; here time only waits then.
+            await state.advance(max(ms, state.exchange.now_ms))
             if state.exchange.now_ms - shown >= KLINE_EVERY_MS and state.exchange.now_ms % 60_000:
                 shown = state.exchange.now_ms
                 await state.show_running_bars()

@@ -1,6 +1,7 @@
 """What the parts of the server share: the exchange, who is connected, and how events become frames."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Literal
 
 from aiohttp import web
@@ -23,7 +24,8 @@ from exchanges.simulated.payloads import (
     symbol_of,
 )
 
-Mode = Literal["lockstep", "speed"]
+Mode = Literal["lockstep", "speed", "follow"]
+"""Who moves time: ``POST /sim/advance``, the monotonic clock, or the market that is watched."""
 USER = "user"
 """Name under which user-data connections listen."""
 
@@ -31,12 +33,26 @@ USER = "user"
 class ServerState:
     """One served exchange. Whatever changes it or writes frames holds ``lock``, so frames keep their order."""
 
-    def __init__(self, exchange: SimulatedExchange, keyring: Keyring, budget: Budget, mode: Mode, speed: float) -> None:
+    def __init__(
+        self,
+        exchange: SimulatedExchange,
+        keyring: Keyring,
+        budget: Budget,
+        mode: Mode,
+        speed: float,
+        paused: bool = False,
+        on_account: Callable[[], None] | None = None,
+    ) -> None:
         self.exchange = exchange
         self.keyring = keyring
         self.budget = budget
         self.mode = mode
         self.speed = speed
+        self.running = asyncio.Event()
+        """Set once the clock may run; a paused exchange serves, and time stands."""
+        if not paused:
+            self.running.set()
+        self._on_account = on_account
         self.lock = asyncio.Lock()
         self.hub = Hub()
         self.users = Hub()
@@ -61,6 +77,7 @@ class ServerState:
             "end_ms": exchange.market.end_ms,
             "mode": self.mode,
             "speed": self.speed,
+            "paused": not self.running.is_set(),
             "ended": self.ended,
             "synthetic": exchange.market.synthetic,
             "symbols": [i.symbol for i in exchange.instruments],
@@ -73,7 +90,12 @@ class ServerState:
         await self.publish(self.exchange.advance_to(to_ms))
 
     async def publish(self, events: list[Event]) -> None:
-        """Turn events into frames and write them. Hold the lock."""
+        """Turn events into frames and write them. Hold the lock.
+
+        Whoever keeps the account is told before anybody hears of a change.
+        """
+        if self._on_account is not None and any(isinstance(event, AccountMoved) for event in events):
+            self._on_account()
         for event in events:
             if isinstance(event, BarClosed):
                 self._bar(event.row, event.minute, final=True)

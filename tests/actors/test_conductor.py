@@ -101,7 +101,9 @@ class HandClock:
         return None
 
 
-def conductor(score: FakeScore, clock: HandClock, *, minutes: int | None = 3, first: int | None = FIRST, waits: bool = True) -> Conductor:
+def conductor(
+    score: FakeScore, clock: HandClock, *, minutes: int | None = 3, first: int | None = FIRST, waits: bool = True
+) -> Conductor:
     return Conductor(
         score=score,
         clock=clock,
@@ -117,7 +119,11 @@ def test_runs_the_planned_minutes_and_beats_between_them() -> None:
     score = FakeScore()
     progress = asyncio.run(conductor(score, HandClock(FIRST)).run())
     assert score.done == [FIRST, FIRST + MINUTE_MS, FIRST + 2 * MINUTE_MS]
-    assert score.beats[:3] == [decision_ms(FIRST) + 15_000, decision_ms(FIRST) + 30_000, decision_ms(FIRST) + MINUTE_MS + 15_000]
+    assert score.beats[:3] == [
+        decision_ms(FIRST) + 15_000,
+        decision_ms(FIRST) + 30_000,
+        decision_ms(FIRST) + MINUTE_MS + 15_000,
+    ]
     assert progress["finished"] and progress["done"] == 3 and progress["missed"] == 0
 
 
@@ -167,3 +173,37 @@ def test_stop_ends_after_the_minute_under_way() -> None:
     work.stop()
     progress = asyncio.run(work.run())
     assert progress["finished"] and score.done == []
+
+
+class SleepyClock(HandClock):
+    """The next minute is far away."""
+
+    async def sleep_until(self, ms: int) -> int:
+        await asyncio.sleep(3_600)
+        return ms
+
+
+def test_asked_to_stop_while_it_waits_it_does_not_wait_for_the_minute() -> None:
+    async def story() -> dict:
+        work = conductor(FakeScore(), SleepyClock(FIRST), minutes=None, waits=False)
+        running = asyncio.ensure_future(work.run())
+        await asyncio.sleep(0.02)
+        work.stop()
+        return await asyncio.wait_for(running, 2)
+
+    assert asyncio.run(story())["finished"]
+
+
+class EndedClock(HandClock):
+    """A market that ends one minute after the first close."""
+
+    async def sleep_until(self, ms: int) -> int:
+        self.now = min(ms, decision_ms(FIRST) + MINUTE_MS)
+        return self.now
+
+
+def test_a_market_that_ends_before_the_plan_ends_the_run() -> None:
+    score = FakeScore()
+    progress = asyncio.run(conductor(score, EndedClock(FIRST), minutes=None).run())
+    assert progress["finished"]
+    assert score.done == [FIRST, FIRST + MINUTE_MS]

@@ -4,7 +4,7 @@ import random
 from decimal import Decimal
 
 from config.settings import ExchangeSettings
-from core.errors import ExchangeRefused
+from core.errors import ExchangeRefused, OutcomeUnknown
 from core.messages import CancelOrder, PlaceOrder, TimeInForce
 from core.units import MINUTE_MS, Side, floor_to_step, round_price, to_decimal
 from exchanges.binance.gateway import BinanceGateway
@@ -55,6 +55,8 @@ async def answer(call):
         return await result if hasattr(result, "__await__") else result
     except ExchangeRefused as refused:
         return refused.code
+    except OutcomeUnknown:
+        return "unknown"
 
 
 async def test_local_venue_and_wire_agree(server):
@@ -100,3 +102,36 @@ async def test_local_venue_and_wire_agree(server):
         await gateway.close()
     assert min(seen.values()) >= 3, seen
     assert local.exchange.account.free("USDT") != Decimal(100_000)
+
+
+async def test_what_stands_or_is_dead_is_answered_alike(server):
+    """A client id that stands, that is spent, and a cancel that comes too late: same answers on both ways."""
+    local = SimulatedVenue(make_exchange())
+    gateway = BinanceGateway(ExchangeSettings(rest_url=server.url), (KEY, SECRET), local.exchange.instruments)
+    row = {"side": Side.BUY, "force": TimeInForce.GTC, "size": 0.02, "row": 0}
+    rests = order_of(local, 1, away=-40, **row)
+    taken = order_of(local, 2, away=41, **row)
+    dead = CancelOrder(client_id=rests.client_id, instrument=rests.instrument)
+    absent = CancelOrder(client_id="s-9", instrument=rests.instrument)
+    try:
+        seen = []
+        for name, wanted in (
+            ("place", rests),
+            ("place", rests),
+            ("cancel", dead),
+            ("cancel", dead),
+            ("place", rests),
+            ("place", taken),
+            ("place", taken),
+            ("cancel", CancelOrder(client_id=taken.client_id, instrument=taken.instrument)),
+            ("cancel", absent),
+        ):
+            here = await answer(lambda n=name, w=wanted: getattr(local, n)(w))
+            there = await answer(lambda n=name, w=wanted: getattr(gateway, n)(w))
+            assert here == there, (name, wanted.client_id)
+            seen.append(here if isinstance(here, str) else str(here.state))
+    finally:
+        await gateway.close()
+    assert rests.post_only
+    # The id of a cancelled order stands for good; that of a filled one is taken again, as at the venue.
+    assert seen == ["open", "unknown", "cancelled", "cancelled", "unknown", "filled", "filled", "filled", "-2011"]

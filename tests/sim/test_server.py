@@ -11,7 +11,7 @@ from core.errors import BotError, ConfigError
 from core.units import MINUTE_MS
 from exchanges.simulated.budget import Allowance
 from exchanges.simulated.server import serve_exchange
-from tests.sim.conftest import BEGIN, KEY, SECRET, START, make_exchange
+from tests.sim.conftest import BEGIN, KEY, MONEY, SECRET, START, make_exchange
 
 
 @pytest.fixture
@@ -207,3 +207,44 @@ async def test_a_port_in_use_and_a_foreign_host_get_one_clear_line(server):
 
 async def test_secrets_do_not_show(server):
     assert SECRET not in repr(server) + repr(server.state.keyring)
+
+
+async def test_a_paused_clock_stands_until_told_to_run():
+    running = await serve_exchange(make_exchange(), mode="speed", speed=600.0, paused=True)
+    try:
+        async with aiohttp.ClientSession(running.url) as http:
+            await asyncio.sleep(0.3)
+            async with http.get("/sim/state") as answer:
+                state = await answer.json()
+            assert (state["paused"], state["now_ms"]) == (True, BEGIN)
+            for _ in range(2):
+                async with http.post("/sim/run") as answer:
+                    assert (await answer.json())["paused"] is False
+            async with asyncio.timeout(5):
+                while running.state.exchange.now_ms < BEGIN + MINUTE_MS:
+                    await asyncio.sleep(0.02)
+    finally:
+        await running.close()
+
+
+async def test_lockstep_is_not_run_but_advanced(server):
+    async with aiohttp.ClientSession(server.url) as http, http.post("/sim/run") as answer:
+        assert answer.status == 409
+        assert "/sim/advance" in (await answer.json())["error"]
+
+
+async def test_the_account_is_kept_before_a_change_is_told():
+    kept = []
+    exchange = make_exchange()
+    running = await serve_exchange(
+        exchange, credentials={KEY: SECRET}, on_account=lambda: kept.append(exchange.account.free("USDT"))
+    )
+    order = signed(f"symbol=BTCUSDT&side=BUY&type=MARKET&quantity=0.01&timestamp={BEGIN}")
+    try:
+        async with aiohttp.ClientSession() as http:
+            status, answer, _ = await get(http, f"{running.url}/api/v3/order?{order}", ME, "POST")
+        assert (status, answer["status"]) == (200, "FILLED")
+        assert kept == [exchange.account.free("USDT")]
+        assert kept[0] < MONEY["USDT"]
+    finally:
+        await running.close()
