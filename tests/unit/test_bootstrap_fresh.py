@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from actors.doctor_checks import redis_server
+
 ROOT = Path(__file__).resolve().parents[2]
 OWN = (
     "run.py",
@@ -185,3 +187,10 @@ def test_help_and_wrong_verbs_install_nothing(project, tmp_path):
     assert go(project, "--help", **where).returncode == 0
     assert go(project, "statsu", **where).returncode == 2
     assert not (tmp_path / "never").exists()
+
+
+def test_the_packaged_redis_runs():
+    """The doctor asks it, and it is there after an install."""
+    check = redis_server("embedded")
+    assert check.state == "ok"
+    assert check.text.startswith("embedded, version 6.")

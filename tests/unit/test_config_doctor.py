@@ -112,12 +112,6 @@ def test_a_key_file_that_others_may_read_fails_with_the_command(tmp_path):
     assert checks.keys(file).state == "ok"
 
 
-def test_the_packaged_redis_runs():
-    check = checks.redis_server("embedded")
-    assert check.state == "ok"
-    assert check.text.startswith("embedded, version 6.")
-
-
 @pytest.mark.parametrize("url", ["redis://me:hunter2@nowhere/0?nonsense=1", "http://me:hunter2@nowhere"])
 def test_a_wrong_redis_address_fails_and_is_not_shown(url):
     check = checks.redis_server(url)
