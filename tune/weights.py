@@ -117,14 +117,14 @@ class Reporter(ray_tune.Callback):
     """Tells how many trials are done."""
 
     def __init__(self, trials: int, folder: str) -> None:
-        self._trials, self._folder, self._best, self._done = trials, folder, -np.inf, 0
+        self._trials, self._folder = trials, folder
 
-    def on_trial_complete(self, iteration: int, trials: list, trial: object, **info: object) -> None:
-        result = getattr(trial, "last_result", None) or {}
-        self._best = max(self._best, float(result.get("score", -np.inf)))
-        self._done = sum(1 for t in trials if t.status == "TERMINATED") or self._done + 1
-        text = f"trial {self._done} of {self._trials}, best {self._best:.2f} bps a day"
-        LISTENERS.get(self._folder, _nobody)(text, 0.5 + 0.5 * min(1.0, self._done / self._trials))
+    def on_trial_result(self, iteration: int, trials: list, trial: object, result: dict, **info: object) -> None:
+        # Counted from Tune's own list, which knows the trials of before a restart; a trial has one result.
+        known = [t.last_result["score"] for t in trials if t is not trial and "score" in t.last_result]
+        scores = [*known, result["score"]]
+        text = f"trial {len(scores)} of {self._trials}, best {max(scores):.2f} bps a day"
+        LISTENERS.get(self._folder, _nobody)(text, 0.5 + 0.5 * min(1.0, len(scores) / self._trials))
 
 
 def _nobody(text: str, share: float) -> None:

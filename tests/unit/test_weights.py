@@ -7,30 +7,13 @@ from config.load import load_settings
 from core.messages import Regime
 from core.params import SelectionSettings
 from core.selection import Selector, WeightTable
+from tests.support.histories import MEMBERS, history
 from tests.support.markets import BTC, ETH, detected, market, votes
 from tune.history import REGIMES, History
 from tune.scoring import as_array, edges, exposures, net_bps, score
 from tune.weights import decide, parameter, proposal, variations
 
 RULES = SelectionSettings()
-MEMBERS = ("good", "bad")
-
-
-def history(minutes: int = 600, seed: int = 1) -> History:
-    """``good`` knows the next minutes' drift; ``bad`` says the opposite."""
-    rng = np.random.default_rng(seed)
-    drift = np.repeat(rng.choice([-2.0, 0.0, 2.0], size=(2, minutes // 30)), 30, axis=1)
-    following = drift + rng.normal(scale=0.5, size=drift.shape)
-    mean = np.stack([20.0 * drift, -20.0 * drift])
-    return History(
-        members=MEMBERS,
-        mean_bps=mean,
-        next_bps=following,
-        fresh=rng.random(drift.shape) > 0.05,
-        shock=rng.random(drift.shape) > 0.95,
-        regime=rng.integers(0, len(REGIMES), minutes),
-        fold=np.repeat(np.arange(3), minutes // 3),
-    )
 
 
 def test_exposures_are_what_the_selector_asks_for_minute_by_minute() -> None:
