@@ -174,7 +174,8 @@ def ensure_members(
         where = usable(models.horizon_minutes, member.family)
         artifact = store.latest(KIND, member.name, schema=schema_hash(), ends_by=before, where=where)
         if artifact is not None:
-            found[member.name] = artifact
+            # A damaged one is said, not quietly trained over.
+            found[member.name] = store.load(artifact.reference, schema=schema_hash())
     missing = tuple(m for m in models.enabled if m.name not in found and m.family != "rl")
     if missing:
         trained = train_members(

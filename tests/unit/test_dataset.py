@@ -137,6 +137,14 @@ def test_only_what_is_missing_is_trained(tmp_path: Path) -> None:
     assert {n: a.version for n, a in first.items()} == {n: a.version for n, a in again.items()}
 
 
+def test_a_damaged_member_is_said_not_trained_over(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    made = ensure_members(a_lake(), (BTC, ETH), SPAN, MODELS, store)
+    (made["rules"].path / "rules.json").write_text("{}")
+    with pytest.raises(DataError, match=r"rules\.json: damaged"):
+        ensure_members(a_lake(), (BTC, ETH), SPAN, MODELS, store)
+
+
 def test_a_member_that_has_seen_the_replayed_minutes_is_not_used(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     ensure_members(a_lake(), (BTC, ETH), SPAN, MODELS, store)
