@@ -7,6 +7,7 @@ from actors.plan import RunPlan
 from actors.shell import Shell
 from core.events import Detector
 from core.messages import Detected, Market
+from core.warmup import flat_market
 
 
 class DetectorActor(Shell):
@@ -15,6 +16,10 @@ class DetectorActor(Shell):
     def __init__(self, plan: RunPlan) -> None:
         super().__init__(plan, "detector")
         self._detector = Detector(plan.settings.rules.events)
+
+    def start(self) -> None:
+        """Load the compiled rules before the first minute needs them."""
+        self._detector.detect(flat_market(self.plan.settings.config.trade.rows))
 
     def detect(self, market: Market) -> Detected:
         began = time.perf_counter()
