@@ -131,7 +131,8 @@ class SpeedClock:
     async def now_ms(self) -> int:
         if self._anchor is None or time.monotonic() - self._anchor[0] > self._resync_s:
             self._take(await self._control.state())
-        assert self._anchor is not None and self._end_ms is not None
+        assert self._anchor is not None
+        assert self._end_ms is not None
         at, ms, speed = self._anchor
         return min(ms + int((time.monotonic() - at) * 1000 * speed), self._end_ms)
 
@@ -141,7 +142,8 @@ class SpeedClock:
 
     async def sleep_until(self, ms: int) -> int:
         while (wait := ms - await self.now_ms()) > 0:
-            assert self._anchor is not None and self._end_ms is not None
+            assert self._anchor is not None
+            assert self._end_ms is not None
             if ms - wait >= self._end_ms:
                 break
             await asyncio.sleep(min(wait / 1000 / max(self._anchor[2], 0.001), 1.0))

@@ -26,6 +26,7 @@ WARM_UP_MINUTES = 240
 """Minutes of the built-in market that lie before the start, so that there is a past to ask for."""
 MINUTES = 1_440
 BALANCES = "USDT=10000"
+RIGHTS = frozenset({"trade", "withdraw"})
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +41,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", type=int, help="epoch ms to start at; default: the tape's first minute")
     parser.add_argument("--minutes", type=int, help="how long to run; default: to the end of the tape")
     parser.add_argument("--balances", default=BALANCES, help=f"starting account, e.g. {BALANCES},BTC=0.1")
+    parser.add_argument(
+        "--key-rights",
+        default="trade",
+        help="what the test key may do beside reading: trade, withdraw (comma-separated)",
+    )
     parser.add_argument("--seed", type=int, default=7, help="of the built-in synthetic market")
     parser.add_argument("--statement", type=Path, help="write trades and balances to this file at the end (JSON)")
     parser.add_argument("--parent-pid", type=int, help="stop when this process is gone")
@@ -109,6 +115,14 @@ def parse_balances(text: str) -> dict[str, Decimal]:
     return found
 
 
+def parse_rights(text: str) -> frozenset[str]:
+    """``trade,withdraw`` as a set; empty for a key that may only read."""
+    rights = frozenset(part.strip() for part in text.split(",") if part.strip())
+    if not rights <= RIGHTS:
+        raise ConfigError(f"--key-rights {text!r}: known are {', '.join(sorted(RIGHTS))}")
+    return rights
+
+
 def wall_ms() -> int:
     """Time of day. The simulator stands for another machine, whose clients stamp requests with theirs."""
     return time.time_ns() // 1_000_000  # noqa: TID251
@@ -129,6 +143,7 @@ async def _serve(args: argparse.Namespace) -> int:
         credentials={api_key: secret},
         wall_ms=wall_ms,
         paused=args.paused,
+        key_rights=parse_rights(args.key_rights),
     )
     try:
         _announce(server, args.json, api_key, secret)

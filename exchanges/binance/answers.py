@@ -73,6 +73,16 @@ class WireAccount(msgspec.Struct):
     balances: list[WireAsset]
     commissionRates: WireRates | None = None
     updateTime: int = 0
+    canTrade: bool = False
+    uid: int = 0
+
+
+class WireRestrictions(msgspec.Struct):
+    """What a key may do (wallet API, account/apiRestrictions)."""
+
+    enableWithdrawals: bool
+    enableSpotAndMarginTrading: bool
+    ipRestrict: bool = False
 
 
 class WireFilter(msgspec.Struct):

@@ -86,6 +86,7 @@ def make_client(
         for group in ("api", "test", "demo"):
             client.urls[group] = _onto(base, client.urls.get(group, {}))
         client.urls["api"]["public"] = client.urls["api"]["private"] = f"{base}/api/v3"
+        client.urls["api"]["sapi"] = f"{base}/sapi/v1"
         if not base.startswith("https:"):
             client.timeout_on_exit = 0
     return client

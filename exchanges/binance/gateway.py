@@ -20,7 +20,20 @@ from core.ports import Clock
 from core.units import MINUTE_MS, Instrument, MarketRules, Side
 from exchanges.binance import answers
 from exchanges.binance.answers import plain, read
-from exchanges.binance.calls import ACCOUNT, CANCEL, ENTER, KLINES, LEAVE, OPEN_ORDERS, QUERY, RULES, TIME, TRADES, Call
+from exchanges.binance.calls import (
+    ACCOUNT,
+    CANCEL,
+    ENTER,
+    KLINES,
+    LEAVE,
+    OPEN_ORDERS,
+    QUERY,
+    RESTRICTIONS,
+    RULES,
+    TIME,
+    TRADES,
+    Call,
+)
 from exchanges.binance.client import make_client
 from exchanges.binance.signing import KeyPair
 from exchanges.binance.wire import VENUE
@@ -53,6 +66,18 @@ class ClockReading:
     round_trip_ms: float
     within: bool
     """The offset is within ``max_clock_offset_ms``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRights:
+    """Whose key it is and what it may do. None: the venue would not say."""
+
+    account: str
+    """The venue's number of the account."""
+    can_trade: bool
+    """The account may trade, and (where the venue says so) the key may trade spot."""
+    can_withdraw: bool | None
+    ip_bound: bool | None
 
 
 class BinanceGateway:
@@ -155,6 +180,22 @@ class BinanceGateway:
     async def account(self) -> AccountState:
         account = await self._account()
         return AccountState(at_ms=self.now_ms(), balances=self._parsed(ACCOUNT, lambda: answers.balances(account)))
+
+    async def rights(self) -> KeyRights:
+        """What our key may do. The wallet API, which knows, is not served by every host (testnet): then None."""
+        account = await self._account()
+        try:
+            answer = await self._call(RESTRICTIONS, {})
+            key = self._parsed(RESTRICTIONS, lambda: read(answer, answers.WireRestrictions))
+        except (ExchangeRefused, ExchangeUnavailable) as error:
+            log.warning("%s does not say what the key may do: %s", VENUE, error)
+            return KeyRights(account=str(account.uid), can_trade=account.canTrade, can_withdraw=None, ip_bound=None)
+        return KeyRights(
+            account=str(account.uid),
+            can_trade=account.canTrade and key.enableSpotAndMarginTrading,
+            can_withdraw=key.enableWithdrawals,
+            ip_bound=key.ipRestrict,
+        )
 
     async def place(self, order: PlaceOrder) -> OrderSnapshot:
         """Send a limit order under our client id. A sell is an exit (spot is long only) and goes first."""

@@ -15,21 +15,31 @@ from exchanges.simulated.market import SECOND_MS, Passage
 FOREVER_MS = 253_402_300_799_000
 """The end of year 9999: a watched market has no end of its own."""
 STALE_MS = 10_000
-"""A top older than this is no book to trade against."""
+"""When nothing at all was heard for this long, no book shown before is one to trade against."""
 REMEMBERED_MINUTES = 1_440
 
 
 class FollowedMarket:
-    """``MarketSource`` over what was observed. ``observe_top`` and ``observe_bar`` must come in order of time."""
+    """``MarketSource`` over what was observed. ``observe_top`` and ``observe_bar`` must come in order of time.
+
+    A top stands until the next one of its market, as long as the stream is heard at all: a quiet market is not a
+    closed one. ``stale_ms``: how long the whole stream may be silent, in market time.
+    """
 
     synthetic = False
 
     def __init__(
-        self, instruments: tuple[Instrument, ...], rules: Mapping[Instrument, MarketRules], start_ms: int
+        self,
+        instruments: tuple[Instrument, ...],
+        rules: Mapping[Instrument, MarketRules],
+        start_ms: int,
+        stale_ms: int = STALE_MS,
     ) -> None:
         self.instruments = instruments
         self.start_ms = start_ms
         self.end_ms = FOREVER_MS
+        self._stale_ms = stale_ms
+        self._heard_ms = 0
         self._rows = {instrument: row for row, instrument in enumerate(instruments)}
         self._ticks = [float(rules[i].tick) for i in instruments]
         self._steps = [float(rules[i].step) for i in instruments]
@@ -49,6 +59,17 @@ class FollowedMarket:
         self._reached[row] = (second, min(low, top.ask), max(high, top.bid))
         self._tops[row] = top
         self._seen[row] += 1
+        self._heard_ms = max(self._heard_ms, top.at_ms)
+
+    def forget(self, instrument: Instrument | None = None) -> None:
+        """That market (or every one) shows no book any more: an empty side, or a stream that was cut."""
+        for row in [self._rows[instrument]] if instrument is not None else range(len(self._tops)):
+            self._tops[row] = None
+
+    @property
+    def shown(self) -> int:
+        """How many markets show a book."""
+        return sum(top is not None for top in self._tops)
 
     def observe_bar(self, instrument: Instrument, bar: Bar) -> None:
         bars = self._bars[self._rows[instrument]]
@@ -60,7 +81,7 @@ class FollowedMarket:
 
     def _fresh(self, row: int, ms: int) -> Top | None:
         top = self._tops[row]
-        return top if top is not None and ms - top.at_ms <= STALE_MS and 0 < top.bid < top.ask else None
+        return top if top is not None and ms - self._heard_ms <= self._stale_ms and 0 < top.bid < top.ask else None
 
     def trading(self, row: int, ms: int) -> bool:
         return self._fresh(row, ms) is not None

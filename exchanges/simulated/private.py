@@ -6,9 +6,11 @@ from core.units import Side
 from exchanges.simulated.orders import OrderRequest, OrderType
 from exchanges.simulated.payloads import amount, cancel_answer, new_order_answer, order_row, symbol_of, trade_row
 from exchanges.simulated.refusals import VenueRefusal, cancel_rejected, missing, not_needed
-from exchanges.simulated.rest import Ask, Security, endpoint
+from exchanges.simulated.rest import WALLET, Ask, Security, endpoint
 
 TIMES_IN_FORCE = ("GTC", "IOC", "FOK")
+UID = 1
+"""Number of the one account there is."""
 ANSWERS = ("ACK", "RESULT", "FULL")
 
 
@@ -42,7 +44,7 @@ async def account(ask: Ask) -> dict:
         "accountType": "SPOT",
         "balances": rows,
         "permissions": ["SPOT"],
-        "uid": 1,
+        "uid": UID,
     }
 
 
@@ -101,6 +103,8 @@ async def new_order(ask: Ask) -> dict:
     kind = ask.params.get("newOrderRespType") or ("ACK" if request.type is OrderType.LIMIT_MAKER else "FULL")
     if kind not in ANSWERS:
         raise VenueRefusal(-1122, "Invalid newOrderRespType.")
+    if "trade" not in ask.state.key_rights:
+        raise VenueRefusal(-2015, "Invalid API-key, IP, or permissions for action.", status=401)
     ask.state.budget.count_order()
     order = ask.state.exchange.place(request)
     await ask.state.traded(order)
@@ -177,6 +181,23 @@ async def my_trades(ask: Ask) -> list:
     return [trade_row(exchange.instruments[row], t) for t in (found[:limit] if first or start else found[-limit:])]
 
 
+async def api_restrictions(ask: Ask) -> dict:
+    """What the key may do; the wallet API's call, for whoever wants to know before trading."""
+    rights = ask.state.key_rights
+    return {
+        "ipRestrict": False,
+        "createTime": ask.state.exchange.start_ms,
+        "enableReading": True,
+        "enableSpotAndMarginTrading": "trade" in rights,
+        "enableWithdrawals": "withdraw" in rights,
+        "enableInternalTransfer": False,
+        "enableMargin": False,
+        "enableFutures": False,
+        "permitsUniversalTransfer": False,
+        "enableVanillaOptions": False,
+    }
+
+
 async def order_counts(ask: Ask) -> list:
     return ask.state.budget.order_counts()
 
@@ -197,3 +218,4 @@ ROUTES: list[web.RouteDef] = [
         ("GET", "rateLimit/order", order_counts),
     )
 ]
+ROUTES.append(endpoint("GET", "account/apiRestrictions", Security.SIGNED, api_restrictions, WALLET))

@@ -100,7 +100,14 @@ def start_server(
     with contextlib.ExitStack() as stack:
         errors = stack.enter_context(log_file.open("wb")) if log_file is not None else None
         child = subprocess.Popen(  # noqa: S603
-            line, cwd=root, stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL, text=True
+            line,
+            cwd=root,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            # Ctrl-C in the terminal is for whoever started it, who still has orders to cancel here.
+            start_new_session=True,
         )
     timer = threading.Timer(timeout_s, child.kill)
     timer.start()

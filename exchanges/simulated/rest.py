@@ -19,6 +19,7 @@ from exchanges.simulated.refusals import VenueRefusal, illegal, invalid_symbol, 
 from exchanges.simulated.state import STATE, ServerState
 
 BASE = "/api/v3/"
+WALLET = "/sapi/v1/"
 DIGITS = "^[0-9]{1,20}$"
 NUMBER = "^([0-9]{1,20})(\\.[0-9]{1,20})?$"
 
@@ -95,7 +96,7 @@ class Ask:
 Call = Callable[[Ask], Awaitable[object]]
 
 
-def endpoint(method: str, path: str, security: Security, call: Call) -> web.RouteDef:
+def endpoint(method: str, path: str, security: Security, call: Call, base: str = BASE) -> web.RouteDef:
     """A route that spends weight, checks the signature, calls, and words refusals as the venue does."""
     key = (method, path)
 
@@ -117,7 +118,7 @@ def endpoint(method: str, path: str, security: Security, call: Call) -> web.Rout
             return refused(state, refusal)
         return json_answer(answer, headers=state.budget.headers(ordered=key == ("POST", "order")))
 
-    return web.route(method, BASE + path, handle)
+    return web.route(method, base + path, handle)
 
 
 def _weight(key: tuple[str, str], ask: Ask) -> int:

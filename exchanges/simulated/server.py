@@ -19,7 +19,7 @@ from exchanges.simulated.auth import Keyring, VenueTime
 from exchanges.simulated.budget import Allowance, Budget
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.rest import json_answer
-from exchanges.simulated.state import STATE, Mode, ServerState
+from exchanges.simulated.state import STATE, TRADES_ONLY, Mode, ServerState
 from exchanges.simulated.streams import market_streams
 from exchanges.simulated.user_stream import websocket_api
 
@@ -69,13 +69,14 @@ async def serve_exchange(
     paused: bool = False,
     market_ms: Callable[[], int] | None = None,
     on_account: Callable[[], None] | None = None,
+    key_rights: frozenset[str] = TRADES_ONLY,
 ) -> RunningServer:
     """Serve ``exchange``; port 0 takes a free one. ``credentials`` are API key: secret.
 
     ``wall_ms`` admits clients that stamp their requests with the time of day (``auth.VenueTime``). ``paused`` (speed
     mode) lets the clock stand until ``POST /sim/run``. ``market_ms`` (follow mode) tells the watched market's time,
     which runs at about ``speed``. ``on_account`` is called after every change of the account, before it is told to
-    anybody. Raises ConfigError for a host that is not this machine or a speed that is none, BotError for a port in
+    anybody. ``key_rights``: what every key may do, of ``trade`` and ``withdraw``. Raises ConfigError for a host that is not this machine or a speed that is none, BotError for a port in
     use.
     """
     if not _is_loopback(host):
@@ -95,7 +96,7 @@ async def serve_exchange(
         wall_ms=wall_ms,
     )
     budget = Budget(lambda: exchange.now_ms, 1.0 if mode == "lockstep" else speed, allowance)
-    state = ServerState(exchange, Keyring(credentials or {}, time), budget, mode, speed, paused, on_account)
+    state = ServerState(exchange, Keyring(credentials or {}, time), budget, mode, speed, paused, on_account, key_rights)
     runner = web.AppRunner(make_app(state), access_log=None, shutdown_timeout=SHUTDOWN_S, handle_signals=False)
     await runner.setup()
     try:

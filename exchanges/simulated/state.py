@@ -26,6 +26,8 @@ from exchanges.simulated.payloads import (
 
 Mode = Literal["lockstep", "speed", "follow"]
 """Who moves time: ``POST /sim/advance``, the monotonic clock, or the market that is watched."""
+TRADES_ONLY = frozenset({"trade"})
+"""What the key may do beside reading: ``trade``, ``withdraw``."""
 USER = "user"
 """Name under which user-data connections listen."""
 
@@ -42,6 +44,7 @@ class ServerState:
         speed: float,
         paused: bool = False,
         on_account: Callable[[], None] | None = None,
+        key_rights: frozenset[str] = TRADES_ONLY,
     ) -> None:
         self.exchange = exchange
         self.keyring = keyring
@@ -53,6 +56,7 @@ class ServerState:
         if not paused:
             self.running.set()
         self._on_account = on_account
+        self.key_rights = key_rights
         self.lock = asyncio.Lock()
         self.hub = Hub()
         self.users = Hub()

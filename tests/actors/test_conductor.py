@@ -124,7 +124,7 @@ def test_runs_the_planned_minutes_and_beats_between_them() -> None:
         decision_ms(FIRST) + 30_000,
         decision_ms(FIRST) + MINUTE_MS + 15_000,
     ]
-    assert progress["finished"] and progress["done"] == 3 and progress["missed"] == 0
+    assert (progress["finished"], progress["done"], progress["missed"]) == (True, 3, 0)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_failed_minute_is_missed_with_its_reason_and_the_next_one_runs(fault: 
     assert score.revived == 1
     assert score.done == [FIRST, FIRST + 2 * MINUTE_MS]
     assert len(score.beats) == 6, "exits and schedules of a missed minute still get their beats"
-    assert progress["done"] == 2 and progress["missed"] == 1
+    assert (progress["done"], progress["missed"]) == (2, 1)
 
 
 def test_a_minute_whose_successor_has_closed_is_late() -> None:
@@ -172,7 +172,8 @@ def test_stop_ends_after_the_minute_under_way() -> None:
     work = conductor(score, HandClock(FIRST), minutes=None)
     work.stop()
     progress = asyncio.run(work.run())
-    assert progress["finished"] and score.done == []
+    assert progress["finished"]
+    assert score.done == []
 
 
 class SleepyClock(HandClock):

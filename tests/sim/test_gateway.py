@@ -12,7 +12,7 @@ from config.settings import ExchangeSettings
 from core.errors import ExchangeRefused, ExchangeUnavailable
 from core.messages import CancelOrder, OrderState, PlaceOrder, TimeInForce
 from core.units import MINUTE_MS, Instrument, Side, floor_to_step, round_price, to_decimal
-from exchanges.binance.gateway import BinanceGateway
+from exchanges.binance.gateway import BinanceGateway, KeyRights
 from exchanges.binance.link import LinkPolicy
 from exchanges.binance.stream import MarketStream
 from exchanges.binance.user_stream import UserStream
@@ -283,3 +283,12 @@ async def test_wrong_keys_are_refused_and_no_server_is_unavailable(world):
     with pytest.raises(ExchangeUnavailable):
         await lost.account()
     await lost.close()
+
+
+async def test_what_the_key_may_do_is_asked_of_the_venue(world):
+    assert await world.gateway.rights() == KeyRights(account="1", can_trade=True, can_withdraw=False, ip_bound=False)
+    world.server.state.key_rights = frozenset({"withdraw"})
+    rights = await world.gateway.rights()
+    assert (rights.can_trade, rights.can_withdraw) == (False, True)
+    with pytest.raises(ExchangeRefused, match="-2015"):
+        await world.gateway.place(world.order("mh-1", Side.BUY, "0.01", 0.001))

@@ -93,3 +93,28 @@ def test_bars_and_mood_pass_through_to_the_slice():
     venue.advance_to(NOW + MINUTE_MS)
     seen = venue.slice(NOW)
     assert (seen.bars, seen.sentiment.value, seen.tops[0].ask) == ((bar,), 30.0, 60_000.0)
+
+
+def test_a_quiet_market_stays_open_while_the_others_are_heard():
+    other = Instrument("binance", "ETH/USDT")
+    rules = {i: default_rules(i, 60_000.0) for i in (BTC, other)}
+    market = FollowedMarket((BTC, other), rules, NOW)
+    exchange = SimulatedExchange(market, rules, {"USDT": D(10_000)})
+    market.observe_top(BTC, top(59_999.99, 60_000.0))
+    exchange.advance_to(NOW + 30_000)
+    market.observe_top(other, top(2_999.99, 3_000.0, NOW + 29_000))
+    assert exchange.place(buy("60000", "0.01")).status is Status.FILLED
+    assert market.shown == 2
+
+
+def test_a_cut_stream_closes_the_market_and_an_empty_side_closes_one():
+    exchange, market = paper()
+    market.observe_top(BTC, top(59_999.99, 60_000.0))
+    market.forget(BTC)
+    with pytest.raises(VenueRefusal, match="Market is closed"):
+        exchange.place(buy("60000", "0.01"))
+    market.observe_top(BTC, top(59_999.99, 60_000.0))
+    market.forget()
+    assert market.shown == 0
+    with pytest.raises(VenueRefusal, match="Market is closed"):
+        exchange.place(buy("60000", "0.01"))

@@ -459,7 +459,7 @@ async def test_with_a_simulator_no_url_leads_to_the_venue(stub, gateway):
     assert all(url.startswith(f"http://127.0.0.1:{stub.port}/") for url in urls)
     with pytest.raises(VenueFault, match="HTTP 500"):
         await client.sapiGetSystemStatus()
-    assert stub.requests[-1].path == "/unused/system/status"
+    assert stub.requests[-1].path == "/sapi/v1/system/status"
 
 
 async def test_without_a_simulator_the_urls_are_the_venues():
