@@ -256,7 +256,7 @@ class Newsroom:
             today.done += 1
             today.equity = record.equity
             today.first_equity = today.first_equity or record.equity
-        else:
+        elif record.status == "missed":
             today.missed += 1
         today.rejected += sum(order.state is OrderState.REJECTED for order in record.orders)
         for fill in record.fills:

@@ -43,6 +43,8 @@ def headline(record: Plain, rows: Sequence[Plain]) -> str:
     """The minute in one line."""
     if record["status"] == "missed":
         return f"Missed: {record['reason']}"
+    if record["status"] != "done":
+        return "After the last decision: what became of the orders"
     parts = [
         f"{'buys' if order['side'] == 'buy' else 'sells'} {_base(order['instrument'])}" for order in record["approved"]
     ]

@@ -114,6 +114,7 @@ def test_the_day_ends_with_a_digest():
     room.read(quiet(0, equity=10_000.0))
     room.read(missed(1))
     room.read(quiet(2, equity=10_250.0))
+    room.read(MinuteRecord(minute=FIRST_MINUTE + 3 * MINUTE_MS, trace="closing", status="closed"))
     (notice,) = room.read(quiet(DAY_MS // MINUTE_MS, equity=10_300.0))
     values = dict(notice.values)
     assert notice.key == "daily_digest"

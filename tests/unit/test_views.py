@@ -56,6 +56,12 @@ def test_a_missed_minute_says_why_and_has_no_equity():
     assert seen["equity"] is None
 
 
+def test_what_filled_after_the_last_decision_is_not_called_a_minute_without_trade():
+    record = first(lambda r: r.fills)
+    closing = MinuteRecord(minute=record.minute, trace="closing", status="closed", orders=record.orders)
+    assert view(closing)["headline"] == "After the last decision: what became of the orders"
+
+
 def test_no_opinion_is_explained_by_the_thresholds():
     record = first(lambda r: not r.approved and not r.refused and r.status == "done" and all(r.fresh))
     record = replace(record, edge_bps=(4.1,) * 5, target=(float("nan"),) * 5)

@@ -35,11 +35,13 @@ const number = (value, digits) => (known(value) ? value.toLocaleString("en-US", 
 const signed = (value, digits) => (known(value) ? `${value > 0 ? "+" : value < 0 ? "−" : ""}${number(Math.abs(value), digits)}` : "–");
 const price = (value) => (known(value) ? value.toLocaleString("en-US", { maximumSignificantDigits: Math.abs(value) >= 1000 ? 7 : 5 }) : "–");
 const amount = (value) => (known(value) ? value.toLocaleString("en-US", { maximumSignificantDigits: 5 }) : "–");
+// A venue's decimal text without its trailing zeros, digit for digit.
+const trim = (text) => (text.includes(".") ? text.replace(/\.?0+$/, "") : text);
 const two = (value) => String(value).padStart(2, "0");
 const hm = (ms) => `${two(new Date(ms).getUTCHours())}:${two(new Date(ms).getUTCMinutes())}`;
 const day = (ms) => new Date(ms).toISOString().slice(0, 10);
 const money = (value) => `${number(value, 2)} USDT`;
-const tone = (value) => (!known(value) || value === 0 ? "" : value > 0 ? "up" : "down");
+const tone = (value) => (!known(value) || Math.abs(value) < 0.005 ? "" : value > 0 ? "up" : "down");
 const base = (instrument) => (instrument.split(":")[1] || instrument).split("/")[0];
 const symbol = (instrument) => instrument.split(":")[1] || instrument;
 const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
@@ -196,12 +198,13 @@ function drawPositions() {
   const most = Math.max(5, ...last.rows.map((row) => share(row) || 0));
   const rows = last.rows.map((row) => {
     const bar = el("i");
-    bar.style.width = `${((share(row) || 0) / most) * 100}%`;
+    bar.style.width = share(row) >= 0.05 ? `${(share(row) / most) * 100}%` : "0";
+    const dust = !row.held || (known(row.value) && row.value < 1);
     return el("tr", {},
       el("td", { title: row.instrument }, el("b", {}, base(row.instrument)), el("small", {}, `/${symbol(row.instrument).split("/")[1]}`), row.fresh ? null : el("small", { class: "warn under" }, "no fresh data")),
-      el("td", { class: row.held ? "" : "mute" }, row.held ? amount(row.held) : "none"),
+      el("td", { class: dust ? "mute" : "" }, row.held ? amount(row.held) : "none"),
       el("td", { class: "opt" }, price(row.close)),
-      el("td", { class: row.held ? "" : "mute" }, number(row.value, 2)),
+      el("td", { class: dust ? "mute" : "" }, number(row.value, 2)),
       el("td", { class: "share" }, `${number(share(row), 1)}%`, bar),
       el("td", { class: tone(row.edge) }, signed(row.edge, 1)));
   });
@@ -302,14 +305,14 @@ const sideChip = (side) => el("span", { class: `chip ${side}` }, side);
 function orderCells(order) {
   const bad = order.state === "rejected" || order.state === "unknown";
   return [
-    el("td", { title: order.client_id }, sideChip(order.side), ` ${order.quantity} ${base(order.instrument)}`), el("td", {}, order.price), el("td", {}, order.executed),
+    el("td", { title: order.client_id }, sideChip(order.side), ` ${trim(order.quantity)} ${base(order.instrument)}`), el("td", {}, trim(order.price)), el("td", {}, trim(order.executed)),
     el("td", { class: bad ? "down" : order.state === "filled" ? "up" : "" }, order.state, order.reason ? el("br") : null, order.reason ? el("small", {}, order.reason) : null)];
 }
 
 function fillCells(fill) {
   const at = new Date(fill.at_ms);
   return [
-    el("td", { title: `trade ${fill.trade_id} of ${fill.client_id}` }, sideChip(fill.side), ` ${fill.quantity} ${base(fill.instrument)}`), el("td", {}, fill.price),
+    el("td", { title: `trade ${fill.trade_id} of ${fill.client_id}` }, sideChip(fill.side), ` ${trim(fill.quantity)} ${base(fill.instrument)}`), el("td", {}, trim(fill.price)),
     el("td", { title: `${fill.fee} ${fill.fee_asset}` }, `${amount(Number(fill.fee))} ${fill.fee_asset}`), el("td", {}, `${hm(fill.at_ms)}:${two(at.getUTCSeconds())}`, el("small", {}, fill.maker ? " maker" : " taker"))];
 }
 
