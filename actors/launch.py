@@ -61,6 +61,8 @@ class Launch:
     def __init__(self, plan: RunPlan, say: Say) -> None:
         self.plan = plan
         self.dashboard_url = ""
+        self.versions: dict[str, str] = {}
+        """Artifact version of each member that was deployed."""
         self._say = say
         self._exits = ExitStack()
         self._began = time.perf_counter()
@@ -72,8 +74,12 @@ class Launch:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def start(self, versions: Mapping[str, str], about: Mapping[str, Any]) -> None:
-        """Start everything; returns when every actor runs. Raises BotError naming the stage that failed."""
+    def start(self, versions: Callable[[], Mapping[str, str]], about: Mapping[str, Any]) -> None:
+        """Start everything; returns when every actor runs. Raises BotError naming the stage that failed.
+
+        ``versions`` gives the artifact version of each member; it is asked for when Ray is up, so that members may
+        be trained meanwhile. The actors' processes come up while Serve deploys; they are told to start after it.
+        """
         config = self.plan.settings.config
         if config.redis_url == "embedded":
             redis = EmbeddedRedis(self.plan.run_dir / "redis")
@@ -88,20 +94,26 @@ class Launch:
         self._stage(
             "Ray" + (f" (dashboard http://127.0.0.1:{config.ray.dashboard_port})" if config.ray.dashboard else "")
         )
+        self._exits.callback(_quietly, stop_system)
+        self._supervisor = start_system(self.plan)
+        spawned = self._supervisor.spawn.remote()
         self._exits.callback(_quietly, ray_serve.shutdown)
-        self.dashboard_url = deploy_dashboard(config.dashboard, self.plan.redis_url, self.plan.run_id)
-        self._stage(f"dashboard: {self.dashboard_url}")
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
+        self.dashboard_url = deploy_dashboard(
+            config.dashboard, self.plan.redis_url, self.plan.run_id, (config.logs, self.plan.log_dir)
+        )
+        self._stage(f"page: {self.dashboard_url}")
+        self.versions = dict(versions())
         deploy_members(
             self.plan.settings.rules.models,
             config.resources,
             self.plan.artifacts_dir,
-            versions,
-            pins=self.plan.run_dir / "serving",
+            self.versions,
+            pins=self.plan.serving_dir,
             proxy=True,
         )
-        self._stage(f"models on Serve: {', '.join(f'{n} {v}' for n, v in versions.items()) or 'none'}")
-        self._exits.callback(_quietly, stop_system)
-        self._supervisor = start_system(self.plan)
+        self._stage(f"models on Serve: {', '.join(f'{n} {v}' for n, v in self.versions.items()) or 'none'}")
+        ray.get(spawned, timeout=SYSTEM_START_S)
         status = ray.get(self._supervisor.start.remote(), timeout=SYSTEM_START_S)
         self._stage(f"{len(status)} actors")
 

@@ -21,7 +21,8 @@ class PanelActor(Shell):
 
     async def start(self) -> None:
         models = self.plan.settings.rules.models
-        handles = {name: ray_serve.get_deployment_handle(name, app_name(name)) for name, _ in self.plan.member_versions}
+        deployed = [name for name in self.plan.member_names if (self.plan.serving_dir / f"{name}.json").exists()]
+        handles = {name: ray_serve.get_deployment_handle(name, app_name(name)) for name in deployed}
         deadlines = {member.name: member.deadline_ms / 1000 for member in models.enabled}
         self._panel = ServePanel(handles, deadlines, models.horizon_minutes)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from config.settings import Settings
+from config.settings import ExchangeSettings, Settings
 
 Mode = Literal["replay", "paper", "live"]
 ClockMode = Literal["lockstep", "speed", "wall"]
@@ -23,15 +23,20 @@ class RunPlan:
     root: Path
     """Project folder: workers import from here."""
     run_dir: Path
-    """``var/runs/<run_id>``: journal, risk state, records, report."""
+    """Journal, risk state, records, report: ``var/runs/<run_id>``, or ``var/live/<instance>`` for real money, where they
+    go on from run to run."""
     log_dir: Path
     artifacts_dir: Path
     redis_url: str
     keys_path: Path
     """API keys of this run (the user's own, or the simulator's test pair), readable by the owner only."""
+    notices_path: Path | None = None
+    """Private file with the notification addresses; None = ``keys_path``."""
     instance: str
     """Goes into every client order id; orders of another instance are never touched."""
     clock: ClockMode
+    orders_at: ExchangeSettings | None = None
+    """Where orders go when that is not where the market is watched (paper); None = the exchange of the settings."""
     speed: float = 1.0
     """Market time per wall time: 0 in lockstep, N in a replay at N times, 1 on the wall clock."""
     sim_url: str | None = None
@@ -42,12 +47,15 @@ class RunPlan:
     minutes: int | None = None
     """How many to decide; None = until stopped."""
     synthetic: bool = False
-    member_versions: tuple[tuple[str, str], ...] = ()
-    """(member, artifact version) to load."""
     weights_version: str | None = None
     """Artifact reference of the tuned weights; None = the defaults of trading_rules.json."""
     deadline_s: float = 20.0
     """Wall time a minute may take before it counts as missed."""
+
+    @property
+    def serving_dir(self) -> Path:
+        """Where each deployed member's served version is noted."""
+        return self.run_dir / "serving"
 
     @property
     def member_names(self) -> tuple[str, ...]:

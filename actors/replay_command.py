@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -66,7 +67,7 @@ def main(args: argparse.Namespace) -> int:
     speed, cash = _speed(args), _cash(args)
     source = source_of(args, var)
     market = cut_of(args, source, settings.config.trade.rows, DEMO_MINUTES)
-    versions = trained(source, settings, market.first_minute, args, console)
+    versions = training(source, market.first_minute, args)
     run_id = f"{datetime.fromtimestamp(wall_ms() / 1000, UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
     run_dir = var / "runs" / run_id
     run_dir.mkdir(parents=True)
@@ -77,22 +78,25 @@ def main(args: argparse.Namespace) -> int:
     return EXIT_OK if any(r.status == "done" for r in records) and not agreed.differences else EXIT_FAILURE
 
 
-def trained(
-    source: MarketSource, settings: Settings, before: int, args: argparse.Namespace, console: Console
-) -> dict[str, str]:
-    """Versions of the members to serve, trained on the market before ``before`` where none is at hand.
+def training(source: MarketSource, before: int, args: argparse.Namespace) -> Callable[[], dict[str, str]]:
+    """Start looking for members trained on the market before ``before``, training those that are missing.
 
-    Training runs in a process of its own: torch and the features of weeks of bars leave with it.
+    The answer gives their versions when it is called. Training runs in a process of its own: torch and the features
+    of weeks of bars leave with it.
     """
     command = [sys.executable, str(load.ROOT / "run.py"), "train", "--ensure", "--json", "--before-ms", str(before)]
     command += ["--market", source.name] if source.synthetic else []
     command += [f"--set={change}" for change in args.overrides]
     command += ["--config-dir", str(args.config_dir)] if args.config_dir else []
-    console.print("models: looking for members trained on the minutes before (training those that are missing) …")
-    done = subprocess.run(command, cwd=load.ROOT, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
-    if done.returncode != 0:
-        raise BotError(f"training the members failed with exit code {done.returncode}; its own words are above")
-    return json.loads(done.stdout.strip().splitlines()[-1])["members"]
+    process = subprocess.Popen(command, cwd=load.ROOT, stdout=subprocess.PIPE, text=True)  # noqa: S603
+
+    def versions() -> dict[str, str]:
+        out, _ = process.communicate()
+        if process.returncode != 0:
+            raise BotError(f"training the members failed with exit code {process.returncode}; its own words are above")
+        return json.loads(out.strip().splitlines()[-1])["members"]
+
+    return versions
 
 
 def _run(
@@ -100,23 +104,13 @@ def _run(
     settings: Settings,
     source: MarketSource,
     market: MarketCut,
-    versions: dict[str, str],
+    versions: Callable[[], dict[str, str]],
     run_dir: Path,
     speed: float,
     cash: Decimal,
     console: Console,
 ) -> list[MinuteRecord]:
     weights = newest_weights(ArtifactStore(source.root / "artifacts"), market.first_minute)
-    told = {
-        "settings": settings.model_dump(mode="json"),
-        "market": source.name,
-        "first_minute": market.first_minute,
-        "cash": str(cash),
-        "versions": versions,
-        "weights_version": weights,
-        "artifacts": str(source.root / "artifacts"),
-    }
-    (run_dir / "run.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
     tape = run_dir / "tape.npz"
     Tape(market.instruments, market.start_minute, market.bars, market.synthetic, market.sentiment).save(tape)
     start = ["--start", str(decision_ms(market.first_minute) - MINUTE_MS), "--balances", f"USDT={cash}"]
@@ -147,7 +141,6 @@ def _run(
             first_minute=market.first_minute,
             minutes=market.minutes,
             synthetic=source.synthetic,
-            member_versions=tuple(versions.items()),
             weights_version=weights,
         )
         about = {
@@ -160,6 +153,16 @@ def _run(
         }
         with Launch(plan, lambda text: console.print(text, highlight=False)) as launch:
             launch.start(versions, about)
+            told = {
+                "settings": settings.model_dump(mode="json"),
+                "market": source.name,
+                "first_minute": market.first_minute,
+                "cash": str(cash),
+                "versions": launch.versions,
+                "weights_version": weights,
+                "artifacts": str(plan.artifacts_dir),
+            }
+            (run_dir / "run.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
             note_run(run_dir.parent, launch.plan, launch.dashboard_url)
             try:
                 follow(launch, console, f"REPLAY {source.name}", market.minutes, source.synthetic)

@@ -47,11 +47,14 @@ class SupervisorActor:
         self._state: dict[str, str] = dict.fromkeys(names, "starting")
         self._loop: asyncio.Task | None = None
 
-    async def start(self) -> dict:
-        """Start every actor in order (adopting those that live), then watch them. Gives ``status()``."""
-        # A part's process takes about a second to come up and most need nothing of the others to be born:
-        # all are spawned at once, and told to start in order.
+    async def spawn(self) -> None:
+        """Bring up every actor's process (adopting those that live), all at once: to be born they need nobody."""
         await asyncio.gather(*(self._bring_up(name) for name in self._names))
+
+    async def start(self) -> dict:
+        """Tell every actor to start, in order, then watch them. Gives ``status()``."""
+        if len(self._handles) < len(self._names):
+            await self.spawn()
         for name in self._names:
             await self._tell_start(name)
         self._loop = asyncio.get_running_loop().create_task(self._watch())
