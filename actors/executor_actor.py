@@ -18,8 +18,8 @@ from exchanges.binance.user_stream import UserStream
 
 
 def keys_of(plan: RunPlan) -> Secrets:
-    """The keys of this run. A replay takes the simulator's pair only: the user's own never leave for a simulator."""
-    return load_secrets(plan.keys_path, {} if plan.mode == "replay" else None)
+    """The keys of this run. Only live takes the user's own: for a simulator they never leave, it has a pair of its own."""
+    return load_secrets(plan.keys_path, None if plan.mode == "live" else {})
 
 
 class LiveExecutor(Shell):
@@ -28,7 +28,7 @@ class LiveExecutor(Shell):
     def __init__(self, plan: RunPlan) -> None:
         super().__init__(plan, "executor")
         config, rules = plan.settings.config, plan.settings.rules
-        exchange, instruments = config.exchanges["binance"], config.trade.rows
+        exchange, instruments = plan.orders_at or config.exchanges["binance"], config.trade.rows
         keys = require_keys(keys_of(plan), "binance")
         self._gateway = BinanceGateway(exchange, keys, instruments)
         self._executor = ExecutorActor(

@@ -143,7 +143,7 @@ class NotifierActor(Shell):
 
     def __init__(self, plan: RunPlan) -> None:
         super().__init__(plan, "notifier")
-        targets = apprise_targets(load_secrets(plan.keys_path).notification_urls)
+        targets = apprise_targets(load_secrets(plan.notices_path or plan.keys_path).notification_urls)
         self._notifier = Notifier(plan.settings.config.notifications, targets)
 
     async def start(self) -> None:

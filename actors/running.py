@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 from actors.plan import RunPlan
-from core.errors import NotRunning
+from core.errors import BotError, NotRunning
 
 FILE = "current.json"
 
@@ -65,3 +65,15 @@ def find_run(runs_dir: Path) -> Running:
             f"run {noted['run_id']} is not running any more: it ended without tidying up; start again: python3 run.py"
         )
     return Running(**{name: noted[name] for name in ("run_id", "mode", "pid", "redis_url", "dashboard_url")})
+
+
+def refuse_second(runs_dir: Path) -> None:
+    """Raise BotError when a run goes on here already: two would share accounts, ports and attention."""
+    try:
+        running = find_run(runs_dir)
+    except NotRunning:
+        return
+    raise BotError(
+        f"a {running.mode} run goes on here already ({running.run_id}, pid {running.pid}); "
+        "look at it: python3 run.py status, or end it: python3 run.py stop"
+    )

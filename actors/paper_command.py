@@ -1,0 +1,182 @@
+"""``run.py paper``: the real market, simulated orders. Nothing real is ever bought or sold."""
+
+import argparse
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+from rich.console import Console
+
+from actors.audit import audit_run
+from actors.clock import wall_ms
+from actors.launch import Launch, venue_of, write_keys
+from actors.paper_account import PaperAccount, open_account
+from actors.plan import RunPlan
+from actors.reach import Reached, reach
+from actors.replay_command import follow, training
+from actors.run_mark import RunMark, leave_mark, rules_hash
+from actors.running import forget_run, note_run, refuse_second
+from actors.summary import figures, print_summary
+from config import load
+from config.secrets import API_KEYS_PATH
+from config.settings import Settings
+from core.errors import EXIT_FAILURE, EXIT_OK, ConfigError
+from core.messages import MinuteRecord
+from data.artifacts import ArtifactStore
+from data.logs import configure_logs
+from data.market import MarketSource, real_source, synthetic_source
+from data.records import read_records
+from data.sentiment import PUBLIC_URL
+from data.weights import newest_weights
+from exchanges.simulated.process import Simulator, start_server
+
+HELP = "trade the real market with simulated orders (no keys, no money)"
+EXAMPLE = "python3 run.py paper --cash 5000 --minutes 240"
+INSTANCE = "paper"
+VENUE_START_S = 60.0
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    load.arguments(parser)
+    parser.add_argument("--minutes", type=int, help="how many minutes to decide; default: until stopped")
+    account = parser.add_argument_group("paper account (var/paper/account.json, kept from run to run)")
+    account.add_argument("--cash", help="USDT a new account begins with (default 10000)")
+    account.add_argument("--reset", action="store_true", help="begin the account anew")
+    parser.add_argument(
+        "--market",
+        metavar="NAME",
+        help="serve the models of var/synth/NAME (only with a simulator at the exchange's place)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the summary as one JSON line, nothing else")
+
+
+def main(args: argparse.Namespace) -> int:
+    settings = load.from_arguments(args)
+    var = load.resolve_var(settings)
+    console = Console(stderr=args.json)
+    if args.minutes is not None and args.minutes < 1:
+        raise ConfigError(f"--minutes {args.minutes}: at least 1")
+    refuse_second(var / "runs")
+    account = open_account(var / "paper" / "account.json", _cash(args.cash), args.reset)
+    exchange = settings.config.exchanges["binance"]
+    reached = reach(exchange, settings.config.trade.rows)
+    if fault := reached.clock_fault(exchange.max_clock_offset_ms):
+        raise ConfigError(fault)
+    source = models_of(args.market, var, reached)
+    # Said now rather than after Ray has come up: without bars there is nothing to learn from.
+    source.lake.common_span(settings.config.trade.rows)
+    versions = training(source, reached.server_ms, args)
+    run_id = f"{datetime.fromtimestamp(wall_ms() / 1000, UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
+    run_dir = var / "runs" / run_id
+    run_dir.mkdir(parents=True)
+    configure_logs(settings.config.logs, var / "logs", "run")
+    tell_start(console, "PAPER: simulated orders, real quotes", reached)
+    if account.fresh:
+        account.save(account.balances)
+    records = _run(args, settings, source, versions, run_dir, account, reached, console)
+    agreed = audit_run(run_dir, [fill for r in records for fill in r.fills], dict(account.balances))
+    shown = replace(source, name="stand-in" if reached.stand_in else "binance", synthetic=reached.synthetic)
+    print_summary(console, records, run_dir, shown, agreed, as_json=args.json)
+    counted = figures(records)
+    leave_mark(
+        run_dir,
+        RunMark(
+            run_id=run_id,
+            mode="paper",
+            rules_hash=rules_hash(settings),
+            stand_in=reached.stand_in,
+            minutes=counted["done"],
+            missed=counted["missed"],
+            differences=len(agreed.differences),
+            ended_ms=wall_ms(),
+        ),
+    )
+    return EXIT_OK if counted["done"] and not agreed.differences else EXIT_FAILURE
+
+
+def models_of(market: str | None, var: Path, reached: Reached) -> MarketSource:
+    """Where the models come from: the lake, or a synthetic market when the exchange is a stand-in as well."""
+    if market is None:
+        return real_source(var)
+    if not reached.stand_in:
+        raise ConfigError(f"--market {market}: models of a synthetic market know nothing of the real one")
+    return synthetic_source(var, market)
+
+
+def tell_start(console: Console, what: str, reached: Reached) -> None:
+    """What is about to run, and against whom."""
+    kind = f", a simulator at {reached.speed:g} times real speed in the exchange's place" if reached.stand_in else ""
+    offset = "" if reached.offset is None else f"; its clock is {reached.offset.offset_ms:+.0f} ms from ours"
+    console.print(f"{what} ({reached.url}{kind}{offset})", highlight=False, markup=False, soft_wrap=True)
+
+
+def _run(
+    args: argparse.Namespace,
+    settings: Settings,
+    source: MarketSource,
+    versions: Callable[[], dict[str, str]],
+    run_dir: Path,
+    account: PaperAccount,
+    reached: Reached,
+    console: Console,
+) -> list[MinuteRecord]:
+    venue = start_venue(args, run_dir, account.path, reached)
+    try:
+        write_keys(run_dir / "keys.json", venue)
+        plan = RunPlan(
+            run_id=run_dir.name,
+            mode="paper",
+            settings=settings,
+            root=load.ROOT,
+            run_dir=run_dir,
+            log_dir=run_dir.parent.parent / "logs",
+            artifacts_dir=source.root / "artifacts",
+            redis_url=settings.config.redis_url,
+            keys_path=run_dir / "keys.json",
+            notices_path=API_KEYS_PATH,
+            instance=INSTANCE,
+            clock=reached.clock,
+            orders_at=venue_of(venue, reached.speed),
+            speed=reached.speed,
+            sim_url=reached.sim_url,
+            sentiment_url=reached.sim_url or PUBLIC_URL,
+            minutes=args.minutes,
+            synthetic=reached.synthetic,
+            weights_version=newest_weights(ArtifactStore(source.root / "artifacts"), reached.server_ms),
+        )
+        about = {"mode": "paper", "clock": plan.clock, "synthetic": plan.synthetic, "market": "binance"}
+        about |= {"run_id": plan.run_id, "minutes": args.minutes}
+        with Launch(plan, lambda text: console.print(text, highlight=False)) as launch:
+            launch.start(versions, about)
+            note_run(run_dir.parent, launch.plan, launch.dashboard_url)
+            try:
+                follow(launch, console, "PAPER binance", args.minutes, plan.synthetic)
+                launch.wind_down()
+            finally:
+                forget_run(run_dir.parent)
+    finally:
+        venue.close()
+    return list(read_records(run_dir / "records"))
+
+
+def start_venue(args: argparse.Namespace, run_dir: Path, account: Path, reached: Reached) -> Simulator:
+    """The paper venue in a process of its own, ended with us."""
+    program = ["-m", "actors.paper_venue", "--account", str(account), "--statement", str(run_dir / "statement.json")]
+    program += ["--speed", str(reached.speed)]
+    program += ["--sim-url", reached.url] if reached.stand_in else []
+    program += [f"--set={change}" for change in args.overrides]
+    program += ["--config-dir", str(args.config_dir)] if args.config_dir else []
+    return start_server(load.ROOT, program, log_file=run_dir / "paper.log", timeout_s=VENUE_START_S)
+
+
+def _cash(text: str | None) -> Decimal | None:
+    try:
+        cash = None if text is None else Decimal(text)
+    except InvalidOperation:
+        cash = Decimal(-1)
+    if cash is not None and not (cash.is_finite() and 0 < cash < Decimal("1e12")):
+        raise ConfigError(f"--cash {text!r} is not an amount of USDT above 0")
+    return cash

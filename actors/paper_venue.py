@@ -1,0 +1,199 @@
+"""The paper venue: a simulated exchange priced from the real one's quotes, served over the venue's own wire.
+
+A process of its own (``python -m actors.paper_venue``, started by ``run.py paper``): the bot watches the real exchange
+and sends its orders here. It holds no key of the user's, and reads public data only.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import secrets
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from decimal import Decimal
+from pathlib import Path
+
+from actors.clock import MarketTime, SimulatorControl, wall_ms
+from actors.paper_account import open_account
+from config import load
+from config.settings import ExchangeSettings
+from core.errors import EXIT_OK, BotError, ConfigError, ExchangeUnavailable
+from core.messages import Top
+from core.units import MINUTE_MS, Instrument
+from exchanges.binance.gateway import BinanceGateway
+from exchanges.binance.stream import MarketStream
+from exchanges.simulated.exchange import SimulatedExchange
+from exchanges.simulated.followed import STALE_MS, FollowedMarket
+from exchanges.simulated.process import until_stopped
+from exchanges.simulated.server import RunningServer, serve_exchange
+from exchanges.simulated.statement import write_statement
+
+log = logging.getLogger("paper_venue")
+
+READY_S = 15.0
+"""Until the stream is confirmed; then as long again until every market shows a book."""
+RETELL_S = 1.0
+"""How often a stand-in's clock is asked; on the wall nobody needs to."""
+WATCH_S = 0.2
+RECENT_MINUTES = 10
+"""Bars read at the start, for the venue's filter on the average price."""
+
+
+class Watch:
+    """Looks at the real market and keeps what it shows in a ``FollowedMarket``."""
+
+    def __init__(
+        self, settings: ExchangeSettings, instruments: tuple[Instrument, ...], speed: float, sim_url: str | None
+    ) -> None:
+        """``sim_url``: a stand-in for the exchange, whose clock counts; None = the wall's does."""
+        self.time = MarketTime(speed, wall=sim_url is None)
+        self._sim_url = sim_url
+        self._speed = speed
+        self._instruments = instruments
+        self._gateway = BinanceGateway(settings, None, instruments)
+        self._settings = settings
+        self.market: FollowedMarket
+        self._stream: MarketStream
+
+    async def open(self, stack: AsyncExitStack) -> asyncio.Task:
+        """Rules, the last bars, then the stream; returns its task once every market shows a book (or time is up)."""
+        stack.push_async_callback(self._gateway.close)
+        if self._sim_url is not None:
+            await _let_run(self._sim_url)
+        self.time.tell(await self._gateway.server_time_ms())
+        rules = await self._gateway.rules()
+        now = self.time.now_ms()
+        # A clock that runs N times as fast makes N times as much of the same silence.
+        self.market = FollowedMarket(self._instruments, rules, now, stale_ms=int(STALE_MS * max(1.0, self._speed)))
+        self.rules = rules
+        first = now // MINUTE_MS * MINUTE_MS - RECENT_MINUTES * MINUTE_MS
+        for instrument in self._instruments:
+            for bar in await self._gateway.history(instrument, first, RECENT_MINUTES):
+                self.market.observe_bar(instrument, bar)
+        self._stream = MarketStream(
+            self._settings, self._instruments, self.market.observe_bar, self._on_top, now_ms=self.time.now_ms
+        )
+        running = asyncio.create_task(self._stream.run())
+        stack.push_async_callback(_end, running)
+        stack.push_async_callback(self._stream.close)
+        try:
+            await asyncio.wait_for(self._stream.subscribed(), READY_S)
+        except TimeoutError:
+            where = self._settings.stream_url or "Binance"
+            raise ExchangeUnavailable(f"no market stream from {where} within {READY_S:g} s") from None
+        await self._books()
+        stack.push_async_callback(_end, asyncio.create_task(self._look_after()))
+        return running
+
+    async def _books(self) -> None:
+        for _ in range(int(READY_S / WATCH_S)):
+            if self.market.shown == len(self._instruments):
+                return
+            await asyncio.sleep(WATCH_S)
+        log.warning(
+            "%d of %d markets show no book yet", len(self._instruments) - self.market.shown, len(self._instruments)
+        )
+
+    def _on_top(self, instrument: Instrument, top: Top | None) -> None:
+        if top is None:
+            self.market.forget(instrument)
+        else:
+            self.market.observe_top(instrument, top)
+
+    async def _look_after(self) -> None:
+        """Forget the books when the stream is cut; follow a stand-in's clock."""
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        while True:
+            await asyncio.sleep(WATCH_S)
+            if not self._stream.state.connected:
+                self.market.forget()
+            if self._sim_url is not None and loop.time() - asked >= RETELL_S:
+                asked = loop.time()
+                try:
+                    self.time.tell(await self._gateway.server_time_ms())
+                except BotError as error:
+                    log.warning("its clock could not be read: %s", error)
+
+
+async def _let_run(sim_url: str) -> None:
+    """A market that stands shows no books: a stand-in that waits is told to go on."""
+    control = SimulatorControl(sim_url)
+    try:
+        await control.run()
+    finally:
+        await control.close()
+
+
+async def _end(task: asyncio.Task) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def totals(exchange: SimulatedExchange) -> dict[str, Decimal]:
+    """Everything the account holds, by asset, what orders have set aside included."""
+    account = exchange.account
+    return {asset: account.free(asset) + account.locked(asset) for asset in account.assets()}
+
+
+async def serve_paper(args: argparse.Namespace) -> int:
+    """Serve until told to stop. Prints the address and a key pair for this run as one JSON line."""
+    settings = load.from_arguments(args)
+    account = open_account(args.account, None, reset=False)
+    watch = Watch(settings.config.exchanges["binance"], settings.config.trade.rows, args.speed, args.sim_url)
+    async with AsyncExitStack() as stack:
+        watching = await watch.open(stack)
+        exchange = SimulatedExchange(watch.market, watch.rules, account.balances, watch.market.start_ms)
+        api_key, secret = secrets.token_hex(32), secrets.token_hex(32)
+        server = await serve_exchange(
+            exchange,
+            mode="follow",
+            speed=args.speed,
+            credentials={api_key: secret},
+            wall_ms=wall_ms if args.sim_url is None else None,
+            market_ms=watch.time.now_ms,
+            on_account=lambda: account.save(totals(exchange)),
+        )
+        try:
+            _announce(server, {"api_key": api_key, "secret": secret})
+            stopped = asyncio.create_task(until_stopped(args.parent_pid))
+            await asyncio.wait((stopped, watching), return_when=asyncio.FIRST_COMPLETED)
+            if watching.done() and not stopped.done():
+                watching.result()
+        finally:
+            await server.close()
+            account.save(totals(exchange))
+            write_statement(args.statement, exchange)
+    return EXIT_OK
+
+
+def _announce(server: RunningServer, pair: Mapping[str, str]) -> None:
+    print(
+        json.dumps({"rest": server.url, "stream": server.stream_url, "ws_api": server.ws_api_url, **pair}), flush=True
+    )
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="actors.paper_venue", description="The paper venue; run.py paper starts it.")
+    load.arguments(parser)
+    parser.add_argument("--account", type=Path, required=True, help="file of the paper account")
+    parser.add_argument("--statement", type=Path, required=True, help="write trades and balances here at the end")
+    parser.add_argument("--speed", type=float, default=1.0, help="of the watched market's clock")
+    parser.add_argument("--sim-url", help="the watched market is this simulator, which keeps its own time")
+    parser.add_argument("--parent-pid", type=int, help="stop when this process is gone")
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    try:
+        return asyncio.run(serve_paper(args))
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except BotError as error:
+        print(f"error: the paper venue: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
