@@ -19,6 +19,8 @@ from ray import serve as ray_serve
 from actors.plan import NAMESPACE, RunPlan
 from actors.system import start_ray, start_system, stop_system
 from config.settings import ExchangeSettings, Settings
+from core.errors import BotError
+from core.messages import Notice
 from data.hot import Hot
 from data.redis_server import EmbeddedRedis
 from exchanges.simulated.process import Simulator
@@ -67,6 +69,7 @@ class Launch:
         self._exits = ExitStack()
         self._began = time.perf_counter()
         self._supervisor: Any = None
+        self._redis: EmbeddedRedis | None = None
 
     def __enter__(self) -> "Launch":
         return self
@@ -82,9 +85,9 @@ class Launch:
         """
         config = self.plan.settings.config
         if config.redis_url == "embedded":
-            redis = EmbeddedRedis(self.plan.run_dir / "redis")
-            self._exits.callback(redis.stop)
-            self.plan = replace(self.plan, redis_url=redis.start())
+            self._redis = EmbeddedRedis(self.plan.run_dir / "redis")
+            self._exits.callback(self._redis.stop)
+            self.plan = replace(self.plan, redis_url=self._redis.start())
             self._stage("Redis")
         hot = Hot(self.plan.redis_url, self.plan.run_id)
         self._exits.callback(hot.close)
@@ -116,9 +119,15 @@ class Launch:
         ray.get(spawned, timeout=SYSTEM_START_S)
         status = ray.get(self._supervisor.start.remote(), timeout=SYSTEM_START_S)
         self._stage(f"{len(status)} actors")
+        plan = self.plan
+        self._tell(
+            "run_started", run=plan.run_id, mode=plan.mode, instruments=str(len(plan.settings.config.trade.rows))
+        )
 
     def progress(self) -> dict | None:
-        """What the conductor says; None while it is being started again."""
+        """What the conductor says; None while it is being started again. Also keeps our Redis alive."""
+        if self._redis is not None:
+            self._redis.ensure()
         try:
             conductor = ray.get_actor("conductor", namespace=NAMESPACE)
             return ray.get(conductor.progress.remote(), timeout=10)
@@ -138,8 +147,26 @@ class Launch:
             books = self._ask("executor", "books", timeout_s)
             (self.plan.run_dir / "books.json").write_text(json.dumps(books), encoding="utf-8")
             self._ask("recorder", "close", timeout_s)
-        except (ValueError, ray.exceptions.RayError) as error:
+            told = self._ask("conductor", "progress", timeout_s)
+            equity = self._hot_equity()
+            self._tell(
+                "run_ended", run=self.plan.run_id, done=str(told["done"]), missed=str(told["missed"]), equity=equity
+            )
+            self._ask("notifier", "close", timeout_s)
+        except (ValueError, BotError, ray.exceptions.RayError) as error:
             self._say(f"warning: the run did not end in order: {str(error).strip().splitlines()[-1]}")
+
+    def _hot_equity(self) -> str:
+        hot = Hot(self.plan.redis_url, self.plan.run_id)
+        try:
+            points = hot.snapshot().equity
+        finally:
+            hot.close()
+        return f"{points[-1][1]:,.2f}" if points else "unknown"
+
+    def _tell(self, key: str, **values: str) -> None:
+        notice = Notice(severity="info", key=key, values=tuple(values.items()))
+        self._ask("notifier", "tell", 30, notice)
 
     def _ask(self, name: str, method: str, timeout_s: float, *args: Any) -> Any:
         return ray.get(getattr(ray.get_actor(name, namespace=NAMESPACE), method).remote(*args), timeout=timeout_s)

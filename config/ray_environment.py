@@ -15,6 +15,8 @@ VARIABLES = {
     "RAY_prestart_worker_first_driver": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DISABLE_IMPORT_WARNING": "1",
+    # Harmless lines that Ray would print on the terminal: many actors at once, and Serve's controller being ended.
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "maximum expected startup concurrency|graceful_shutdown failed|listen_for_change failed",
     # An actor without a GPU share must not open a context on the GPU.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }

@@ -61,13 +61,26 @@ class RecorderPart(Protocol):
 class Desk(Protocol):
     """The seven parts of one trading minute. On a LocalDesk they are plain objects, on a RayDesk they are handles."""
 
-    cache: CachePart
-    detector: DetectorPart
-    models: ModelsPart
-    selector: SelectorPart
-    risk: RiskPart
-    executor: ExecutorPart
-    recorder: RecorderPart
+    @property
+    def cache(self) -> CachePart: ...
+
+    @property
+    def detector(self) -> DetectorPart: ...
+
+    @property
+    def models(self) -> ModelsPart: ...
+
+    @property
+    def selector(self) -> SelectorPart: ...
+
+    @property
+    def risk(self) -> RiskPart: ...
+
+    @property
+    def executor(self) -> ExecutorPart: ...
+
+    @property
+    def recorder(self) -> RecorderPart: ...
 
 
 class Venue(Protocol):

@@ -74,7 +74,7 @@ def main(args: argparse.Namespace) -> int:
     report = write_report(out / "report.html", _head(source, market, settings), records)
     performance = performance_of(records)
     if args.json:
-        figures = {name: value for name, value in rows_of(performance)}
+        figures = dict(rows_of(performance))
         print(json.dumps({"report": str(report), "minutes": market.minutes, "seconds": round(took, 2), **figures}))
         return EXIT_OK
     table = Table(title=f"backtest of {'SYNTHETIC market ' if source.synthetic else ''}{source.name}")
