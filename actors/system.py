@@ -26,7 +26,7 @@ from actors.risk import RiskActor
 from actors.selector import SelectorActor
 from actors.supervisor import SupervisorActor
 from config.settings import Config
-from core.errors import BotError
+from core.errors import BotError, ConfigError
 
 log = logging.getLogger("system")
 
@@ -75,6 +75,10 @@ def start_ray(config: Config, root: Path) -> None:
             if own
             else 'start one with `ray start --head` (same RAY_AUTH_TOKEN_PATH), or set ray.address to "local"'
         )
+        if "already occupied" in str(error):
+            key = f"ray.dashboard_port: {config.ray.dashboard_port}"
+            hint = "set another port, or run with --set ray.dashboard=false"
+            raise ConfigError(f"config.json: {key} is in use (another bot or Ray on this machine?); {hint}") from error
         raise BotError(f"{what}: {error}; {hint}") from error
 
 
