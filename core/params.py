@@ -90,7 +90,7 @@ class EventSettings(Section):
     """Fillers or misses in a row."""
     turbulent_ratio: Annotated[float, Field(gt=1)] = 1.6
     """Short over long volatility above which the market is turbulent."""
-    trend_ratio: Annotated[float, Field(gt=0)] = 2.0
+    trend_ratio: Annotated[float, Field(gt=0)] = 1.25
     """|sum of returns| over their standard error above which the market trends."""
 
 
