@@ -1,0 +1,267 @@
+"""``run.py live``: the real market, real orders, real money. Starts only when nothing speaks against it and a person says so."""
+
+import argparse
+import re
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from actors.arming import (
+    Account,
+    Finding,
+    JournalState,
+    NotArmed,
+    ask_account,
+    bind_account,
+    find_keys,
+    find_models,
+    judge_account,
+    judge_paper,
+    read_past,
+)
+from actors.clock import wall_ms
+from actors.launch import Launch
+from actors.live_audit import audit_live
+from actors.paper_command import models_of, tell_start
+from actors.plan import RunPlan
+from actors.reach import Reached, reach
+from actors.replay_command import follow
+from actors.run_mark import RunMark, leave_mark, rules_hash
+from actors.running import forget_run, note_run, refuse_second
+from actors.summary import figures, print_summary
+from config import load
+from config.money import doubts, in_money
+from config.secrets import API_KEYS_PATH, ApiKeys
+from config.settings import Settings
+from core.errors import EXIT_FAILURE, EXIT_OK, ConfigError
+from core.messages import MinuteRecord
+from data.artifacts import ArtifactStore
+from data.logs import configure_logs
+from data.market import MarketSource
+from data.records import RecordStore, read_records
+from data.sentiment import PUBLIC_URL
+from data.weights import newest_weights
+
+HELP = "trade the real market with REAL MONEY"
+EXAMPLE = "python3 run.py live                       (asks before anything is traded)\npython3 run.py live --account 12345678     (unattended: names the account instead)"
+INSTANCE = "live"
+INSTANCES = re.compile(r"[a-z0-9]{1,6}")
+TAKEN = ("paper", "replay")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    load.arguments(parser)
+    parser.add_argument("--account", help="number of the account to trade, for starts that nobody attends")
+    parser.add_argument("--minutes", type=int, help="how many minutes to decide; default: until stopped")
+    parser.add_argument(
+        "--instance", default=INSTANCE, help=f"name of this bot in its orders, 1 to 6 of a-z0-9 (default {INSTANCE})"
+    )
+    parser.add_argument(
+        "--keys", type=Path, default=API_KEYS_PATH, help="private file with the keys (config/api_keys.json)"
+    )
+    parser.add_argument(
+        "--i-accept-without-paper",
+        action="store_true",
+        help="start although no paper run with these settings was finished",
+    )
+    parser.add_argument(
+        "--market",
+        metavar="NAME",
+        help="serve the models of var/synth/NAME (only with a simulator at the exchange's place)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the summary as one JSON line, nothing else")
+
+
+def main(args: argparse.Namespace) -> int:
+    settings = load.from_arguments(args)
+    var = load.resolve_var(settings)
+    console = Console(stderr=args.json)
+    if args.minutes is not None and args.minutes < 1:
+        raise ConfigError(f"--minutes {args.minutes}: at least 1")
+    if not INSTANCES.fullmatch(args.instance) or args.instance in TAKEN:
+        raise ConfigError(f"--instance {args.instance!r}: 1 to 6 of a-z0-9, and none of {', '.join(TAKEN)}")
+    refuse_second(var / "runs")
+    exchange, instruments = settings.config.exchanges["binance"], settings.config.trade.rows
+    run_dir = var / "live" / args.instance
+    keys, found = find_keys(args.keys)
+    reached = reach(exchange, instruments)
+    if fault := reached.clock_fault(exchange.max_clock_offset_ms):
+        found.append(Finding(name="clock_off", text=fault))
+    source = models_of(args.market, var, reached)
+    versions, missing = find_models(ArtifactStore(source.root / "artifacts"), settings)
+    found += missing
+    found += judge_paper(
+        var / "runs", rules_hash(settings), stand_in=reached.stand_in, accepted=args.i_accept_without_paper
+    )
+    found += _ahead(run_dir, reached.server_ms)
+    account = None
+    if keys is not None:
+        past = read_past(run_dir, settings, args.instance)
+        account, refused = ask_account(exchange, keys, instruments, reached.server_ms)
+        found += refused
+        if account is not None:
+            found += judge_account(account, past, args.instance, run_dir)
+            _tell(console, settings, account, past, reached, args.instance)
+            found += _wrong_account(args.account, account)
+    if found:
+        raise NotArmed(found)
+    assert account is not None
+    assert keys is not None
+    _consent(console, account, args.account)
+    bind_account(run_dir, account.rights.account)
+    configure_logs(settings.config.logs, var / "logs", "run")
+    records, run_id = _run(args, settings, source, versions, run_dir, reached, console)
+    return _end(args, settings, source, keys, run_dir, run_id, reached, records, console)
+
+
+def _tell(
+    console: Console, settings: Settings, account: Account, past: JournalState, reached: Reached, instance: str
+) -> None:
+    """What would be traded, and what the limits mean in this account's money."""
+    rights = account.rights
+    money = "no real money, the exchange is a simulator" if reached.stand_in else "real orders with REAL MONEY"
+    tell_start(console, f"LIVE: {money}; account {rights.account}, instance {instance}", reached)
+    console.print(f"trades: {', '.join(settings.config.trade.instruments)}", highlight=False, markup=False)
+    members = ", ".join(m.name for m in settings.rules.models.enabled)
+    console.print(f"models: {members}; settings {rules_hash(settings)}", highlight=False, markup=False)
+    said = {True: "YES", False: "no", None: "the exchange does not say; look at the key's restrictions"}
+    console.print(
+        f"key: trade {said[rights.can_trade]}, withdraw {said[rights.can_withdraw]}, bound to IPs {said[rights.ip_bound]}",
+        highlight=False,
+    )
+    for balance in account.state.balances:
+        console.print(f"holds: {balance.total.normalize():f} {balance.asset}", highlight=False, markup=False)
+    table = Table("limit", "setting", "USDT", title=f"limits of an account worth {account.equity:,.2f} USDT")
+    for what, setting, money in in_money(settings, account.equity):
+        table.add_row(what, setting, f"{money:,.2f}")
+    console.print(table)
+    for doubt in doubts(settings, account.equity):
+        console.print(f"doubtful: {doubt}", highlight=False, markup=False, style="yellow")
+    if past.unsettled:
+        names = ", ".join(past.unsettled[:5])
+        console.print(
+            f"{len(past.unsettled)} orders of the last run had not ended ({names}): they are settled with the exchange first",
+            highlight=False,
+            markup=False,
+        )
+
+
+def _ahead(run_dir: Path, server_ms: int) -> list[Finding]:
+    """Records later than the exchange's time belong to another exchange, or to a clock that was wrong."""
+    if not (run_dir / "records").exists():
+        return []
+    last = max((record.minute for record in read_records(run_dir / "records")), default=None)
+    if last is None or last <= server_ms:
+        return []
+    when = datetime.fromtimestamp(last / 1000, UTC)
+    text = f"{run_dir} has records up to {when:%Y-%m-%d %H:%M} UTC, later than the exchange's time; move it aside"
+    return [Finding(name="records_ahead", text=text)]
+
+
+def _wrong_account(given: str | None, account: Account) -> list[Finding]:
+    if given is None or given == account.rights.account:
+        return []
+    text = f"--account {given}, but the key is of account {account.rights.account}"
+    return [Finding(name="wrong_account", text=text)]
+
+
+def _consent(console: Console, account: Account, given: str | None) -> None:
+    """A person types which account is traded; ``--account`` says it for unattended starts."""
+    if given is not None:
+        return
+    if not sys.stdin.isatty():
+        text = f"nobody is there to ask; for an unattended start: --account {account.rights.account}"
+        raise NotArmed([Finding(name="no_consent", text=text)])
+    phrase = f"trade {account.rights.account}"
+    console.print(f'Type "{phrase}" to trade this account, anything else to leave:', markup=False, highlight=False)
+    try:
+        said = input("> ").strip()
+    except EOFError:
+        said = ""
+    if said != phrase:
+        raise NotArmed([Finding(name="no_consent", text=f'"{phrase}" was not typed; nothing was traded')])
+
+
+def _run(
+    args: argparse.Namespace,
+    settings: Settings,
+    source: MarketSource,
+    versions: dict[str, str],
+    run_dir: Path,
+    reached: Reached,
+    console: Console,
+) -> tuple[list[MinuteRecord], str]:
+    """The run itself; gives the records it made (earlier runs' stay in the folder) and its id."""
+    run_id = f"{args.instance}-{datetime.fromtimestamp(wall_ms() / 1000, UTC):%Y%m%d-%H%M%S}"
+    before = RecordStore(run_dir / "records")
+    last = before.last_minute
+    before.close()
+    plan = RunPlan(
+        run_id=run_id,
+        mode="live",
+        settings=settings,
+        root=load.ROOT,
+        run_dir=run_dir,
+        log_dir=run_dir.parent.parent / "logs",
+        artifacts_dir=source.root / "artifacts",
+        redis_url=settings.config.redis_url,
+        keys_path=args.keys.absolute(),
+        instance=args.instance,
+        clock=reached.clock,
+        speed=reached.speed,
+        sim_url=reached.sim_url,
+        sentiment_url=reached.sim_url or PUBLIC_URL,
+        minutes=args.minutes,
+        synthetic=reached.synthetic,
+        weights_version=newest_weights(ArtifactStore(source.root / "artifacts"), reached.server_ms),
+    )
+    about = {"mode": "live", "clock": plan.clock, "synthetic": plan.synthetic, "market": "binance"}
+    about |= {"run_id": run_id, "minutes": args.minutes}
+    runs_dir = run_dir.parent.parent / "runs"
+    runs_dir.mkdir(parents=True, exist_ok=True)
+    with Launch(plan, lambda text: console.print(text, highlight=False)) as launch:
+        launch.start(lambda: versions, about)
+        note_run(runs_dir, launch.plan, launch.dashboard_url)
+        try:
+            follow(launch, console, "LIVE binance", args.minutes, plan.synthetic)
+            launch.wind_down()
+        finally:
+            forget_run(runs_dir)
+    return [r for r in read_records(run_dir / "records") if last is None or r.minute > last], run_id
+
+
+def _end(
+    args: argparse.Namespace,
+    settings: Settings,
+    source: MarketSource,
+    keys: ApiKeys,
+    run_dir: Path,
+    run_id: str,
+    reached: Reached,
+    records: list[MinuteRecord],
+    console: Console,
+) -> int:
+    """Compare with the venue, sum up, leave word."""
+    exchange, instruments = settings.config.exchanges["binance"], settings.config.trade.rows
+    agreed = audit_live(exchange, keys, instruments, records, args.instance)
+    shown = replace(source, name="stand-in" if reached.stand_in else "binance", synthetic=reached.synthetic)
+    print_summary(console, records, run_dir, shown, agreed, as_json=args.json)
+    counted = figures(records)
+    leave_mark(
+        run_dir,
+        RunMark(
+            run_id=run_id,
+            mode="live",
+            rules_hash=rules_hash(settings),
+            stand_in=reached.stand_in,
+            minutes=counted["done"],
+            missed=counted["missed"],
+            differences=len(agreed.differences),
+            ended_ms=wall_ms(),
+        ),
+    )
+    return EXIT_OK if counted["done"] and not agreed.differences else EXIT_FAILURE
