@@ -27,7 +27,7 @@ VICTIMS = (
 MINUTES = 2_000
 """More than the test needs; it stops the run itself."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 class Watched:
@@ -56,7 +56,7 @@ def test_every_actor_dies_once_and_no_order_is_lost_or_doubled(tmp_path: Path) -
     replay = start_replay(tmp_path, "--lockstep", f"--minutes={MINUTES}")
     try:
         current = tmp_path / "runs" / "current.json"
-        wait_until("the run is up", current.exists, 150)
+        wait_until("the run is up", current.exists, 300)
         run = Watched(json.loads(current.read_text(encoding="utf-8")))
         wait_until("ten minutes are done", lambda: run.done() >= 10, 60)
         for name in VICTIMS:

@@ -22,7 +22,7 @@ REAL_SETTINGS = (
 )
 MINUTES = 90
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
 
 
 @pytest.fixture(scope="module", params=MARKETS)

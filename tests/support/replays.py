@@ -40,7 +40,7 @@ def command(var: Path, *arguments: str, settings: tuple[str, ...] = EAGER) -> li
     return [sys.executable, str(ROOT / "run.py"), "replay", "--json", *arguments, *(f"--set={s}" for s in sets)]
 
 
-def run_replay(var: Path, *arguments: str, settings: tuple[str, ...] = EAGER, timeout_s: float = 280) -> Finished:
+def run_replay(var: Path, *arguments: str, settings: tuple[str, ...] = EAGER, timeout_s: float = 560) -> Finished:
     """Run one to its end. Its whole process group is ended when it takes longer."""
     process = start_replay(var, *arguments, settings=settings)
     try:
