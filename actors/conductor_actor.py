@@ -1,20 +1,31 @@
 """The conductor as an actor: its score is played on Ray, its clock is the plan's."""
 
 import asyncio
+import re
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from actors.clock import make_clock
 from actors.conductor import Conductor
 from actors.desk import PARTS, RayDesk
 from actors.plan import NAMESPACE, RunPlan
 from actors.shell import Shell
+from core.errors import BotError
 from core.messages import MinuteTick
 from data.hot import Hot
 
 REVIVE_POLL_S = 0.25
+
+
+class PartLost(BotError):
+    """An actor died while the minute ran. The supervisor starts it again."""
+
+
+def _who_died(error: RayActorError) -> str:
+    name = re.search(r"^\s*name: (\w+)", str(error), re.MULTILINE)
+    return f"the {name[1]} died while the minute ran" if name else "an actor died while the minute ran"
 
 
 class RayScore:
@@ -28,6 +39,16 @@ class RayScore:
             return await asyncio.wait_for(value, timeout_s)
         except GetTimeoutError as error:
             raise TimeoutError(str(error)) from error
+        except RayTaskError as error:
+            # Ray wraps what a part raised, and wraps again what a part died of on the way to the next.
+            cause = error.cause
+            if isinstance(cause, RayActorError):
+                raise PartLost(_who_died(cause)) from None
+            if isinstance(cause, BotError):
+                raise cause from None
+            raise
+        except RayActorError as error:
+            raise PartLost(_who_died(error)) from None
 
     async def last_recorded(self) -> int | None:
         return await self.settle(_find("recorder").last_minute.remote(), 30)
