@@ -8,6 +8,7 @@ from ray import serve as ray_serve
 from actors.plan import RunPlan
 from actors.shell import Shell
 from core.messages import Market, Votes
+from core.warmup import flat_market
 from serve.app import app_name
 from serve.panel import ServePanel
 
@@ -25,6 +26,8 @@ class PanelActor(Shell):
         handles = {name: ray_serve.get_deployment_handle(name, app_name(name)) for name in deployed}
         deadlines = {member.name: member.deadline_ms / 1000 for member in models.enabled}
         self._panel = ServePanel(handles, deadlines, models.horizon_minutes)
+        # The first call through a handle sets up its router, and a replica's first forecast its kernels.
+        await self._panel.forecast(flat_market(self.plan.settings.config.trade.rows))
 
     async def forecast(self, market: Market) -> Votes:
         began = time.perf_counter()
