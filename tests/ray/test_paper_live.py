@@ -1,0 +1,118 @@
+"""``run.py paper`` and ``run.py live``, whole, with a simulator at 30 times real speed at the exchange's place."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from actors.arming import read_past
+from config.load import load_settings
+from core.units import Instrument
+from data.market import cut, synthetic_source
+from data.synthetic import SyntheticSpec, make_market, write_market
+from exchanges.simulated.process import start_simulator
+from exchanges.simulated.tape import Tape
+
+ROOT = Path(__file__).resolve().parents[2]
+PAIRS = ("BTC/USDT", "ETH/USDT")
+LONG_S = 240
+BASE = "MINUTEHAND__EXCHANGES__BINANCE__"
+
+
+class World:
+    """A folder with settings and a market to train one member on, and a simulator that plays its end."""
+
+    def __init__(self, folder: Path) -> None:
+        self.var = folder / "var"
+        config = self.config = folder / "config"
+        config.mkdir()
+        common = {"dashboard": {"port": 0}, "ray": {"dashboard": False}, "var_dir": str(self.var)}
+        trade = {"instruments": [f"binance:{p}" for p in PAIRS], "invest_pct": 30, "min_order_usdt": 50}
+        (config / "config.json").write_text(json.dumps({"trade": trade, **common}))
+        rules = {
+            "models": {"horizon_minutes": 15, "members": [{"name": "ridge", "family": "ridge"}]},
+            # So low that something is traded every few minutes.
+            "selection": {"entry_edge_bps": 0.1, "exit_edge_bps": 0, "full_edge_bps": 1},
+        }
+        (config / "trading_rules.json").write_text(json.dumps(rules))
+        write_market(
+            make_market(SyntheticSpec(name="tiny", seed=3, days=2, edge="planted")), self.var / "synth" / "tiny"
+        )
+        source = synthetic_source(self.var, "tiny")
+        market = cut(source, tuple(Instrument("binance", p) for p in PAIRS), 400)
+        tape = folder / "tape.npz"
+        Tape(market.instruments, market.start_minute, market.bars, True, market.sentiment).save(tape)
+        self.simulator = start_simulator(
+            ROOT,
+            ["--tape", str(tape), "--start", str(market.first_minute), "--speed", "30", "--paused"],
+            log_file=folder / "sim.log",
+        )
+        self.common = ["--market", "tiny", "--json", "--config-dir", str(config)]
+        self.environ = os.environ | {
+            BASE + "REST_URL": self.simulator.rest,
+            BASE + "STREAM_URL": self.simulator.stream,
+            BASE + "USER_STREAM_URL": self.simulator.ws_api,
+            "MINUTEHAND_BINANCE_API_KEY": self.simulator.api_key,
+            "MINUTEHAND_BINANCE_API_SECRET": self.simulator.secret,
+        }
+        # A cluster of its own, not the session's.
+        for name in ("RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE", "RAY_ADDRESS"):
+            self.environ.pop(name, None)
+
+    def run(self, *words: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, str(ROOT / "run.py"), *words, *self.common]
+        return subprocess.run(
+            command,
+            cwd=ROOT,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=LONG_S,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    made = World(tmp_path_factory.mktemp("world"))
+    yield made
+    made.simulator.close()
+
+
+def summary(done: subprocess.CompletedProcess) -> dict:
+    assert done.returncode == 0, done.stderr[-2_000:]
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def test_live_without_paper_is_refused_and_paper_then_live_run_whole(world):
+    refused = world.run("live", "--account", "1")
+    assert refused.returncode == 1
+    assert "[no_paper_run]" in refused.stderr
+    assert "[models_missing]" in refused.stderr
+
+    paper = summary(world.run("paper", "--minutes", "4", "--cash", "5000"))
+    assert (paper["minutes"], paper["differences"]) == (4, [])
+    assert paper["fills"] > 0
+    account = json.loads((world.var / "paper" / "account.json").read_text())["balances"]
+    assert float(account["USDT"]) < 5_000
+    statement = json.loads((Path(paper["run_dir"]) / "statement.json").read_text())
+    assert len(statement["trades"]) == paper["fills"]
+
+    live = summary(world.run("live", "--account", "1", "--minutes", "3"))
+    assert (live["minutes"], live["differences"]) == (3, [])
+    # A busy machine may miss one of these two-second minutes.
+    assert min(paper["done"], live["done"]) >= 1
+    assert live["run_dir"] == str(world.var / "live" / "live")
+
+    # The journal goes on: the next run knows this one's orders, and none is left hanging.
+    past = read_past(world.var / "live" / "live", load_settings(world.config, environ={}), "live")
+    assert (past.unsettled, past.fault) == ((), "")
+    assert len(past.orders) >= live["orders"] > 0
+    assert paper["run_dir"] != live["run_dir"]
+    secret = world.simulator.secret
+    left = [p for p in world.var.rglob("*") if p.is_file() and p.name != "keys.json"]
+    assert not [p for p in left if secret.encode() in p.read_bytes()]
