@@ -17,7 +17,8 @@ from core.orders import parse_id
 from core.units import MINUTE_MS, Instrument
 from data.artifacts import ArtifactStore
 from data.journal import read_journal
-from exchanges.binance.gateway import BinanceGateway, KeyRights
+from exchanges.binance.gateway import BinanceGateway
+from exchanges.binance.standing import KeyRights
 
 VENUE = "binance"
 RECENT_MINUTES = 5

@@ -136,8 +136,8 @@ def _tell(
     for balance in account.state.balances:
         console.print(f"holds: {balance.total.normalize():f} {balance.asset}", highlight=False, markup=False)
     table = Table("limit", "setting", "USDT", title=f"limits of an account worth {account.equity:,.2f} USDT")
-    for what, setting, money in in_money(settings, account.equity):
-        table.add_row(what, setting, f"{money:,.2f}")
+    for what, setting, usdt in in_money(settings, account.equity):
+        table.add_row(what, setting, f"{usdt:,.2f}")
     console.print(table)
     for doubt in doubts(settings, account.equity):
         console.print(f"doubtful: {doubt}", highlight=False, markup=False, style="yellow")

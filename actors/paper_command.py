@@ -153,7 +153,7 @@ def _run(
             launch.start(versions, about)
             note_run(run_dir.parent, launch.plan, launch.dashboard_url)
             try:
-                follow(launch, console, "PAPER binance", args.minutes, plan.synthetic)
+                follow(launch, console, "PAPER binance", args.minutes, plan.synthetic, venue)
                 launch.wind_down()
             finally:
                 forget_run(run_dir.parent)

@@ -8,7 +8,8 @@ from actors.plan import ClockMode
 from config.settings import ExchangeSettings
 from core.errors import BotError, ConfigError, ExchangeUnavailable
 from core.units import Instrument
-from exchanges.binance.gateway import BinanceGateway, ClockReading
+from exchanges.binance.gateway import BinanceGateway
+from exchanges.binance.standing import ClockReading
 
 VENUE_URL = "https://api.binance.com"
 PATIENCE_S = 10.0

@@ -35,7 +35,7 @@ from data.market import MarketCut, MarketSource
 from data.market_arguments import add_market, add_span, cut_of, source_of
 from data.records import read_records
 from data.weights import newest_weights
-from exchanges.simulated.process import start_simulator
+from exchanges.simulated.process import Simulator, start_simulator
 from exchanges.simulated.tape import Tape
 
 HELP = "replay a market through the whole system (the default)"
@@ -165,7 +165,7 @@ def _run(
             (run_dir / "run.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
             note_run(run_dir.parent, launch.plan, launch.dashboard_url)
             try:
-                follow(launch, console, f"REPLAY {source.name}", market.minutes, source.synthetic)
+                follow(launch, console, f"REPLAY {source.name}", market.minutes, source.synthetic, simulator)
                 launch.wind_down()
             finally:
                 forget_run(run_dir.parent)
@@ -186,8 +186,18 @@ class _Asked:
         self.stop = True
 
 
-def follow(launch: Launch, console: Console, title: str, total: int | None, synthetic: bool) -> None:
-    """Show the minutes as they are recorded until the run is over or somebody asks to stop it."""
+def follow(
+    launch: Launch,
+    console: Console,
+    title: str,
+    total: int | None,
+    synthetic: bool,
+    venue: Simulator | None = None,
+) -> None:
+    """Show the minutes as they are recorded until the run is over or somebody asks to stop it.
+
+    Raises BotError when the conductor, or the simulated ``venue``, has ended.
+    """
     asked = _Asked()
     old = {s: signal.signal(s, asked) for s in (signal.SIGINT, signal.SIGTERM)}
     hot = Hot(launch.plan.redis_url, launch.plan.run_id)
@@ -201,6 +211,9 @@ def follow(launch: Launch, console: Console, title: str, total: int | None, synt
                 shown = record.minute
                 counts = progress or {"done": 0, "missed": 0}
                 follower.show(record, counts["done"], counts["missed"])
+            if venue is not None and not venue.alive:
+                code = venue.process.returncode
+                raise BotError(f"the simulated exchange ended (exit code {code}); its log is in {launch.plan.run_dir}")
             if progress and progress["error"]:
                 raise BotError(f"the conductor stopped: {progress['error']}")
             if progress and progress["finished"]:

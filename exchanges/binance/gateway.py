@@ -1,14 +1,13 @@
 """Trading on Binance spot over REST, as ``core.ports.Venue``: one gateway per account and process."""
 
 import asyncio
-import difflib
 import json
 import logging
 import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -35,7 +34,9 @@ from exchanges.binance.calls import (
     Call,
 )
 from exchanges.binance.client import make_client
+from exchanges.binance.names import near, venue_symbol
 from exchanges.binance.signing import KeyPair
+from exchanges.binance.standing import ClockReading, KeyRights
 from exchanges.binance.wire import VENUE
 from exchanges.faults import VENDOR_ERRORS, UnreadableAnswer, VenueFault, translate
 from exchanges.limits import Ledger
@@ -55,29 +56,6 @@ PAGE = 1_000
 """Most rows of one klines or myTrades answer."""
 
 REMEMBERED_IDS = 4_096
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClockReading:
-    """How the venue's clock stands to ours."""
-
-    offset_ms: float
-    """Venue minus ours."""
-    round_trip_ms: float
-    within: bool
-    """The offset is within ``max_clock_offset_ms``."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyRights:
-    """Whose key it is and what it may do. None: the venue would not say."""
-
-    account: str
-    """The venue's number of the account."""
-    can_trade: bool
-    """The account may trade, and (where the venue says so) the key may trade spot."""
-    can_withdraw: bool | None
-    ip_bound: bool | None
 
 
 class BinanceGateway:
@@ -167,7 +145,7 @@ class BinanceGateway:
         for symbol, instrument in self._symbols.items():
             if symbol not in listed:
                 raise ConfigError(
-                    f"trade.instruments: {VENUE} does not list {instrument.symbol}{_near(instrument, info)}"
+                    f"trade.instruments: {VENUE} does not list {instrument.symbol}{near(instrument, info)}"
                 )
         rates = None
         if self._keys.present:
@@ -414,14 +392,3 @@ class BinanceGateway:
                 self.ledger.weight.limit = row.limit
             if row.limit > 0 and (row.rateLimitType, row.interval, row.intervalNum) == ("ORDERS", "SECOND", 10):
                 self.ledger.orders.limit = row.limit
-
-
-def venue_symbol(instrument: Instrument) -> str:
-    """``BTC/USDT`` as the venue writes it: ``BTCUSDT``."""
-    return instrument.symbol.replace("/", "")
-
-
-def _near(instrument: Instrument, info: answers.WireExchange) -> str:
-    names = [f"{s.baseAsset}/{s.quoteAsset}" for s in info.symbols]
-    close = difflib.get_close_matches(instrument.symbol, names, n=1)
-    return f"; did you mean {close[0]}?" if close else ""

@@ -12,8 +12,9 @@ from config.settings import ExchangeSettings
 from core.errors import ExchangeRefused, ExchangeUnavailable
 from core.messages import CancelOrder, OrderState, PlaceOrder, TimeInForce
 from core.units import MINUTE_MS, Instrument, Side, floor_to_step, round_price, to_decimal
-from exchanges.binance.gateway import BinanceGateway, KeyRights
+from exchanges.binance.gateway import BinanceGateway
 from exchanges.binance.link import LinkPolicy
+from exchanges.binance.standing import KeyRights
 from exchanges.binance.stream import MarketStream
 from exchanges.binance.user_stream import UserStream
 from exchanges.simulated.exchange import SimulatedExchange
