@@ -86,9 +86,9 @@ def main(args: argparse.Namespace) -> int:
         raise ConfigError(f"--instance {args.instance!r}: 1 to 6 of a-z0-9, and none of {', '.join(TAKEN)}")
     refuse_second(var / "runs")
     exchange, instruments = settings.config.exchanges["binance"], settings.config.trade.rows
-    run_dir = var / "live" / args.instance
     keys, found = find_keys(args.keys)
     reached = reach(exchange, instruments)
+    run_dir = var / "live" / (f"stand-in-{args.instance}" if reached.stand_in else args.instance)
     if fault := reached.clock_fault(exchange.max_clock_offset_ms):
         found.append(Finding(name="clock_off", text=fault))
     source = models_of(args.market, var, reached)

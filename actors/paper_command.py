@@ -60,11 +60,14 @@ def main(args: argparse.Namespace) -> int:
     if args.minutes is not None and args.minutes < 1:
         raise ConfigError(f"--minutes {args.minutes}: at least 1")
     refuse_second(var / "runs")
-    account = open_account(var / "paper" / "account.json", _cash(args.cash), args.reset)
+    cash = _cash(args.cash)
     exchange = settings.config.exchanges["binance"]
     reached = reach(exchange, settings.config.trade.rows)
     if fault := reached.clock_fault(exchange.max_clock_offset_ms):
         raise ConfigError(fault)
+    # What was won from a simulator is no account to go on with at the real exchange.
+    name = "stand-in.json" if reached.stand_in else "account.json"
+    account = open_account(var / "paper" / name, cash, args.reset)
     source = models_of(args.market, var, reached)
     # Said now rather than after Ray has come up: without bars there is nothing to learn from.
     source.lake.common_span(settings.config.trade.rows)

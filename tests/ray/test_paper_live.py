@@ -97,7 +97,7 @@ def test_live_without_paper_is_refused_and_paper_then_live_run_whole(world):
     paper = summary(world.run("paper", "--minutes", "4", "--cash", "5000"))
     assert (paper["minutes"], paper["differences"]) == (4, [])
     assert paper["fills"] > 0
-    account = json.loads((world.var / "paper" / "account.json").read_text())["balances"]
+    account = json.loads((world.var / "paper" / "stand-in.json").read_text())["balances"]
     assert float(account["USDT"]) < 5_000
     statement = json.loads((Path(paper["run_dir"]) / "statement.json").read_text())
     assert len(statement["trades"]) == paper["fills"]
@@ -106,10 +106,10 @@ def test_live_without_paper_is_refused_and_paper_then_live_run_whole(world):
     assert (live["minutes"], live["differences"]) == (3, [])
     # A busy machine may miss one of these two-second minutes.
     assert min(paper["done"], live["done"]) >= 1
-    assert live["run_dir"] == str(world.var / "live" / "live")
+    assert live["run_dir"] == str(world.var / "live" / "stand-in-live")
 
     # The journal goes on: the next run knows this one's orders, and none is left hanging.
-    past = read_past(world.var / "live" / "live", load_settings(world.config, environ={}), "live")
+    past = read_past(world.var / "live" / "stand-in-live", load_settings(world.config, environ={}), "live")
     assert (past.unsettled, past.fault) == ((), "")
     assert len(past.orders) >= live["orders"] > 0
     assert paper["run_dir"] != live["run_dir"]
