@@ -47,6 +47,8 @@ VERBS = {
     "config": ("config.config_command", "show or check the settings, or write their JSON schemas"),
     "status": ("actors.status_command", "what the running bot is doing"),
     "stop": ("actors.stop_command", "stop the running bot cleanly"),
+    "halt": ("actors.halt_command", "stop trading without stopping the bot, until a person resumes"),
+    "resume": ("actors.resume_command", "let a halted bot trade again"),
     "grafana": ("actors.grafana_command", "provision the Grafana board"),
     "test": ("tests.check_command", "lint, type-check and test the project"),
     "bench": ("tests.bench_command", "list or run the benchmarks"),

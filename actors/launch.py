@@ -7,8 +7,8 @@ also watch our pid, so that nothing is orphaned when this process is killed.
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import ray
 from ray import serve as ray_serve
 
+from actors.clock import wall_ms
 from actors.plan import NAMESPACE, RunPlan
 from actors.system import start_ray, start_system, stop_system
 from config.settings import ExchangeSettings, Settings
@@ -102,22 +103,25 @@ class Launch:
         spawned = self._supervisor.spawn.remote()
         self._exits.callback(_quietly, ray_serve.shutdown)
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
-        self.dashboard_url = deploy_dashboard(
-            config.dashboard, self.plan.redis_url, self.plan.run_id, (config.logs, self.plan.log_dir)
-        )
+        with _named("the page did not come up"):
+            self.dashboard_url = deploy_dashboard(
+                config.dashboard, self.plan.redis_url, self.plan.run_id, (config.logs, self.plan.log_dir)
+            )
         self._stage(f"page: {self.dashboard_url}")
         self.versions = dict(versions())
-        deploy_members(
-            self.plan.settings.rules.models,
-            config.resources,
-            self.plan.artifacts_dir,
-            self.versions,
-            pins=self.plan.serving_dir,
-            proxy=True,
-        )
+        with _named("the models did not come up on Serve"):
+            deploy_members(
+                self.plan.settings.rules.models,
+                config.resources,
+                self.plan.artifacts_dir,
+                self.versions,
+                pins=self.plan.serving_dir,
+                proxy=True,
+            )
         self._stage(f"models on Serve: {', '.join(f'{n} {v}' for n, v in self.versions.items()) or 'none'}")
-        ray.get(spawned, timeout=SYSTEM_START_S)
-        status = ray.get(self._supervisor.start.remote(), timeout=SYSTEM_START_S)
+        with _named("the actors did not come up"):
+            ray.get(spawned, timeout=SYSTEM_START_S)
+            status = ray.get(self._supervisor.start.remote(), timeout=SYSTEM_START_S)
         self._stage(f"{len(status)} actors")
         plan = self.plan
         self._tell(
@@ -137,6 +141,16 @@ class Launch:
     def status(self) -> dict:
         """State of every actor."""
         return ray.get(self._supervisor.status.remote(), timeout=30)
+
+    def halt(self, by: str, reason: str) -> None:
+        """Approve nothing more until a person resumes. Raises BotError when risk does not answer."""
+        with _named("risk did not halt"):
+            self._ask("risk", "halt", 30, by, reason, wall_ms())
+
+    def resume(self, by: str) -> None:
+        """Trade again after a halt or a loss limit. Raises BotError when risk does not answer."""
+        with _named("risk did not resume"):
+            self._ask("risk", "resume", 30, by, wall_ms())
 
     def wind_down(self, timeout_s: float = 60.0) -> None:
         """End the minutes, cancel our open orders, put records and the executor's books on disk."""
@@ -177,6 +191,20 @@ class Launch:
 
     def _stage(self, what: str) -> None:
         self._say(f"[{time.perf_counter() - self._began:5.1f} s] {what}")
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Ray's errors of a stage as one line of ours; the long story is in the log."""
+    try:
+        yield
+    except (ray.exceptions.RayError, RuntimeError) as error:
+        log.exception("%s", what)
+        words = str(getattr(error, "cause", None) or error).strip().splitlines()
+        raise BotError(
+            f"{what}: {words[-1] if words else type(error).__name__}; look into var/logs, "
+            "and try again when the machine is less busy"
+        ) from error
 
 
 def _quietly(work: Callable[[], object]) -> None:

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from actors.audit import audit_run
 from actors.clock import wall_ms
-from actors.follow import make_follower
+from actors.follow import Follower, make_follower
 from actors.launch import Launch, simulated, write_keys
 from actors.plan import RunPlan
 from actors.running import forget_run, note_run
@@ -202,15 +202,16 @@ def follow(
     old = {s: signal.signal(s, asked) for s in (signal.SIGINT, signal.SIGTERM)}
     hot = Hot(launch.plan.redis_url, launch.plan.run_id)
     follower = make_follower(console, title, total, synthetic)
-    shown = -1
+    shown = seen = -1
     try:
         while True:
             progress = launch.progress()
             # Progress first, records second: when it says finished, all records are there to be shown.
-            for record in (r for r in _records(hot) if r.minute > shown):
-                shown = record.minute
-                counts = progress or {"done": 0, "missed": 0}
-                follower.show(record, counts["done"], counts["missed"])
+            if progress and progress["minute"] not in (None, seen):
+                seen = progress["minute"]
+                for record in (r for r in _records(hot) if r.minute > shown):
+                    shown = record.minute
+                    follower.show(record, progress["done"], progress["missed"])
             if venue is not None and not venue.alive:
                 code = venue.process.returncode
                 raise BotError(f"the simulated exchange ended (exit code {code}); its log is in {launch.plan.run_dir}")
@@ -218,7 +219,7 @@ def follow(
                 raise BotError(f"the conductor stopped: {progress['error']}")
             if progress and progress["finished"]:
                 return
-            if asked.stop or any(c["command"] == "stop" for c in _commands(hot)):
+            if asked.stop or _obey(launch, follower, _commands(hot)):
                 follower.say("stopping after this minute …")
                 return
             time.sleep(POLL_S)
@@ -234,6 +235,18 @@ def _records(hot: Hot) -> list[MinuteRecord]:
         return hot.records()
     except BotError:
         return []
+
+
+def _obey(launch: Launch, follower: Follower, commands: list[dict]) -> bool:
+    """Do what other terminals asked for; True when it was to stop."""
+    for told in commands:
+        if told["command"] == "halt":
+            launch.halt(told["by"], told["reason"])
+            follower.say(f"HALTED by {told['by']}: {told['reason']}; open orders end, nothing new is sent")
+        elif told["command"] == "resume":
+            launch.resume(told["by"])
+            follower.say(f"resumed by {told['by']}")
+    return any(told["command"] == "stop" for told in commands)
 
 
 def _commands(hot: Hot) -> list[dict]:

@@ -97,11 +97,11 @@ class EventSettings(Section):
 class SelectionSettings(Section):
     """From votes to wanted exposure."""
 
-    entry_edge_bps: Bps = 12
+    entry_edge_bps: Bps = 25
     """A forecast above this opens or grows a position."""
-    exit_edge_bps: Bps = 2
+    exit_edge_bps: Bps = 3
     """Held positions are closed when the forecast falls below this."""
-    full_edge_bps: Annotated[float, Field(gt=0, le=10_000)] = 30
+    full_edge_bps: Annotated[float, Field(gt=0, le=10_000)] = 60
     """A forecast of this size asks for the full share."""
     shock_scale: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Exposure is scaled by this for an instrument in a volatility shock."""

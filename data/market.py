@@ -20,6 +20,8 @@ WARMUP_MINUTES = WINDOW + SEQUENCE
 DEMO = "demo"
 DEMO_DAYS = 3
 DEMO_SEED = 7
+DEMO_EDGE_BPS = 150.0
+"""Several times what a round trip costs: the demo is there to show decisions, and says that its edge is planted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +71,7 @@ def demo_source(var: Path) -> MarketSource:
     """The demo market, made now if it is not there."""
     root = var / "synth" / DEMO
     if not (root / "market.json").exists():
-        write_market(make_market(SyntheticSpec(name=DEMO, seed=DEMO_SEED, days=DEMO_DAYS, edge="planted")), root)
+        write_market(make_market(SyntheticSpec(name=DEMO, seed=DEMO_SEED, days=DEMO_DAYS, edge="planted", edge_bps=DEMO_EDGE_BPS)), root)
     return synthetic_source(var, DEMO)
 
 

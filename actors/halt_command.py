@@ -1,0 +1,28 @@
+"""``run.py halt``: the running bot approves nothing more until a person resumes; cancels still pass."""
+
+import argparse
+import getpass
+
+from actors.running import find_run
+from config import load
+from core.errors import EXIT_OK
+from data.hot import Hot
+
+HELP = "stop trading without stopping the bot, until a person resumes"
+EXAMPLE = 'python3 run.py halt --reason "news"'
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    load.arguments(parser)
+    parser.add_argument("--reason", default="asked for", help="goes into the record and the notices")
+
+
+def main(args: argparse.Namespace) -> int:
+    running = find_run(load.resolve_var(load.from_arguments(args)) / "runs")
+    hot = Hot(running.redis_url, running.run_id)
+    try:
+        hot.send_command("halt", by=getpass.getuser(), reason=args.reason)
+    finally:
+        hot.close()
+    print(f"asked {running.mode} run {running.run_id} to halt")
+    return EXIT_OK

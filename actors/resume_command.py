@@ -1,0 +1,27 @@
+"""``run.py resume``: trade again after a halt or a breached loss limit. Only a person does this."""
+
+import argparse
+import getpass
+
+from actors.running import find_run
+from config import load
+from core.errors import EXIT_OK
+from data.hot import Hot
+
+HELP = "let a halted bot trade again (after a halt or a loss limit)"
+EXAMPLE = "python3 run.py resume"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    load.arguments(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    running = find_run(load.resolve_var(load.from_arguments(args)) / "runs")
+    hot = Hot(running.redis_url, running.run_id)
+    try:
+        hot.send_command("resume", by=getpass.getuser())
+    finally:
+        hot.close()
+    print(f"asked {running.mode} run {running.run_id} to resume")
+    return EXIT_OK
