@@ -50,6 +50,10 @@ class RayScore:
         except RayActorError as error:
             raise PartLost(_who_died(error)) from None
 
+    async def greet(self) -> None:
+        """Call every part once: the first call to an actor sets up its connection, which no minute should pay for."""
+        await asyncio.gather(*(self._answers(name) for name in PARTS))
+
     async def last_recorded(self) -> int | None:
         return await self.settle(_find("recorder").last_minute.remote(), 30)
 
@@ -92,8 +96,9 @@ class ConductorActor(Shell):
         super().__init__(plan, "conductor")
         self._hot = Hot(plan.redis_url, plan.run_id)
         self._clock = make_clock(plan.clock, plan.sim_url)
+        self._score = RayScore()
         self._conductor = Conductor(
-            score=RayScore(),
+            score=self._score,
             clock=self._clock,
             execution=plan.settings.rules.execution,
             first_minute=plan.first_minute,
@@ -122,6 +127,7 @@ class ConductorActor(Shell):
 
     async def _run(self) -> None:
         try:
+            await self._score.greet()
             # Last of all parts to start: only now may a market that stood for us begin to move.
             await self._clock.start()
             await self._conductor.run()
