@@ -18,7 +18,7 @@ from ray import serve as ray_serve
 
 from actors.clock import wall_ms
 from actors.plan import NAMESPACE, RunPlan
-from actors.system import start_ray, start_system, stop_system
+from actors.system import ray_dashboard_port, start_ray, start_system, stop_system
 from config.settings import ExchangeSettings, Settings
 from core.errors import BotError
 from core.messages import Notice
@@ -93,11 +93,10 @@ class Launch:
         hot = Hot(self.plan.redis_url, self.plan.run_id)
         self._exits.callback(hot.close)
         hot.publish_state(dict(about))
-        start_ray(config, self.plan.root)
+        dashboard_port = ray_dashboard_port(config)
+        start_ray(config, self.plan.root, dashboard_port)
         self._exits.callback(ray.shutdown)
-        self._stage(
-            "Ray" + (f" (dashboard http://127.0.0.1:{config.ray.dashboard_port})" if config.ray.dashboard else "")
-        )
+        self._stage("Ray" + (f" (dashboard http://127.0.0.1:{dashboard_port})" if config.ray.dashboard else ""))
         self._exits.callback(_quietly, stop_system)
         self._supervisor = start_system(self.plan)
         spawned = self._supervisor.spawn.remote()

@@ -3,6 +3,7 @@
 import argparse
 import os
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -16,7 +17,7 @@ from actors.launch import Launch, venue_of, write_keys
 from actors.paper_account import PaperAccount, open_account
 from actors.plan import RunPlan
 from actors.reach import Reached, reach
-from actors.replay_command import follow, training
+from actors.replay_command import Training, follow
 from actors.run_mark import RunMark, leave_mark, rules_hash
 from actors.running import forget_run, note_run, refuse_second
 from actors.summary import figures, print_summary
@@ -71,7 +72,6 @@ def main(args: argparse.Namespace) -> int:
     source = models_of(args.market, var, reached)
     # Said now rather than after Ray has come up: without bars there is nothing to learn from.
     source.lake.common_span(settings.config.trade.rows)
-    versions = training(source, reached.server_ms, args)
     run_id = f"{datetime.fromtimestamp(wall_ms() / 1000, UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
     run_dir = var / "runs" / run_id
     run_dir.mkdir(parents=True)
@@ -79,7 +79,8 @@ def main(args: argparse.Namespace) -> int:
     tell_start(console, "PAPER: simulated orders, real quotes", reached)
     if account.fresh:
         account.save(account.balances)
-    records = _run(args, settings, source, versions, run_dir, account, reached, console)
+    with closing(Training(source, reached.server_ms, args)) as members:
+        records = _run(args, settings, source, members.versions, run_dir, account, reached, console)
     agreed = audit_run(run_dir, [fill for r in records for fill in r.fills], dict(account.balances))
     shown = replace(source, name="stand-in" if reached.stand_in else "binance", synthetic=reached.synthetic)
     print_summary(console, records, run_dir, shown, agreed, as_json=args.json)

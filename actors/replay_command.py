@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -20,7 +21,7 @@ from actors.clock import wall_ms
 from actors.follow import Follower, make_follower
 from actors.launch import Launch, simulated, write_keys
 from actors.plan import RunPlan
-from actors.running import forget_run, note_run
+from actors.running import forget_run, note_run, note_start, refuse_second
 from actors.summary import print_summary
 from config import load
 from config.settings import Settings
@@ -28,6 +29,7 @@ from core.errors import EXIT_FAILURE, EXIT_OK, BotError, ConfigError
 from core.messages import MinuteRecord
 from core.session import decision_ms
 from core.units import MINUTE_MS
+from data import with_parent
 from data.artifacts import ArtifactStore
 from data.hot import Hot
 from data.logs import configure_logs
@@ -65,42 +67,56 @@ def main(args: argparse.Namespace) -> int:
     var = load.resolve_var(settings)
     console = Console(stderr=args.json)
     speed, cash = _speed(args), _cash(args)
+    refuse_second(var / "runs")
     source = source_of(args, var)
+    load.check_symbols(settings, source.symbols())
     market = cut_of(args, source, settings.config.trade.rows, DEMO_MINUTES)
-    versions = training(source, market.first_minute, args)
     run_id = f"{datetime.fromtimestamp(wall_ms() / 1000, UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
     run_dir = var / "runs" / run_id
     run_dir.mkdir(parents=True)
     configure_logs(settings.config.logs, var / "logs", "run")
-    records = _run(args, settings, source, market, versions, run_dir, speed, cash, console)
+    note_start(var / "runs", run_dir.name, "replay")
+    try:
+        with closing(Training(source, market.first_minute, args)) as members:
+            records = _run(settings, source, market, members.versions, run_dir, speed, cash, console)
+    finally:
+        forget_run(var / "runs")
     agreed = audit_run(run_dir, [fill for r in records for fill in r.fills], {"USDT": cash})
     print_summary(console, records, run_dir, source, agreed, as_json=args.json)
     return EXIT_OK if any(r.status == "done" for r in records) and not agreed.differences else EXIT_FAILURE
 
 
-def training(source: MarketSource, before: int, args: argparse.Namespace) -> Callable[[], dict[str, str]]:
-    """Start looking for members trained on the market before ``before``, training those that are missing.
+class Training:
+    """Looks for members trained on the market before ``before`` and trains those that are missing, in a process of
+    its own: torch and the features of weeks of bars leave with it. ``close`` ends it, finished or not."""
 
-    The answer gives their versions when it is called. Training runs in a process of its own: torch and the features
-    of weeks of bars leave with it.
-    """
-    command = [sys.executable, str(load.ROOT / "run.py"), "train", "--ensure", "--json", "--before-ms", str(before)]
-    command += ["--market", source.name] if source.synthetic else []
-    command += [f"--set={change}" for change in args.overrides]
-    command += ["--config-dir", str(args.config_dir)] if args.config_dir else []
-    process = subprocess.Popen(command, cwd=load.ROOT, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    def __init__(self, source: MarketSource, before: int, args: argparse.Namespace) -> None:
+        command = [sys.executable, str(load.ROOT / "run.py"), "train", "--ensure", "--json", "--before-ms", str(before)]
+        command += ["--market", source.name] if source.synthetic else []
+        command += [f"--set={change}" for change in args.overrides]
+        command += ["--config-dir", str(args.config_dir)] if args.config_dir else []
+        guarded = [sys.executable, with_parent.__file__, str(os.getpid()), *command]
+        self._process = subprocess.Popen(guarded, cwd=load.ROOT, stdout=subprocess.PIPE, text=True)  # noqa: S603
 
-    def versions() -> dict[str, str]:
-        out, _ = process.communicate()
-        if process.returncode != 0:
-            raise BotError(f"training the members failed with exit code {process.returncode}; its own words are above")
+    def versions(self) -> dict[str, str]:
+        """Version of each member; waits for the training. Raises BotError when it failed."""
+        out, _ = self._process.communicate()
+        code = self._process.returncode
+        if code != 0:
+            raise BotError(f"training the members failed with exit code {code}; its own words are above")
         return json.loads(out.strip().splitlines()[-1])["members"]
 
-    return versions
+    def close(self) -> None:
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(5)
 
 
 def _run(
-    args: argparse.Namespace,
     settings: Settings,
     source: MarketSource,
     market: MarketCut,
@@ -164,11 +180,8 @@ def _run(
             }
             (run_dir / "run.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
             note_run(run_dir.parent, launch.plan, launch.dashboard_url)
-            try:
-                follow(launch, console, f"REPLAY {source.name}", market.minutes, source.synthetic, simulator)
-                launch.wind_down()
-            finally:
-                forget_run(run_dir.parent)
+            follow(launch, console, f"REPLAY {source.name}", market.minutes, source.synthetic, simulator)
+            launch.wind_down()
     finally:
         simulator.close()
     return list(read_records(run_dir / "records"))

@@ -5,7 +5,7 @@ import getpass
 
 from actors.running import find_run
 from config import load
-from core.errors import EXIT_OK
+from core.errors import EXIT_OK, NotRunning
 from data.hot import Hot
 
 HELP = "let a halted bot trade again (after a halt or a loss limit)"
@@ -18,6 +18,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     running = find_run(load.resolve_var(load.from_arguments(args)) / "runs")
+    if not running.redis_url:
+        raise NotRunning(f"run {running.run_id} is still starting; try again when its first minute is shown")
     hot = Hot(running.redis_url, running.run_id)
     try:
         hot.send_command("resume", by=getpass.getuser())

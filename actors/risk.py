@@ -32,7 +32,9 @@ class RiskActor(Shell):
         settings = self.plan.settings
         rows = settings.config.trade.rows
         # A throw-away copy meets the compiled rules first; the first minute finds them loaded.
-        Risk(settings.config.trade, settings.rules.risk, rules, RiskState()).review(flat_market(rows), no_intents(len(rows)))
+        Risk(settings.config.trade, settings.rules.risk, rules, RiskState()).review(
+            flat_market(rows), no_intents(len(rows))
+        )
         self._risk = Risk(settings.config.trade, settings.rules.risk, rules, state)
 
     def review(self, market: Market, intents: Intents) -> Verdicts:

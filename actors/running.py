@@ -21,26 +21,28 @@ class Running:
     mode: str
     pid: int
     redis_url: str
+    """Empty while the run is still coming up."""
     dashboard_url: str
+
+
+def note_start(runs_dir: Path, run_id: str, mode: str) -> None:
+    """Leave word that this process brings a run up; ``note_run`` completes it."""
+    _note(runs_dir, {"run_id": run_id, "mode": mode, "redis_url": "", "dashboard_url": ""})
 
 
 def note_run(runs_dir: Path, plan: RunPlan, dashboard_url: str) -> None:
     """Leave word of the run that this process drives."""
+    _note(
+        runs_dir,
+        {"run_id": plan.run_id, "mode": plan.mode, "redis_url": plan.redis_url, "dashboard_url": dashboard_url},
+    )
+
+
+def _note(runs_dir: Path, told: dict[str, str]) -> None:
     draft = runs_dir / f"{FILE}.tmp"
     draft.touch(mode=0o600)
-    draft.write_text(
-        json.dumps(
-            {
-                "run_id": plan.run_id,
-                "mode": plan.mode,
-                "pid": os.getpid(),
-                "started": psutil.Process().create_time(),
-                "redis_url": plan.redis_url,
-                "dashboard_url": dashboard_url,
-            }
-        ),
-        encoding="utf-8",
-    )
+    process = {"pid": os.getpid(), "started": psutil.Process().create_time()}
+    draft.write_text(json.dumps(told | process), encoding="utf-8")
     draft.replace(runs_dir / FILE)
 
 

@@ -22,6 +22,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     running = find_run(load.resolve_var(load.from_arguments(args)) / "runs")
+    if not running.redis_url:
+        if args.json:
+            print(json.dumps({"run_id": running.run_id, "mode": running.mode, "pid": running.pid, "starting": True}))
+        else:
+            print(f"{running.mode} {running.run_id} (pid {running.pid}) is starting")
+        return EXIT_OK
     hot = Hot(running.redis_url, running.run_id)
     try:
         snapshot = hot.snapshot()

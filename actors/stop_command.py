@@ -24,11 +24,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     running = find_run(load.resolve_var(load.from_arguments(args)) / "runs")
-    hot = Hot(running.redis_url, running.run_id)
-    try:
-        hot.send_command("stop")
-    finally:
-        hot.close()
+    if running.redis_url:
+        hot = Hot(running.redis_url, running.run_id)
+        try:
+            hot.send_command("stop")
+        finally:
+            hot.close()
+    else:
+        # It is still coming up and reads no commands yet; a signal ends the start in order.
+        psutil.Process(running.pid).terminate()
     print(f"asked run {running.run_id} (pid {running.pid}) to stop after its minute …", flush=True)
     began = time.monotonic()
     while psutil.pid_exists(running.pid):

@@ -1,6 +1,8 @@
 """What is told at the end of a run."""
 
 import json
+import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +77,7 @@ def print_summary(
             " selection.entry_edge_bps before money is risked",
             highlight=False,
         )
-    for reason in sorted({r.reason for r in records if r.status == "missed"})[:5]:
-        console.print(f"missed: {reason}", highlight=False, markup=False)
+    kinds = Counter(re.sub(r"[\d.]+ s", "… s", r.reason) for r in records if r.status == "missed")
+    for reason, count in kinds.most_common(5):
+        console.print(f"missed {count}: {reason}", highlight=False, markup=False)
     console.print(f"records, journal and logs: {run_dir}", highlight=False, markup=False, soft_wrap=True)

@@ -6,6 +6,7 @@ actor is read from disk again instead of coming back with the code it was first 
 
 import logging
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from actors.risk import RiskActor
 from actors.selector import SelectorActor
 from actors.supervisor import SupervisorActor
 from config.settings import Config
-from core.errors import BotError, ConfigError
+from core.errors import BotError
 
 log = logging.getLogger("system")
 
@@ -48,7 +49,19 @@ ACTOR_CPU = 0.05
 GROUP = "minutehand"
 
 
-def start_ray(config: Config, root: Path) -> None:
+def ray_dashboard_port(config: Config) -> int:
+    """The configured port, or a free one when another Ray has it: nobody should be kept from trading by a page."""
+    for port in (config.ray.dashboard_port, 0):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise BotError("no free port on 127.0.0.1 for Ray's dashboard; run with --set ray.dashboard=false")
+
+
+def start_ray(config: Config, root: Path, dashboard_port: int) -> None:
     """Start a cluster of our own, or join the one the config names.
 
     Token authentication is on in both cases (``config.ray_environment``, before ray was imported).
@@ -64,7 +77,7 @@ def start_ray(config: Config, root: Path) -> None:
             "object_store_memory": config.resources.object_store_mb * 1_000_000,
             "include_dashboard": config.ray.dashboard,
             "dashboard_host": "127.0.0.1",
-            "dashboard_port": config.ray.dashboard_port,
+            "dashboard_port": dashboard_port,
         }
     try:
         ray.init(address=config.ray.address, configure_logging=False, **options)
@@ -75,10 +88,6 @@ def start_ray(config: Config, root: Path) -> None:
             if own
             else 'start one with `ray start --head` (same RAY_AUTH_TOKEN_PATH), or set ray.address to "local"'
         )
-        if "already occupied" in str(error):
-            key = f"ray.dashboard_port: {config.ray.dashboard_port}"
-            hint = "set another port, or run with --set ray.dashboard=false"
-            raise ConfigError(f"config.json: {key} is in use (another bot or Ray on this machine?); {hint}") from error
         raise BotError(f"{what}: {error}; {hint}") from error
 
 

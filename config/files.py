@@ -57,7 +57,9 @@ def _no_constant(text: str) -> float:
 
 
 def _said(error: json.JSONDecodeError, text: str) -> str:
-    line = text.splitlines()[error.lineno - 1].strip() if text.strip() else ""
+    lines = text.splitlines()
+    # A file that was cut off ends where no line is any more: the last one is shown then.
+    line = lines[min(error.lineno, len(lines)) - 1].strip() if text.strip() else ""
     before = text[: error.pos].rstrip()
     if not text.strip():
         return "the file is empty; an object { } is needed"

@@ -34,6 +34,13 @@ class MarketSource:
     lake: Lake
     synthetic: bool
 
+    def symbols(self) -> dict[str, set[str]]:
+        """What there are bars of, by venue."""
+        found: dict[str, set[str]] = {}
+        for instrument in self.lake.instruments():
+            found.setdefault(instrument.venue, set()).add(instrument.symbol)
+        return found
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MarketCut:
@@ -71,7 +78,12 @@ def demo_source(var: Path) -> MarketSource:
     """The demo market, made now if it is not there."""
     root = var / "synth" / DEMO
     if not (root / "market.json").exists():
-        write_market(make_market(SyntheticSpec(name=DEMO, seed=DEMO_SEED, days=DEMO_DAYS, edge="planted", edge_bps=DEMO_EDGE_BPS)), root)
+        write_market(
+            make_market(
+                SyntheticSpec(name=DEMO, seed=DEMO_SEED, days=DEMO_DAYS, edge="planted", edge_bps=DEMO_EDGE_BPS)
+            ),
+            root,
+        )
     return synthetic_source(var, DEMO)
 
 

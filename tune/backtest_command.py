@@ -40,7 +40,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_market(parser)
     add_span(parser, DEFAULT_MINUTES)
     parser.add_argument("--cash", default="10000", help="USDT in the account at the start (default 10000)")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where records and report go (default var/backtests/<time>)")
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="where records and report go (default var/backtests/<time>)"
+    )
     parser.add_argument(
         "--exact",
         action="store_true",
@@ -59,6 +61,7 @@ def main(args: argparse.Namespace) -> int:
     except InvalidOperation:
         raise ConfigError(f"--cash {args.cash!r} is not a number of USDT") from None
     source = source_of(args, var)
+    load.check_symbols(settings, source.symbols())
     market = cut_of(args, source, settings.config.trade.rows, DEFAULT_MINUTES)
     out = args.out or var / "backtests" / f"{source.name}-{market.first_minute // 1000}-{market.minutes}"
     store = ArtifactStore(source.root / "artifacts")
@@ -83,7 +86,9 @@ def main(args: argparse.Namespace) -> int:
     for row in rows_of(performance):
         table.add_row(*row)
     console.print(table)
-    console.print(f"{market.minutes:,} minutes × {len(market.instruments)} instruments in {took:.1f} s", highlight=False)
+    console.print(
+        f"{market.minutes:,} minutes × {len(market.instruments)} instruments in {took:.1f} s", highlight=False
+    )
     console.print(f"report: {report}", highlight=False, soft_wrap=True)
     return EXIT_OK
 

@@ -16,6 +16,8 @@ from plotly.subplots import make_subplots
 from core.messages import MinuteRecord
 from core.metrics import Performance, measure
 
+SHORTEST_FOR_RATIOS = 7 * 1_440
+"""Minutes."""
 TRADES_SHOWN = 500
 """Newest trades listed on the page; all are in the Parquet records."""
 
@@ -44,11 +46,13 @@ def rows_of(performance: Performance | None) -> list[tuple[str, str]]:
     """(name, value) as a person reads them."""
     if performance is None:
         return []
+    # A ratio a year from less than a week says nothing, and looks as if it did.
+    long_enough = performance.minutes >= SHORTEST_FOR_RATIOS
     return [
         ("return", f"{performance.total_return:+.2%}"),
         ("largest fall", f"{performance.max_drawdown:.2%}"),
-        ("Sharpe (year)", f"{performance.sharpe:.2f}"),
-        ("Sortino (year)", f"{performance.sortino:.2f}"),
+        ("Sharpe (year)", f"{performance.sharpe:.2f}" if long_enough else "too short to say"),
+        ("Sortino (year)", f"{performance.sortino:.2f}" if long_enough else "too short to say"),
         ("volatility (year)", f"{performance.volatility:.1%}"),
         ("turnover", f"{performance.turnover:.2f}×"),
         ("hit rate", f"{performance.hit_rate:.0%}"),

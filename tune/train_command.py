@@ -73,7 +73,11 @@ def main(args: argparse.Namespace) -> int:
             horizon = settings.rules.models.horizon_minutes
             trained = train_members(source.lake, instruments, span, members, store, horizon=horizon, **common)
             made = {artifact.name: artifact for artifact in trained}
-    show(console, made, source)
+    if args.ensure and args.json:
+        # Somebody else's start asked: it wants to know who speaks, not how they were judged.
+        console.print(f"members: {', '.join(f'{n} {a.version}' for n, a in made.items()) or 'none'}", highlight=False)
+    else:
+        show(console, made, source)
     if args.json:
         versions = {name: a.version for name, a in made.items()}
         metrics = {name: a.metrics for name, a in made.items()}

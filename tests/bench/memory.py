@@ -1,13 +1,12 @@
 """Memory of the whole running system: every process of a replay, counted by its proportional share (PSS)."""
 
-import json
 import tempfile
 from pathlib import Path
 
 import psutil
 
 from data.hot import Hot
-from tests.support.replays import end_group, start_replay, wait_until
+from tests.support.replays import end_group, noted, start_replay, wait_until
 from tests.support.table import table
 
 NAME = "memory"
@@ -19,11 +18,12 @@ def main(argv: list[str]) -> int:
     """Run a demo replay in lockstep and measure it on the way. PSS counts a page shared by n processes as 1/n each."""
     with tempfile.TemporaryDirectory() as folder:
         var = Path(folder)
-        replay = start_replay(var, "--lockstep", "--minutes=2000", settings=("ray.dashboard=true", "ray.dashboard_port=8277"))
+        replay = start_replay(
+            var, "--lockstep", "--minutes=2000", settings=("ray.dashboard=true", "ray.dashboard_port=8277")
+        )
         try:
-            current = var / "runs" / "current.json"
-            wait_until("the run is up", current.exists, 180)
-            told = json.loads(current.read_text(encoding="utf-8"))
+            wait_until("the run is up", lambda: bool(noted(var)), 300)
+            told = noted(var)
             hot = Hot(told["redis_url"], told["run_id"])
             wait_until(f"{MINUTES_IN} minutes are done", lambda: int(hot.state().get("done") or 0) >= MINUTES_IN, 120)
             rows = measured(replay.pid)

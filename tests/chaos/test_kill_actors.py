@@ -10,7 +10,7 @@ import pytest
 from core.errors import BotError
 from data.hot import Hot
 from data.records import read_records
-from tests.support.replays import end_group, left_behind, start_replay, wait_until
+from tests.support.replays import end_group, left_behind, noted, start_replay, wait_until
 
 VICTIMS = (
     "feed",
@@ -55,9 +55,8 @@ class Watched:
 def test_every_actor_dies_once_and_no_order_is_lost_or_doubled(tmp_path: Path) -> None:
     replay = start_replay(tmp_path, "--lockstep", f"--minutes={MINUTES}")
     try:
-        current = tmp_path / "runs" / "current.json"
-        wait_until("the run is up", current.exists, 300)
-        run = Watched(json.loads(current.read_text(encoding="utf-8")))
+        wait_until("the run is up", lambda: bool(noted(tmp_path)), 300)
+        run = Watched(noted(tmp_path))
         wait_until("ten minutes are done", lambda: run.done() >= 10, 60)
         for name in VICTIMS:
             wait_until(f"{name} tells its pid", lambda n=name: "pid" in run.health(n), 30)

@@ -80,6 +80,15 @@ def left_behind(marker: str) -> list[str]:
     return found
 
 
+def noted(var: Path) -> dict:
+    """What ``current.json`` says of the run under ``var``; empty while there is none, or while it is coming up."""
+    try:
+        told = json.loads((var / "runs" / "current.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return told if told["redis_url"] else {}
+
+
 def wait_until(what: str, true: Callable[[], bool], timeout_s: float, every_s: float = 0.2) -> None:
     """Poll until ``true()``; AssertionError naming ``what`` when it does not become so in time."""
     end = time.monotonic() + timeout_s
