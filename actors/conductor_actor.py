@@ -14,6 +14,8 @@ from actors.plan import NAMESPACE, RunPlan
 from actors.shell import Shell
 from core.errors import BotError
 from core.messages import MinuteTick
+from core.units import Instrument
+from core.warmup import flat_market
 from data.hot import Hot
 
 REVIVE_POLL_S = 0.25
@@ -50,9 +52,14 @@ class RayScore:
         except RayActorError as error:
             raise PartLost(_who_died(error)) from None
 
-    async def greet(self) -> None:
-        """Call every part once: the first call to an actor sets up its connection, which no minute should pay for."""
+    async def greet(self, instruments: tuple[Instrument, ...]) -> None:
+        """Call every part once, and let a flat market run through those that only look: the first message between two
+        actors sets up their connection, which no minute should pay for."""
         await asyncio.gather(*(self._answers(name) for name in PARTS))
+        desk = self.desk()
+        market = ray.put(flat_market(instruments))
+        events, votes = desk.detector.detect(market), desk.models.forecast(market)
+        await self.settle(desk.selector.choose(market, events, votes), 60)
 
     async def last_recorded(self) -> int | None:
         return await self.settle(_find("recorder").last_minute.remote(), 30)
@@ -127,7 +134,7 @@ class ConductorActor(Shell):
 
     async def _run(self) -> None:
         try:
-            await self._score.greet()
+            await self._score.greet(self.plan.settings.config.trade.rows)
             # Last of all parts to start: only now may a market that stood for us begin to move.
             await self._clock.start()
             await self._conductor.run()

@@ -19,7 +19,15 @@ from exchanges.simulated.tape import Tape
 from exchanges.simulated.walk import random_walk_tape
 
 HELP = "serve a simulated Binance on this machine"
-EXAMPLE = "python3 run.py sim --port 8500 --speed 60"
+EXAMPLE = """python3 run.py sim --port 8500 --speed 60
+
+unmodified ccxt trades on it by URL alone:
+  ex = ccxt.binance({"apiKey": API_KEY, "secret": SECRET, "options": {
+      "fetchMarkets": {"types": ["spot"]}, "fetchMargins": False, "fetchCurrencies": False}})
+  ex.urls["api"]["public"] = ex.urls["api"]["private"] = "http://127.0.0.1:8500/api/v3"
+  # ccxt.pro also:
+  ex.urls["api"]["ws"]["spot"] = "ws://127.0.0.1:8500/stream/ws"
+  ex.urls["api"]["ws"]["ws-api"]["spot"] = "ws://127.0.0.1:8500/ws-api/v3""""
 
 SYMBOLS = "BTC/USDT,ETH/USDT"
 WARM_UP_MINUTES = 240

@@ -72,7 +72,7 @@ def test_an_equity_that_is_none_is_a_usage_fault(amount):
         ("trade.invest_pct=80", "above risk.max_gross_pct"),
         ("risk.max_order_pct=0.1", "nothing can be traded"),
         ("risk.max_order_pct=1", "one slice of the largest order is 33.33 USDT"),
-        ("selection.exit_edge_bps=12", "not below entry_edge_bps"),
+        ("selection.exit_edge_bps=25", "not below entry_edge_bps"),
         ("selection.full_edge_bps=12", "not above entry_edge_bps"),
         ('models.members=[{"name": "a", "family": "rules", "enabled": false}]', "nobody votes"),
     ],
