@@ -27,7 +27,8 @@ unmodified ccxt trades on it by URL alone:
   ex.urls["api"]["public"] = ex.urls["api"]["private"] = "http://127.0.0.1:8500/api/v3"
   # ccxt.pro also:
   ex.urls["api"]["ws"]["spot"] = "ws://127.0.0.1:8500/stream/ws"
-  ex.urls["api"]["ws"]["ws-api"]["spot"] = "ws://127.0.0.1:8500/ws-api/v3""""
+  ex.urls["api"]["ws"]["ws-api"]["spot"] = "ws://127.0.0.1:8500/ws-api/v3"
+"""
 
 SYMBOLS = "BTC/USDT,ETH/USDT"
 WARM_UP_MINUTES = 240
