@@ -16,9 +16,9 @@ from tune.parity import Replayed, backtest_of, first_difference, open_replay
 REAL = ROOT.parent / "shared" / "data" / "binance_2026-03"
 MARKETS = ["demo", *(["real"] if REAL.exists() else [])]
 REAL_SETTINGS = (
-    "rules.selection.entry_edge_bps=0.05",
+    "rules.selection.entry_edge_bps=0.005",
     "rules.selection.exit_edge_bps=0",
-    "rules.selection.full_edge_bps=1",
+    "rules.selection.full_edge_bps=0.05",
 )
 MINUTES = 90
 
