@@ -152,5 +152,5 @@ def test_default_weights_are_the_configured_ones_else_equal():
 
 
 def test_an_exit_above_the_entry_is_refused():
-    with pytest.raises(ValueError, match="exit_edge_bps 20 is above entry_edge_bps 12"):
-        SelectionSettings(exit_edge_bps=20)
+    with pytest.raises(ValueError, match="exit_edge_bps 30 is above entry_edge_bps 25"):
+        SelectionSettings(exit_edge_bps=30)
