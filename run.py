@@ -32,24 +32,24 @@ EXIT_TERMINATED = 143
 EXIT_PIPE_CLOSED = 141
 DEFAULT = "replay"
 VERBS = {
-    "replay": ("actors.replay_command", "play a stored or synthetic market through the whole system (the default)"),
+    "replay": ("actors.verbs.replay_command", "play a stored or synthetic market through the whole system (the default)"),
     "backtest": (
         "tune.backtest_command",
         "run the rules over the lake, quickly and in one process, and write a report",
     ),
     "train": ("tune.train_command", "train the ensemble's models on the lake (--rl: the reinforcement-learning agent)"),
     "tune": ("tune.tune_command", "search the ensemble's weights on walk-forward folds"),
-    "paper": ("actors.paper_command", "trade the real market with simulated orders"),
-    "live": ("actors.live_command", "trade the real market with real money"),
+    "paper": ("actors.verbs.paper_command", "trade the real market with simulated orders"),
+    "live": ("actors.verbs.live_command", "trade the real market with real money"),
     "data": ("data.data_command", "import, list, verify or synthesize bars"),
     "sim": ("exchanges.sim_command", "run the simulated exchanges alone, for any client"),
-    "doctor": ("actors.doctor_command", "check this machine, the installation and the settings"),
+    "doctor": ("actors.verbs.doctor_command", "check this machine, the installation and the settings"),
     "config": ("config.config_command", "show or check the settings, or write their JSON schemas"),
-    "status": ("actors.status_command", "what the running bot is doing"),
-    "stop": ("actors.stop_command", "stop the running bot cleanly"),
-    "halt": ("actors.halt_command", "stop trading without stopping the bot, until a person resumes"),
-    "resume": ("actors.resume_command", "let a halted bot trade again"),
-    "grafana": ("actors.grafana_command", "provision the Grafana board"),
+    "status": ("actors.verbs.status_command", "what the running bot is doing"),
+    "stop": ("actors.verbs.stop_command", "stop the running bot cleanly"),
+    "halt": ("actors.verbs.halt_command", "stop trading without stopping the bot, until a person resumes"),
+    "resume": ("actors.verbs.resume_command", "let a halted bot trade again"),
+    "grafana": ("actors.verbs.grafana_command", "provision the Grafana board"),
     "test": ("tests.check_command", "lint, type-check and test the project"),
     "bench": ("tests.bench_command", "list or run the benchmarks"),
 }

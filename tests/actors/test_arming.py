@@ -5,7 +5,7 @@ from decimal import Decimal as D
 
 import pytest
 
-from actors.arming import (
+from actors.runs.arming import (
     JournalState,
     NotArmed,
     ask_account,
@@ -17,7 +17,7 @@ from actors.arming import (
     judge_paper,
     read_past,
 )
-from actors.reach import reach
+from actors.runs.reach import reach
 from config.load import load_settings
 from config.settings import ExchangeSettings
 from core.errors import ConfigError, ExchangeUnavailable

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from actors import grafana_command
 from actors.metrics import METRICS
+from actors.verbs import grafana_command
 from config.secrets import Secret
 from core.errors import BotError, ConfigError
 from data.grafana import FOLDER_UID, SOURCE_UID, provision, read_board

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.arming import read_past
+from actors.runs.arming import read_past
 from config.load import load_settings
 from core.units import Instrument
 from data.market import cut, synthetic_source

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.paper_account import open_account
+from actors.runs.paper_account import open_account
 from config.settings import ExchangeSettings
 from core.errors import BotError, ExchangeRefused
 from core.messages import OrderState, PlaceOrder, TimeInForce
@@ -35,7 +35,7 @@ async def market(monkeypatch):
 
 
 async def start(market, folder: Path):
-    program = ["-m", "actors.paper_venue", "--account", str(folder / "account.json"), "--speed", "5"]
+    program = ["-m", "actors.runs.paper_venue", "--account", str(folder / "account.json"), "--speed", "5"]
     program += ["--statement", str(folder / "statement.json"), "--sim-url", market.url]
     program += ['--set=trade.instruments=["binance:BTC/USDT","binance:ETH/USDT"]']
     return await asyncio.to_thread(start_server, ROOT, program, log_file=folder / "paper.log", parent_pid=os.getpid())

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.doctor_checks import redis_server
+from actors.verbs.doctor_checks import redis_server
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN = (
@@ -64,10 +64,10 @@ def project(tmp_path_factory) -> Path:
     for name in OWN:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, root / name)
-    for room in ("config", "core", "actors"):
-        (root / room).mkdir(exist_ok=True)
+    for room in ("config", "core", "actors", "actors/verbs"):
+        (root / room).mkdir(parents=True, exist_ok=True)
         (root / room / "__init__.py").touch()
-    (root / "actors" / "status_command.py").write_text(VERB)
+    (root / "actors" / "verbs" / "status_command.py").write_text(VERB)
     (root / "wheels").mkdir()
     wheel(root / "wheels", "1.0")
     wheel(root / "wheels", "2.0")

@@ -7,8 +7,8 @@ import socket
 import psutil
 import pytest
 
-from actors import doctor_checks as checks
-from actors import doctor_command
+from actors.verbs import doctor_checks as checks
+from actors.verbs import doctor_command
 from config import bootstrap
 from config.load import load_settings
 from core.errors import ConfigError

@@ -4,7 +4,7 @@ from decimal import Decimal as D
 
 import pytest
 
-from actors.paper_account import open_account
+from actors.runs.paper_account import open_account
 from core.errors import ConfigError, DataError
 
 

@@ -21,7 +21,7 @@ MAKES_REMOTE_TASKS = re.compile(r"^tune/")
 CATCHES_ALL = {
     "actors/conductor.py": {"_decide", "_guarded"},
     "actors/conductor_actor.py": {"_answers", "_run"},
-    "actors/launch.py": {"_quietly"},
+    "actors/runs/launch.py": {"_quietly"},
     "actors/notifier.py": {"_try"},
     "actors/supervisor.py": {"_check", "_restart", "_publish"},
     "serve/panel.py": {"_ask"},

@@ -17,7 +17,7 @@ import psutil
 import redis
 import torch
 
-from actors.running import find_run
+from actors.runs.running import find_run
 from config import bootstrap
 from config.load import ROOT, resolve_var
 from config.ray_environment import token_path

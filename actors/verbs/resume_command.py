@@ -1,20 +1,19 @@
-"""``run.py halt``: the running bot approves nothing more until a person resumes; cancels still pass."""
+"""``run.py resume``: trade again after a halt or a breached loss limit. Only a person does this."""
 
 import argparse
 import getpass
 
-from actors.running import find_run
+from actors.runs.running import find_run
 from config import load
 from core.errors import EXIT_OK, NotRunning
 from data.hot import Hot
 
-HELP = "stop trading without stopping the bot, until a person resumes"
-EXAMPLE = 'python3 run.py halt --reason "news"'
+HELP = "let a halted bot trade again (after a halt or a loss limit)"
+EXAMPLE = "python3 run.py resume"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     load.arguments(parser)
-    parser.add_argument("--reason", default="asked for", help="goes into the record and the notices")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -23,8 +22,8 @@ def main(args: argparse.Namespace) -> int:
         raise NotRunning(f"run {running.run_id} is still starting; try again when its first minute is shown")
     hot = Hot(running.redis_url, running.run_id)
     try:
-        hot.send_command("halt", by=getpass.getuser(), reason=args.reason)
+        hot.send_command("resume", by=getpass.getuser())
     finally:
         hot.close()
-    print(f"asked {running.mode} run {running.run_id} to halt")
+    print(f"asked {running.mode} run {running.run_id} to resume")
     return EXIT_OK

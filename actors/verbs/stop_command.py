@@ -5,7 +5,7 @@ import time
 
 import psutil
 
-from actors.running import find_run
+from actors.runs.running import find_run
 from config import load
 from core.errors import EXIT_OK, TimedOut
 from data.hot import Hot

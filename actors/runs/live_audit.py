@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from actors.audit import Audit
+from actors.runs.audit import Audit
 from config.secrets import ApiKeys
 from config.settings import ExchangeSettings
 from core.errors import BotError

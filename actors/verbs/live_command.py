@@ -10,7 +10,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from actors.arming import (
+from actors.clock import wall_ms
+from actors.plan import RunPlan
+from actors.runs.arming import (
     Account,
     Finding,
     JournalState,
@@ -23,16 +25,14 @@ from actors.arming import (
     judge_paper,
     read_past,
 )
-from actors.clock import wall_ms
-from actors.launch import Launch
-from actors.live_audit import audit_live
-from actors.paper_command import models_of, tell_start
-from actors.plan import RunPlan
-from actors.reach import Reached, reach
-from actors.replay_command import follow
-from actors.run_mark import RunMark, leave_mark, rules_hash
-from actors.running import forget_run, note_run, refuse_second
-from actors.summary import figures, print_summary
+from actors.runs.launch import Launch
+from actors.runs.live_audit import audit_live
+from actors.runs.reach import Reached, reach
+from actors.runs.run_mark import RunMark, leave_mark, rules_hash
+from actors.runs.running import forget_run, note_run, refuse_second
+from actors.runs.summary import figures, print_summary
+from actors.verbs.paper_command import models_of, tell_start
+from actors.verbs.replay_command import follow
 from config import load
 from config.money import doubts, in_money
 from config.secrets import API_KEYS_PATH, ApiKeys

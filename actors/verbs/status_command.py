@@ -6,7 +6,7 @@ import json
 from rich.console import Console
 from rich.table import Table
 
-from actors.running import find_run
+from actors.runs.running import find_run
 from config import load
 from core.errors import EXIT_OK
 from data.hot import Hot

@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from actors.audit import Audit
+from actors.runs.audit import Audit
 from core.messages import MinuteRecord
 from core.metrics import measure
 from data.market import MarketSource

@@ -11,16 +11,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from actors.audit import audit_run
 from actors.clock import wall_ms
-from actors.launch import Launch, venue_of, write_keys
-from actors.paper_account import PaperAccount, open_account
 from actors.plan import RunPlan
-from actors.reach import Reached, reach
-from actors.replay_command import Training, follow
-from actors.run_mark import RunMark, leave_mark, rules_hash
-from actors.running import forget_run, note_run, refuse_second
-from actors.summary import figures, print_summary
+from actors.runs.audit import audit_run
+from actors.runs.launch import Launch, venue_of, write_keys
+from actors.runs.paper_account import PaperAccount, open_account
+from actors.runs.reach import Reached, reach
+from actors.runs.run_mark import RunMark, leave_mark, rules_hash
+from actors.runs.running import forget_run, note_run, refuse_second
+from actors.runs.summary import figures, print_summary
+from actors.verbs.replay_command import Training, follow
 from config import load
 from config.secrets import API_KEYS_PATH
 from config.settings import Settings
@@ -168,7 +168,14 @@ def _run(
 
 def start_venue(args: argparse.Namespace, run_dir: Path, account: Path, reached: Reached) -> Simulator:
     """The paper venue in a process of its own, ended with us."""
-    program = ["-m", "actors.paper_venue", "--account", str(account), "--statement", str(run_dir / "statement.json")]
+    program = [
+        "-m",
+        "actors.runs.paper_venue",
+        "--account",
+        str(account),
+        "--statement",
+        str(run_dir / "statement.json"),
+    ]
     program += ["--speed", str(reached.speed)]
     program += ["--sim-url", reached.url] if reached.stand_in else []
     program += [f"--set={change}" for change in args.overrides]

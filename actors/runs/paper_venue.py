@@ -1,6 +1,6 @@
 """The paper venue: a simulated exchange priced from the real one's quotes, served over the venue's own wire.
 
-A process of its own (``python -m actors.paper_venue``, started by ``run.py paper``): the bot watches the real exchange
+A process of its own (``python -m actors.runs.paper_venue``, started by ``run.py paper``): the bot watches the real exchange
 and sends its orders here. It holds no key of the user's, and reads public data only.
 """
 
@@ -16,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from actors.clock import MarketTime, SimulatorControl, wall_ms
-from actors.paper_account import open_account
+from actors.runs.paper_account import open_account
 from config import load
 from config.settings import ExchangeSettings
 from core.errors import EXIT_OK, BotError, ConfigError, ExchangeUnavailable
@@ -176,7 +176,9 @@ def _announce(server: RunningServer, pair: Mapping[str, str]) -> None:
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="actors.paper_venue", description="The paper venue; run.py paper starts it.")
+    parser = argparse.ArgumentParser(
+        prog="actors.runs.paper_venue", description="The paper venue; run.py paper starts it."
+    )
     load.arguments(parser)
     parser.add_argument("--account", type=Path, required=True, help="file of the paper account")
     parser.add_argument("--statement", type=Path, required=True, help="write trades and balances here at the end")

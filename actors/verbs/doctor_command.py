@@ -4,7 +4,7 @@ import argparse
 import json
 from dataclasses import asdict
 
-from actors.doctor_checks import everything
+from actors.verbs.doctor_checks import everything
 from config import load
 from core.errors import EXIT_FAILURE, EXIT_OK
 

@@ -16,13 +16,13 @@ from types import FrameType
 
 from rich.console import Console
 
-from actors.audit import audit_run
 from actors.clock import wall_ms
-from actors.follow import Follower, make_follower
-from actors.launch import Launch, simulated, write_keys
 from actors.plan import RunPlan
-from actors.running import forget_run, note_run, note_start, refuse_second
-from actors.summary import print_summary
+from actors.runs.audit import audit_run
+from actors.runs.follow import Follower, make_follower
+from actors.runs.launch import Launch, simulated, write_keys
+from actors.runs.running import forget_run, note_run, note_start, refuse_second
+from actors.runs.summary import print_summary
 from config import load
 from config.settings import Settings
 from core.errors import EXIT_FAILURE, EXIT_OK, BotError, ConfigError

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from actors.run_mark import find_paper_run
+from actors.runs.run_mark import find_paper_run
 from config.secrets import ApiKeys, load_secrets, open_to_others, require_keys
 from config.settings import ExchangeSettings, Settings
 from core.errors import BotError, ConfigError, DataError, ExchangeRefused

@@ -1,19 +1,20 @@
-"""``run.py resume``: trade again after a halt or a breached loss limit. Only a person does this."""
+"""``run.py halt``: the running bot approves nothing more until a person resumes; cancels still pass."""
 
 import argparse
 import getpass
 
-from actors.running import find_run
+from actors.runs.running import find_run
 from config import load
 from core.errors import EXIT_OK, NotRunning
 from data.hot import Hot
 
-HELP = "let a halted bot trade again (after a halt or a loss limit)"
-EXAMPLE = "python3 run.py resume"
+HELP = "stop trading without stopping the bot, until a person resumes"
+EXAMPLE = 'python3 run.py halt --reason "news"'
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     load.arguments(parser)
+    parser.add_argument("--reason", default="asked for", help="goes into the record and the notices")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -22,8 +23,8 @@ def main(args: argparse.Namespace) -> int:
         raise NotRunning(f"run {running.run_id} is still starting; try again when its first minute is shown")
     hot = Hot(running.redis_url, running.run_id)
     try:
-        hot.send_command("resume", by=getpass.getuser())
+        hot.send_command("halt", by=getpass.getuser(), reason=args.reason)
     finally:
         hot.close()
-    print(f"asked {running.mode} run {running.run_id} to resume")
+    print(f"asked {running.mode} run {running.run_id} to halt")
     return EXIT_OK
