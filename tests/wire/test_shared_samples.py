@@ -17,10 +17,7 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 SAMPLES = DATA / "wire_samples" / "binance_docs_samples.json"
 RECORDING = DATA / "binance_raw_ws_2024-08-08" / "btcusdt_20240808.gz"
 
-pytestmark = [
-    pytest.mark.shared,
-    pytest.mark.skipif(not DATA.is_dir(), reason="real data is not on this machine"),
-]
+pytestmark = pytest.mark.shared
 
 
 def samples(file: str, section: str) -> list[dict]:
