@@ -3,7 +3,6 @@
 import argparse
 import re
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,19 +24,19 @@ from actors.runs.arming import (
     judge_paper,
     read_past,
 )
+from actors.runs.ending import end_run
 from actors.runs.launch import Launch
 from actors.runs.live_audit import audit_live
 from actors.runs.reach import Reached, reach
-from actors.runs.run_mark import RunMark, leave_mark, rules_hash
+from actors.runs.run_mark import rules_hash
 from actors.runs.running import forget_run, note_run, refuse_second
-from actors.runs.summary import figures, print_summary
 from actors.verbs.paper_command import models_of, tell_start
 from actors.verbs.replay_command import follow
 from config import load
 from config.money import doubts, in_money
 from config.secrets import API_KEYS_PATH, ApiKeys
 from config.settings import Settings
-from core.errors import EXIT_FAILURE, EXIT_OK, ConfigError
+from core.errors import ConfigError
 from core.messages import MinuteRecord
 from data.artifacts import ArtifactStore
 from data.logs import configure_logs
@@ -248,20 +247,4 @@ def _end(
     """Compare with the venue, sum up, leave word."""
     exchange, instruments = settings.config.exchanges["binance"], settings.config.trade.rows
     agreed = audit_live(exchange, keys, instruments, records, args.instance)
-    shown = replace(source, name="stand-in" if reached.stand_in else "binance", synthetic=reached.synthetic)
-    print_summary(console, records, run_dir, shown, agreed, as_json=args.json)
-    counted = figures(records)
-    leave_mark(
-        run_dir,
-        RunMark(
-            run_id=run_id,
-            mode="live",
-            rules_hash=rules_hash(settings),
-            stand_in=reached.stand_in,
-            minutes=counted["done"],
-            missed=counted["missed"],
-            differences=len(agreed.differences),
-            ended_ms=wall_ms(),
-        ),
-    )
-    return EXIT_OK if counted["done"] and not agreed.differences else EXIT_FAILURE
+    return end_run(console, "live", run_id, run_dir, settings, source, reached, records, agreed, as_json=args.json)

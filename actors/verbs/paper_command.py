@@ -4,7 +4,6 @@ import argparse
 import os
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -14,17 +13,16 @@ from rich.console import Console
 from actors.clock import wall_ms
 from actors.plan import RunPlan
 from actors.runs.audit import audit_run
+from actors.runs.ending import end_run
 from actors.runs.launch import Launch, venue_of, write_keys
 from actors.runs.paper_account import PaperAccount, open_account
 from actors.runs.reach import Reached, reach
-from actors.runs.run_mark import RunMark, leave_mark, rules_hash
 from actors.runs.running import forget_run, note_run, refuse_second
-from actors.runs.summary import figures, print_summary
 from actors.verbs.replay_command import Training, follow
 from config import load
 from config.secrets import API_KEYS_PATH
 from config.settings import Settings
-from core.errors import EXIT_FAILURE, EXIT_OK, ConfigError
+from core.errors import ConfigError
 from core.messages import MinuteRecord
 from data.artifacts import ArtifactStore
 from data.logs import configure_logs
@@ -82,23 +80,7 @@ def main(args: argparse.Namespace) -> int:
     with closing(Training(source, reached.server_ms, args)) as members:
         records = _run(args, settings, source, members.versions, run_dir, account, reached, console)
     agreed = audit_run(run_dir, [fill for r in records for fill in r.fills], dict(account.balances))
-    shown = replace(source, name="stand-in" if reached.stand_in else "binance", synthetic=reached.synthetic)
-    print_summary(console, records, run_dir, shown, agreed, as_json=args.json)
-    counted = figures(records)
-    leave_mark(
-        run_dir,
-        RunMark(
-            run_id=run_id,
-            mode="paper",
-            rules_hash=rules_hash(settings),
-            stand_in=reached.stand_in,
-            minutes=counted["done"],
-            missed=counted["missed"],
-            differences=len(agreed.differences),
-            ended_ms=wall_ms(),
-        ),
-    )
-    return EXIT_OK if counted["done"] and not agreed.differences else EXIT_FAILURE
+    return end_run(console, "paper", run_id, run_dir, settings, source, reached, records, agreed, as_json=args.json)
 
 
 def models_of(market: str | None, var: Path, reached: Reached) -> MarketSource:
