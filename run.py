@@ -23,6 +23,7 @@ if sys.version_info < OLDEST:
     )
 
 from config import bootstrap  # noqa: E402
+from config.numba_cache import prepare_numba  # noqa: E402
 from config.ray_environment import prepare_ray  # noqa: E402
 from core.errors import EXIT_OK, EXIT_USAGE, BotError  # noqa: E402
 
@@ -97,6 +98,7 @@ def run(verb: str, rest: list[str]) -> int:
     """Import the verb's module, read its arguments, and do it."""
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     prepare_ray(ROOT)
+    prepare_numba(ROOT)
     module = importlib.import_module(VERBS[verb][0])
     parser = argparse.ArgumentParser(
         prog=f"run.py {verb}",

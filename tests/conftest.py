@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from config.numba_cache import prepare_numba
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 for _name in [name for name in os.environ if name.startswith("MINUTEHAND_") and name != "MINUTEHAND_VENV"]:
     del os.environ[_name]
+
+prepare_numba(ROOT)
 
 
 def _missing(item: pytest.Item) -> str:
