@@ -1,9 +1,17 @@
-"""`run.py test`: lint, layers and types, then the tests; pytest's closing line comes last."""
+"""`run.py test`: lint, layers and types, then the tests in two halves side by side; a closing line like pytest's last.
+
+The long half (Ray, chaos, parity, the page) mostly waits, the other one computes: on two cores they share well.
+What stands on the line after the verb goes to one pytest alone.
+"""
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
+from collections import Counter
 from pathlib import Path
 
 from core.errors import EXIT_FAILURE, EXIT_OK
@@ -12,6 +20,9 @@ HELP = "Lint, check layers and types, then run the tests. What else stands on th
 EXAMPLE = "python3 run.py test\npython3 run.py test --only-tests tests/unit -k config"
 PASSES_THROUGH = True
 ROOT = Path(__file__).resolve().parent.parent
+WAITING = ("ray", "chaos", "parity", "browser")
+"""Folders of tests that start whole systems and mostly wait for them."""
+PYTEST = (sys.executable, "-m", "pytest")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +33,10 @@ def main(args: argparse.Namespace) -> int:
     failed = [] if args.only_tests else [name for name, command in static_checks() if not _passes(name, command)]
     if failed:
         print(f"FAILED before the tests: {', '.join(failed)}. The tests run all the same.", flush=True)
-    tests = subprocess.run([sys.executable, "-m", "pytest", *args.rest], cwd=ROOT, check=False).returncode
+    if args.rest:
+        tests = subprocess.run([*PYTEST, *args.rest], cwd=ROOT, check=False).returncode
+    else:
+        tests = _both_halves()
     return EXIT_FAILURE if failed or tests else EXIT_OK
 
 
@@ -34,6 +48,57 @@ def static_checks() -> list[tuple[str, list[str]]]:
         ("layers", [layers, "--no-cache"]),
         ("types", [sys.executable, "-m", "mypy"]),
     ]
+
+
+def halves(root: Path) -> tuple[list[str], list[str]]:
+    """Folders of tests: those that compute, and those that wait; a new folder belongs to the first by itself."""
+    folders = sorted({path.parent.name for path in (root / "tests").glob("*/test_*.py")})
+    return (
+        [f"tests/{name}" for name in folders if name not in WAITING],
+        [f"tests/{name}" for name in folders if name in WAITING],
+    )
+
+
+def closing_line(outputs: list[str], seconds: float) -> str:
+    """The sum of several pytest runs' closing lines, in pytest's own form."""
+    counts: Counter[str] = Counter()
+    for text in outputs:
+        last = next((line for line in reversed(text.splitlines()) if re.search(r" in [\d.]+s", line)), "")
+        for count, what in re.findall(
+            r"(\d+) (failed|passed|skipped|deselected|xfailed|xpassed|warnings?|errors?)", last
+        ):
+            counts[what.removesuffix("s") if what in ("warnings", "errors") else what] += int(count)
+    order = ("failed", "passed", "skipped", "deselected", "xfailed", "xpassed", "warning", "error")
+    told = ", ".join(f"{counts[what]} {what}" for what in order if counts[what])
+    return f"{told or 'no tests ran'} in {seconds:.2f}s"
+
+
+def _both_halves() -> int:
+    """Run them at once: the first one's output live, the second one's when both are done."""
+    computing, waiting = halves(ROOT)
+    began = time.monotonic()
+    with tempfile.TemporaryFile("w+") as first, tempfile.TemporaryFile("w+") as second:
+        print(f"== tests: {' '.join(computing)}, beside {' '.join(waiting)}", flush=True)
+        other = subprocess.Popen([*PYTEST, *waiting], cwd=ROOT, stdout=second, stderr=subprocess.STDOUT, text=True)
+        try:
+            one = subprocess.Popen(
+                [*PYTEST, *computing], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+            assert one.stdout is not None
+            for line in one.stdout:
+                first.write(line)
+                print(line, end="", flush=True)
+            codes = [one.wait(), other.wait()]
+        except BaseException:
+            # Ctrl-C reaches the group; what was started must not outlive us in any case.
+            other.terminate()
+            raise
+        second.seek(0)
+        text = second.read()
+        print(f"== tests: {' '.join(waiting)}\n{text}", flush=True)
+        first.seek(0)
+        print(f"== {closing_line([first.read(), text], time.monotonic() - began)} ==", flush=True)
+    return max(codes)
 
 
 def _passes(name: str, command: list[str]) -> bool:

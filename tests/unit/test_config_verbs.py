@@ -95,8 +95,36 @@ def test_the_test_verb_runs_everything_and_pytest_last(monkeypatch, capsys, fail
 def test_only_tests_skips_the_rest(monkeypatch):
     runs = Runs("ruff")
     monkeypatch.setattr(check_command.subprocess, "run", runs)
-    assert check_command.main(argparse.Namespace(only_tests=True, rest=[])) == 0
+    assert check_command.main(argparse.Namespace(only_tests=True, rest=["-x"])) == 0
     assert len(runs.asked) == 1
+
+
+def test_every_folder_of_tests_is_in_one_half():
+    computing, waiting = check_command.halves(check_command.ROOT)
+    there = {f"tests/{p.parent.name}" for p in (check_command.ROOT / "tests").glob("*/test_*.py")}
+    assert set(computing) | set(waiting) == there
+    assert not set(computing) & set(waiting)
+    assert "tests/unit" in computing
+    assert "tests/ray" in waiting
+
+
+def test_the_halves_are_summed_in_one_closing_line():
+    first = "...\n===== 2 failed, 10 passed, 1 warning in 3.20s ====="
+    second = "= 5 passed, 3 deselected, 2 warnings in 700.10s (0:11:40) =\n"
+    assert check_command.closing_line([first, second], 701.0) == (
+        "2 failed, 15 passed, 3 deselected, 3 warning in 701.00s"
+    )
+    assert check_command.closing_line(["a crash"], 1.0) == "no tests ran in 1.00s"
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_either_half_can_fail_the_whole(monkeypatch, tmp_path, capsys, broken):
+    for number, name in enumerate(("unit", "ray")):
+        (tmp_path / "tests" / name).mkdir(parents=True)
+        (tmp_path / "tests" / name / "test_it.py").write_text(f"def test_it():\n    assert {number} != {broken}\n")
+    monkeypatch.setattr(check_command, "ROOT", tmp_path)
+    assert check_command.main(argparse.Namespace(only_tests=True, rest=[])) == 1
+    assert "== 1 failed, 1 passed in" in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_a_table_lines_up():
