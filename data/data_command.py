@@ -58,7 +58,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--dry-run", action="store_true", help="report, write nothing")
     _common(one)
 
-    one = verbs.add_parser("list", help="what the lake holds", epilog="example: python3 run.py data list --json")
+    one = verbs.add_parser(
+        "list",
+        help="what the lake holds",
+        description="What the lake holds, an instrument a line. A file that can not be read is named and not counted;\n"
+        "the exit code is then 1.",
+        epilog="example: python3 run.py data list --json",
+        formatter_class=raw,
+    )
     _common(one)
 
     one = verbs.add_parser(
@@ -140,15 +147,16 @@ def _import(args: argparse.Namespace) -> int:
 
 def _list(args: argparse.Namespace) -> int:
     lake = _lake(args)
-    rows, mood = lake.catalog(), load_series(lake.root)
+    found, mood = lake.survey(), load_series(lake.root)
     if args.json:
         bars = [
-            {**asdict(r), "instrument": str(r.instrument), "first": _time(r.first), "last": _time(r.last)} for r in rows
+            {**asdict(r), "instrument": str(r.instrument), "first": _time(r.first), "last": _time(r.last)}
+            for r in found.rows
         ]
-        _print_json({"lake": lake.root, "bars": bars, "sentiment_readings": len(mood)})
+        _print_json({"lake": lake.root, "bars": bars, "faults": found.faults, "sentiment_readings": len(mood)})
     else:
-        show_catalog(lake.root, rows, len(mood), sys.stdout)
-    return EXIT_OK
+        show_catalog(lake.root, found, len(mood), sys.stdout)
+    return EXIT_FAILURE if found.faults else EXIT_OK
 
 
 def _verify(args: argparse.Namespace) -> int:
@@ -178,7 +186,7 @@ def _synth(args: argparse.Namespace) -> int:
         said = describe(market)
         print(f"synthetic market {spec.name!r} (seed {spec.seed}, edge {spec.edge}) in {lake.root}")
         print(f"  {said['edge_in_words']}")
-        show_catalog(lake.root, lake.catalog(), len(market.sentiment), sys.stdout)
+        show_catalog(lake.root, lake.survey(), len(market.sentiment), sys.stdout)
     return EXIT_OK
 
 

@@ -18,7 +18,9 @@ from filelock import FileLock, Timeout
 
 from core.errors import DataError, TimedOut
 from core.units import MINUTE_MS, Instrument
+from data.catalog import Catalog, CatalogRow, Part, tally
 from data.checks import row_faults
+from data.row_groups import read_columns, span_of
 from data.schema import (
     BAR_SCHEMA,
     META_CONTENT,
@@ -36,6 +38,8 @@ from data.schema import (
 )
 
 LOCK_SECONDS = 60.0
+CHUNK = 14 * 1440
+"""Minutes a piece of ``Lake.chunks``: 40 MB for 50 instruments."""
 _VENUE = re.compile(r"[a-z0-9_]+")
 _ASSET = re.compile(r"\w([\w.]*\w)?")
 _MONTH_FILE = re.compile(r"(\d{4})-(\d{2})\.parquet")
@@ -63,22 +67,6 @@ class WriteResult:
             self.kept + other.kept,
             self.kept_ts + other.kept_ts,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class CatalogRow:
-    """What the lake holds of one instrument. Times are bar opens, epoch ms."""
-
-    instrument: Instrument
-    rows: int
-    first: int
-    last: int
-    gaps: int
-    """Holes between first and last."""
-    missing: int
-    """Minutes in those holes."""
-    filler: int
-    synthetic: Synthetic | None
 
 
 def month_of(ts: int) -> str:
@@ -213,8 +201,7 @@ class Lake:
         self._refuse_newer()
         low = "" if start_ms is None else month_of(start_ms)
         high = "9999-99" if end_ms is None else month_of(end_ms - 1)
-        paths = sorted(p for p in self._folder(instrument).glob("*.parquet") if _MONTH_FILE.fullmatch(p.name))
-        chosen = [p for p in paths if low <= p.stem <= high]
+        chosen = [p for p in self._month_files(instrument) if low <= p.stem <= high]
         for path in chosen:
             self._metadata(path)
         return chosen
@@ -242,45 +229,90 @@ class Lake:
         end_ms: int | None = None,
         columns: Sequence[str] | None = None,
     ) -> pl.DataFrame:
-        """``scan``, collected; DataError names the instrument's folder when a file breaks on the way."""
+        """``scan``, collected; DataError names the file that breaks on the way."""
         try:
             return self.scan(instrument, start_ms, end_ms, columns).collect()
         except READ_FAULTS as error:
+            for path in self.files(instrument, start_ms, end_ms):
+                read_bars(path)
             raise DataError(f"{self._folder(instrument)}: a file can not be read; run `data verify`") from error
 
     def window(self, instruments: Sequence[Instrument], first_minute: int, minutes: int) -> np.ndarray:
-        """(S, ``minutes``, 5) float64 from ``first_minute`` on; a minute the lake has no bar of is NaN."""
-        if first_minute % MINUTE_MS:
-            raise DataError(f"a window starts on a whole minute; {first_minute} does not")
+        """(S, ``minutes``, 5) float64 from ``first_minute`` on; a minute the lake has no bar of is NaN.
+
+        Of each file only the row groups that reach into the window are read, one instrument at a time.
+        """
+        _whole_minute(first_minute)
         bars = np.full((len(instruments), minutes, len(VALUES)), np.nan)
-        for row, instrument in enumerate(instruments):
-            frame = self.read(instrument, first_minute, first_minute + minutes * MINUTE_MS, ("ts", *VALUES))
-            at = (frame["ts"].to_numpy() - first_minute) // MINUTE_MS
-            bars[row, at] = frame.select(VALUES).to_numpy()
+        self._fill(bars, instruments, first_minute)
         return bars
 
+    def chunks(
+        self,
+        instruments: Sequence[Instrument],
+        first_minute: int,
+        end_minute: int,
+        minutes_per_chunk: int = CHUNK,
+        history: int = 0,
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Walk ``[first_minute, end_minute)`` in pieces: (start_minute, bars (S, ``history`` + n, 5)), n the piece.
+
+        ``start_minute`` is the open time of ``bars[:, 0]``: the first ``history`` minutes are those before the piece
+        (NaN where the lake has none) and come again from the piece before, not from the disk. n is
+        ``minutes_per_chunk``, less in the last piece. Memory is that of two pieces, however long the walk is;
+        each array is the caller's own.
+        """
+        _whole_minute(first_minute)
+        if minutes_per_chunk < 1 or history < 0:
+            raise ValueError(f"chunks of {minutes_per_chunk} minutes with {history} of history make no walk")
+        rows, before = len(instruments), None
+        for start in range(first_minute, end_minute, minutes_per_chunk * MINUTE_MS):
+            fresh = min(minutes_per_chunk, -(-(end_minute - start) // MINUTE_MS))
+            bars = np.full((rows, history + fresh, len(VALUES)), np.nan)
+            if before is None:
+                self._fill(bars, instruments, start - history * MINUTE_MS)
+            else:
+                bars[:, :history] = before
+                self._fill(bars[:, history:], instruments, start)
+            # A copy, so that the piece handed out can be freed by whoever took it.
+            before = bars[:, bars.shape[1] - history :].copy()
+            yield start - history * MINUTE_MS, bars
+            del bars
+
+    def _fill(self, bars: np.ndarray, instruments: Sequence[Instrument], first_minute: int) -> None:
+        end = first_minute + bars.shape[1] * MINUTE_MS
+        for row, instrument in enumerate(instruments):
+            for path in self.files(instrument, first_minute, end):
+                ts, *values = read_columns(path, ("ts", *VALUES), first_minute, end)
+                at = (ts - first_minute) // MINUTE_MS
+                for column, found in enumerate(values):
+                    bars[row, at, column] = found
+
     def catalog(self) -> tuple[CatalogRow, ...]:
-        """What is here, one row an instrument."""
-        rows = []
+        """What is here, one row an instrument; DataError when a file can not be read."""
+        found = self.survey()
+        if found.faults:
+            raise DataError(found.faults[0])
+        return found.rows
+
+    def survey(self) -> Catalog:
+        """What is here, counted from the files that can be read, with the faults of those that can not."""
+        rows: list[CatalogRow] = []
+        faults: list[str] = []
         for instrument in self.instruments():
-            frame = self.read(instrument, columns=("ts", "filler"))
-            if frame.is_empty():
-                continue
-            ts = frame["ts"].to_numpy()
-            holes = np.diff(ts) // MINUTE_MS - 1
-            rows.append(
-                CatalogRow(
-                    instrument=instrument,
-                    rows=len(ts),
-                    first=int(ts[0]),
-                    last=int(ts[-1]),
-                    gaps=int((holes > 0).sum()),
-                    missing=int(holes[holes > 0].sum()),
-                    filler=int(frame["filler"].sum()),
-                    synthetic=self.synthetic(instrument),
-                )
-            )
-        return tuple(rows)
+            row = tally(instrument, self._readable(instrument, faults))
+            rows += [row] if row else []
+        return Catalog(tuple(rows), tuple(faults))
+
+    def _readable(self, instrument: Instrument, faults: list[str]) -> Iterator[Part]:
+        for path in self._month_files(instrument):
+            try:
+                label = self._metadata(path).get(META_SYNTHETIC)
+                ts, filler = read_columns(path, ("ts", "filler"))
+            except DataError as error:
+                faults.append(str(error))
+            else:
+                yield Part(ts, filler, Synthetic.from_json(label) if label else None)
 
     def synthetic(self, instrument: Instrument) -> Synthetic | None:
         """The label of a made-up instrument; None for real bars (or none at all)."""
@@ -288,14 +320,19 @@ class Lake:
         return Synthetic.from_json(labels[0]) if labels and labels[0] else None
 
     def common_span(self, instruments: Sequence[Instrument]) -> tuple[int, int]:
-        """First and last minute that all of them have data between; DataError when one is absent or they never meet."""
+        """First and last minute that all of them have data between; DataError when one is absent or they never meet.
+
+        Read from the footers of each one's first and last file.
+        """
         spans = []
         for instrument in instruments:
-            ends = self.read(instrument, columns=("ts",)).select(first=pl.col("ts").min(), last=pl.col("ts").max())
-            if ends["first"][0] is None:
+            files = self.files(instrument)
+            first = next((span for path in files if (span := span_of(path))), None)
+            last = next((span for path in reversed(files) if (span := span_of(path))), None)
+            if first is None or last is None:
                 have = ", ".join(map(str, self.instruments())) or "nothing"
                 raise DataError(f"{self.root}: has no bars of {instrument}; it has {have}")
-            spans.append((ends["first"][0], ends["last"][0]))
+            spans.append((first[0], last[1]))
         if not spans:
             raise DataError(f"{self.root}: no instrument was asked for")
         first, last = max(s[0] for s in spans), min(s[1] for s in spans)
@@ -304,6 +341,9 @@ class Lake:
         return first, last
 
     # ---------------------------------------------------------------- where things are
+
+    def _month_files(self, instrument: Instrument) -> list[Path]:
+        return sorted(p for p in self._folder(instrument).glob("*.parquet") if _MONTH_FILE.fullmatch(p.name))
 
     @property
     def _bars(self) -> Path:
@@ -335,6 +375,11 @@ class Lake:
         if path not in self._seen or self._seen[path][0] != stamp:
             self._seen[path] = (stamp, read_metadata(path))
         return self._seen[path][1]
+
+
+def _whole_minute(first_minute: int) -> None:
+    if first_minute % MINUTE_MS:
+        raise DataError(f"a window starts on a whole minute; {first_minute} does not")
 
 
 def _wins(conflicts: Conflicts) -> pl.Expr:

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from data.catalog import Catalog
 from data.checks import FAULT, NOTE, WARNING, Finding, iso
 from data.import_report import FileReport, ImportReport
-from data.lake import CatalogRow
 from data.verify import VerifyReport
 
 SHOWN = 20
@@ -79,8 +79,8 @@ def show_import(report: ImportReport, out: TextIO) -> None:
     print(f"{total}{faults}. Lake: {report.lake}", file=out)
 
 
-def show_catalog(root: Path, rows: Sequence[CatalogRow], readings: int, out: TextIO) -> None:
-    if not rows:
+def show_catalog(root: Path, found: Catalog, readings: int, out: TextIO) -> None:
+    if not found.rows and not found.faults:
         print(f"the lake at {root} is empty; `data import PATH` or `data synth NAME` fills one", file=out)
     else:
         heads = ("instrument", "rows", "first", "last", "gaps", "missing", "filler", "synthetic")
@@ -90,9 +90,11 @@ def show_catalog(root: Path, rows: Sequence[CatalogRow], readings: int, out: Tex
                 *(str(r.rows), iso(r.first), iso(r.last), str(r.gaps), str(r.missing), str(r.filler)),
                 f"{r.synthetic.name} seed={r.synthetic.seed} edge={r.synthetic.edge}" if r.synthetic else "no",
             )
-            for r in rows
+            for r in found.rows
         ]
         _table(out, heads, body, f"Lake {root}")
+    for fault in found.faults:
+        print(f"not counted: {fault}", file=out)
     if readings:
         print(f"fear and greed: {readings} readings", file=out)
 

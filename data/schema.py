@@ -36,6 +36,9 @@ BAR_SCHEMA = pl.Schema(
 """``ts`` is the bar's open, epoch ms; ``volume`` base units; ``final``: the venue will not change it any more;
 ``filler``: nothing traded; ``source``: how it came (``import:<file>``, ``stream``, ``rest``, ``synthetic``)."""
 
+ROW_GROUP = 7 * 1440
+"""Rows a group of a file: a week, so that a window passes over most of its month by the footer's statistics."""
+
 META_VERSION = "minutehand.schema_version"
 META_SYNTHETIC = "minutehand.synthetic"
 META_CONTENT = "minutehand.content"
@@ -77,7 +80,7 @@ def write_parquet(path: Path, frame: pl.DataFrame, metadata: Mapping[str, str]) 
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        frame.write_parquet(half, compression="zstd", metadata=dict(metadata))
+        frame.write_parquet(half, compression="zstd", row_group_size=ROW_GROUP, metadata=dict(metadata))
         with half.open("rb+") as handle:
             os.fsync(handle.fileno())
         half.replace(path)

@@ -137,7 +137,7 @@ def test_on_a_terminal_there_are_tables_that_fit_it(tmp_path, lake, monkeypatch)
     monkeypatch.setenv("NO_COLOR", "1")
     screen = Terminal()
     show_import(import_path(Lake(lake), save(walk(), tmp_path), ImportOptions()), screen)
-    show_catalog(lake, Lake(lake).catalog(), 0, screen)
+    show_catalog(lake, Lake(lake).survey(), 0, screen)
     shown = screen.getvalue()
     assert shown.count("binance:BTC/USDT") == 2  # once in each table, whole
     assert "disorder" not in shown
