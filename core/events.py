@@ -1,10 +1,12 @@
 """What happened this minute that changes who should be listened to: shocks, surges, staleness, and the regime.
 
-Pure readings of the market's window; the detector keeps nothing between minutes. ``read_row`` is the compiled rule
-over one instrument, ``Detector`` compares its readings with the thresholds and joins the instruments.
+Pure readings of the market's window; the detector keeps nothing between minutes. ``read_span`` is the compiled rule
+over a stretch of one instrument's minutes, ``regime_of`` joins the instruments; ``Detector`` asks them about one
+minute, a backtest about all of them.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -16,6 +18,8 @@ USUAL = 60
 """Minutes that make up "usual" for shocks, surges and trends."""
 SHORT = 15
 """Minutes of the short volatility."""
+LONG = 240
+"""Minutes (bars) of the long volatility; nothing further back is looked at."""
 
 SHOCK, SURGE, STALE, VOLATILITY_RATIO, TREND = range(5)
 """Columns of a reading."""
@@ -24,61 +28,187 @@ VOLATILITY_SHOCK = "volatility_shock"
 VOLUME_SURGE = "volume_surge"
 STALE_MARKET = "stale_market"
 
+REGIMES: tuple[Regime, ...] = tuple(Regime)
+_CALM, _TREND, _TURBULENT = (REGIMES.index(r) for r in (Regime.CALM, Regime.TREND, Regime.TURBULENT))
+_TILE = 1_024
+"""Minutes read at a time: what they need stays in the processor's cache."""
+
+
+class EventRules(NamedTuple):
+    """``EventSettings`` for the compiled rules."""
+
+    volatility_shock: float
+    turbulent_ratio: float
+    trend_ratio: float
+
+
+def event_rules(settings: EventSettings) -> EventRules:
+    return EventRules(float(settings.volatility_shock), float(settings.turbulent_ratio), float(settings.trend_ratio))
+
 
 @njit(cache=True)
-def _mean_square(close: FloatArray, first: int, last: int) -> float:
-    """Mean squared log return of the bars first..last (each against the one before); NaN when one is unknown."""
-    total = 0.0
-    for k in range(first, last + 1):
-        change = math.log(close[k] / close[k - 1])
-        total += change * change
-    return total / (last - first + 1)
+def _add_window(terms: FloatArray, lead: int, first: int, last: int, sums: FloatArray) -> None:
+    """sums[t] = terms[lead + t - first] + ... + terms[lead + t - last], oldest first, for every t.
+
+    Lag by lag over all minutes, so that each minute's terms are added in the order of time whatever stretch is read,
+    and neighbouring minutes are added at once by the processor.
+    """
+    size = sums.shape[0]
+    for t in range(size):
+        sums[t] = 0.0
+    for lag in range(first, last - 1, -1):
+        start = lead - lag
+        for t in range(size):
+            sums[t] += terms[start + t]
+
+
+@njit(cache=True)
+def read_span(bars: FloatArray, filler: BoolArray, first: int, end: int, out: FloatArray) -> None:
+    """Write the readings of minutes [first, end) of one instrument's bars (T, 5) and ``filler`` (T,) to out (., 5).
+
+    SHOCK: size of the last return over the root mean square of the USUAL returns before it.
+    SURGE: last volume over the mean of the USUAL volumes before it.
+    STALE: fillers in a row up to now, at most LONG. VOLATILITY_RATIO: root mean square return of SHORT minutes over
+    that of LONG bars. TREND: |sum of USUAL returns| over its standard error, were they independent (a t-statistic
+    without the mean taken out). A window that does not move reads 0 in all ratios. NaN where the bars are not known
+    far enough back. A minute's reading depends on the LONG bars that end with it alone, to the last bit.
+    """
+    lead = LONG
+    size = end - first
+    change = np.empty(lead + size)
+    square = np.empty(lead + size)
+    volume = np.empty(lead + size)
+    known = np.zeros(size, dtype=np.int64)
+    run = 0
+    stale = 0
+    for j in range(lead + size):
+        i = first - lead + j
+        change[j] = math.nan
+        volume[j] = math.nan
+        if i >= 0 and bars[i, CLOSE] > 0.0 and bars[i, VOLUME] >= 0.0:
+            if run > 0:
+                change[j] = math.log(bars[i, CLOSE] / bars[i - 1, CLOSE])
+            volume[j] = bars[i, VOLUME]
+            run = min(run + 1, LONG)
+        else:
+            run = 0
+        square[j] = change[j] * change[j]
+        stale = min(stale + 1, LONG) if i < 0 or filler[i] else 0
+        if j >= lead:
+            known[j - lead] = run
+            out[j - lead, STALE] = stale
+    before = np.empty(size)
+    usual = np.empty(size)
+    short = np.empty(size)
+    long = np.empty(size)
+    volumes = np.empty(size)
+    _add_window(square, lead, USUAL, 1, before)
+    _add_window(square, lead, USUAL - 1, 0, usual)
+    _add_window(square, lead, SHORT - 1, 0, short)
+    _add_window(square, lead, LONG - 2, 0, long)
+    _add_window(volume, lead, USUAL, 1, volumes)
+    for t in range(size):
+        out[t, SHOCK] = out[t, SURGE] = out[t, VOLATILITY_RATIO] = out[t, TREND] = math.nan
+        if known[t] >= USUAL + 2:
+            last = abs(change[lead + t])
+            root = math.sqrt(before[t] / USUAL)
+            if last == 0.0:
+                out[t, SHOCK] = 0.0
+            else:
+                out[t, SHOCK] = last / root if root > 0.0 else math.inf
+            mean = volumes[t] / USUAL
+            if volume[lead + t] == 0.0:
+                out[t, SURGE] = 0.0
+            else:
+                out[t, SURGE] = volume[lead + t] / mean if mean > 0.0 else math.inf
+        if known[t] >= USUAL + 1:
+            error = math.sqrt(usual[t] / USUAL * USUAL)
+            i = first + t
+            moved = abs(math.log(bars[i, CLOSE] / bars[i - USUAL, CLOSE]))
+            out[t, TREND] = moved / error if error > 0.0 else 0.0
+        if known[t] >= LONG:
+            whole = long[t] / (LONG - 1)
+            out[t, VOLATILITY_RATIO] = math.sqrt(short[t] / SHORT / whole) if whole > 0.0 else 0.0
 
 
 @njit(cache=True)
 def read_row(bars: FloatArray, filler: BoolArray) -> FloatArray:
-    """(5,) reading of one instrument's window (W, 5), W > USUAL; NaN where the window is not known far enough back.
+    """(5,) reading of the last minute of one instrument's window (W, 5)."""
+    out = np.empty((1, 5))
+    read_span(bars, filler, bars.shape[0] - 1, bars.shape[0], out)
+    return out[0]
 
-    SHOCK: size of the last return over the root mean square of the USUAL returns before it.
-    SURGE: last volume over the mean of the USUAL volumes before it.
-    STALE: fillers in a row up to now. VOLATILITY_RATIO: root mean square return of SHORT minutes over that of the
-    whole window. TREND: |sum of USUAL returns| over its standard error, were they independent (a t-statistic
-    without the mean taken out). A window that does not move reads 0 in all ratios.
-    """
+
+@njit(cache=True)
+def read_table(bars: FloatArray, filler: BoolArray) -> FloatArray:
+    """(T, 5) readings of every minute of one instrument's bars (T, 5), each equal to ``read_row`` of its window."""
     size = bars.shape[0]
-    out = np.full(5, math.nan)
-    stale = 0.0
-    while stale < size and filler[size - 1 - int(stale)]:
-        stale += 1.0
-    out[STALE] = stale
-
-    known = 0
-    while known < size and bars[size - 1 - known, CLOSE] > 0.0 and bars[size - 1 - known, VOLUME] >= 0.0:
-        known += 1
-    close = bars[:, CLOSE]
-    end = size - 1
-    if known >= USUAL + 2:
-        usual = math.sqrt(_mean_square(close, end - USUAL, end - 1))
-        last = abs(math.log(close[end] / close[end - 1]))
-        if last == 0.0:
-            out[SHOCK] = 0.0
-        else:
-            out[SHOCK] = last / usual if usual > 0.0 else math.inf
-        volume = 0.0
-        for k in range(end - USUAL, end):
-            volume += bars[k, VOLUME]
-        volume /= USUAL
-        if bars[end, VOLUME] == 0.0:
-            out[SURGE] = 0.0
-        else:
-            out[SURGE] = bars[end, VOLUME] / volume if volume > 0.0 else math.inf
-    if known >= USUAL + 1:
-        spread = math.sqrt(_mean_square(close, end - USUAL + 1, end) * USUAL)
-        out[TREND] = abs(math.log(close[end] / close[end - USUAL])) / spread if spread > 0.0 else 0.0
-    if known == size:
-        long = _mean_square(close, 1, end)
-        out[VOLATILITY_RATIO] = math.sqrt(_mean_square(close, end - SHORT + 1, end) / long) if long > 0.0 else 0.0
+    out = np.empty((size, 5))
+    for first in range(0, size, _TILE):
+        end = min(first + _TILE, size)
+        read_span(bars, filler, first, end, out[first:end])
     return out
+
+
+@njit(cache=True)
+def _median(values: FloatArray, count: int) -> float:
+    """Of the first ``count`` (1 or more) values, which it sorts."""
+    for i in range(1, count):
+        value = values[i]
+        k = i - 1
+        while k >= 0 and values[k] > value:
+            values[k + 1] = values[k]
+            k -= 1
+        values[k + 1] = value
+    if count % 2:
+        return values[count // 2]
+    return (values[count // 2 - 1] + values[count // 2]) / 2.0
+
+
+@njit(cache=True)
+def regime_of(ratio: FloatArray, trend: FloatArray, rules: EventRules, scratch: FloatArray) -> int:
+    """Index into REGIMES from the (S,) volatility ratios and trends of all instruments; ``scratch`` is (S,).
+
+    Turbulent when the median volatility ratio is high, else trend when the median trend is strong, else calm. While
+    no instrument's window is whole, the cautious answer: turbulent.
+    """
+    count = 0
+    for i in range(ratio.shape[0]):
+        if math.isfinite(ratio[i]):
+            scratch[count] = ratio[i]
+            count += 1
+    if count == 0 or _median(scratch, count) > rules.turbulent_ratio:
+        return _TURBULENT
+    count = 0
+    for i in range(trend.shape[0]):
+        if math.isfinite(trend[i]):
+            scratch[count] = trend[i]
+            count += 1
+    if count == 0:
+        return _TURBULENT
+    if _median(scratch, count) > rules.trend_ratio:
+        return _TREND
+    return _CALM
+
+
+@njit(cache=True)
+def read_market(bars: FloatArray, filler: BoolArray, rules: EventRules) -> tuple[np.ndarray, BoolArray]:
+    """(T,) regime, an index into REGIMES, and (S, T) whether in a volatility shock, for bars (S, T, 5)."""
+    rows, size = filler.shape
+    regime = np.empty(size, dtype=np.int8)
+    shock = np.zeros((rows, size), dtype=np.bool_)
+    scratch = np.empty(rows)
+    tile = np.empty((rows, _TILE, 5))
+    for first in range(0, size, _TILE):
+        end = min(first + _TILE, size)
+        for row in range(rows):
+            read_span(bars[row], filler[row], first, end, tile[row])
+            for t in range(first, end):
+                shock[row, t] = tile[row, t - first, SHOCK] >= rules.volatility_shock
+        for t in range(first, end):
+            k = t - first
+            regime[t] = regime_of(tile[:, k, VOLATILITY_RATIO], tile[:, k, TREND], rules, scratch)
+    return regime, shock
 
 
 class Detector:
@@ -86,6 +216,7 @@ class Detector:
 
     def __init__(self, settings: EventSettings) -> None:
         self._settings = settings
+        self._rules = event_rules(settings)
 
     def detect(self, market: Market) -> Detected:
         """Events of every instrument, and the regime of all of them together.
@@ -111,15 +242,6 @@ class Detector:
         return np.stack([read_row(bars[row], filler[row]) for row in range(len(market.instruments))])
 
     def regime(self, readings: FloatArray) -> Regime:
-        """Turbulent when the median volatility ratio is high, else trend when the median trend is strong, else calm.
-
-        While no instrument's window is whole, the cautious answer: turbulent.
-        """
-        ratio = readings[:, VOLATILITY_RATIO]
-        trend = readings[:, TREND]
-        ratio, trend = ratio[np.isfinite(ratio)], trend[np.isfinite(trend)]
-        if not len(ratio) or not len(trend) or float(np.median(ratio)) > self._settings.turbulent_ratio:
-            return Regime.TURBULENT
-        if float(np.median(trend)) > self._settings.trend_ratio:
-            return Regime.TREND
-        return Regime.CALM
+        """``regime_of`` the (S, 5) readings of one minute."""
+        ratio, trend = readings[:, VOLATILITY_RATIO], readings[:, TREND]
+        return REGIMES[regime_of(ratio, trend, self._rules, np.empty(len(readings)))]

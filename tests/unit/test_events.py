@@ -8,8 +8,22 @@ import sys
 import numpy as np
 import pytest
 
-from core.events import SHOCK, STALE, SURGE, TREND, USUAL, VOLATILITY_RATIO, Detector, read_row
-from core.features import WINDOW
+from core.bars import fill_gaps
+from core.events import (
+    LONG,
+    REGIMES,
+    SHOCK,
+    STALE,
+    SURGE,
+    TREND,
+    USUAL,
+    VOLATILITY_RATIO,
+    Detector,
+    event_rules,
+    read_market,
+    read_row,
+    read_table,
+)
 from core.messages import CLOSE, OPEN, VOLUME, Regime
 from core.params import EventSettings
 from tests.support.markets import BTC, ETH, SOL, flat, market, walk
@@ -38,14 +52,14 @@ def moved(bars: np.ndarray, minute: int, change: float) -> np.ndarray:
 
 
 def test_a_calm_market_says_nothing():
-    found = DETECTOR.detect(three(wave(WINDOW), wave(WINDOW), wave(WINDOW)))
+    found = DETECTOR.detect(three(wave(LONG), wave(LONG), wave(LONG)))
     assert found.events == ()
     assert found.regime is Regime.CALM
 
 
 def test_a_shock_is_named_with_its_instrument_and_size():
-    shocked = moved(wave(WINDOW), WINDOW - 1, 5e-3)
-    found = DETECTOR.detect(three(wave(WINDOW), shocked, wave(WINDOW)))
+    shocked = moved(wave(LONG), LONG - 1, 5e-3)
+    found = DETECTOR.detect(three(wave(LONG), shocked, wave(LONG)))
     (event,) = found.events
     assert (event.kind, event.instrument) == ("volatility_shock", ETH)
     last = abs(math.log(shocked[-1, CLOSE] / shocked[-2, CLOSE]))
@@ -53,42 +67,42 @@ def test_a_shock_is_named_with_its_instrument_and_size():
 
 
 def test_a_surge_is_counted_in_usual_volumes():
-    loud = wave(WINDOW)
+    loud = wave(LONG)
     loud[-1, VOLUME] = 35.0
-    (event,) = DETECTOR.detect(three(loud, wave(WINDOW), wave(WINDOW))).events
+    (event,) = DETECTOR.detect(three(loud, wave(LONG), wave(LONG))).events
     assert (event.kind, event.instrument, event.size) == ("volume_surge", BTC, 7.0)
 
 
 def test_fillers_in_a_row_are_a_stale_market():
-    filler = np.zeros((3, WINDOW), dtype=bool)
+    filler = np.zeros((3, LONG), dtype=bool)
     filler[2, -3:] = True
     filler[1, -2:] = True
     filler[0, -9:-1] = True
-    (event,) = DETECTOR.detect(three(wave(WINDOW), wave(WINDOW), wave(WINDOW), filler=filler)).events
+    (event,) = DETECTOR.detect(three(wave(LONG), wave(LONG), wave(LONG), filler=filler)).events
     assert (event.kind, event.instrument, event.size) == ("stale_market", SOL, 3.0)
 
 
 def test_the_median_instrument_makes_the_regime():
-    wild = wave(WINDOW)
+    wild = wave(LONG)
     wild[-15:, :4] = wave(15, size=5e-3)[:, :4]
-    assert DETECTOR.detect(three(wild, wave(WINDOW), wave(WINDOW))).regime is Regime.CALM
-    assert DETECTOR.detect(three(wild, wild, wave(WINDOW))).regime is Regime.TURBULENT
-    up = wave(WINDOW)
-    up[:, :4] *= np.exp(4e-4 * np.arange(WINDOW))[:, None]
-    down = wave(WINDOW)
-    down[:, :4] *= np.exp(-4e-4 * np.arange(WINDOW))[:, None]
-    assert DETECTOR.detect(three(up, down, wave(WINDOW))).regime is Regime.TREND
+    assert DETECTOR.detect(three(wild, wave(LONG), wave(LONG))).regime is Regime.CALM
+    assert DETECTOR.detect(three(wild, wild, wave(LONG))).regime is Regime.TURBULENT
+    up = wave(LONG)
+    up[:, :4] *= np.exp(4e-4 * np.arange(LONG))[:, None]
+    down = wave(LONG)
+    down[:, :4] *= np.exp(-4e-4 * np.arange(LONG))[:, None]
+    assert DETECTOR.detect(three(up, down, wave(LONG))).regime is Regime.TREND
 
 
 def test_turbulence_outranks_trend():
-    crash = wave(WINDOW)
+    crash = wave(LONG)
     crash[-15:, :4] *= np.exp(-8e-3 * np.arange(1, 16))[:, None]
     assert DETECTOR.detect(three(crash, crash, crash)).regime is Regime.TURBULENT
 
 
 def test_readings_are_what_they_say():
-    bars = walk(WINDOW, 5)
-    reading = read_row(bars, np.zeros(WINDOW, dtype=bool))
+    bars = walk(LONG, 5)
+    reading = read_row(bars, np.zeros(LONG, dtype=bool))
     returns = np.diff(np.log(bars[:, CLOSE]))
     root = lambda x: math.sqrt(np.mean(x**2))  # noqa: E731
     assert reading[SHOCK] == pytest.approx(abs(returns[-1]) / root(returns[-USUAL - 1 : -1]))
@@ -99,7 +113,7 @@ def test_readings_are_what_they_say():
 
 
 def test_a_flat_market_is_calm_and_its_first_move_is_an_infinite_shock():
-    still = flat(WINDOW)
+    still = flat(LONG)
     found = DETECTOR.detect(three(still, still, still))
     assert (found.regime, found.events) == (Regime.CALM, ())
     jump = still.copy()
@@ -109,12 +123,12 @@ def test_a_flat_market_is_calm_and_its_first_move_is_an_infinite_shock():
 
 
 def test_an_unknown_market_is_treated_as_turbulent_and_a_young_one_is_not_asked():
-    nothing = np.full((WINDOW, 5), np.nan)
-    found = DETECTOR.detect(three(nothing, nothing, nothing, filler=np.ones((3, WINDOW), dtype=bool)))
+    nothing = np.full((LONG, 5), np.nan)
+    found = DETECTOR.detect(three(nothing, nothing, nothing, filler=np.ones((3, LONG), dtype=bool)))
     assert found.regime is Regime.TURBULENT
     assert {event.kind for event in found.events} == {"stale_market"}
-    young = walk(WINDOW, 3)
-    young[: WINDOW - USUAL - 1] = np.nan
+    young = walk(LONG, 3)
+    young[: LONG - USUAL - 1] = np.nan
     reading = read_row(young, np.isnan(young[:, OPEN]))
     assert math.isnan(reading[VOLATILITY_RATIO])
     assert math.isnan(reading[SHOCK])
@@ -124,15 +138,59 @@ def test_an_unknown_market_is_treated_as_turbulent_and_a_young_one_is_not_asked(
 SCRIPT = """
 import sys, numpy as np
 from core.events import read_row
-from core.features import WINDOW
+from core.events import LONG
 from tests.support.markets import walk
-sys.stdout.write(read_row(walk(WINDOW, 17), np.zeros(WINDOW, dtype=bool)).tobytes().hex())
+sys.stdout.write(read_row(walk(LONG, 17), np.zeros(LONG, dtype=bool)).tobytes().hex())
 """
 
 
 def test_compiled_and_uncompiled_agree_bit_for_bit():
-    here = read_row(walk(WINDOW, 17), np.zeros(WINDOW, dtype=bool)).tobytes().hex()
+    here = read_row(walk(LONG, 17), np.zeros(LONG, dtype=bool)).tobytes().hex()
     other = "0" if os.environ.get("NUMBA_DISABLE_JIT") == "1" else "1"
     env = {**os.environ, "NUMBA_DISABLE_JIT": other}
     answer = subprocess.run([sys.executable, "-c", SCRIPT], env=env, capture_output=True, text=True, check=True)
     assert answer.stdout == here
+
+
+def gappy(minutes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Filled bars and fillers of a market with a late start, gaps, an outage, quiet bars and one that shouts."""
+    bars = walk(minutes, seed, gaps=0.02)
+    rng = np.random.default_rng(seed)
+    bars[rng.random(minutes) < 0.05, VOLUME] = 0.0
+    bars[: 30 * seed] = np.nan
+    bars[700:984] = np.nan
+    bars[1_200:1_203, :4] *= 3.0
+    bars[1_400, VOLUME] *= 100.0
+    return fill_gaps(bars)
+
+
+def test_a_table_is_its_rows_to_the_last_bit():
+    for seed in range(3):
+        bars, filler = gappy(1_600, seed)
+        table = read_table(bars, filler)
+        for t in (0, 1, 59, 61, 62, 100, 238, 239, 240, 241, 699, 702, 984, 1_023, 1_024, 1_025, 1_201, 1_400, 1_599):
+            window = np.full((LONG, 5), np.nan)
+            quiet = np.ones(LONG, dtype=bool)
+            have = min(t + 1, LONG)
+            window[-have:], quiet[-have:] = bars[t + 1 - have : t + 1], filler[t + 1 - have : t + 1]
+            np.testing.assert_array_equal(table[t], read_row(window, quiet))
+
+
+def test_a_longer_window_reads_the_same():
+    bars, filler = gappy(1_600, 1)
+    np.testing.assert_array_equal(read_row(bars[-LONG:], filler[-LONG:]), read_row(bars, filler))
+
+
+def test_a_whole_market_is_its_minutes():
+    settings = EventSettings(turbulent_ratio=1.1, trend_ratio=0.8)
+    detector = Detector(settings)
+    bars, filler = (np.stack(parts) for parts in zip(*(gappy(1_600, seed) for seed in range(3)), strict=True))
+    regime, shock = read_market(bars, filler, event_rules(settings))
+    assert set(regime) == {0, 1, 2}
+    assert shock.any()
+    for t in range(LONG - 1, 1_600, 7):
+        seen = market(ROWS, mids=(1.0,) * 3, bars=bars[:, t + 1 - LONG : t + 1], filler=filler[:, t + 1 - LONG : t + 1])
+        found = detector.detect(seen)
+        assert REGIMES[regime[t]] is found.regime
+        shocked = {event.instrument for event in found.events if event.kind == "volatility_shock"}
+        assert [i in shocked for i in ROWS] == shock[:, t].tolist()
