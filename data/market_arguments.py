@@ -4,8 +4,10 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
+from config.settings import Settings
 from core.errors import ConfigError
 from core.units import DAY_MS, MINUTE_MS, Instrument
+from data.folder_source import Progress, folder_source
 from data.market import MarketCut, MarketSource, cut, demo_source, real_source, synthetic_source
 
 LONGEST_MINUTES = 10 * 366 * 1_440
@@ -15,6 +17,13 @@ def add_market(parser: argparse.ArgumentParser) -> None:
     """Which market: imported bars, a synthetic market, or (by default) the demo."""
     group = parser.add_argument_group("market")
     group.add_argument("--exchange", choices=["binance"], help="imported bars of this exchange (var/lake)")
+    group.add_argument(
+        "--data",
+        type=Path,
+        metavar="PATH",
+        help="a folder of bar files as 'data import' takes them (imported once, under var/markets), or of a lake; "
+        "the configured instruments that it has bars of are traded",
+    )
     group.add_argument(
         "--market", metavar="NAME", help="the synthetic market var/synth/NAME (default: a demo made now)"
     )
@@ -30,13 +39,42 @@ def add_span(parser: argparse.ArgumentParser, default_minutes: int) -> None:
     )
 
 
-def source_of(args: argparse.Namespace, var: Path) -> MarketSource:
-    """The market the arguments name; the demo is made when it is not there."""
-    if args.exchange and args.market:
-        raise ConfigError("--exchange takes imported bars and --market a synthetic market: give one of them")
+def source_of(args: argparse.Namespace, var: Path, progress: Progress = lambda text, share: None) -> MarketSource:
+    """The market the arguments name; the demo is made, and a folder imported, when it is not there yet."""
+    given = [name for name in ("exchange", "market", "data") if getattr(args, name)]
+    if len(given) > 1:
+        raise ConfigError(
+            f"--{given[0]} and --{given[1]} name two markets: --exchange takes imported bars, --market a synthetic "
+            "market, --data a folder; give one of them"
+        )
+    if args.data:
+        return folder_source(var, args.data, progress)
     if args.exchange:
         return real_source(var)
     return synthetic_source(var, args.market) if args.market else demo_source(var)
+
+
+def fitted(
+    args: argparse.Namespace, settings: Settings, source: MarketSource
+) -> tuple[Settings, tuple[Instrument, ...]]:
+    """The settings with the instruments that this market has, and which of the configured ones it has not.
+
+    Only ``--data`` drops any: whoever names a folder asks for what is in it. ConfigError when nothing is left.
+    """
+    rows = settings.config.trade.rows
+    there = set(source.lake.instruments())
+    left = tuple(row for row in rows if row in there)
+    if not args.data or len(left) == len(rows):
+        return settings, ()
+    if not left:
+        names = ", ".join(map(str, sorted(there)))
+        raise ConfigError(
+            f"--data {args.data}: has bars of {names}, and none of the configured instruments; trade them with "
+            f"--set 'trade.instruments=[\"{min(there)}\"]'"
+        )
+    trade = settings.config.trade.model_copy(update={"instruments": tuple(map(str, left))})
+    changed = settings.model_copy(update={"config": settings.config.model_copy(update={"trade": trade})})
+    return changed, tuple(row for row in rows if row not in there)
 
 
 def cut_of(

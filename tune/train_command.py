@@ -3,6 +3,7 @@
 import argparse
 import json
 from importlib import import_module
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -14,7 +15,9 @@ from core.errors import EXIT_OK, ConfigError, DataError
 from core.params import MemberSettings
 from core.units import MINUTE_MS
 from data.artifacts import Artifact, ArtifactStore
+from data.folder_source import folder_source
 from data.market import MarketSource, demo_source, real_source, synthetic_source
+from data.market_arguments import fitted
 from tune.train import Span, ensure_members, lower_priority, train_members
 
 HELP = "train the ensemble's models on the lake (--rl: the reinforcement-learning agent)"
@@ -24,7 +27,7 @@ SHOWN = ("ic", "mse_vs_zero", "coverage_80", "shrink", "holdout_bps", "holdout_f
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--market", metavar="NAME", help="a synthetic market ('demo' is made when it is not there)")
+    add_trained_market(parser)
     parser.add_argument(
         "--days", type=float, default=DEFAULT_DAYS, help="newest days to learn from (default %(default)g)"
     )
@@ -43,7 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     settings = load.from_arguments(args)
     lower_priority(settings.config.resources.trainer_niceness)
-    source = pick_source(args.market, settings)
+    settings, source = picked(args, settings)
     instruments = settings.config.trade.rows
     span = newest_span(source, settings, args.days, args.before_ms)
     store = ArtifactStore(source.root / "artifacts")
@@ -83,6 +86,24 @@ def main(args: argparse.Namespace) -> int:
         metrics = {name: a.metrics for name, a in made.items()}
         print(json.dumps({"members": versions, "metrics": metrics, "store": str(store.root)}))
     return EXIT_OK
+
+
+def add_trained_market(parser: argparse.ArgumentParser) -> None:
+    """Which market to learn from: the lake, unless another is named."""
+    parser.add_argument("--market", metavar="NAME", help="a synthetic market ('demo' is made when it is not there)")
+    parser.add_argument(
+        "--data", type=Path, metavar="PATH", help="a folder of bar files, or of a lake, instead of var/lake"
+    )
+
+
+def picked(args: argparse.Namespace, settings: Settings) -> tuple[Settings, MarketSource]:
+    """The market the arguments name, and the settings with the instruments that it has."""
+    if not args.data:
+        return settings, pick_source(args.market, settings)
+    if args.market:
+        raise ConfigError("--market and --data name two markets: give one of them")
+    source = folder_source(load.resolve_var(settings), args.data)
+    return fitted(args, settings, source)[0], source
 
 
 def pick_source(market: str | None, settings: Settings) -> MarketSource:

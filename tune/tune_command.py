@@ -11,7 +11,7 @@ from config import load
 from core.errors import EXIT_OK
 from data.artifacts import ArtifactStore
 from tune.train import lower_priority
-from tune.train_command import DEFAULT_DAYS, newest_span, pick_source
+from tune.train_command import DEFAULT_DAYS, add_trained_market, newest_span, picked
 from tune.weights import Found, tune_weights
 
 HELP = "search the ensemble's weights on walk-forward folds"
@@ -19,7 +19,7 @@ EXAMPLE = "python3 run.py tune --trials 60 --minutes 5"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--market", metavar="NAME", help="a synthetic market ('demo' is made when it is not there)")
+    add_trained_market(parser)
     parser.add_argument(
         "--days", type=float, default=DEFAULT_DAYS, help="newest days to judge on (default %(default)g)"
     )
@@ -34,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     settings = load.from_arguments(args)
     lower_priority(settings.config.resources.trainer_niceness)
-    source = pick_source(args.market, settings)
+    settings, source = picked(args, settings)
     span = newest_span(source, settings, args.days, args.before_ms)
     store = ArtifactStore(source.root / "artifacts")
     console = Console(stderr=True)

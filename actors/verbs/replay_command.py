@@ -34,7 +34,7 @@ from data.artifacts import ArtifactStore
 from data.hot import Hot
 from data.logs import configure_logs
 from data.market import MarketCut, MarketSource
-from data.market_arguments import add_market, add_span, cut_of, source_of
+from data.market_arguments import add_market, add_span, cut_of, fitted, source_of
 from data.records import read_records
 from data.weights import newest_weights
 from exchanges.simulated.process import Simulator, start_simulator
@@ -68,7 +68,9 @@ def main(args: argparse.Namespace) -> int:
     console = Console(stderr=args.json)
     speed, cash = _speed(args), _cash(args)
     refuse_second(var / "runs")
-    source = source_of(args, var)
+    with console.status("the market …") as status:
+        source = source_of(args, var, lambda text, share: status.update(f"{text} ({share:.0%})"))
+    settings, _ = fitted(args, settings, source)
     load.check_symbols(settings, source.symbols())
     market = cut_of(args, source, settings.config.trade.rows, DEMO_MINUTES)
     run_id = f"{datetime.fromtimestamp(wall_ms() / 1000, UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
@@ -92,7 +94,10 @@ class Training:
 
     def __init__(self, source: MarketSource, before: int, args: argparse.Namespace) -> None:
         command = [sys.executable, str(load.ROOT / "run.py"), "train", "--ensure", "--json", "--before-ms", str(before)]
-        command += ["--market", source.name] if source.synthetic else []
+        if args.data:
+            command += ["--data", str(args.data)]
+        elif source.synthetic:
+            command += ["--market", source.name]
         command += [f"--set={change}" for change in args.overrides]
         command += ["--config-dir", str(args.config_dir)] if args.config_dir else []
         guarded = [sys.executable, with_parent.__file__, str(os.getpid()), *command]

@@ -1,0 +1,116 @@
+"""``--data``: raw bars become a market of their own, once; what is broken is refused with what to do."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from config.load import load_settings
+from core.errors import ConfigError, DataError
+from core.units import MINUTE_MS, Instrument
+from data.folder_source import MARK, folder_source
+from data.lake import Lake
+from data.market_arguments import add_market, fitted, source_of
+from tests.support.markets import MINUTE, walk
+
+BTC = Instrument("binance", "BTC/USDT")
+
+
+def raw(folder: Path, name: str = "BTCUSDT", *, minutes: int = 300, seed: int = 1, times: float = 1.0) -> Path:
+    """A folder with one file of bars; one close in the middle is multiplied by ``times``."""
+    bars = np.round(walk(minutes, seed), 2)
+    bars[:, 1], bars[:, 2] = bars[:, :4].max(axis=1), bars[:, :4].min(axis=1)
+    bars[minutes // 2, [1, 3]] *= times
+    columns = dict(zip(("open", "high", "low", "close", "volume"), bars.T, strict=True))
+    path = folder / "binance" / f"{name}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pl.DataFrame({"open_time": MINUTE + np.arange(minutes, dtype=np.int64) * MINUTE_MS, **columns}).write_parquet(path)
+    return folder
+
+
+def asked(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_market(parser)
+    return parser.parse_args(words)
+
+
+def test_raw_bars_are_imported_once_and_told_on_the_way(tmp_path: Path) -> None:
+    folder, var, said = raw(tmp_path / "may"), tmp_path / "var", []
+    source = folder_source(var, folder, lambda text, share: said.append(text))
+    assert source.name.startswith("may-")
+    assert source.root == source.lake.root == var / "markets" / source.name
+    assert source.lake.common_span((BTC,)) == (MINUTE, MINUTE + 299 * MINUTE_MS)
+    assert not source.synthetic
+    assert "importing BTCUSDT.parquet" in said
+    said.clear()
+    again = folder_source(var, folder, lambda text, share: said.append(text))
+    assert again.root == source.root
+    assert not [text for text in said if text.startswith("importing")]
+
+
+def test_other_bytes_under_the_same_name_are_another_market(tmp_path: Path) -> None:
+    folder, var = tmp_path / "may", tmp_path / "var"
+    first = folder_source(var, raw(folder, seed=1))
+    second = folder_source(var, raw(folder, seed=2))
+    assert first.root != second.root
+    assert not np.array_equal(first.lake.window((BTC,), MINUTE, 300), second.lake.window((BTC,), MINUTE, 300))
+
+
+def test_an_import_that_was_cut_off_is_done_again(tmp_path: Path) -> None:
+    folder, var = raw(tmp_path / "may"), tmp_path / "var"
+    source = folder_source(var, folder)
+    (source.root / MARK).unlink()
+    next((source.root / "bars").rglob("*.parquet")).unlink()
+    assert folder_source(var, folder).lake.instruments() == (BTC,)
+
+
+def test_a_lake_is_used_where_it_lies_and_written_to_nowhere(tmp_path: Path) -> None:
+    made = folder_source(tmp_path / "var", raw(tmp_path / "may"))
+    before = sorted(p for p in made.root.rglob("*"))
+    source = folder_source(tmp_path / "other", made.root)
+    assert source.lake.root == made.root
+    assert source.root.is_relative_to(tmp_path / "other")
+    assert sorted(p for p in made.root.rglob("*")) == before
+
+
+@pytest.mark.parametrize("what", ["nothing", "empty", "strangers", "lake"])
+def test_a_folder_without_bars_says_what_is_wanted(tmp_path: Path, what: str) -> None:
+    folder = tmp_path / "x"
+    if what != "nothing":
+        folder.mkdir()
+    if what == "strangers":
+        (folder / "notes.txt.md").write_text("no bars")
+    if what == "lake":
+        (folder / "bars" / "v1").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"--data .*(no such|no bars|without bars)"):
+        folder_source(tmp_path / "var", folder)
+
+
+def test_a_price_of_a_thousand_times_its_neighbours_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"faults in its bars: BTCUSDT\.parquet: row 151.*--allow-bad"):
+        folder_source(tmp_path / "var", raw(tmp_path / "may", times=1_000.0))
+    assert not [p for p in (tmp_path / "var" / "markets").iterdir() if (p / MARK).exists() and p.name[0] != "."]
+
+
+def test_only_the_instruments_that_the_folder_has_are_traded(tmp_path: Path) -> None:
+    settings = load_settings(environ={})
+    args = asked("--data", str(raw(tmp_path / "may")))
+    changed, absent = fitted(args, settings, source_of(args, tmp_path / "var"))
+    assert changed.config.trade.rows == (BTC,)
+    assert [i.base for i in absent] == ["ETH", "BNB", "SOL", "XRP"]
+    args = asked("--data", str(raw(tmp_path / "odd", "LTCUSDT")))
+    with pytest.raises(ConfigError, match=r"binance:LTC/USDT, and none of the configured"):
+        fitted(args, settings, source_of(args, tmp_path / "var"))
+
+
+def test_two_markets_are_one_too_many(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--exchange and --data name two markets"):
+        source_of(asked("--exchange", "binance", "--data", "x"), tmp_path)
+
+
+def test_the_label_of_a_synthetic_lake_is_kept(tmp_path: Path) -> None:
+    source = source_of(asked(), tmp_path)
+    assert folder_source(tmp_path, source.root).synthetic
+    assert isinstance(source.lake, Lake)
