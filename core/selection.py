@@ -7,13 +7,14 @@ read from the account, so hysteresis survives a restart.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit
 
 from core.errors import DataError, Defect
 from core.events import VOLATILITY_SHOCK
-from core.messages import Detected, FloatArray, Intents, Market, Regime, Votes
+from core.messages import BoolArray, Detected, FloatArray, Intents, Market, Regime, Votes
 from core.params import SelectionSettings
 
 HELD_SHARE = 1e-3
@@ -72,11 +73,115 @@ class WeightTable:
             raise DataError(f"not a weight table (want version, by_regime → member → weight): {error!r}") from error
 
 
-def share_out(weights: FloatArray, spoke: FloatArray) -> FloatArray:
-    """(M,) weights of those who spoke, summing to 1: a silent one's is shared out in proportion; else 0."""
-    heard = np.where(spoke, weights, 0.0)
-    total = float(heard.sum())
-    return heard / total if total > 0.0 else np.zeros_like(heard)
+class SelectionRules(NamedTuple):
+    """``SelectionSettings`` for the compiled rules."""
+
+    entry_edge_bps: float
+    exit_edge_bps: float
+    full_edge_bps: float
+    shock_scale: float
+
+
+def selection_rules(settings: SelectionSettings) -> SelectionRules:
+    return SelectionRules(
+        float(settings.entry_edge_bps),
+        float(settings.exit_edge_bps),
+        float(settings.full_edge_bps),
+        float(settings.shock_scale),
+    )
+
+
+@njit(cache=True)
+def share_out(weights: FloatArray, spoke: BoolArray, out: FloatArray) -> bool:
+    """Write the (M,) weights of those who spoke, summing to 1: a silent one's is shared out in proportion.
+
+    All 0, and False, when nobody with a weight spoke.
+    """
+    total = 0.0
+    for m in range(weights.shape[0]):
+        out[m] = weights[m] if spoke[m] else 0.0
+        total += out[m]
+    for m in range(weights.shape[0]):
+        out[m] = out[m] / total if total > 0.0 else 0.0
+    return total > 0.0
+
+
+@njit(cache=True)
+def combine(weights: FloatArray, mean_bps: FloatArray, edge: FloatArray) -> None:
+    """Write the (S,) weighted mean of the (M, S) forecasts; NaN when no weight is left."""
+    for i in range(edge.shape[0]):
+        total = 0.0
+        heard = False
+        for m in range(weights.shape[0]):
+            if weights[m] > 0.0:
+                heard = True
+                total += weights[m] * mean_bps[m, i]
+        edge[i] = total if heard else math.nan
+
+
+@njit(cache=True)
+def disagree(
+    weights: FloatArray, mean_bps: FloatArray, stdev_bps: FloatArray, edge: FloatArray, spread: FloatArray
+) -> None:
+    """Write the (S,) standard deviation of the weighted mixture; NaN when no weight is left.
+
+    The variance of a mixture is the weighted mean of the members' variances plus the variance of their means
+    (law of total variance), so members that disagree make the forecast less certain.
+    """
+    for i in range(edge.shape[0]):
+        square = 0.0
+        heard = False
+        for m in range(weights.shape[0]):
+            if weights[m] > 0.0:
+                heard = True
+                apart = mean_bps[m, i] - edge[i]
+                square += weights[m] * (stdev_bps[m, i] * stdev_bps[m, i] + apart * apart)
+        spread[i] = math.sqrt(square) if heard else math.nan
+
+
+@njit(cache=True)
+def wanted(edge: float, held: bool, shocked: bool, fresh: bool, share: float, rules: SelectionRules) -> float:
+    """The fraction of the investable equity that one instrument asks for; ``share`` is the most it may.
+
+    Entry: at or above ``entry_edge_bps`` the share grows with the edge, up to the full one at ``full_edge_bps``
+    (long only). Between entry and exit a held position is kept, and nothing new is opened. Below ``exit_edge_bps``
+    nothing is held. No opinion (NaN: keep) without an edge or without a fresh market.
+    """
+    if not (math.isfinite(edge) and fresh):
+        return math.nan
+    if edge < rules.exit_edge_bps:
+        return 0.0
+    if edge >= rules.entry_edge_bps:
+        strength = min(max(edge / rules.full_edge_bps, 0.0), 1.0)
+        return strength * (rules.shock_scale if shocked else 1.0) * share
+    return math.nan if held else 0.0
+
+
+@njit(cache=True)
+def is_held(position: float, worth: float, equity: float) -> bool:
+    """More than dust. Without a known equity anything counts: what is not understood is not sold for being small."""
+    if math.isfinite(equity):
+        return worth > HELD_SHARE * equity
+    return position > 0.0
+
+
+@njit(cache=True)
+def choose_targets(
+    edge: FloatArray,
+    position: FloatArray,
+    close: FloatArray,
+    rate: FloatArray,
+    equity: float,
+    shocked: BoolArray,
+    fresh: BoolArray,
+    rules: SelectionRules,
+    out: FloatArray,
+) -> None:
+    """Write the (S,) wanted fractions of the investable equity; every instrument may ask for an equal share."""
+    share = 1.0 / edge.shape[0]
+    for i in range(edge.shape[0]):
+        held = is_held(position[i], position[i] * close[i] * rate[i], equity)
+        out[i] = wanted(edge[i], held, shocked[i], fresh[i], share, rules)
 
 
 class Selector:
@@ -98,8 +203,12 @@ class Selector:
         strangers = sorted(set(votes.members) - set(self._members))
         if strangers:
             raise Defect(f"votes of unknown members: {', '.join(strangers)}")
-        weights = share_out(self._table.weights(events.regime, votes.members), votes.spoke)
-        edge, spread = combine(weights, votes.mean_bps, votes.stdev_bps)
+        rows = len(market.instruments)
+        weights, edge, spread = np.empty(len(votes.members)), np.empty(rows), np.empty(rows)
+        mean, stdev = _plain(votes.mean_bps), _plain(votes.stdev_bps)
+        share_out(self._table.weights(events.regime, votes.members), np.array(votes.spoke, dtype=np.bool_), weights)
+        combine(weights, mean, edge)
+        disagree(weights, mean, stdev, edge, spread)
         shocked = {e.instrument for e in events.events if e.kind == VOLATILITY_SHOCK}
         in_shock = np.array([i in shocked or None in shocked for i in market.instruments], dtype=np.bool_)
         return Intents(
@@ -110,41 +219,26 @@ class Selector:
             weights_version=self._table.version,
             edge_bps=edge,
             spread_bps=spread,
-            target=self._targets(market, edge, in_shock),
+            target=self.targets(market, edge, in_shock),
         )
 
-    def _targets(self, market: Market, edge: FloatArray, in_shock: FloatArray) -> FloatArray:
-        """(S,) wanted fraction of the investable equity; every instrument may ask for an equal share.
+    def targets(self, market: Market, edge: FloatArray, in_shock: BoolArray) -> FloatArray:
+        """(S,) wanted fractions of the investable equity (``choose_targets``)."""
+        out = np.empty(len(market.instruments))
+        choose_targets(
+            _plain(edge),
+            _plain(market.position),
+            _plain(market.close),
+            _plain(market.quote_rate),
+            float(market.equity),
+            np.array(in_shock, dtype=np.bool_),
+            np.array(market.fresh, dtype=np.bool_),
+            selection_rules(self._settings),
+            out,
+        )
+        return out
 
-        Entry: at or above ``entry_edge_bps`` the share grows with the edge, up to the full one at ``full_edge_bps``
-        (long only). Between entry and exit a held position is kept, and nothing new is opened. Below
-        ``exit_edge_bps`` nothing is held. No opinion (NaN: keep) without an edge or without a fresh market.
-        """
-        rules = self._settings
-        share = 1.0 / len(market.instruments)
-        worth = market.position * market.close * market.quote_rate
-        # Without a known equity anything held counts: what is not understood is not sold for being small.
-        held = worth > HELD_SHARE * market.equity if math.isfinite(market.equity) else market.position > 0.0
-        strength = np.clip(edge / rules.full_edge_bps, 0.0, 1.0) * np.where(in_shock, rules.shock_scale, 1.0)
-        target = np.where(edge >= rules.entry_edge_bps, strength * share, np.where(held, np.nan, 0.0))
-        target = np.where(edge < rules.exit_edge_bps, 0.0, target)
-        return np.where(np.isfinite(edge) & market.fresh, target, np.nan)
 
-
-def combine(weights: FloatArray, mean_bps: FloatArray, stdev_bps: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """(S,) mean and stdev of the weighted mixture; NaN when no weight is left.
-
-    The variance of a mixture is the weighted mean of the members' variances plus the variance of their means
-    (law of total variance), so members that disagree make the forecast less certain.
-    """
-    rows = mean_bps.shape[1]
-    if not weights.any():
-        return np.full(rows, np.nan), np.full(rows, np.nan)
-    edge = np.zeros(rows)
-    square = np.zeros(rows)
-    heard = [m for m in range(len(weights)) if weights[m] > 0.0]
-    for m in heard:
-        edge = edge + weights[m] * mean_bps[m]
-    for m in heard:
-        square = square + weights[m] * (stdev_bps[m] ** 2 + (mean_bps[m] - edge) ** 2)
-    return edge, np.sqrt(square)
+def _plain(array: FloatArray) -> FloatArray:
+    """One memory layout for the kernels (contiguous, writeable), so that numba compiles them once."""
+    return np.array(array, dtype=np.float64, order="C")

@@ -5,10 +5,12 @@ Instruments whose features are not whole cannot be forecast by anybody: there, N
 and whatever it says is not heard.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
 from core.messages import BoolArray, FloatArray, Market, Votes
 
@@ -36,6 +38,25 @@ class Silence:
     reason: str
     version: str = ""
     latency_ms: float = 0.0
+
+
+SPOKE, MEAN_UNFIT, STDEV_UNFIT, STDEV_NEGATIVE = range(4)
+"""What ``fault_of`` finds."""
+
+
+@njit(cache=True)
+def fault_of(mean_bps: FloatArray, stdev_bps: FloatArray, asked: BoolArray) -> tuple[int, int]:
+    """(SPOKE or what is wrong, in which row) of one member's (S,) answer; only what was asked is looked at."""
+    for i in range(asked.shape[0]):
+        if asked[i] and not math.isfinite(mean_bps[i]):
+            return MEAN_UNFIT, i
+    for i in range(asked.shape[0]):
+        if asked[i] and not math.isfinite(stdev_bps[i]):
+            return STDEV_UNFIT, i
+    for i in range(asked.shape[0]):
+        if asked[i] and stdev_bps[i] < 0.0:
+            return STDEV_NEGATIVE, i
+    return SPOKE, 0
 
 
 def askable(market: Market) -> BoolArray:
@@ -87,17 +108,20 @@ def _fault(market: Market, asked: BoolArray, answer: Answer) -> str:
     if answer.minute is not None and answer.minute != market.minute:
         return f"stale: answers minute {answer.minute}, asked {market.minute}"
     wanted = asked.shape
+    numbers: list[FloatArray] = []
     for name, said in (("mean_bps", answer.mean_bps), ("stdev_bps", answer.stdev_bps)):
         try:
-            numbers = np.asarray(said, dtype=np.float64)
+            numbers.append(np.array(said, dtype=np.float64, order="C"))
         except (TypeError, ValueError):
             return f"not numbers: {name}"
-        if numbers.shape != wanted:
-            return f"wrong shape: {name} is {numbers.shape}, want {wanted}"
-        unfit = asked & ~np.isfinite(numbers)
-        if unfit.any():
-            row = int(np.argmax(unfit))
-            return f"not finite: {name} of {market.instruments[row]} is {float(numbers[row])}"
-        if name == "stdev_bps" and (asked & (numbers < 0.0)).any():
-            return f"negative: {name} of {market.instruments[int(np.argmax(asked & (numbers < 0.0)))]}"
+        if numbers[-1].shape != wanted:
+            return f"wrong shape: {name} is {numbers[-1].shape}, want {wanted}"
+    mean, stdev = numbers
+    fault, row = fault_of(mean, stdev, asked)
+    if fault == MEAN_UNFIT:
+        return f"not finite: mean_bps of {market.instruments[row]} is {float(mean[row])}"
+    if fault == STDEV_UNFIT:
+        return f"not finite: stdev_bps of {market.instruments[row]} is {float(stdev[row])}"
+    if fault == STDEV_NEGATIVE:
+        return f"negative: stdev_bps of {market.instruments[row]}"
     return ""

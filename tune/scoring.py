@@ -5,13 +5,12 @@ is turned over, and earn the next minute's return. Sizes, lots, schedules and th
 ranks thousands of candidates, many at once.
 """
 
-from types import SimpleNamespace
-
 import numpy as np
+from numba import njit
 
-from core.messages import FloatArray
+from core.messages import BoolArray, FloatArray
 from core.params import SelectionSettings
-from core.selection import Selector, WeightTable
+from core.selection import SelectionRules, WeightTable, is_held, selection_rules, wanted
 from tune.history import REGIMES, History
 
 COST_BPS = 11.0
@@ -36,21 +35,35 @@ def edges(candidates: FloatArray, history: History) -> FloatArray:
 
 def exposures(candidates: FloatArray, history: History, rules: SelectionSettings, invest: float) -> FloatArray:
     """(K, S, T) fractions of the investable equity held after each minute's decision; flat at the start of a fold."""
-    edge = edges(candidates, history)
-    rows, minutes = history.next_bps.shape
-    # The selector's rule works elementwise, so one call may carry all candidates.
-    selector = Selector(rules, WeightTable.equal(history.members), history.members)
-    held = np.zeros((len(candidates), rows))
-    out = np.empty_like(edge)
-    market = SimpleNamespace(instruments=range(rows), close=1.0, quote_rate=1.0, equity=1.0)
-    for t in range(minutes):
-        if t and history.fold[t] != history.fold[t - 1]:
-            held = np.zeros_like(held)
-        market.position, market.fresh = held * invest, history.fresh[:, t]
-        target = selector._targets(market, edge[:, :, t], history.shock[:, t])
-        held = np.where(np.isnan(target), held, target)
-        out[:, :, t] = held
+    out = np.empty((len(candidates), *history.next_bps.shape))
+    starts = np.concatenate([[True], history.fold[1:] != history.fold[:-1]])
+    _hold(edges(candidates, history), history.fresh, history.shock, starts, selection_rules(rules), invest, out)
     return out
+
+
+@njit(cache=True)
+def _hold(
+    edge: FloatArray,
+    fresh: BoolArray,
+    shock: BoolArray,
+    starts: BoolArray,
+    rules: SelectionRules,
+    invest: float,
+    out: FloatArray,
+) -> None:
+    """The selector's rule over (K, S, T) edges; an exposure is what is held of an equity of 1 at a price of 1."""
+    share = 1.0 / edge.shape[1]
+    for k in range(edge.shape[0]):
+        for i in range(edge.shape[1]):
+            held = 0.0
+            for t in range(edge.shape[2]):
+                if starts[t]:
+                    held = 0.0
+                worth = held * invest
+                target = wanted(edge[k, i, t], is_held(worth, worth, 1.0), shock[i, t], fresh[i, t], share, rules)
+                if target == target:
+                    held = target
+                out[k, i, t] = held
 
 
 def net_bps(held: FloatArray, history: History, cost_bps: float = COST_BPS) -> FloatArray:
