@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from core.params import (
+    CostSettings,
     EventSettings,
     ExecutionSettings,
     ModelSettings,
@@ -101,13 +102,14 @@ class Config(Section):
 
 
 class TradingRules(Section):
-    """``config/trading_rules.json``: models, weights, limits, execution."""
+    """``config/trading_rules.json``: models, weights, limits, execution, and what a simulated trade costs."""
 
     models: ModelSettings
     events: EventSettings = EventSettings()
     selection: SelectionSettings = SelectionSettings()
     risk: RiskSettings = RiskSettings()
     execution: ExecutionSettings = ExecutionSettings()
+    costs: CostSettings = CostSettings()
 
 
 class Settings(Section):

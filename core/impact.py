@@ -1,27 +1,41 @@
-"""How far an order is expected to move the price before it is sent: the square-root law, thin for now."""
+"""How far an order moves the price: the square-root law, once, for the risk check before it is sent and for the book
+that it is simulated against."""
 
 import math
 
 import numpy as np
+from numba import njit
 
 from core.messages import CLOSE, VOLUME, Market
 from core.units import BPS
 
 COEFFICIENT = 1.0
-"""Of order one in every market it was measured in; to be fitted to our own fills."""
+"""Y: of order one in every market it was measured in; to be fitted to our own fills."""
 
 
-def expected_impact_bps(quantity: float, volume: float, volatility: float) -> float:
-    """Expected impact of trading ``quantity`` while the market trades ``volume``, in basis points of the mid.
+@njit(cache=True)
+def average_impact(coefficient: float, quantity: float, volume: float, volatility: float) -> float:
+    """Mean log price paid above the touch for ``quantity``: Y * volatility * sqrt(quantity / volume).
 
     ``volatility`` is the standard deviation of the log return over the span in which ``volume`` is traded; quantity
-    and volume share one unit. impact = Y * volatility * sqrt(quantity / volume), the square-root law (Tóth et al.
-    2011, "Anomalous price impact and the critical nature of liquidity in financial markets"). NaN when nothing
-    trades or an input is not known: there is no law for a market without volume.
+    and volume share one unit. The square-root law (Tóth et al. 2011, "Anomalous price impact and the critical nature
+    of liquidity in financial markets", Phys. Rev. X 1, 021006). NaN when nothing trades or an input is not known:
+    there is no law for a market without volume.
     """
     if not (quantity >= 0.0 and volume > 0.0 and volatility >= 0.0):
         return math.nan
-    return COEFFICIENT * volatility * math.sqrt(quantity / volume) * BPS
+    return coefficient * volatility * math.sqrt(quantity / volume)
+
+
+@njit(cache=True)
+def marginal_scale(coefficient: float, volatility: float, volume: float) -> float:
+    """a of the price a * sqrt(q) of the last unit when q were bought, whose mean over 0..q is ``average_impact``."""
+    return 1.5 * coefficient * volatility / math.sqrt(volume)
+
+
+def expected_impact_bps(quantity: float, volume: float, volatility: float) -> float:
+    """``average_impact`` in basis points of the mid, with our ``COEFFICIENT``."""
+    return float(average_impact(COEFFICIENT, quantity, volume, volatility)) * BPS
 
 
 def impact_of(market: Market, row: int, quantity: float, minutes: int = 60) -> float:

@@ -147,5 +147,41 @@ class ExecutionSettings(Section):
     @model_validator(mode="after")
     def _fits_in_a_minute(self) -> "ExecutionSettings":
         if self.slices * self.slice_seconds > 60:
-            raise ValueError(f"slices × slice_seconds is {self.slices * self.slice_seconds} s; a schedule must fit in 60 s")
+            raise ValueError(
+                f"slices × slice_seconds is {self.slices * self.slice_seconds} s; a schedule must fit in 60 s"
+            )
         return self
+
+
+class CostSettings(Section):
+    """What a simulated trade costs. Every part can be switched off, to see what it is worth; backtest and simulated
+    exchange read the same section."""
+
+    fees: bool = True
+    fee_tier: dict[Literal["binance", "upbit"], Annotated[int, Field(ge=0, le=9)]] = Field(default_factory=dict)
+    """VIP level by venue (Binance 0 to 9, Upbit has only 0); 0 where not named."""
+    fee_paid_in: Literal["received", "bnb"] = "received"
+    """``received``: taken from what comes in. ``bnb``: 25 % less, taken as its worth from the quote balance (the price
+    risk of the BNB that pays is not modelled). Binance only."""
+    spread: bool = True
+    half_spread_default_bps: Bps = 2.0
+    """Where the bars are too few to estimate one."""
+    half_spread_max_bps: Bps = 50.0
+    """Estimates are cut here."""
+    impact: bool = True
+    impact_coefficient: Annotated[float, Field(gt=0, le=10)] = 1.0
+    """Y of impact = Y x volatility x sqrt(quantity / volume)."""
+    min_volatility_bps: Bps = 1.0
+    """Per minute; a market that stood still is not free to trade."""
+    latency: bool = True
+    latency_ms: Annotated[int, Field(ge=0, le=10_000)] = 86
+    """From the decision to the match: the price that was seen is never the price that is got."""
+    participation: bool = True
+    max_participation_pct: Annotated[float, Field(gt=0, le=100)] = 10
+    """Of a minute's volume that one side of ours may take; what is beyond it is not filled."""
+    min_notional: bool = True
+    """The venue's smallest order value."""
+    halts: bool = True
+    """A minute without a bar or without volume fills nothing. Off: it trades at the last close."""
+    rounding: bool = True
+    """The venue's tick and lot. Off: a grid a thousand times as fine as a basis point."""

@@ -40,7 +40,7 @@ from core.execution.stimuli import (
     Stimulus,
     Stopped,
 )
-from core.execution.twap import split
+from core.execution.twap import first_slice
 from core.messages import (
     Approved,
     CancelOrder,
@@ -257,12 +257,13 @@ class ExecutionMachine:
             return []
         rules = self._rules[parent.instrument]
         # A venue may execute off the grid we know (it changed its lot step); that dust is given up at the end.
-        parts = split(floor_to_step(parent.unsent, rules.step), parent.slices - slot, rules, parent.limit_price)
-        if not parts:
+        unsent = floor_to_step(parent.unsent, rules.step)
+        part = first_slice(unsent, parent.slices - slot, rules, parent.limit_price)
+        if not part:
             if parent.open:
                 return []
             return self._close(parent, f"{parent.unsent} is below the venue's smallest order")
-        placed = self._place(parent, parts[0], slot)
+        placed = self._place(parent, part, slot)
         if placed.client_id in self.books.orders:
             # An earlier life sent it, and its journal is gone.
             return self._close(parent, "sent before")
