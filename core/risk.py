@@ -20,6 +20,18 @@ import numpy as np
 
 from core.errors import DataError, Defect
 from core.impact import impact_of
+from core.loss_limits import (
+    BREACH_NAMES,
+    NO_BREACH,
+    NO_DAY,
+    STATES,
+    Mark,
+    empty_rows,
+    fill_rows,
+    loss_limits,
+    loss_pct,
+    mark,
+)
 from core.messages import Approved, FloatArray, Intents, Market, Refused, TradingState, Verdicts
 from core.params import RiskSettings, TradeSettings
 from core.sizing import LIMIT_NAMES, Caps, Limit, Rows, Sized, arithmetic, size_rows
@@ -75,32 +87,36 @@ def marked(state: RiskState, market: Market, limits: RiskSettings) -> RiskState:
 
     An equity that is unknown or not positive marks nothing. A peak is only believed of a reconciled account.
     """
-    equity = market.equity
-    if not (math.isfinite(equity) and equity > 0.0):
-        return state
-    day = market.minute // DAY_MS
-    if state.peak_equity is None or (equity > state.peak_equity and market.account.reconciled):
-        state = replace(state, peak_equity=equity)
-    if state.day != day or state.day_equity is None:
-        state = replace(state, day=day, day_equity=equity)
-    if state.state is TradingState.HALTED or state.by == BY_LIMIT:
-        return state
-    peak, start = state.peak_equity or equity, state.day_equity or equity
-    for name, base, allowed in (
-        ("daily_loss_pct", start, limits.daily_loss_pct),
-        ("max_drawdown_pct", peak, limits.max_drawdown_pct),
-    ):
-        loss = (1.0 - equity / base) * 100.0
-        if loss > 0.0 and loss >= allowed:
-            return replace(
-                state,
-                state=TradingState.REDUCING,
-                reason=f"{name}: lost {loss:.2f}% of {base:.2f} USDT, allowed {allowed:g}%",
-                by=BY_LIMIT,
-                since_ms=market.now_ms,
-                closing=limits.on_loss_limit == "close",
-            )
-    return state
+    before = Mark(
+        state=STATES.index(state.state),
+        by_limit=state.by == BY_LIMIT,
+        closing=state.closing,
+        peak=math.nan if state.peak_equity is None else float(state.peak_equity),
+        day=NO_DAY if state.day is None else state.day,
+        day_equity=math.nan if state.day_equity is None else float(state.day_equity),
+    )
+    equity = float(market.equity)
+    after, breach, base = mark(
+        before, equity, market.minute // DAY_MS, bool(market.account.reconciled), loss_limits(limits)
+    )
+    known = replace(
+        state,
+        peak_equity=None if math.isnan(after.peak) else float(after.peak),
+        day=None if after.day == NO_DAY else int(after.day),
+        day_equity=None if math.isnan(after.day_equity) else float(after.day_equity),
+    )
+    if breach == NO_BREACH:
+        return known
+    name = BREACH_NAMES[int(breach)]
+    lost = f"lost {loss_pct(equity, base):.2f}% of {base:.2f} USDT"
+    return replace(
+        known,
+        state=STATES[after.state],
+        reason=f"{name}: {lost}, allowed {getattr(limits, name):g}%",
+        by=BY_LIMIT,
+        since_ms=market.now_ms,
+        closing=bool(after.closing),
+    )
 
 
 class Risk:
@@ -191,30 +207,35 @@ class Risk:
 
     def _rows(self, market: Market, intents: Intents, state: RiskState) -> Rows:
         rules = [self._rules.get(instrument) for instrument in market.instruments]
-        mid = np.array(market.mid, dtype=np.float64)
-        known = np.isfinite(mid) & (mid > 0.0)
-        price = np.where(known, mid, market.close)
-        position = np.where(np.isfinite(market.position), market.position, 0.0)
-        buy_block, sell_block = _blocks(market, known, rules, state)
-        return Rows(
-            target=_targets(intents.target, state, position),
-            held=position,
-            sellable=np.array([float(_free_lots(market, row, rule)) for row, rule in enumerate(rules)]),
-            mid=np.where(known, mid, math.nan),
-            price=price,
-            rate=np.array(market.quote_rate, dtype=np.float64),
-            step=_column(rules, "step", 1.0),
-            tick=_column(rules, "tick", 1.0),
-            min_qty=_column(rules, "min_qty", 0.0),
-            max_qty=_column(rules, "max_qty", 0.0),
-            min_notional=_column(rules, "min_notional", 0.0),
-            fee=_column(rules, "taker_fee", 0.0),
-            cash=np.where(np.isfinite(market.cash), market.cash, 0.0),
-            purse=_groups([(i.venue, i.quote) for i in market.instruments]),
-            coin=_groups([(i.venue, i.base) for i in market.instruments]),
-            buy_block=buy_block,
-            sell_block=sell_block,
+        rows = Rows(
+            **{
+                **empty_rows(len(rules))._asdict(),
+                "rate": _floats(market.quote_rate),
+                "step": _column(rules, "step", 1.0),
+                "tick": _column(rules, "tick", 1.0),
+                "min_qty": _column(rules, "min_qty", 0.0),
+                "max_qty": _column(rules, "max_qty", 0.0),
+                "min_notional": _column(rules, "min_notional", 0.0),
+                "fee": _column(rules, "taker_fee", 0.0),
+                "purse": groups([(i.venue, i.quote) for i in market.instruments]),
+                "coin": groups([(i.venue, i.base) for i in market.instruments]),
+            }
         )
+        fill_rows(
+            rows,
+            _floats(intents.target),
+            _floats(market.position),
+            np.array([float(_free_lots(market, row, rule)) for row, rule in enumerate(rules)]),
+            _floats(market.mid),
+            _floats(market.close),
+            _floats(market.cash),
+            np.array(market.fresh, dtype=np.bool_),
+            np.array([is_tradable(rule) for rule in rules], dtype=np.bool_),
+            bool(market.account.reconciled),
+            STATES.index(state.state),
+            state.closing,
+        )
+        return rows
 
     def _approve(self, market: Market, rows: Rows, caps: Caps, sized: Sized, row: int) -> Approved:
         instrument = market.instruments[row]
@@ -288,35 +309,14 @@ def _asked(sized: Sized, row: int) -> str:
     return f"asked {change:+.2f} USDT" if math.isfinite(change) else "asked an unknown amount"
 
 
-def _targets(target: FloatArray, state: RiskState, position: FloatArray) -> FloatArray:
-    """(S,) targets within 0..1; infinite ones are no opinion; closing sells everything held."""
-    bounded = np.where(np.isfinite(target), np.clip(target, 0.0, 1.0), math.nan)
-    if state.closing and state.state is TradingState.REDUCING:
-        return np.where(position > 0.0, 0.0, bounded)
-    return bounded
+def is_tradable(rule: MarketRules | None) -> bool:
+    """The venue gives rules that a size can be counted in, and trades it now."""
+    return rule is not None and rule.status == "TRADING" and rule.step > 0 and rule.tick > 0
 
 
-def _blocks(
-    market: Market, known: FloatArray, rules: list[MarketRules | None], state: RiskState
-) -> tuple[np.ndarray, np.ndarray]:
-    """(S,) the Limit that forbids buying and (S,) selling, 0 where none; the gravest reason first."""
-    buy = np.zeros(len(rules), dtype=np.int64)
-    sell = np.zeros(len(rules), dtype=np.int64)
-    for row, rule in enumerate(rules):
-        tradable = rule is not None and rule.status == "TRADING" and rule.step > 0 and rule.tick > 0
-        if state.state is TradingState.HALTED:
-            buy[row] = sell[row] = Limit.HALTED
-        elif not tradable:
-            buy[row] = sell[row] = Limit.NOT_TRADING
-        elif not known[row]:
-            buy[row] = sell[row] = Limit.NO_BOOK
-        elif state.state is TradingState.REDUCING:
-            buy[row] = Limit.REDUCING
-        elif not market.account.reconciled:
-            buy[row] = Limit.UNRECONCILED
-        elif not market.fresh[row]:
-            buy[row] = Limit.NOT_FRESH
-    return buy, sell
+def _floats(values: FloatArray) -> FloatArray:
+    """One memory layout for the kernels (contiguous, writeable), so that numba compiles them once."""
+    return np.array(values, dtype=np.float64, order="C")
 
 
 def _free_lots(market: Market, row: int, rules: MarketRules | None) -> int:
@@ -333,7 +333,7 @@ def _column(rules: list[MarketRules | None], name: str, default: float) -> Float
     return np.array([float(v) if v is not None and (v > 0 or default == 0.0) else default for v in values])
 
 
-def _groups(keys: list[tuple[str, str]]) -> np.ndarray:
+def groups(keys: list[tuple[str, str]]) -> np.ndarray:
     """(S,) int64: equal keys share a number."""
     first: dict[tuple[str, str], int] = {}
     return np.array([first.setdefault(key, len(first)) for key in keys], dtype=np.int64)
