@@ -28,15 +28,16 @@ bit; ``tcn`` (float64) differs by about 1e-12 and ``rl`` (float32) by about 1e-5
 def forecast_history(member: Member, table: FloatArray, first: int, end: int) -> tuple[FloatArray, FloatArray]:
     """Forecasts for minute indices [first, end) of one instrument's feature table (T, F), made in batches.
 
-    Returns mean and stdev, each (end - first,) in basis points; NaN where the L rows before are not all known.
+    Returns mean and stdev, each (end - first,) in basis points; NaN where there are fewer than L rows, or where one
+    that the member reads is not known.
     """
     mean, stdev = np.full(end - first, np.nan), np.full(end - first, np.nan)
     if len(table) < SEQUENCE:
         return mean, stdev
-    windows = sliding_window_view(table, SEQUENCE, axis=0)
+    windows = sliding_window_view(table, member.depth, axis=0)
     for start in range(max(first, SEQUENCE - 1), end, HISTORY_BATCH):
         stop = min(start + HISTORY_BATCH, end)
-        batch = windows[start - SEQUENCE + 1 : stop - SEQUENCE + 1].transpose(0, 2, 1)
+        batch = windows[start - member.depth + 1 : stop - member.depth + 1].transpose(0, 2, 1)
         mean[start - first : stop - first], stdev[start - first : stop - first] = member.forecast(
             np.ascontiguousarray(batch)
         )

@@ -46,7 +46,11 @@ class TrainingSet:
     @property
     def y(self) -> FloatArray:
         """(N,) targets, basis points."""
-        return self.target_bps[self.rows[:, 0], self.rows[:, 1]]
+        return self.targets(np.arange(self.size))
+
+    def targets(self, chosen: np.ndarray) -> FloatArray:
+        """(n,) targets of the samples with these indices, basis points."""
+        return self.target_bps[self.rows[chosen, 0], self.rows[chosen, 1]]
 
     @property
     def last(self) -> FloatArray:
@@ -85,6 +89,9 @@ class Member(Protocol):
     """One ensemble member."""
 
     family: str
+    depth: int
+    """How many of the newest feature rows a forecast reads; at most L. Whoever forecasts whole histories need not copy
+    more than that."""
 
     def fit(self, data: TrainingSet, seed: int) -> dict[str, float]:
         """Learn; return numbers worth keeping. Deterministic for equal data and seed on one machine."""

@@ -20,6 +20,7 @@ class Ridge:
     """mean = shrink · (intercept + z·beta); log variance = gamma0 + z·gamma, with z the standardised features."""
 
     family = "ridge"
+    depth = 1
 
     def __init__(self) -> None:
         self.mean = self.scale = self.beta = self.gamma = np.empty(0)

@@ -25,6 +25,7 @@ class RlPolicy:
     """Traced module (N, F) float32 standardised features → (N, 2): action and log width."""
 
     family = "rl"
+    depth = 1
 
     def __init__(
         self,

@@ -78,6 +78,7 @@ class ChartRules:
     """mean = usual move · (signals · coefficients); stdev = usual move · width."""
 
     family = "rules"
+    depth = MEMORY
 
     def __init__(self, horizon: int = 15) -> None:
         self.horizon = horizon

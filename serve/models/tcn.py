@@ -53,6 +53,7 @@ class Tcn:
     """The network with its standardisation; forecasts in float64, so that batch size does not show in the result."""
 
     family = "tcn"
+    depth = SEQUENCE
 
     def __init__(self, *, steps: int = STEPS, device: str | None = None) -> None:
         self.steps = steps
@@ -119,9 +120,8 @@ class Tcn:
 
     def _tensors(self, data: TrainingSet, chosen: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         z = standardise(data.windows(chosen), self.mean, self.scale).astype(np.float32)
-        symbol, minute = data.rows[chosen, 0], data.rows[chosen, 1]
         # Wild targets are cut while learning; the stdev is set right afterwards on uncut ones.
-        y = np.clip(data.target_bps[symbol, minute] / self.unit, -6.0, 6.0).astype(np.float32)
+        y = np.clip(data.targets(chosen) / self.unit, -6.0, 6.0).astype(np.float32)
         return torch.from_numpy(z).to(self.device), torch.from_numpy(y).to(self.device)
 
     def forecast(self, features: FloatArray) -> tuple[FloatArray, FloatArray]:
