@@ -25,7 +25,7 @@ from data.weights import newest_weights, read_weights
 from serve.models.registry import load_member
 from serve.panel import LocalPanel
 from tune.backtest import make_backtest
-from tune.report import ReportHead, performance_of, rows_of, write_report
+from tune.report.records_page import ReportHead, performance_of, rows_of, write_report
 from tune.train import ensure_members
 from tune.train_command import newest_span
 

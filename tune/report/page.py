@@ -1,0 +1,99 @@
+"""The page of one run, in the order in which a trader reads. Defined for every result: no trade, one minute, none."""
+
+import html
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from core.units import MINUTE_MS
+from tune.report import figures as draw
+from tune.report import tables
+from tune.report.calendars import calendar_of
+from tune.report.compare import comparison_section
+from tune.report.frame import Judged, figure, head, pair, section, write_html
+from tune.report.groups import by_regime, by_symbol
+from tune.report.key_figures import KeyFigure, key_figures
+from tune.report.style import clock, plural, span
+from tune.report.waterfall import steps_of, traded_of
+from tune.report.words import costs_in_words
+from tune.result import Result
+from tune.stats.trades import round_trips
+
+CARDS = ("return", "hold0", "drawdown", "sharpe", "trades", "costs")
+
+
+def write_page(
+    path: Path, result: Result, *, verdict: Judged | None = None, against: Sequence[tuple[str, Result]] = ()
+) -> Path:
+    """Write the page of ``result`` to ``path`` and return it; ``against`` are other runs to compare it with."""
+    trades = round_trips(result)
+    known = key_figures(result, trades)
+    steps = steps_of(result.costs, traded_of(result))
+    body = [
+        _head(result, verdict),
+        _cards(known),
+        section("Equity", _lead(result, known)),
+        section("Where the money went", pair(figure(draw.waterfall_figure(steps)), tables.waterfall_table(steps))),
+        comparison_section([("this run", result), *against]) if against else "",
+        section("Exposure by symbol", figure(draw.exposure_figure(result))),
+        section("By hour of the week, mean bps (UTC)", figure(draw.hours_figure(result))),
+        section("Members", _members(result)),
+        section("By symbol", tables.symbols_table(by_symbol(result, trades), result.costs.net)),
+        section("By regime", tables.regimes_table(by_regime(result, trades))),
+        section("Returns of round trips", figure(draw.trades_figure(trades))),
+        _trades(result, trades),
+    ]
+    return write_html(path, result.name, body)
+
+
+def _head(result: Result, verdict: Judged | None) -> str:
+    symbols = ", ".join(instrument.symbol for instrument in result.instruments)
+    when = "no minute was run"
+    if result.minutes:
+        first, end = int(result.minute[0]), int(result.minute[-1]) + MINUTE_MS
+        length = span((end - first) / MINUTE_MS)
+        when = f"{clock(first)} to {clock(end)} UTC ({length}, {plural(result.minutes, 'minute')})"
+    lines = (result.market, when, symbols, f"{result.cash:,.2f} USDT at the start")
+    return head(result.name, lines, synthetic=result.synthetic, notes=result.notes, verdict=verdict)
+
+
+def _cards(known: list[KeyFigure]) -> str:
+    by_key = {one.key: one for one in known}
+    cards = [
+        f"<div class='card'><span>{html.escape(one.label)}</span><b>{html.escape(one.text)}</b>"
+        f"<small>{html.escape(one.band)}</small></div>"
+        for key in CARDS
+        if (one := by_key.get(key)) is not None
+    ]
+    return f"<div class='cards'>{''.join(cards)}</div>" if cards else ""
+
+
+def _lead(result: Result, known: list[KeyFigure]) -> str:
+    names = [kind for kind in draw.REGIME_COLOURS if kind != "unknown" or (result.regime < 0).any()]
+    legend = "".join(f"<span><i class='dot {name}'></i>{name}</span>" for name in names)
+    assumed = "".join(f"<li>{html.escape(line)}</li>" for line in costs_in_words(result))
+    grid = calendar_of(result)
+    left = (
+        f"{figure(draw.equity_figure(result))}<div class='legend'>{legend}<span>A click on a name hides its line.</span>"
+        f"</div><h3>{html.escape(grid.title)}, %</h3>{tables.calendar_table(grid)}"
+        f"<h3>Costs assumed</h3><ul class='assumed'>{assumed}</ul>"
+    )
+    return pair(left, tables.figures_table(known), "lead")
+
+
+def _members(result: Result) -> str:
+    return pair(
+        "<h3>Contribution to gross profit</h3>" + figure(draw.contribution_figure(result)),
+        "<h3>Weights used</h3>" + figure(draw.weights_figure(result)),
+    )
+
+
+def _trades(result: Result, trades: pl.DataFrame) -> str:
+    all_shown = len(trades) <= tables.MOST_TRADES
+    note = f"{len(trades):,}" if all_shown else f"newest {tables.MOST_TRADES:,} of {len(trades):,}"
+    rest = "" if all_shown else "<p class='quiet'>The folder of this result holds all (fills.parquet).</p>"
+    return (
+        f"<section><details open><summary>Trades ({note})</summary>{rest}{tables.trades_table(result, trades)}"
+        "</details></section>"
+    )
