@@ -11,6 +11,8 @@ from core.units import Instrument, Side
 
 MINUTES_A_YEAR = 365 * 1_440
 """Crypto markets do not close."""
+PERIODS = ((30 * 1_440, 1_440), (1_440, 60))
+"""(From how many minutes on, the period of the returns): days from 30 days on, hours from a day on, else minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +24,7 @@ class Performance:
     max_drawdown: float
     """Largest fall from an earlier high, 0..1."""
     sharpe: float
-    """Per year, from minute returns, no risk-free rate; 0 when equity does not vary."""
+    """Per year, no risk-free rate; 0 when equity does not vary."""
     sortino: float
     """Per year; 0 when equity does not vary, infinite when it never fell."""
     volatility: float
@@ -46,8 +48,10 @@ def measure(
     """Measure a run from its equity (T,), one value a minute, in USDT; T may be 1.
 
     ``invested`` (T,) is the value held in coins, USDT. ``quote_rate`` turns the fills' quote units into USDT.
-    Sharpe 1994, "The Sharpe Ratio"; Sortino & Price 1994 with target 0. Raises ValueError for an empty series or one
-    that is not positive and finite throughout: measure of a part that is, rather than of numbers that mean nothing.
+    Sharpe 1994, "The Sharpe Ratio"; Sortino & Price 1994 with target 0; both and the volatility from the returns of
+    ``PERIODS``: minute returns of an account that mostly stands still look surer than they are. Raises ValueError for
+    an empty series or one that is not positive and finite throughout: measure of a part that is, rather than of
+    numbers that mean nothing.
     """
     equity = np.asarray(equity, dtype=np.float64)
     if equity.ndim != 1 or not len(equity):
@@ -59,15 +63,15 @@ def measure(
     if invested is not None and invested.shape != equity.shape:
         raise ValueError(f"invested is {invested.shape}, equity {equity.shape}")
     fills = tuple(fills)
-    returns = equity[1:] / equity[:-1] - 1.0
+    returns, a_year = _sampled(equity)
     traded = sum(float(f.quantity) * float(f.price) for f in fills) * quote_rate
     return Performance(
         minutes=len(equity),
         total_return=float(equity[-1] / equity[0] - 1.0),
         max_drawdown=max_drawdown(equity),
-        sharpe=sharpe(returns),
-        sortino=sortino(returns),
-        volatility=float(returns.std() * math.sqrt(MINUTES_A_YEAR)) if len(returns) else 0.0,
+        sharpe=sharpe(returns, a_year),
+        sortino=sortino(returns, a_year),
+        volatility=float(returns.std() * math.sqrt(a_year)) if len(returns) else 0.0,
         turnover=traded / float(equity.mean()),
         hit_rate=hit_rate(fills),
         exposure=float((invested / equity).mean()) if invested is not None else 0.0,
@@ -75,26 +79,35 @@ def measure(
     )
 
 
+def _sampled(equity: FloatArray) -> tuple[FloatArray, float]:
+    """Returns of whole periods of ``PERIODS``, and how many a year has; a stub at the end joins the last period."""
+    period = next((length for least, length in PERIODS if len(equity) >= least), 1)
+    count = max(1, round((len(equity) - 1) / period))
+    ends = equity[np.append(np.arange(count) * period, len(equity) - 1)] if len(equity) > 1 else equity
+    return ends[1:] / ends[:-1] - 1.0, MINUTES_A_YEAR / period
+
+
 def max_drawdown(equity: FloatArray) -> float:
     """Largest fall from an earlier high as a share of it."""
     return float((1.0 - equity / np.maximum.accumulate(equity)).max())
 
 
-def sharpe(returns: FloatArray) -> float:
-    """Annualised mean over standard deviation of minute returns; 0 when they do not vary beyond rounding."""
+def sharpe(returns: FloatArray, a_year: float = MINUTES_A_YEAR) -> float:
+    """Mean over standard deviation of returns of which a year has ``a_year``, annualised; 0 when they do not vary
+    beyond rounding."""
     if not len(returns):
         return 0.0
     mean, deviation = float(returns.mean()), float(returns.std())
-    return mean / deviation * math.sqrt(MINUTES_A_YEAR) if deviation > 1e-9 * abs(mean) else 0.0
+    return mean / deviation * math.sqrt(a_year) if deviation > 1e-9 * abs(mean) else 0.0
 
 
-def sortino(returns: FloatArray) -> float:
+def sortino(returns: FloatArray, a_year: float = MINUTES_A_YEAR) -> float:
     """Annualised mean over the root mean square of the negative returns."""
     if not len(returns) or not returns.any():
         return 0.0
     falls = np.minimum(returns, 0.0)
     downside = math.sqrt(float(np.mean(falls * falls)))
-    return float(returns.mean()) / downside * math.sqrt(MINUTES_A_YEAR) if downside > 0.0 else math.inf
+    return float(returns.mean()) / downside * math.sqrt(a_year) if downside > 0.0 else math.inf
 
 
 def realised(fills: Iterable[Fill]) -> tuple[float, ...]:

@@ -1,0 +1,133 @@
+"""Were the entries better than random ones? The same trades, moved in time at random, at the same costs.
+
+The null: what was held, for how long and of which instruments has nothing to do with what prices did next. Moving all
+trades by one random distance (time taken as a circle) keeps their number, holding times, sizes and what was held
+together with what, and breaks only the timing; drifting each trade alone would pretend that positions held at the
+same time are independent chances, and so find significance in one lucky hour.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from core.messages import FloatArray
+from core.units import MINUTE_MS
+from tune.result import Result
+from tune.stats.trades import Trip, trips_of
+
+RESOLUTION = 4
+"""The median holding time must be this many times the distance of the known prices, else they cannot tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RandomEntry:
+    """The run's net profit against that of runs that entered at random."""
+
+    trades: int
+    resamples: int
+    realised: float
+    """USDT after all costs, of all trades; open ones at the last close."""
+    random: FloatArray
+    """(R,) USDT after the same fees, spread and impact, sorted."""
+    p: float
+    """Share of random runs that did at least as well, the real one counted among them: (1 + k) / (1 + R)."""
+
+    @property
+    def median(self) -> float:
+        return float(np.median(self.random))
+
+
+def random_entry(
+    result: Result,
+    rng: np.random.Generator,
+    prices: tuple[np.ndarray, FloatArray] | None = None,
+    resamples: int = 2_000,
+    together: bool = True,
+) -> RandomEntry | None:
+    """p-value of the realised net profit; None without a trade or where prices are too sparse for the holding times.
+
+    ``prices`` are (minute (P,) epoch ms increasing, close (P, S) quote units) of ``result.instruments``; by default
+    those of ``result.grid``. A moved trade begins with the same worth as the real one. ``together=False`` moves each
+    trade by itself (see above why that flatters). The p-value counts the real run among the random ones, so it is
+    never 0 (Davison & Hinkley 1997, "Bootstrap Methods and their Application", eq. 4.11).
+    """
+    minute, close = prices if prices is not None else (result.minute[result.grid], result.close)
+    rows = {instrument.symbol: s for s, instrument in enumerate(result.instruments)}
+    trips = [t for t in trips_of(result) if t.symbol in rows and t.bought > 0.0]
+    if not trips or len(minute) < 2:
+        return None
+    distance = float(np.median(np.diff(minute))) / MINUTE_MS
+    held = float(np.median([(t.exit_ms - t.entry_ms) / MINUTE_MS for t in trips]))
+    if distance > 1.0 and held < RESOLUTION * distance:
+        return None
+    close, first, length = _filled(np.asarray(close, dtype=np.float64))
+    starts, at, units, row, scale = _legs(trips, rows, np.asarray(minute), first, length)
+    shape = (resamples, 1) if together else (resamples, len(trips))
+    moved = rng.integers(0, max(2, int(length.max())), shape)
+    random = _profits(moved, starts, at, units, row, scale, close, first, length)
+    random = np.sort(random - sum(t.fees + t.spread + t.impact for t in trips))
+    realised = float(sum(t.net for t in trips))
+    better = int((random >= realised).sum())
+    return RandomEntry(
+        trades=len(trips),
+        resamples=resamples,
+        realised=realised,
+        random=random,
+        p=(1 + better) / (1 + resamples),
+    )
+
+
+def _filled(close: FloatArray) -> tuple[FloatArray, np.ndarray, np.ndarray]:
+    """Closes carried forward over gaps; the first row each instrument has a price at, and how many rows from there."""
+    known = np.isfinite(close) & (close > 0.0)
+    first = np.where(known.any(axis=0), known.argmax(axis=0), len(close) - 1)
+    carried = np.maximum.accumulate(np.where(known, np.arange(len(close))[:, None], 0), axis=0)
+    filled = np.take_along_axis(np.where(known, close, 1.0), carried, axis=0)
+    return np.ascontiguousarray(filled), first.astype(np.int64), (len(close) - first).astype(np.int64)
+
+
+def _legs(
+    trips: list[Trip], rows: dict[str, int], minute: np.ndarray, first: np.ndarray, length: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, FloatArray, np.ndarray, FloatArray]:
+    """The legs of all trips one after the other: bounds, positions since the instrument's first price, units."""
+    starts = [0]
+    at: list[int] = []
+    units: list[float] = []
+    for trip in trips:
+        s = rows[trip.symbol]
+        merged: dict[int, float] = {}
+        for when, amount in trip.legs:
+            place = int(np.searchsorted(minute, when, side="right")) - 1 - int(first[row])
+            place = min(max(place, 0), int(length[row]) - 1)
+            merged[place] = merged.get(place, 0.0) + amount
+        last = max(merged)
+        # What is left (paid as a fee in the coin, or dust) leaves with the last sale, as fees are counted apart.
+        merged[last] -= sum(merged.values())
+        at.extend(merged)
+        units.extend(merged.values())
+        starts.append(len(at))
+    row = np.array([rows[t.symbol] for t in trips], dtype=np.int64)
+    scale = np.array([t.usdt_per_quote for t in trips])
+    return np.array(starts, dtype=np.int64), np.array(at, dtype=np.int64), np.array(units), row, scale
+
+
+@njit(cache=True)
+def _profits(moved, starts, at, units, row, scale, close, first, length):  # pragma: no cover
+    """(R,) USDT before costs with trip k moved by moved[r, k] rows on the circle of its instrument's prices."""
+    out = np.zeros(len(moved))
+    for r in range(len(moved)):
+        for k in range(len(starts) - 1):
+            s = row[k]
+            n, base = length[s], first[s]
+            shift = moved[r, k if moved.shape[1] > 1 else 0]
+            begin = at[starts[k]]
+            there = (begin + shift) % n
+            turn = close[base + n - 1, s] / close[base, s]
+            profit = 0.0
+            for j in range(starts[k], starts[k + 1]):
+                place = there + at[j] - begin
+                price = close[base + place, s] if place < n else close[base + place - n, s] * turn
+                profit -= units[j] * price
+            out[r] += profit * scale[k] * close[base + begin, s] / close[base + there, s]
+    return out
