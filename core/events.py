@@ -57,9 +57,9 @@ def _add_window(terms: FloatArray, lead: int, first: int, last: int, sums: Float
     for t in range(size):
         sums[t] = 0.0
     for lag in range(first, last - 1, -1):
-        start = lead - lag
+        lagged = terms[lead - lag : lead - lag + size]
         for t in range(size):
-            sums[t] += terms[start + t]
+            sums[t] += lagged[t]
 
 
 @njit(cache=True)
