@@ -1,36 +1,36 @@
 """Several runs beside each other: figures with their differences, equity overlaid, costs side by side."""
 
 import html
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from tune.report.figures import costs_figure, overlay_figure
+from tune.report.equity import overlay_figure
+from tune.report.figures import costs_figure
+from tune.report.findings import Findings
 from tune.report.frame import figure, head, pair, section, write_html
-from tune.report.key_figures import KeyFigure, key_figures
+from tune.report.key_figures import KeyFigure
 from tune.report.style import money, number
-from tune.report.waterfall import steps_of
-from tune.result import Result
-from tune.stats.trades import round_trips
 
-Named = tuple[str, Result]
+Named = tuple[str, Findings]
 
 
 def comparison_rows(runs: Sequence[Named]) -> list[tuple[KeyFigure, list[KeyFigure | None]]]:
     """A row a figure of the first run: it, and the same of the others (None where they have none)."""
-    first, *others = [key_figures(result, round_trips(result)) for _, result in runs]
+    first, *others = [found.figures for _, found in runs]
     by_key = [{figure.key: figure for figure in figures} for figures in others]
     return [(figure, [found.get(figure.key) for found in by_key]) for figure in first]
 
 
 def difference(base: KeyFigure, other: KeyFigure) -> tuple[str, str]:
-    """(how ``other`` differs from ``base``, ``better``, ``worse`` or nothing)."""
+    """(how ``other`` differs from ``base``; ``better``, ``worse`` or nothing)."""
     apart = (other.value - base.value) * base.scale
-    if apart != apart or abs(apart) == float("inf"):
+    if not math.isfinite(apart):
         return "", ""
-    unit = " pp" if base.unit == "%" else f" {base.unit}" if base.unit else ""
-    text = number(apart, 0 if base.unit == "min" or base.key in ("trades", "minutes") else 2, sign=True) + unit
+    unit = " pp" if base.unit == "%" else f" {base.unit}" if base.unit == "min" else ""
     judged = apart * base.better
-    return text, "better" if judged > 0 else "worse" if judged < 0 else ""
+    kind = "better" if judged > 0 else "worse" if judged < 0 else ""
+    return number(apart, base.digits, sign=True) + unit, kind
 
 
 def comparison_table(runs: Sequence[Named]) -> str:
@@ -55,7 +55,7 @@ def comparison_table(runs: Sequence[Named]) -> str:
 def costs_table(runs: Sequence[Named]) -> str:
     """The waterfalls as columns, each of which adds up."""
     names = "".join(f"<th scope='col'>{html.escape(name)}</th>" for name, _ in runs)
-    columns = [steps_of(result.costs) for _, result in runs]
+    columns = [found.steps for _, found in runs]
     lines = []
     for row in zip(*columns, strict=True):
         cells = "".join(f"<td>{html.escape(money(step.amount, sign=True))}</td>" for step in row)
@@ -68,7 +68,7 @@ def costs_table(runs: Sequence[Named]) -> str:
 
 def comparison_section(runs: Sequence[Named]) -> str:
     """The parts of a page that compare; the first run is the one that the others are held against."""
-    results, names = [result for _, result in runs], [name for name, _ in runs]
+    results, names = [found.result for _, found in runs], [name for name, _ in runs]
     return (
         section("Compared: growth", figure(overlay_figure(results, names)))
         + section("Compared: figures", comparison_table(runs))
@@ -79,10 +79,10 @@ def comparison_section(runs: Sequence[Named]) -> str:
 def write_comparison(path: Path, runs: Sequence[Named]) -> Path:
     """One page of several runs, the first being what the others are held against."""
     title = " against ".join([runs[0][0], ", ".join(name for name, _ in runs[1:])])
-    lines = [f"{name}: {result.market}, {result.cash:,.2f} USDT" for name, result in runs]
-    notes = [f"{name}: {note}" for name, result in runs for note in result.notes] + mismatches(runs)
+    lines = [f"{name}: {found.result.market}, {found.result.cash:,.2f} USDT" for name, found in runs]
+    notes = [f"{name}: {note}" for name, found in runs for note in found.result.notes] + mismatches(runs)
     body = [
-        head(title, lines, synthetic=any(result.synthetic for _, result in runs), notes=notes),
+        head(title, lines, synthetic=any(found.result.synthetic for _, found in runs), notes=notes),
         comparison_section(runs),
     ]
     return write_html(path, title, body)
@@ -90,9 +90,10 @@ def write_comparison(path: Path, runs: Sequence[Named]) -> Path:
 
 def mismatches(runs: Sequence[Named]) -> list[str]:
     """What makes two runs less than comparable: other minutes, other instruments."""
-    name, first = runs[0]
+    name, first = runs[0][0], runs[0][1].result
     found = []
-    for other_name, other in runs[1:]:
+    for other_name, one in runs[1:]:
+        other = one.result
         spans = [(int(r.minute[0]), int(r.minute[-1])) if r.minutes else () for r in (first, other)]
         if spans[0] != spans[1]:
             found.append(f"{other_name} ran over other minutes than {name}: their figures are of different markets.")

@@ -1,21 +1,20 @@
-"""The figures at the head of a report: what a run brought, what it risked, how often it traded."""
+"""The figures at the head of a report, in words: what a run brought, what it risked, how often it traded.
 
+The numbers are those of ``tune.stats``; here they get a name, a unit, a hint, and the band that a resampled run lies in.
+"""
+
+import math
 from dataclasses import dataclass
 
-import numpy as np
-import polars as pl
-
-from core.messages import FloatArray
-from core.metrics import MINUTES_A_YEAR, measure
 from tune.buy_and_hold import benchmarks
-from tune.report.series import carried, closed_returns, drawdown, whole_equity
 from tune.report.style import DASH, money, number, percent, span
-from tune.report.waterfall import traded_of
 from tune.result import Result
+from tune.stats.bootstrap import Bands
+from tune.stats.ratios import Ratios
 
-SHORTEST_FOR_RATIOS = 7 * 1_440
-"""Minutes. A ratio a year from less than a week says nothing, and looks as if it did."""
 TOO_SHORT = "too short to say"
+BAND = (0.05, 0.95)
+"""Quantiles of the resampled runs that a band goes between: nine in ten lie in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +25,7 @@ class KeyFigure:
     label: str
     text: str
     value: float
+    """NaN where it has no meaning."""
     hint: str = ""
     band: str = ""
     better: int = 0
@@ -33,202 +33,134 @@ class KeyFigure:
     scale: float = 1.0
     """What differences are multiplied with to be told, 100 for per cent."""
     unit: str = ""
+    digits: int = 2
 
 
-def key_figures(result: Result, trades: pl.DataFrame) -> list[KeyFigure]:
+def key_figures(result: Result, known: Ratios, bands: Bands | None = None) -> list[KeyFigure]:
     """All figures, each defined also for a run that did nothing or lasted one minute."""
-    if not result.minutes:
-        return []
-    equity = whole_equity(result)
-    known = measure(equity, np.nan_to_num(carried(result.invested, 0.0)))
-    long_enough = result.minutes >= SHORTEST_FOR_RATIOS
-    years = result.minutes / MINUTES_A_YEAR
-    growth = known.total_return
-    yearly = (1.0 + growth) ** (1.0 / years) - 1.0 if long_enough and growth > -1.0 else float("nan")
-    returns = closed_returns(trades)
-    won, lost = returns[returns > 0.0], returns[returns <= 0.0]
-    closed = trades.filter(~pl.col("open"))
-    profits = closed["net_usdt"].to_numpy()
-    losses = -float(profits[profits < 0.0].sum())
-    gains = float(profits[profits > 0.0].sum())
-    factor = gains / losses if losses > 0.0 else float("inf") if gains > 0.0 else float("nan")
-    longest = longest_fall(equity)
-    held = closed["minutes"].to_numpy()
-    missed = int((~np.isfinite(result.equity)).sum())
-    basis = benchmarks(result)
-
-    def ratio(value: float) -> str:
-        return number(value) if long_enough else TOO_SHORT
-
+    money_lost = result.costs.gross - result.costs.net
+    held = [
+        _share(
+            f"hold{row}", one.name, one.total_return, hint="the same cash, bought at the start, free of cost", sign=True
+        )
+        for row, one in enumerate(benchmarks(result))
+    ]
     return [
-        KeyFigure(
-            key="return",
-            label="return",
-            text=percent(growth, sign=True),
-            value=growth,
-            better=1,
-            scale=100,
-            unit="%",
+        _share(
+            "return",
+            "return",
+            known.total_return,
             hint="last equity over first, after every cost",
-        ),
-        *(
-            KeyFigure(
-                key=f"hold{row}",
-                label=one.name,
-                text=percent(one.total_return, sign=True),
-                value=one.total_return,
-                scale=100,
-                unit="%",
-                hint="the same cash, bought at the start and held, free of cost",
-            )
-            for row, one in enumerate(basis)
-        ),
-        KeyFigure(
-            key="cagr",
-            label="return a year",
-            text=percent(yearly, 1, sign=True) if long_enough else TOO_SHORT,
-            value=yearly,
+            sign=True,
             better=1,
-            scale=100,
-            unit="%",
-            hint="the return compounded to a year",
+            band=_share_band(bands.total, sign=True) if bands else "",
         ),
-        KeyFigure(
-            key="drawdown",
-            label="largest fall",
-            text=percent(known.max_drawdown),
-            value=known.max_drawdown,
-            better=-1,
-            scale=100,
-            unit="%",
+        *held,
+        _share("cagr", "return a year", known.cagr, hint="compounded; from 30 days on", sign=True, better=1, none=TOO_SHORT),
+        _share(
+            "drawdown",
+            "largest fall",
+            known.max_drawdown,
             hint="from an earlier high",
-        ),
-        KeyFigure(
-            key="fall_minutes",
-            label="longest below a high",
-            text=span(longest),
-            value=float(longest),
             better=-1,
-            unit="min",
-            hint="time until the old high was seen again, or the end",
+            band=_share_band(bands.drawdown) if bands else "",
         ),
+        _time("under", "longest below a high", known.longest_under_water, hint="until it was seen again, or the end"),
+        _ratio(
+            "sharpe",
+            "Sharpe (year)",
+            known.sharpe,
+            hint=f"of {_adverb(known.period)} returns",
+            band=f"{number(bands.sharpe[BAND[0]])} to {number(bands.sharpe[BAND[1]])}" if bands else "",
+        ),
+        _ratio("sortino", "Sortino (year)", known.sortino, hint="the same with falls only as risk"),
+        _ratio("calmar", "Calmar", known.calmar, hint="return a year over the largest fall"),
+        _share("volatility", "volatility (year)", known.volatility, digits=1, better=-1, none=TOO_SHORT),
+        _ratio("tail", "tail ratio", known.tail_ratio, hint=f"best over worst twentieth of {_adverb(known.period)} returns"),
+        _count("trades", "round trips", known.trades, f"{known.open_trades:,} more still open" if known.open_trades else ""),
+        _share("hit", "hit rate", known.hit_rate, digits=0, better=1, hint="round trips with a profit after costs"),
+        _ratio("factor", "profit factor", known.profit_factor, hint="what winners won over what losers lost", none=DASH),
         KeyFigure(
-            key="sharpe",
-            label="Sharpe (year)",
-            text=ratio(known.sharpe),
-            value=known.sharpe if long_enough else float("nan"),
+            key="expectancy",
+            label="mean of a round trip",
+            text=_usdt(known.expectancy),
+            value=_nan(known.expectancy),
+            hint=f"USDT; won {_usdt(known.mean_win)}, lost {_usdt(known.mean_loss)}" if known.trades else "USDT",
             better=1,
-            hint="mean over deviation of minute returns, to a year",
         ),
-        KeyFigure(
-            key="sortino",
-            label="Sortino (year)",
-            text=ratio(known.sortino),
-            value=known.sortino if long_enough else float("nan"),
-            better=1,
-            hint="the same with falls only as risk",
-        ),
-        KeyFigure(
-            key="calmar",
-            label="Calmar",
-            text=ratio(yearly / known.max_drawdown) if known.max_drawdown > 0.0 else DASH,
-            value=yearly / known.max_drawdown if known.max_drawdown > 0.0 else float("nan"),
-            better=1,
-            hint="return a year over the largest fall",
-        ),
-        KeyFigure(
-            key="volatility",
-            label="volatility (year)",
-            text=percent(known.volatility, 1),
-            value=known.volatility,
-            better=-1,
-            scale=100,
-            unit="%",
-        ),
-        KeyFigure(
-            key="trades",
-            label="round trips",
-            text=f"{len(returns):,}",
-            value=float(len(returns)),
-            hint="closed; open ones are in the list below",
-        ),
-        KeyFigure(
-            key="hit",
-            label="hit rate",
-            text=percent(len(won) / len(returns), 0) if len(returns) else DASH,
-            value=len(won) / len(returns) if len(returns) else float("nan"),
-            better=1,
-            scale=100,
-            unit="%",
-            hint="closed round trips with a profit after costs",
-        ),
-        KeyFigure(
-            key="factor",
-            label="profit factor",
-            text=number(factor),
-            value=factor,
-            better=1,
-            hint="what the winners won over what the losers lost",
-        ),
-        KeyFigure(
-            key="payoff",
-            label="mean win / mean loss",
-            text=_bps(won) + " / " + _bps(lost),
-            value=float(won.mean() / -lost.mean()) if len(won) and len(lost) and lost.mean() < 0 else float("nan"),
-            better=1,
-            hint="bps of what was paid",
-        ),
-        KeyFigure(
-            key="held",
-            label="held, median",
-            text=span(float(np.median(held))) if len(held) else DASH,
-            value=float(np.median(held)) if len(held) else float("nan"),
-            unit="min",
-        ),
-        KeyFigure(
-            key="exposure",
-            label="mean exposure",
-            text=percent(known.exposure, 1),
-            value=known.exposure,
-            scale=100,
-            unit="%",
-            hint="share of equity in coins",
-        ),
+        _time("held", "mean time held", known.mean_minutes),
+        _share("exposure", "mean exposure", known.exposure, digits=1, hint=f"in the market {percent(_nan(known.time_in_market), 0)} of the time"),
         KeyFigure(
             key="turnover",
             label="turnover",
-            text=number(traded_of(result) / float(equity.mean())) + "×",
-            value=traded_of(result) / float(equity.mean()),
+            text=number(_nan(known.turnover), 1) + "×",
+            value=_nan(known.turnover),
+            hint=f"of mean equity; {number(_nan(known.turnover_a_day), 1)}× a day",
             better=-1,
-            hint="notional traded over mean equity",
         ),
         KeyFigure(
             key="costs",
-            label="costs",
-            text=money(result.costs.gross - result.costs.net) + " USDT",
-            value=(result.costs.gross - result.costs.net) / result.cash,
-            better=-1,
-            scale=100,
-            unit="%",
+            label="costs, USDT",
+            text=money(money_lost),
+            value=money_lost,
             hint="fees, half spread, impact and delay",
+            better=-1,
+            unit="USDT",
         ),
-        KeyFigure(
-            key="minutes",
-            label="minutes",
-            text=f"{result.minutes:,}" + (f", {missed:,} missed" if missed else ""),
-            value=float(result.minutes),
-        ),
-    ]
+        _count("minutes", "minutes", known.minutes, f"{known.missed:,} missed" if known.missed else ""),
+    ]  # fmt: skip
 
 
-def longest_fall(equity: FloatArray) -> int:
-    """Minutes of the longest stay below an earlier high."""
-    below = drawdown(equity) < 0.0
-    if not below.any():
-        return 0
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], below, [False]]).astype(np.int8)))
-    return int((edges[1::2] - edges[::2]).max())
+def _share(
+    key: str,
+    label: str,
+    value: float | None,
+    *,
+    hint: str = "",
+    band: str = "",
+    better: int = 0,
+    digits: int = 2,
+    sign: bool = False,
+    none: str = DASH,
+) -> KeyFigure:
+    text = none if value is None else percent(value, digits, sign=sign)
+    return KeyFigure(
+        key=key, label=label, text=text, value=_nan(value), hint=hint, band=band, better=better, scale=100, unit="%",
+        digits=digits,
+    )  # fmt: skip
 
 
-def _bps(returns: FloatArray) -> str:
-    return number(1e4 * float(returns.mean()), 1, sign=True) if len(returns) else DASH
+def _ratio(
+    key: str, label: str, value: float | None, *, hint: str = "", band: str = "", none: str = TOO_SHORT
+) -> KeyFigure:
+    text = none if value is None else number(value)
+    return KeyFigure(key=key, label=label, text=text, value=_nan(value), hint=hint, band=band, better=1)
+
+
+def _time(key: str, label: str, minutes: float | None, hint: str = "") -> KeyFigure:
+    better = -1 if key == "under" else 0
+    text = DASH if minutes is None else span(minutes)
+    return KeyFigure(
+        key=key, label=label, text=text, value=_nan(minutes), hint=hint, better=better, unit="min", digits=0
+    )
+
+
+def _count(key: str, label: str, value: int, hint: str) -> KeyFigure:
+    return KeyFigure(key=key, label=label, text=f"{value:,}", value=float(value), hint=hint, digits=0)
+
+
+def _share_band(quantiles: dict[float, float], *, sign: bool = False) -> str:
+    low, high = (number(100 * quantiles[q], sign=sign) for q in BAND)
+    return f"{low} to {high} %"
+
+
+def _adverb(period: str) -> str:
+    return "daily" if period == "day" else "hourly"
+
+
+def _usdt(value: float | None) -> str:
+    return DASH if value is None else money(value, sign=True)
+
+
+def _nan(value: float | None) -> float:
+    return math.nan if value is None else float(value)

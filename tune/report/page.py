@@ -11,37 +11,36 @@ from tune.report import figures as draw
 from tune.report import tables
 from tune.report.calendars import calendar_of
 from tune.report.compare import comparison_section
+from tune.report.equity import equity_figure, fan_figure
+from tune.report.findings import Findings
 from tune.report.frame import Judged, figure, head, pair, section, write_html
-from tune.report.groups import by_regime, by_symbol
-from tune.report.key_figures import KeyFigure, key_figures
-from tune.report.style import clock, plural, span
-from tune.report.waterfall import steps_of, traded_of
+from tune.report.key_figures import KeyFigure
+from tune.report.style import REGIME_COLOURS, clock, plural, span
 from tune.report.words import costs_in_words
 from tune.result import Result
-from tune.stats.trades import round_trips
+from tune.stats.ratios import by_regime, by_symbol
 
 CARDS = ("return", "hold0", "drawdown", "sharpe", "trades", "costs")
 
 
 def write_page(
-    path: Path, result: Result, *, verdict: Judged | None = None, against: Sequence[tuple[str, Result]] = ()
+    path: Path, found: Findings, *, verdict: Judged | None = None, against: Sequence[tuple[str, Findings]] = ()
 ) -> Path:
-    """Write the page of ``result`` to ``path`` and return it; ``against`` are other runs to compare it with."""
-    trades = round_trips(result)
-    known = key_figures(result, trades)
-    steps = steps_of(result.costs, traded_of(result))
+    """Write the page of one run to ``path`` and return it; ``against`` are other runs to compare it with."""
+    result, trades = found.result, found.trades
     body = [
         _head(result, verdict),
-        _cards(known),
-        section("Equity", _lead(result, known)),
-        section("Where the money went", pair(figure(draw.waterfall_figure(steps)), tables.waterfall_table(steps))),
-        comparison_section([("this run", result), *against]) if against else "",
+        _cards(found.figures),
+        section("Equity", _lead(found)),
+        section("Where the money went", _waterfall(found)),
+        comparison_section([("this run", found), *against]) if against else "",
         section("Exposure by symbol", figure(draw.exposure_figure(result))),
         section("By hour of the week, mean bps (UTC)", figure(draw.hours_figure(result))),
         section("Members", _members(result)),
         section("By symbol", tables.symbols_table(by_symbol(result, trades), result.costs.net)),
         section("By regime", tables.regimes_table(by_regime(result, trades))),
         section("Returns of round trips", figure(draw.trades_figure(trades))),
+        section("How much of it is luck", _luck(found)),
         _trades(result, trades),
     ]
     return write_html(path, result.name, body)
@@ -69,17 +68,29 @@ def _cards(known: list[KeyFigure]) -> str:
     return f"<div class='cards'>{''.join(cards)}</div>" if cards else ""
 
 
-def _lead(result: Result, known: list[KeyFigure]) -> str:
-    names = [kind for kind in draw.REGIME_COLOURS if kind != "unknown" or (result.regime < 0).any()]
+def _lead(found: Findings) -> str:
+    result = found.result
+    names = [kind for kind in REGIME_COLOURS if kind != "unknown" or (result.regime < 0).any()]
     legend = "".join(f"<span><i class='dot {name}'></i>{name}</span>" for name in names)
     assumed = "".join(f"<li>{html.escape(line)}</li>" for line in costs_in_words(result))
     grid = calendar_of(result)
     left = (
-        f"{figure(draw.equity_figure(result))}<div class='legend'>{legend}<span>A click on a name hides its line.</span>"
+        f"{figure(equity_figure(result))}<div class='legend'>{legend}<span>A click on a name hides its line.</span>"
         f"</div><h3>{html.escape(grid.title)}, %</h3>{tables.calendar_table(grid)}"
         f"<h3>Costs assumed</h3><ul class='assumed'>{assumed}</ul>"
     )
-    return pair(left, tables.figures_table(known), "lead")
+    return pair(left, tables.figures_table(found.figures), "lead")
+
+
+def _waterfall(found: Findings) -> str:
+    return pair(figure(draw.waterfall_figure(found.steps)), tables.waterfall_table(found.steps))
+
+
+def _luck(found: Findings) -> str:
+    if found.bands is None and found.luck is None:
+        return "<p class='quiet'>Too little happened to resample it.</p>"
+    drawn = figure(fan_figure(found.result, found.bands))
+    return pair(drawn, tables.luck_table(found.result.cash, found.ratios.period, found.bands, found.luck))
 
 
 def _members(result: Result) -> str:

@@ -1,6 +1,7 @@
 """The tables of the page, as HTML. Everything that comes from a run is escaped here."""
 
 import html
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -9,11 +10,12 @@ import polars as pl
 
 from core.units import MINUTE_MS
 from tune.report.calendars import Grid
-from tune.report.groups import RegimeRow, SymbolRow
 from tune.report.key_figures import KeyFigure
-from tune.report.style import clock, money, number, percent, price, span
+from tune.report.style import DASH, clock, money, number, percent, price, span
 from tune.report.waterfall import Step
 from tune.result import Result
+from tune.stats.bootstrap import Bands
+from tune.stats.trades import MonteCarlo
 
 MOST_TRADES = 500
 """Newest round trips that the page lists; the folder of the result holds all."""
@@ -38,29 +40,36 @@ def amount(value: float, text: str, *, coloured: bool = False) -> Cell:
     return Cell(html.escape(text), float(value), colour)
 
 
-def table(head: list[str], rows: Iterable[list[Cell]], *, kind: str = "", sortable: bool = False) -> str:
+def table(
+    head: list[str], rows: Iterable[list[Cell]], *, kind: str = "", sortable: bool = False, tall: bool = False
+) -> str:
     """A table that scrolls sideways by itself on a narrow screen. ``head`` is plain text."""
+    rows = list(rows)
     body = "".join(f"<tr>{''.join(map(_td, row))}</tr>" for row in rows)
     if not body:
         body = f"<tr><td class='word quiet' colspan='{len(head)}'>none</td></tr>"
-    heads = "".join(f"<th scope='col'>{html.escape(text)}</th>" for text in head)
+    kinds = [one.kind if one.kind in ("word", "when", "why") else "" for one in rows[0]] if rows else [""] * len(head)
+    heads = "".join(
+        f"<th scope='col' class='{of}'>{html.escape(text)}</th>" for of, text in zip(kinds, head, strict=True)
+    )
     sort = " sortable" if sortable else ""
     top = f"<thead><tr>{heads}</tr></thead>" if head else ""
-    return f"<div class='wide'><table class='{kind}{sort}'>{top}<tbody>{body}</tbody></table></div>"
+    box = "wide tall" if tall else "wide"
+    return f"<div class='{box}'><table class='{kind}{sort}'>{top}<tbody>{body}</tbody></table></div>"
 
 
 def figures_table(figures: list[KeyFigure]) -> str:
-    """Name, value, band."""
-    banded = any(figure.band for figure in figures)
+    """Name and value, the band beneath it."""
     lines = []
     for figure in figures:
         hint = f"<small>{html.escape(figure.hint)}</small>" if figure.hint else ""
-        band = f"<td class='band'>{html.escape(figure.band)}</td>" if banded else ""
+        band = f"<small>{html.escape(figure.band)}</small>" if figure.band else ""
         lines.append(
-            f"<tr><th scope='row'>{html.escape(figure.label)}{hint}</th><td>{html.escape(figure.text)}</td>{band}</tr>"
+            f"<tr><th scope='row'>{html.escape(figure.label)}{hint}</th><td>{html.escape(figure.text)}{band}</td></tr>"
         )
-    head = "<thead><tr><th></th><th>value</th><th>90 % band</th></tr></thead>" if banded else ""
-    return f"<table class='figures'>{head}<tbody>{''.join(lines)}</tbody></table>"
+    note = "<p class='quiet'>Beneath a value: where nine in ten resampled runs lie.</p>"
+    banded = any(figure.band for figure in figures)
+    return f"<table class='figures'><tbody>{''.join(lines)}</tbody></table>{note if banded else ''}"
 
 
 def waterfall_table(steps: list[Step]) -> str:
@@ -94,49 +103,88 @@ def calendar_table(grid: Grid) -> str:
     )
 
 
-def symbols_table(rows: list[SymbolRow], net: float) -> str:
-    """By symbol; where the rows do not meet the run's net a line says by how much, and why."""
-    lines = [
-        [
-            cell(row.symbol),
-            amount(row.trips, f"{row.trips:,}"),
-            amount(row.won, percent(row.won, 0)),
-            amount(row.exposure, percent(row.exposure, 1)),
-            amount(row.traded, money(row.traded)),
-            *(amount(value, money(value, sign=True), coloured=True) for value in (row.gross,)),
-            *(amount(value, money(value)) for value in (row.fees, row.spread, row.impact, row.delay)),
-            amount(row.net, money(row.net, sign=True), coloured=True),
-        ]
-        for row in rows
-    ]
+def symbols_table(groups: pl.DataFrame, net: float) -> str:
+    """By symbol (``tune.stats.ratios.by_symbol``); where the rows do not meet the run's net a line says by how much."""
+    lines = []
+    for row in groups.iter_rows(named=True):
+        costs = [row[name] for name in ("fees_usdt", "spread_usdt", "impact_usdt", "delay_usdt")]
+        gross = row["net_usdt"] + sum(costs)
+        lines.append(
+            [
+                cell(row["symbol"]),
+                _count(row["trades"]),
+                _rate(row["hit_rate"], 0),
+                _rate(row["exposure"], 1),
+                amount(row["notional_usdt"], money(row["notional_usdt"])),
+                amount(gross, money(gross, sign=True), coloured=True),
+                *(amount(value, money(value)) for value in costs),
+                amount(row["net_usdt"], money(row["net_usdt"], sign=True), coloured=True),
+            ]
+        )
     heads = ["symbol", "trips", "won", "exposure", "traded", "gross", "fees", "half spread", "impact", "delay", "net"]
-    rest = round(net - sum(row.net for row in rows), 2)
+    rest = round(net - float(groups["net_usdt"].sum()), 2)
     note = (
         ""
         if abs(rest) < 0.01
-        else f"<p class='quiet'>{html.escape(money(rest, sign=True))} USDT of the net belong to no row: fees kept in coins, "
-        "whose price moved after the fill.</p>"
+        else f"<p class='quiet'>{html.escape(money(rest, sign=True))} USDT of the net are in no row: remainders below a lot, "
+        "and fees taken in coins, whose price moved after the fill.</p>"
     )
     return table(heads, lines, sortable=True) + note
 
 
-def regimes_table(rows: list[RegimeRow]) -> str:
-    """By regime."""
+def regimes_table(groups: pl.DataFrame) -> str:
+    """By regime (``tune.stats.ratios.by_regime``)."""
     lines = [
         [
-            Cell(f"<i class='dot {html.escape(row.regime)}'></i>{html.escape(row.regime)}", None, "word"),
-            amount(row.share, percent(row.share, 0)),
-            amount(row.growth, percent(row.growth, sign=True), coloured=True),
-            amount(row.sharpe, number(row.sharpe)),
-            amount(row.exposure, percent(row.exposure, 1)),
-            amount(row.entries, f"{row.entries:,}"),
-            amount(row.profit, money(row.profit, sign=True), coloured=True),
+            Cell(f"<i class='dot {html.escape(row['regime'])}'></i>{html.escape(row['regime'])}", None, "word"),
+            _rate(row["share"], 0),
+            amount(row["total_return"], percent(row["total_return"], sign=True), coloured=True),
+            amount(row["net_usdt"], money(row["net_usdt"], sign=True), coloured=True),
+            _rate(row["exposure"], 1),
+            _count(row["trades"]),
+            _rate(row["hit_rate"], 0),
+            _optional(row["profit_factor"]),
+            _optional(row["expectancy"], sign=True),
         ]
-        for row in rows
+        for row in groups.iter_rows(named=True)
     ]
-    return table(
-        ["regime", "minutes", "return in it", "Sharpe (year)", "exposure", "trips begun", "their profit, USDT"], lines
+    heads = ["regime", "minutes", "return in it", "net in it, USDT", "exposure", "trips begun", "won", "profit factor"]
+    return table([*heads, "mean trip, USDT"], lines)
+
+
+def luck_table(cash: float, period: str, bands: Bands | None, luck: MonteCarlo | None) -> str:
+    """Quantiles of what resampled hours and resampled trades came to."""
+    lines: list[list[Cell]] = []
+    quantiles = (0.05, 0.25, 0.5, 0.75, 0.95)
+    if bands is not None:
+        ends = {q: cash * (1.0 + bands.total[q]) for q in quantiles}
+        lines.append([cell(f"end, {period}s resampled"), *(amount(ends[q], number(ends[q], 0)) for q in quantiles)])
+        lines.append([cell("largest fall"), *(_rate(bands.drawdown[q], 2) for q in quantiles)])
+    if luck is not None:
+        ends = luck.resampled_end
+        lines.append([cell("end, trades resampled"), *(amount(ends[q], number(ends[q], 0)) for q in quantiles)])
+        lines.append([cell("largest fall"), *(_rate(luck.resampled_drawdown[q], 2) for q in quantiles)])
+        lines.append([cell("fall, trades reshuffled"), *(_rate(luck.reshuffled_drawdown[q], 2) for q in quantiles)])
+    note = (
+        ""
+        if luck is None
+        else f"<p class='quiet'>{percent(luck.loss, 0)} of {luck.resamples:,} resampled orders of the {luck.trades:,} trades "
+        "end below the cash they began with.</p>"
     )
+    heads = ["of resampled runs", "5 %", "25 %", "half", "75 %", "95 %"]
+    return table(heads, lines, kind="luck") + note
+
+
+def _count(value: int) -> Cell:
+    return amount(value, f"{value:,}")
+
+
+def _rate(value: float | None, digits: int) -> Cell:
+    return amount(math.nan, DASH) if value is None else amount(value, percent(value, digits))
+
+
+def _optional(value: float | None, *, sign: bool = False) -> Cell:
+    return amount(math.nan, DASH) if value is None else amount(value, number(value, sign=sign))
 
 
 def trades_table(result: Result, trades: pl.DataFrame) -> str:
@@ -165,7 +213,7 @@ def trades_table(result: Result, trades: pl.DataFrame) -> str:
             ]
         )
     heads = ["opened (UTC)", "closed", "symbol", "held", "paid", "entry", "exit", "costs", "net", "bps", "why"]
-    return table(heads, lines, kind="trades", sortable=True)
+    return table(heads, lines, kind="trades", sortable=True, tall=True)
 
 
 def _reasons(result: Result, trades: pl.DataFrame) -> dict[int, tuple[str, int, tuple[str, ...]]]:

@@ -1,0 +1,160 @@
+"""Equity in time: against holding, with its falls and the strips of regime and state; runs overlaid; the fan of luck.
+
+Each figure is None when there is nothing to draw.
+"""
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from core.messages import TradingState
+from tune.buy_and_hold import benchmarks
+from tune.report.drawing import colours, finished, line, times
+from tune.report.series import bucket_modes, drawdown, thinned, whole_equity
+from tune.report.style import BLUE, GREY, ORANGE, RED, REGIME_COLOURS, STATE_COLOURS
+from tune.result import REGIMES, STATES, Result
+from tune.stats.bootstrap import Bands
+
+
+def equity_figure(result: Result) -> go.Figure | None:
+    """Equity against holding, the fall from its high beneath, and strips of regime and of what risk let through."""
+    if not result.minutes:
+        return None
+    equity = whole_equity(result)
+    strips = [_regime_strip(result)] + ([_state_strip(result)] if _was_held_back(result) else [])
+    figure = make_subplots(
+        rows=2 + len(strips),
+        cols=1,
+        shared_xaxes=True,
+        vertical_spacing=0.025,
+        row_heights=[0.64, 0.24, *[0.05] * len(strips)],
+    )
+    for held, colour, dash in zip(benchmarks(result), (ORANGE, GREY), ("solid", "dot"), strict=False):
+        line(figure, result.minute[result.grid], held.equity, held.name, colour, dash, width=1.2)
+    line(figure, result.minute, equity, "strategy", BLUE, "solid", width=1.8)
+    fall = 100.0 * drawdown(equity)
+    at = thinned(fall)
+    figure.add_scatter(
+        x=times(result.minute[at]),
+        y=fall[at],
+        name="drawdown",
+        fill="tozeroy",
+        line={"color": RED, "width": 1},
+        showlegend=False,
+        hovertemplate="%{y:.2f} %<extra>drawdown</extra>",
+        row=2,
+        col=1,
+    )
+    for row, strip in enumerate(strips, start=3):
+        figure.add_trace(strip, row=row, col=1)
+        figure.update_yaxes(showticklabels=True, fixedrange=True, showgrid=False, ticks="", row=row, col=1)
+        figure.update_xaxes(showgrid=False, row=row, col=1)
+    figure.update_yaxes(title_text="USDT", tickformat=",", row=1, col=1)
+    figure.update_yaxes(title_text="fall, %", rangemode="tozero", row=2, col=1)
+    figure.update_xaxes(type="date")
+    figure.update_layout(legend_traceorder="reversed")
+    return finished(figure, 480 + 26 * len(strips), hovermode="x unified")
+
+
+def overlay_figure(results: list[Result], names: list[str]) -> go.Figure | None:
+    """Growth of several runs in one picture, and their falls; each from its own start."""
+    drawn = [(result, name) for result, name in zip(results, names, strict=True) if result.minutes]
+    if not drawn:
+        return None
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.03, row_heights=[0.7, 0.3])
+    for (result, name), colour in zip(drawn, colours(len(drawn)), strict=True):
+        equity = whole_equity(result)
+        line(figure, result.minute, 100.0 * (equity / result.cash - 1.0), name, colour, "solid", unit=" %")
+        fall = 100.0 * drawdown(equity)
+        at = thinned(fall)
+        figure.add_scatter(
+            x=times(result.minute[at]),
+            y=fall[at],
+            name=name,
+            line={"color": colour, "width": 1},
+            showlegend=False,
+            hovertemplate="%{y:.2f} %",
+            row=2,
+            col=1,
+        )
+    figure.update_yaxes(title_text="growth, %", row=1, col=1)
+    figure.update_yaxes(title_text="fall, %", rangemode="tozero", row=2, col=1)
+    figure.update_xaxes(type="date")
+    return finished(figure, 460, hovermode="x unified")
+
+
+def fan_figure(result: Result, bands: Bands | None) -> go.Figure | None:
+    """Where resampled runs went: half of them within the dark band, nine in ten within the light one; and the real one."""
+    if bands is None:
+        return None
+    x = times(bands.fan_at)
+    figure = go.Figure()
+    for low, high, name, colour in (
+        (0, 4, "9 in 10", "rgba(61,127,214,0.16)"),
+        (1, 3, "half", "rgba(61,127,214,0.28)"),
+    ):
+        figure.add_scatter(x=x, y=bands.fan[low], mode="lines", line={"width": 0}, showlegend=False, hoverinfo="skip")
+        figure.add_scatter(
+            x=x,
+            y=bands.fan[high],
+            mode="lines",
+            line={"width": 0},
+            fill="tonexty",
+            fillcolor=colour,
+            name=name,
+            hoverinfo="skip",
+        )
+    figure.add_scatter(
+        x=x, y=bands.fan[2], name="middle", line={"color": GREY, "dash": "dot", "width": 1.4}, hovertemplate="%{y:,.2f}"
+    )
+    equity = whole_equity(result)
+    at = thinned(equity)
+    figure.add_scatter(
+        x=times(result.minute[at]),
+        y=equity[at],
+        name="this run",
+        line={"color": BLUE, "width": 1.6},
+        hovertemplate="%{y:,.2f}",
+    )
+    figure.update_xaxes(type="date")
+    figure.update_yaxes(title_text="USDT", tickformat=",")
+    return finished(figure, 320)
+
+
+def _regime_strip(result: Result) -> go.Heatmap:
+    names = ("unknown", *(regime.value for regime in REGIMES))
+    edges, modes = bucket_modes(result.regime, len(REGIMES))
+    return _strip("regime", result.minute[edges], modes + 1, names, [REGIME_COLOURS[name] for name in names])
+
+
+def _state_strip(result: Result) -> go.Heatmap:
+    """Worst state of each bucket, so that a short halt is seen."""
+    names = (*(state.value for state in STATES), "missed")
+    kinds = np.where(np.isfinite(result.equity), result.state, len(STATES)).astype(np.int64)
+    rank = np.array(
+        [(TradingState.ACTIVE, TradingState.REDUCING, TradingState.HALTED).index(s) for s in STATES] + [1.5]
+    )
+    edges, _ = bucket_modes(kinds, len(names))
+    worst = [part[np.argmax(rank[part])] for part in np.split(np.clip(kinds, 0, len(STATES)), edges[1:]) if len(part)]
+    return _strip("trading", result.minute[edges], np.array(worst), names, [STATE_COLOURS[name] for name in names])
+
+
+def _was_held_back(result: Result) -> bool:
+    active = STATES.index(TradingState.ACTIVE)
+    return bool((result.state != active).any() or not np.isfinite(result.equity).all())
+
+
+def _strip(label: str, minute: np.ndarray, kinds: np.ndarray, names: tuple[str, ...], colours: list[str]) -> go.Heatmap:
+    steps = len(names)
+    scale = [[(kind + end) / steps, colour] for kind, colour in enumerate(colours) for end in (0, 1)]
+    return go.Heatmap(
+        x=times(minute),
+        y=[label],
+        z=[kinds.tolist()],
+        zmin=-0.5,
+        zmax=steps - 0.5,
+        colorscale=scale,
+        showscale=False,
+        text=[[names[kind] for kind in kinds]],
+        hovertemplate="%{text}<extra>" + label + "</extra>",
+    )
