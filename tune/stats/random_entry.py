@@ -68,7 +68,8 @@ def random_entry(
     random = _profits(moved, starts, at, units, row, scale, close, first, length)
     random = np.sort(random - sum(t.fees + t.spread + t.impact for t in trips))
     realised = float(sum(t.net for t in trips))
-    better = int((random >= realised).sum())
+    # Equal up to rounding counts as at least as well.
+    better = int((random >= realised - 1e-9 * sum(t.paid for t in trips)).sum())
     return RandomEntry(
         trades=len(trips),
         resamples=resamples,
@@ -98,8 +99,8 @@ def _legs(
         s = rows[trip.symbol]
         merged: dict[int, float] = {}
         for when, amount in trip.legs:
-            place = int(np.searchsorted(minute, when, side="right")) - 1 - int(first[row])
-            place = min(max(place, 0), int(length[row]) - 1)
+            place = int(np.searchsorted(minute, when, side="right")) - 1 - int(first[s])
+            place = min(max(place, 0), int(length[s]) - 1)
             merged[place] = merged.get(place, 0.0) + amount
         last = max(merged)
         # What is left (paid as a fee in the coin, or dust) leaves with the last sale, as fees are counted apart.
