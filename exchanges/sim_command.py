@@ -8,8 +8,10 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import orjson
+from pydantic import ValidationError
 
 from core.errors import EXIT_OK, ConfigError
+from core.params import CostSettings
 from core.units import MINUTE_MS, Instrument
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.process import until_stopped
@@ -51,6 +53,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=int, help="how long to run; default: to the end of the tape")
     parser.add_argument("--balances", default=BALANCES, help=f"starting account, e.g. {BALANCES},BTC=0.1")
     parser.add_argument(
+        "--costs", type=Path, help="JSON file: section costs of the trading rules (default: fees, spread, impact, ...)"
+    )
+    parser.add_argument(
         "--key-rights",
         default="trade",
         help="what the test key may do beside reading: trade, withdraw (comma-separated)",
@@ -69,8 +74,9 @@ def make_exchange(args: argparse.Namespace, now_ms: int) -> SimulatedExchange:
     if args.minutes is not None and args.minutes < 1:
         raise ConfigError(f"--minutes {args.minutes}: must be 1 or more")
     symbols = tuple(s.strip() for s in args.symbols.split(",")) if args.symbols else None
+    costs = read_costs(args.costs)
     if args.tape is None:
-        return _built_in(args, symbols or tuple(SYMBOLS.split(",")), now_ms)
+        return _built_in(args, symbols or tuple(SYMBOLS.split(",")), costs, now_ms)
     tape = Tape.load(args.tape)
     if symbols is not None:
         tape = _only(tape, symbols)
@@ -80,16 +86,18 @@ def make_exchange(args: argparse.Namespace, now_ms: int) -> SimulatedExchange:
     if args.minutes is not None:
         keep = (start - tape.start_minute) // MINUTE_MS + args.minutes
         tape = Tape(tape.instruments, tape.start_minute, tape.bars[:, :keep], tape.synthetic, tape.sentiment)
-    return SimulatedExchange(tape, tape.default_rules(), parse_balances(args.balances), start)
+    return SimulatedExchange(tape, tape.default_rules(costs), parse_balances(args.balances), start, costs=costs)
 
 
-def _built_in(args: argparse.Namespace, symbols: tuple[str, ...], now_ms: int) -> SimulatedExchange:
+def _built_in(
+    args: argparse.Namespace, symbols: tuple[str, ...], costs: CostSettings, now_ms: int
+) -> SimulatedExchange:
     for symbol in symbols:
         _instrument(symbol)
     start = now_ms // MINUTE_MS * MINUTE_MS if args.start is None else args.start // MINUTE_MS * MINUTE_MS
     minutes = WARM_UP_MINUTES + (args.minutes or MINUTES)
     tape = random_walk_tape(symbols, start - WARM_UP_MINUTES * MINUTE_MS, minutes, args.seed)
-    return SimulatedExchange(tape, tape.default_rules(), parse_balances(args.balances), start)
+    return SimulatedExchange(tape, tape.default_rules(costs), parse_balances(args.balances), start, costs=costs)
 
 
 def _only(tape: Tape, symbols: tuple[str, ...]) -> Tape:
@@ -107,6 +115,19 @@ def _instrument(symbol: str) -> Instrument:
         return Instrument.parse(f"binance:{symbol}")
     except ValueError:
         raise ConfigError(f"--symbols {symbol}: write BASE/QUOTE, e.g. BTC/USDT") from None
+
+
+def read_costs(path: Path | None) -> CostSettings:
+    """The costs in a JSON file, or the default ones; ConfigError names the file and the key that is wrong."""
+    if path is None:
+        return CostSettings()
+    try:
+        return CostSettings.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"--costs {path}: cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"--costs {path}: {'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}") from None
 
 
 def parse_balances(text: str) -> dict[str, Decimal]:

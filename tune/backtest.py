@@ -72,7 +72,10 @@ def make_backtest(
     """
     rules = settings.rules
     venue = SimulatedVenue.of_tape(
-        make_tape(market), {"USDT": cash}, start_ms=decision_ms(market.first_minute) - MINUTE_MS
+        make_tape(market),
+        {"USDT": cash},
+        start_ms=decision_ms(market.first_minute) - MINUTE_MS,
+        costs=rules.costs,
     )
     cache = Cache(market.instruments)
     history = (market.first_minute - market.start_minute) // MINUTE_MS

@@ -12,6 +12,7 @@ import secrets
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -19,9 +20,11 @@ from actors.clock import MarketTime, SimulatorControl, wall_ms
 from actors.runs.paper_account import open_account
 from config import load
 from config.settings import ExchangeSettings
+from core.costs import fees_of
 from core.errors import EXIT_OK, BotError, ConfigError, ExchangeUnavailable
 from core.messages import Top
-from core.units import MINUTE_MS, Instrument
+from core.params import CostSettings
+from core.units import MINUTE_MS, Instrument, MarketRules
 from exchanges.binance.gateway import BinanceGateway
 from exchanges.binance.stream import MarketStream
 from exchanges.simulated.exchange import SimulatedExchange
@@ -132,6 +135,12 @@ async def _end(task: asyncio.Task) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
+def charged(rules: Mapping[Instrument, MarketRules], costs: CostSettings) -> dict[Instrument, MarketRules]:
+    """The venue's rules with the fees of our tier: what it tells without a key is the regular one."""
+    fees = {instrument: fees_of(instrument, costs) for instrument in rules}
+    return {i: replace(rule, maker_fee=fees[i].maker, taker_fee=fees[i].taker) for i, rule in rules.items()}
+
+
 def totals(exchange: SimulatedExchange) -> dict[str, Decimal]:
     """Everything the account holds, by asset, what orders have set aside included."""
     account = exchange.account
@@ -145,7 +154,10 @@ async def serve_paper(args: argparse.Namespace) -> int:
     watch = Watch(settings.config.exchanges["binance"], settings.config.trade.rows, args.speed, args.sim_url)
     async with AsyncExitStack() as stack:
         watching = await watch.open(stack)
-        exchange = SimulatedExchange(watch.market, watch.rules, account.balances, watch.market.start_ms)
+        costs = settings.rules.costs
+        exchange = SimulatedExchange(
+            watch.market, charged(watch.rules, costs), account.balances, watch.market.start_ms, costs=costs
+        )
         api_key, secret = secrets.token_hex(32), secrets.token_hex(32)
         server = await serve_exchange(
             exchange,

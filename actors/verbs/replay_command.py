@@ -134,12 +134,14 @@ def _run(
     weights = newest_weights(ArtifactStore(source.root / "artifacts"), market.first_minute)
     tape = run_dir / "tape.npz"
     Tape(market.instruments, market.start_minute, market.bars, market.synthetic, market.sentiment).save(tape)
+    costs = run_dir / "costs.json"
+    costs.write_text(settings.rules.costs.model_dump_json(), encoding="utf-8")
     start = ["--start", str(decision_ms(market.first_minute) - MINUTE_MS), "--balances", f"USDT={cash}"]
     # At speed the clock stands until the conductor starts: Ray takes its time to come up, and no minute is lost to it.
     pace = ["--lockstep"] if speed == 0 else ["--speed", str(speed), "--paused"]
     simulator = start_simulator(
         load.ROOT,
-        ["--tape", str(tape), *start, *pace, "--statement", str(run_dir / "statement.json")],
+        ["--tape", str(tape), "--costs", str(costs), *start, *pace, "--statement", str(run_dir / "statement.json")],
         log_file=run_dir / "sim.log",
     )
     try:

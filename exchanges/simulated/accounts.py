@@ -1,20 +1,18 @@
 """The account at the simulated exchange: free and locked balances, in Decimal, never negative."""
 
 from collections.abc import Mapping
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 
+from core.costs import UNIT, commission, units_of
 from core.errors import Defect
 from core.units import Side
 from exchanges.simulated.orders import ZERO
 from exchanges.simulated.refusals import insufficient_balance
 
-UNIT = Decimal("0.00000001")
-"""Smallest amount the venue keeps."""
 
-
-def commission(amount: Decimal, rate: Decimal) -> Decimal:
-    """Fee on an amount received, cut to the venue's 8 decimals."""
-    return (amount * rate).quantize(UNIT, rounding=ROUND_DOWN)
+def fee_on(amount: Decimal, rate: Decimal) -> Decimal:
+    """Fee on an amount, cut to the venue's 8 decimals."""
+    return int(commission(units_of(amount), units_of(rate))) * UNIT
 
 
 class Account:
@@ -53,15 +51,29 @@ class Account:
         self._move(self._locked, asset, -amount)
         self._free[asset] += amount
 
-    def settle(self, side: Side, base: str, quote: str, quantity: Decimal, money: Decimal, rate: Decimal) -> Decimal:
+    def settle(
+        self,
+        side: Side,
+        base: str,
+        quote: str,
+        quantity: Decimal,
+        money: Decimal,
+        rate: Decimal,
+        in_quote: bool = False,
+    ) -> Decimal:
         """Exchange what was locked (``quantity`` to sell, ``money`` to buy) and return the fee.
 
-        The fee is taken from what comes in: base coin on a buy, quote coin on a sell, as Binance does without BNB.
+        The fee is taken from what comes in: base coin on a buy, quote coin on a sell, as Binance does without BNB; or,
+        ``in_quote``, always from the quote coin (on a buy out of what was locked beside ``money``).
         """
-        pay, paid, get, got = (quote, money, base, quantity) if side is Side.BUY else (base, quantity, quote, money)
-        fee = commission(got, rate)
-        self._move(self._locked, pay, -paid)
-        self._free[get] += got - fee
+        if side is Side.SELL:
+            fee = fee_on(money, rate)
+            self._move(self._locked, base, -quantity)
+            self._free[quote] += money - fee
+            return fee
+        fee = fee_on(money if in_quote else quantity, rate)
+        self._move(self._locked, quote, -(money + fee if in_quote else money))
+        self._free[base] += quantity if in_quote else quantity - fee
         return fee
 
     def _move(self, purse: dict[str, Decimal], asset: str, amount: Decimal) -> None:

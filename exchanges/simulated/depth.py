@@ -4,7 +4,7 @@ Rule (binance-spot-api-docs, web-socket-streams.md, "How to manage a local order
 last diff's u plus one; a snapshot's lastUpdateId is the u of the last diff it holds; quantity 0 removes a level.
 """
 
-from exchanges.simulated.book import Levels
+from exchanges.simulated.ladder import Levels
 
 Side = dict[int, int]
 

@@ -1,7 +1,8 @@
 """The simulated exchange: orders, balances and a clock over one market source. Pure: no sockets, no wall clock.
 
 Everything it does follows from (market, time asked for, own orders), so the same calls in-process and over the
-wire give the same digits. Time moves only by ``advance_to``.
+wire give the same digits. Time moves only by ``advance_to``. An order sent now meets the book of a little later
+(``MarketSource.arrival_ms``): only matching looks that far, and what it did is stamped with that later time.
 """
 
 import copy
@@ -9,12 +10,15 @@ from collections.abc import Mapping
 from decimal import Decimal
 from itertools import count
 
+from core.costs import UNIT, fees_of
 from core.errors import ConfigError, Defect
+from core.params import CostSettings
 from core.units import MINUTE_MS, Instrument, MarketRules, Side
-from exchanges.simulated.accounts import UNIT, Account
-from exchanges.simulated.book import Ladder, Levels
+from exchanges.simulated.accounts import Account, fee_on
 from exchanges.simulated.events import AccountMoved, BarClosed, BookMoved, BookTop, Event, OrderMoved
 from exchanges.simulated.filters import Limits, check_filters, check_shape
+from exchanges.simulated.footprint import Footprint, Trace
+from exchanges.simulated.ladder import Ladder, Levels
 from exchanges.simulated.market import SECOND_MS, MarketSource, TapeMarket
 from exchanges.simulated.matching import (
     Take,
@@ -36,13 +40,15 @@ from exchanges.simulated.refusals import (
     no_such_order,
     would_match,
 )
+from exchanges.simulated.rules import DEFAULT_COSTS
 from exchanges.simulated.tape import Tape
 
 
 class SimulatedExchange:
     """One account at one simulated spot exchange.
 
-    ``rules`` give each market's grid, minimum and fees; ``balances`` what the account starts with, by asset.
+    ``rules`` give each market's grid, minimum and fees; ``balances`` what the account starts with, by asset; ``costs``
+    how a tape trades (``TapeMarket``) and in which coin fees are taken.
     Every refusal is a ``VenueRefusal`` with Binance's code and text.
     """
 
@@ -53,8 +59,9 @@ class SimulatedExchange:
         balances: Mapping[str, Decimal],
         start_ms: int | None = None,
         limits: Limits | None = None,
+        costs: CostSettings = DEFAULT_COSTS,
     ) -> None:
-        self.market: MarketSource = TapeMarket(market, dict(rules)) if isinstance(market, Tape) else market
+        self.market: MarketSource = TapeMarket(market, dict(rules), costs) if isinstance(market, Tape) else market
         self.instruments = self.market.instruments
         self.rules = tuple(rules[i] for i in self.instruments)
         self.limits = limits or Limits()
@@ -70,6 +77,7 @@ class SimulatedExchange:
         self._tick = [float(r.tick) for r in self.rules]
         self._step = [float(r.step) for r in self.rules]
         self._unit = [r.tick * r.step for r in self.rules]
+        self._fee_in_quote = [fees_of(r.instrument, costs).in_quote for r in self.rules]
         for rule, unit in zip(self.rules, self._unit, strict=True):
             if unit % UNIT:
                 raise ConfigError(
@@ -79,7 +87,7 @@ class SimulatedExchange:
             self.account.add(rule.instrument.quote)
         self._by_client: dict[tuple[int, str], SimOrder] = {}
         self._working: list[dict[int, SimOrder]] = [{} for _ in self.instruments]
-        self._taken: list[tuple[int, dict[Side, list[int]]]] = [(-1, {})] * len(self.instruments)
+        self._footprints = [Footprint() for _ in self.instruments]
         self._order_ids = count(1)
         self._trade_ids = [count(1) for _ in self.instruments]
         self._execution_ids = count(1)
@@ -99,8 +107,11 @@ class SimulatedExchange:
 
     def depth(self, row: int) -> tuple[Levels, Levels]:
         """(bids, asks) as displayed now: the market's book, less our takes, plus our resting orders."""
-        ladder, taken = self._book(row)
-        bids, asks = shown(ladder.bids, taken[Side.SELL]), shown(ladder.asks, taken[Side.BUY])
+        return self._depth(row, self.now_ms)
+
+    def _depth(self, row: int, ms: int) -> tuple[Levels, Levels]:
+        ladder, trace = self._book(row, ms)
+        bids, asks = shown(ladder.bids, trace.taken[Side.SELL]), shown(ladder.asks, trace.taken[Side.BUY])
         if not self._working[row]:
             return bids, asks
         # An order that the market moved onto fills when the second ends; until then it is not shown across.
@@ -111,12 +122,7 @@ class SimulatedExchange:
 
     def top(self, row: int) -> BookTop | None:
         """Best displayed bid and ask, or None with both sides empty."""
-        epoch, taken = self._taken[row]
-        if self._working[row] or (any(taken.values()) and epoch == self.market.epoch(row, self.now_ms)):
-            bids, asks = self.depth(row)
-        else:
-            book = self.market.ladder(row, self.now_ms, 1)
-            bids, asks = book.bids, book.asks
+        bids, asks = self.depth(row)
         if not bids and not asks:
             return None
         tick, step = self.rules[row].tick, self.rules[row].step
@@ -162,9 +168,10 @@ class SimulatedExchange:
             raise duplicate_order()
         rule = self.rules[row]
         limit = None if request.price is None else int(request.price / rule.tick)
+        arrival = self.market.arrival_ms(self.now_ms)
         if request.type is OrderType.LIMIT_MAKER:
-            self._refuse_if_matching(row, request.side, limit)
-        takes = self._plan(row, request, limit)
+            self._refuse_if_matching(row, request.side, limit, arrival)
+        takes = self._plan(row, request, limit, arrival)
         steps = sum(t.steps for t in takes) if request.quantity is None else int(request.quantity / rule.step)
         if request.time_in_force == "FOK" and sum(t.steps for t in takes) < steps:
             takes = []
@@ -182,15 +189,15 @@ class SimulatedExchange:
             price=request.price or ZERO,
             quote_quantity=request.quote_quantity or ZERO,
             step=rule.step,
-            created_ms=self.now_ms,
-            updated_ms=self.now_ms,
+            created_ms=arrival,
+            updated_ms=arrival,
         )
         self._lock_for(order, takes)
         self.orders[order_id] = self._by_client[row, order.client_id] = order
         self._moved(order, "NEW")
         self._expire_own_opposite(order, takes)
-        self._execute(order, takes)
-        self._rest_or_end(order)
+        self._execute(order, takes, arrival)
+        self._rest_or_end(order, arrival)
         self._account_moved(order)
         return order
 
@@ -241,36 +248,55 @@ class SimulatedExchange:
             return None
         return order
 
-    def _book(self, row: int) -> tuple[Ladder, dict[Side, list[int]]]:
-        """The market's ladder, and what we took of each level on the side that a BUY or a SELL takes from."""
-        epoch = self.market.epoch(row, self.now_ms)
-        if self._taken[row][0] != epoch:
-            self._taken[row] = (epoch, {Side.BUY: [], Side.SELL: []})
-        return self.market.ladder(row, self.now_ms), self._taken[row][1]
+    def _book(self, row: int, ms: int) -> tuple[Ladder, Trace]:
+        """The market's ladder at an instant, and what we did in it."""
+        return self.market.ladder(row, ms), self._footprints[row].of(self.market.epoch(row, ms))
 
-    def _plan(self, row: int, request: OrderRequest, limit: int | None) -> list[Take]:
-        ladder, taken = self._book(row)
-        levels = ladder.asks if request.side is Side.BUY else ladder.bids
+    def _room(self, row: int, side: Side, ms: int) -> int:
+        """Steps that we may still trade on one side in the epoch of ``ms``."""
+        traded = self._footprints[row].of(self.market.epoch(row, ms)).traded[side]
+        return max(0, self.market.room(row, ms) - traded)
+
+    def _plan(self, row: int, request: OrderRequest, limit: int | None, arrival: int) -> list[Take]:
+        room = self._room(row, request.side, arrival)
+        if not room:
+            return []
+        ladder, trace = self._book(row, arrival)
+        levels, taken = (ladder.asks if request.side is Side.BUY else ladder.bids), trace.taken[request.side]
         if request.quote_quantity is not None:
             smallest = int(self.rules[row].min_qty / self.rules[row].step)
-            return take_money(levels, taken[request.side], int(request.quote_quantity / self._unit[row]), smallest)
+            return take_money(levels, taken, int(request.quote_quantity / self._unit[row]), smallest, room)
         want = int((request.quantity or ZERO) / self.rules[row].step)
-        return take(levels, taken[request.side], request.side, limit, want)
+        return take(levels, taken, request.side, limit, want, room)
 
-    def _refuse_if_matching(self, row: int, side: Side, limit: int | None) -> None:
-        bids, asks = self.depth(row)
+    def _refuse_if_matching(self, row: int, side: Side, limit: int | None, arrival: int) -> None:
+        bids, asks = self._depth(row, arrival)
         opposite = asks if side is Side.BUY else bids
         if opposite and crosses(side, limit, opposite[0][0]):
             raise would_match()
 
     def _lock_for(self, order: SimOrder, takes: list[Take]) -> None:
-        unit = self._unit[order.row]
-        if order.side is Side.SELL:
-            self.account.lock(order.instrument.base, order.steps * order.step)
-        elif order.ticks:
-            self.account.lock(order.instrument.quote, order.steps * order.ticks * unit)
+        if order.side is Side.BUY and not order.ticks:
+            money = sum(t.steps * t.ticks for t in takes) * self._unit[order.row]
+            need = money + self._fee_beside(order, money, maker=False)
         else:
-            self.account.lock(order.instrument.quote, sum(t.steps * t.ticks for t in takes) * unit)
+            need = self._needed(order)
+        self.account.lock(_paid_in(order), need)
+        order.locked = need
+
+    def _needed(self, order: SimOrder) -> Decimal:
+        """What must be set aside for the rest of an order: coins to sell, or money at its limit and the fee on it."""
+        if order.side is Side.SELL:
+            return order.remaining * order.step
+        money = order.remaining * order.ticks * self._unit[order.row]
+        rule = self.rules[order.row]
+        return money + self._fee_beside(order, money, maker=rule.maker_fee > rule.taker_fee)
+
+    def _fee_beside(self, order: SimOrder, money: Decimal, maker: bool) -> Decimal:
+        """The fee that a buy pays on top of ``money``."""
+        rule = self.rules[order.row]
+        rate = rule.maker_fee if maker else rule.taker_fee
+        return fee_on(money, rate) if self._fee_in_quote[order.row] else ZERO
 
     def _expire_own_opposite(self, order: SimOrder, takes: list[Take]) -> None:
         """Self-trade prevention EXPIRE_MAKER: own resting orders this one would have met expire."""
@@ -280,14 +306,13 @@ class SimulatedExchange:
             if other.side is not order.side and crosses(order.side, reach, other.ticks):
                 self._end(other, Status.EXPIRED_IN_MATCH, "TRADE_PREVENTION")
 
-    def _execute(self, order: SimOrder, takes: list[Take]) -> None:
-        taken = self._taken[order.row][1][order.side]
+    def _execute(self, order: SimOrder, takes: list[Take], arrival: int) -> None:
+        taken = self._footprints[order.row].of(self.market.epoch(order.row, arrival)).taken[order.side]
         for level, ticks, steps in takes:
-            taken.extend([0] * (level + 1 - len(taken)))
             taken[level] += steps
-            self._fill(order, ticks, steps, maker=False)
+            self._fill(order, ticks, steps, arrival, maker=False)
 
-    def _rest_or_end(self, order: SimOrder) -> None:
+    def _rest_or_end(self, order: SimOrder, arrival: int) -> None:
         if not order.live:
             return
         if order.type is OrderType.MARKET or order.time_in_force in ("IOC", "FOK"):
@@ -295,9 +320,9 @@ class SimulatedExchange:
             order.expiry = "UNFILLED_IOC_QUANTITY_EXPIRED" if ioc else "INSUFFICIENT_LIQUIDITY"
             self._end(order, Status.EXPIRED, "EXPIRED")
             return
-        bids, asks = self.depth(order.row)
+        bids, asks = self._depth(order.row, arrival)
         order.ahead = queue_ahead(bids if order.side is Side.BUY else asks, order.side, order.ticks)
-        order.working, order.rest_ms = True, self.now_ms
+        order.working, order.rest_ms = True, arrival
         self._working[order.row][order.order_id] = order
 
     def _let_rest(self, row: int) -> None:
@@ -311,35 +336,40 @@ class SimulatedExchange:
             used = 0
             for order in own:
                 before = order.remaining
+                room = self._room(row, side, self.now_ms - 1)
                 if traded_through(side, order.ticks, self._tick[row], passage):
-                    self._fill(order, order.ticks, before, maker=True)
+                    reached = min(before, room)
                 else:
                     order.passed += passed_volume(side, order.ticks, self._tick[row], passage) / self._step[row]
-                    reached = min(int(order.passed) - order.ahead - order.rested - used, before)
-                    if reached > 0:
-                        order.rested += reached
-                        self._fill(order, order.ticks, reached, maker=True)
+                    reached = min(int(order.passed) - order.ahead - order.rested - used, before, room)
+                    order.rested += max(reached, 0)
+                if reached > 0:
+                    self._fill(order, order.ticks, reached, self.now_ms, maker=True)
                 used += before - order.remaining
                 if before != order.remaining:
                     self._account_moved(order)
 
-    def _fill(self, order: SimOrder, ticks: int, steps: int, maker: bool) -> None:
+    def _fill(self, order: SimOrder, ticks: int, steps: int, at_ms: int, maker: bool) -> None:
         row, rule, unit = order.row, self.rules[order.row], self._unit[order.row]
         money, quantity = steps * ticks * unit, steps * order.step
-        fee = self.account.settle(
-            order.side,
-            order.instrument.base,
-            order.instrument.quote,
-            quantity,
-            money,
-            rule.maker_fee if maker else rule.taker_fee,
-        )
-        if order.side is Side.BUY and order.ticks:
-            self.account.release(order.instrument.quote, steps * (order.ticks - ticks) * unit)
+        in_quote = self._fee_in_quote[row]
+        base, quote = order.instrument.base, order.instrument.quote
+        rate = rule.maker_fee if maker else rule.taker_fee
+        fee = self.account.settle(order.side, base, quote, quantity, money, rate, in_quote)
+        paid = quantity if order.side is Side.SELL else money + (fee if in_quote else ZERO)
+        # A resting order's second ends with the instant it is filled: it counts to the minute that passed.
+        trace = self._footprints[row].of(self.market.epoch(row, at_ms - 1 if maker else at_ms))
+        trace.traded[order.side] += steps
         order.executed += steps
         order.quote_executed += money
         order.status = Status.FILLED if order.remaining == 0 else Status.PARTIALLY_FILLED
-        order.updated_ms = self.now_ms
+        order.updated_ms = at_ms
+        if order.side is Side.SELL or order.ticks:
+            left = self._needed(order)
+            self.account.release(_paid_in(order), order.locked - paid - left)
+            order.locked = left
+        else:
+            order.locked -= paid
         trade = Trade(
             trade_id=next(self._trade_ids[row]),
             order_id=order.order_id,
@@ -349,9 +379,9 @@ class SimulatedExchange:
             quantity=quantity,
             quote_quantity=money,
             fee=fee,
-            fee_asset=order.instrument.base if order.side is Side.BUY else order.instrument.quote,
+            fee_asset=base if order.side is Side.BUY and not in_quote else quote,
             maker=maker,
-            at_ms=self.now_ms,
+            at_ms=at_ms,
         )
         order.trades.append(trade)
         self.trades[row].append(trade)
@@ -360,12 +390,9 @@ class SimulatedExchange:
         self._moved(order, "TRADE", trade)
 
     def _end(self, order: SimOrder, status: Status, kind: str, cancel_id: str = "") -> None:
-        left = order.remaining
-        if order.side is Side.SELL:
-            self.account.release(order.instrument.base, left * order.step)
-        elif order.ticks:
-            self.account.release(order.instrument.quote, left * order.ticks * self._unit[order.row])
-        order.status, order.updated_ms = status, self.now_ms
+        self.account.release(_paid_in(order), order.locked)
+        order.locked = ZERO
+        order.status, order.updated_ms = status, max(order.updated_ms, self.now_ms)
         self._stop_working(order)
         self._moved(order, kind, cancel_id=cancel_id)
 
@@ -375,10 +402,15 @@ class SimulatedExchange:
 
     def _moved(self, order: SimOrder, kind: str, trade: Trade | None = None, cancel_id: str = "") -> None:
         then = copy.copy(order)
-        self._events.append(OrderMoved(then, kind, next(self._execution_ids), self.now_ms, trade, cancel_id))
+        self._events.append(OrderMoved(then, kind, next(self._execution_ids), order.updated_ms, trade, cancel_id))
 
     def _account_moved(self, order: SimOrder) -> None:
         self.account.changed_ms = self.now_ms
         assets = (order.instrument.base, order.instrument.quote)
         rows = tuple((asset, self.account.free(asset), self.account.locked(asset)) for asset in assets)
         self._events.append(AccountMoved(rows, self.now_ms))
+
+
+def _paid_in(order: SimOrder) -> str:
+    """The asset that an order pays with."""
+    return order.instrument.base if order.side is Side.SELL else order.instrument.quote

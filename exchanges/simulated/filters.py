@@ -1,10 +1,14 @@
 """The filters of a market, checked as Binance does and refused in its words (binance-spot-api-docs, filters.md)."""
 
+import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal
 
-from core.units import MarketRules, Side
+from core.book import ANY
+from core.checks import lot_ok, notional_ok, percent_price_ok
+from core.costs import units_of
+from core.units import MarketRules, to_decimal
 from exchanges.simulated.orders import OrderRequest, OrderType
 from exchanges.simulated.refusals import filter_failure, illegal, missing, not_needed, too_precise
 
@@ -23,7 +27,8 @@ class Limits:
     average_minutes: int = 5
     max_price_ticks: int = 10**12
     max_notional: Decimal = Decimal(9_000_000)
-    """Largest value of a limit order; market orders are free of it."""
+    """Largest value of a limit order, in quote units; market orders are free of it."""
+    max_notional_krw: Decimal = Decimal(1_000_000_000)
 
 
 def _decimals(value: Decimal) -> int:
@@ -41,34 +46,42 @@ def check_filters(
     ):
         if value is not None and _decimals(value) > DECIMALS:
             raise too_precise(name)
-    mean = None if average is None else Decimal(repr(average))
     if request.price is not None:
-        _check_price(request.price, request.side, rules, limits, mean)
+        _check_price(request.price, rules, limits, average)
     if request.quantity is not None:
-        quantity = request.quantity
-        if not rules.min_qty <= quantity <= rules.max_qty or quantity % rules.step:
+        steps, off = divmod(request.quantity, rules.step)
+        if off or not lot_ok(int(steps), int(rules.min_qty / rules.step), int(rules.max_qty / rules.step)):
             raise filter_failure("LOT_SIZE")
-    value = _notional(request, mean)
-    if value is not None and value < rules.min_notional:
-        raise filter_failure("NOTIONAL")
-    if value is not None and request.price is not None and value > limits.max_notional:
-        raise filter_failure("NOTIONAL")
+    value = _notional(request, average)
+    if value is not None:
+        # The largest value is for limit orders only.
+        largest = limits.max_notional_krw if rules.instrument.quote == "KRW" else limits.max_notional
+        most = value if request.price is None else units_of(largest)
+        if not notional_ok(value, 1, 1, units_of(rules.min_notional), most):
+            raise filter_failure("NOTIONAL")
     if request.type is not OrderType.MARKET and open_orders >= limits.max_orders:
         raise filter_failure("MAX_NUM_ORDERS")
 
 
-def _check_price(price: Decimal, side: Side, rules: MarketRules, limits: Limits, mean: Decimal | None) -> None:
-    if price <= 0 or price % rules.tick or price > rules.tick * limits.max_price_ticks:
+def _check_price(price: Decimal, rules: MarketRules, limits: Limits, average: float | None) -> None:
+    ticks, off = divmod(price, rules.tick)
+    if off or not 0 < ticks <= limits.max_price_ticks:
         raise filter_failure("PRICE_FILTER")
-    if mean is not None and not mean * limits.multiplier_down <= price <= mean * limits.multiplier_up:
+    mean = math.nan if average is None else average
+    if not percent_price_ok(
+        int(ticks), float(rules.tick), mean, float(limits.multiplier_down), float(limits.multiplier_up)
+    ):
         raise filter_failure("PERCENT_PRICE_BY_SIDE")
 
 
-def _notional(request: OrderRequest, mean: Decimal | None) -> Decimal | None:
+def _notional(request: OrderRequest, average: float | None) -> int | None:
+    """Value in units of 1e-8 of the quote, where it is known."""
     if request.quote_quantity is not None:
-        return request.quote_quantity
-    price = request.price if request.price is not None else mean
-    return None if price is None or request.quantity is None else price * request.quantity
+        return min(units_of(request.quote_quantity), ANY)
+    price = request.price
+    if price is None and average is not None:
+        price = to_decimal(average)
+    return None if price is None or request.quantity is None else min(units_of(price * request.quantity), ANY)
 
 
 def check_shape(request: OrderRequest) -> None:

@@ -7,9 +7,10 @@ order fills when the observed top reaches its price, and from the volume of obse
 
 from collections.abc import Mapping
 
+from core.book import ANY
 from core.messages import Bar, Sentiment, Top
 from core.units import MINUTE_MS, Instrument, MarketRules
-from exchanges.simulated.book import EMPTY, Ladder
+from exchanges.simulated.ladder import EMPTY, Ladder
 from exchanges.simulated.market import SECOND_MS, Passage
 
 FOREVER_MS = 253_402_300_799_000
@@ -89,7 +90,15 @@ class FollowedMarket:
     def epoch(self, row: int, ms: int) -> int:
         return self._seen[row]
 
-    def ladder(self, row: int, ms: int, levels: int | None = None) -> Ladder:
+    def arrival_ms(self, now_ms: int) -> int:
+        """Now: a market that is watched cannot be looked ahead at, and the way of an order to here took its time."""
+        return now_ms
+
+    def room(self, row: int, ms: int) -> int:
+        """No bound beside the quantity displayed."""
+        return ANY
+
+    def ladder(self, row: int, ms: int) -> Ladder:
         top = self._fresh(row, ms)
         if top is None:
             return EMPTY

@@ -18,10 +18,12 @@ from core.messages import (
     PlaceOrder,
     Top,
 )
+from core.params import CostSettings
 from core.units import Instrument, MarketRules
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.orders import OrderRequest, OrderType, SimOrder, Status, Trade
 from exchanges.simulated.refusals import VenueRefusal
+from exchanges.simulated.rules import DEFAULT_COSTS
 from exchanges.simulated.tape import Tape
 
 STATES = {
@@ -49,9 +51,11 @@ class SimulatedVenue:
         rules: Mapping[Instrument, MarketRules] | None = None,
         start_ms: int | None = None,
         name: str = "binance",
+        costs: CostSettings = DEFAULT_COSTS,
     ) -> "SimulatedVenue":
-        """A venue that plays ``tape``, with its default rules unless told others."""
-        return cls(SimulatedExchange(tape, rules or tape.default_rules(), balances, start_ms), name)
+        """A venue that plays ``tape`` under ``costs``, with its default rules unless told others."""
+        rules = rules or tape.default_rules(costs)
+        return cls(SimulatedExchange(tape, rules, balances, start_ms, costs=costs), name)
 
     def now_ms(self) -> int:
         return self.exchange.now_ms

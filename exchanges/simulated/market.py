@@ -1,16 +1,20 @@
 """Where the simulated exchange gets its market from: a protocol, and the one that plays a tape."""
 
-import zlib
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 
+from core.bars import fill_gaps
+from core.book import LEVELS, half_spread_of, room_of, side_levels
+from core.costs import terms_of
+from core.liquidity import half_spreads, hour_column, liquidity_at
 from core.messages import CLOSE, VOLUME, Bar, Sentiment
-from core.units import BPS, MINUTE_MS, Instrument, MarketRules
-from exchanges.simulated.book import EMPTY, BookShape, Ladder, half_spread_bps, ladder, sizes
-from exchanges.simulated.path import extremes_at, price_at
+from core.params import CostSettings
+from core.path import extremes_at, place_of, price_at
+from core.units import MINUTE_MS, Instrument, MarketRules
+from exchanges.simulated.ladder import EMPTY, Ladder, Levels
+from exchanges.simulated.rules import DEFAULT_COSTS
 from exchanges.simulated.tape import Tape
 
 SECOND_MS = 1_000
@@ -38,8 +42,16 @@ class MarketSource(Protocol):
 
     def trading(self, row: int, ms: int) -> bool: ...
 
-    def ladder(self, row: int, ms: int, levels: int | None = None) -> Ladder:
-        """The book at ``ms``; only its first ``levels`` levels where that is enough."""
+    def arrival_ms(self, now_ms: int) -> int:
+        """When an order sent at ``now_ms`` reaches the book: it is matched against the book of that instant."""
+        ...
+
+    def ladder(self, row: int, ms: int) -> Ladder:
+        """The book at ``ms``."""
+        ...
+
+    def room(self, row: int, ms: int) -> int:
+        """Steps that our fills on one side may come to in the epoch of ``ms``."""
         ...
 
     def epoch(self, row: int, ms: int) -> int:
@@ -60,91 +72,79 @@ class MarketSource(Protocol):
 
 
 class TapeMarket:
-    """Plays a tape: the price walks the bar's path, the book follows the volume of the minutes already closed."""
+    """Plays a tape under ``costs``: the price walks the bar's path, the book follows from the minutes already closed.
 
-    def __init__(self, tape: Tape, rules: dict[Instrument, MarketRules], shape: BookShape | None = None) -> None:
+    The rules are kernels of core (path, liquidity, book); here they are asked about one instant.
+    """
+
+    def __init__(self, tape: Tape, rules: dict[Instrument, MarketRules], costs: CostSettings = DEFAULT_COSTS) -> None:
         self.tape = tape
         self.instruments = tape.instruments
         self.synthetic = tape.synthetic
         self.start_ms = tape.start_minute
         self.end_ms = tape.end_ms
-        self._shape = shape or BookShape()
+        self._terms = terms = terms_of(costs)
+        # Without halts a minute that has no bar trades as a filler does: at the last close.
+        self._bars = tape.bars if terms.halts else fill_gaps(tape.bars)[0]
         self._ticks = [float(rules[i].tick) for i in self.instruments]
         self._steps = [float(rules[i].step) for i in self.instruments]
-        self._salts = [zlib.crc32(str(i).encode()) for i in self.instruments]
-        self._volume, self._half_bps = self._liquidity()
-        self._sizes = lru_cache(maxsize=8 * len(self.instruments))(self._make_sizes)
-
-    def _liquidity(self) -> tuple[np.ndarray, np.ndarray]:
-        """(S, T + 1) mean volume and half spread in bps, column e from the minutes before minute e only.
-
-        Summed term by term rather than as a running sum, so a tape cut elsewhere gives the same digits.
-        """
-        bars = self.tape.bars
-        known = np.isfinite(bars[..., VOLUME])
-        volume = np.where(known, bars[..., VOLUME], 0.0)
-        money = np.where(known, bars[..., VOLUME] * bars[..., CLOSE], 0.0)
-        rows, minutes = volume.shape
-        total, worth, count = (
-            np.zeros((rows, minutes + 1)),
-            np.zeros((rows, minutes + 1)),
-            np.zeros((rows, minutes + 1)),
+        self._half_bps = half_spreads(
+            self._bars, self.start_ms, terms.half_spread_default_bps, terms.half_spread_max_bps
         )
-        for lag in range(1, min(self._shape.look_back, minutes) + 1):
-            total[:, lag:] += volume[:, : minutes + 1 - lag]
-            worth[:, lag:] += money[:, : minutes + 1 - lag]
-            count[:, lag:] += known[:, : minutes + 1 - lag]
-        count = np.maximum(count, 1.0)
-        half = np.vectorize(lambda notional: half_spread_bps(self._shape, notional), otypes=[np.float64])
-        return total / count, half(worth / count)
 
-    def _place(self, ms: int) -> tuple[int, int]:
-        """(index, elapsed ms) of the minute whose path shows the price at ``ms``: a boundary belongs to its past."""
-        if ms <= self.start_ms:
-            return 0, 0
-        index = min((ms - self.start_ms - 1) // MINUTE_MS, self.tape.minutes - 1)
-        return index, ms - self.start_ms - index * MINUTE_MS
-
-    def _prices(self, row: int, index: int) -> tuple[float, float, float, float] | None:
-        o, h, low, c, v = self.tape.bars[row, index].tolist()
-        return None if v != v else (o, h, low, c)
-
-    def trading(self, row: int, ms: int) -> bool:
-        return self._prices(row, self._place(ms)[0]) is not None
-
-    def epoch(self, row: int, ms: int) -> int:
-        return ms // MINUTE_MS
-
-    def _make_sizes(self, row: int, epoch: int, levels: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        volume = float(self._volume[row, epoch])
-        minute = self.start_ms // MINUTE_MS + epoch
-        step, salt = self._steps[row], self._salts[row]
-        return tuple(sizes(self._shape, volume, step, salt, minute, side, levels) for side in (0, 1))  # type: ignore[return-value]
-
-    def _half_spread(self, row: int, epoch: int, price: float) -> float:
-        return price * float(self._half_bps[row, epoch]) / BPS
+    def _prices(self, row: int, ms: int) -> tuple[int, tuple[float, float, float, float] | None]:
+        """Elapsed ms and open, high, low, close of the minute whose path shows the price at ``ms``."""
+        index, elapsed = place_of(self.start_ms, ms, self.tape.minutes)
+        o, h, low, c, v = self._bars[row, index].tolist()
+        return elapsed, None if v != v else (o, h, low, c)
 
     def _epoch_index(self, ms: int) -> int:
         return min(max(0, (ms - self.start_ms) // MINUTE_MS), self.tape.minutes)
 
-    def ladder(self, row: int, ms: int, levels: int | None = None) -> Ladder:
-        index, elapsed = self._place(ms)
-        prices = self._prices(row, index)
+    def _half_spread(self, row: int, ms: int, price: float) -> float:
+        column = min(hour_column(self.start_ms, ms), self._half_bps.shape[1] - 1)
+        return half_spread_of(price, float(self._half_bps[row, column]))
+
+    def trading(self, row: int, ms: int) -> bool:
+        return self._prices(row, ms)[1] is not None
+
+    def arrival_ms(self, now_ms: int) -> int:
+        return now_ms + self._terms.latency_ms
+
+    def epoch(self, row: int, ms: int) -> int:
+        return ms // MINUTE_MS
+
+    def ladder(self, row: int, ms: int) -> Ladder:
+        elapsed, prices = self._prices(row, ms)
         if prices is None:
             return EMPTY
-        epoch = self._epoch_index(ms)
-        price = price_at(prices, elapsed)
-        bids, asks = self._sizes(row, epoch, levels or self._shape.levels)
-        return ladder(self._shape, price, self._half_spread(row, epoch, price), self._ticks[row], bids, asks)
+        price = price_at(*prices, elapsed)
+        half = self._half_spread(row, ms, price)
+        volume, sigma = liquidity_at(self._bars[row], self._epoch_index(ms), self._terms.min_volatility)
+        return Ladder(*(self._side(row, buying, price, half, volume, sigma) for buying in (False, True)))
+
+    def _side(self, row: int, buying: bool, price: float, half: float, volume: float, sigma: float) -> Levels:
+        """The levels that an incoming buy (asks) or sell (bids) walks."""
+        ticks, steps = np.empty(LEVELS, np.int64), np.empty(LEVELS, np.int64)
+        tick, step = self._ticks[row], self._steps[row]
+        count = side_levels(buying, price, half, tick, step, volume, sigma, self._terms.depth, ticks, steps)
+        return tuple(zip(ticks[:count].tolist(), steps[:count].tolist(), strict=True))
+
+    def room(self, row: int, ms: int) -> int:
+        index = (ms - self.start_ms) // MINUTE_MS
+        if not 0 <= index < self.tape.minutes:
+            return 0
+        terms = self._terms
+        return int(room_of(float(self._bars[row, index, VOLUME]), terms.share, self._steps[row], terms.halts))
 
     def passage(self, row: int, second_ms: int) -> Passage | None:
-        index, elapsed = self._place(second_ms)
-        prices = self._prices(row, index)
+        elapsed, prices = self._prices(row, second_ms)
         if prices is None or elapsed < SECOND_MS:
             return None
-        start, end = price_at(prices, elapsed - SECOND_MS), price_at(prices, elapsed)
-        half = self._half_spread(row, self._epoch_index(second_ms - SECOND_MS), end)
-        volume = float(self.tape.bars[row, index, VOLUME]) * SECOND_MS / MINUTE_MS
+        start, end = price_at(*prices, elapsed - SECOND_MS), price_at(*prices, elapsed)
+        half = self._half_spread(row, second_ms - SECOND_MS, end)
+        index, _ = place_of(self.start_ms, second_ms, self.tape.minutes)
+        volume = float(self._bars[row, index, VOLUME]) * SECOND_MS / MINUTE_MS
         return Passage(start, end, half, volume) if volume > 0.0 else None
 
     def bar(self, row: int, minute: int, now_ms: int) -> Bar | None:
@@ -154,13 +154,13 @@ class TapeMarket:
         if elapsed <= 0 or (whole := self.tape.bar(row, minute)) is None:
             return None
         prices = (whole.open, whole.high, whole.low, whole.close)
-        high, low = extremes_at(prices, elapsed)
+        high, low = extremes_at(*prices, elapsed)
         return Bar(
             minute=minute,
             open=whole.open,
             high=high,
             low=low,
-            close=price_at(prices, elapsed),
+            close=price_at(*prices, elapsed),
             volume=whole.volume * elapsed / MINUTE_MS,
             filler=whole.filler,
         )
@@ -172,9 +172,8 @@ class TapeMarket:
         known = closes[np.isfinite(closes)]
         if known.size:
             return float(known.mean())
-        place, elapsed = self._place(ms)
-        prices = self._prices(row, place)
-        return None if prices is None else price_at(prices, elapsed)
+        elapsed, prices = self._prices(row, ms)
+        return None if prices is None else price_at(*prices, elapsed)
 
     def sentiment_at(self, ms: int) -> Sentiment | None:
         return self.tape.sentiment_at(ms)

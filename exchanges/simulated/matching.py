@@ -1,16 +1,19 @@
 """Matching, as pure functions over ints: what an incoming order takes, and how far a resting one got.
 
-Prices in ticks, quantities in steps. ``taken`` is what we already took from each level since the book was last
-replenished; levels never show it twice.
+Prices in ticks, quantities in steps. ``taken`` (LEVELS,) is what we already took from each level since the book was
+last replenished; levels never show it twice. The walk itself is ``core.book``'s.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
+from core.book import ANY, LEVELS, best_ticks, spend_levels, take_levels
+from core.path import share_below
 from core.units import Side
-from exchanges.simulated.book import Levels, best_ticks
+from exchanges.simulated.ladder import Levels
 from exchanges.simulated.market import Passage
-from exchanges.simulated.path import share_below
 
 
 class Take(NamedTuple):
@@ -28,35 +31,35 @@ def crosses(side: Side, limit: int | None, ticks: int) -> bool:
 
 def shown(levels: Levels, taken: Sequence[int]) -> Levels:
     """Levels as they stand after our own takes; emptied ones are left out."""
-    left = ((ticks, size - (taken[k] if k < len(taken) else 0)) for k, (ticks, size) in enumerate(levels))
+    left = ((ticks, size - int(gone)) for (ticks, size), gone in zip(levels, taken, strict=False))
     return tuple((ticks, size) for ticks, size in left if size > 0)
 
 
-def take(levels: Levels, taken: Sequence[int], side: Side, limit: int | None, want: int) -> list[Take]:
-    """Walk the opposite side, best price first, up to ``want`` steps and never through ``limit``."""
-    takes = []
-    for k, (ticks, size) in enumerate(levels):
-        if want <= 0 or not crosses(side, limit, ticks):
-            break
-        steps = min(want, size - (taken[k] if k < len(taken) else 0))
-        if steps > 0:
-            takes.append(Take(k, ticks, steps))
-            want -= steps
-    return takes
+def take(levels: Levels, taken: np.ndarray, side: Side, limit: int | None, want: int, room: int = ANY) -> list[Take]:
+    """Walk the opposite side, best price first, up to ``want`` steps and never through ``limit`` (None: any price)."""
+    ticks, steps, count = _arrays(levels)
+    level, part = np.empty(LEVELS, np.int64), np.empty(LEVELS, np.int64)
+    found = take_levels(side is Side.BUY, ticks, steps, count, taken, limit or 0, want, room, level, part)
+    return _takes(levels, level, part, found)
 
 
-def take_money(levels: Levels, taken: Sequence[int], units: int, smallest: int) -> list[Take]:
+def take_money(levels: Levels, taken: np.ndarray, units: int, smallest: int, room: int = ANY) -> list[Take]:
     """Walk the levels spending (or earning) at most ``units`` of tick x step; lots of at least ``smallest`` steps."""
-    takes = []
-    for k, (ticks, size) in enumerate(levels):
-        affordable = units // ticks
-        steps = min(affordable, size - (taken[k] if k < len(taken) else 0))
-        if steps > 0:
-            takes.append(Take(k, ticks, steps))
-            units -= steps * ticks
-        if affordable <= steps:
-            break
+    ticks, steps, count = _arrays(levels)
+    level, part = np.empty(LEVELS, np.int64), np.empty(LEVELS, np.int64)
+    found = spend_levels(ticks, steps, count, taken, min(units, ANY), room, level, part)
+    takes = _takes(levels, level, part, found)
     return takes if sum(t.steps for t in takes) >= smallest else []
+
+
+def _arrays(levels: Levels) -> tuple[np.ndarray, np.ndarray, int]:
+    table = np.array(levels, np.int64).reshape(-1, 2)
+    return np.ascontiguousarray(table[:, 0]), np.ascontiguousarray(table[:, 1]), len(table)
+
+
+def _takes(levels: Levels, level: np.ndarray, part: np.ndarray, count: int) -> list[Take]:
+    pairs = zip(level[:count].tolist(), part[:count].tolist(), strict=True)
+    return [Take(k, levels[k][0], steps) for k, steps in pairs]
 
 
 def queue_ahead(levels: Levels, side: Side, ticks: int) -> int:

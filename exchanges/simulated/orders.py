@@ -93,6 +93,8 @@ class SimOrder:
     expiry: str = ""
     """Why it expired, in Binance's words."""
     trades: list[Trade] = field(default_factory=list)
+    locked: Decimal = ZERO
+    """Of the asset it pays with, what is still set aside for it."""
     # Its place in the queue while it rests.
     ahead: int = 0
     passed: float = 0.0

@@ -1,13 +1,13 @@
-"""Plausible market rules where no venue is asked: tick and step by price level, as on Binance spot."""
+"""Plausible market rules where no venue is asked: tick and step by price level, as on Binance or Upbit spot."""
 
 from decimal import Decimal
 
-from core.units import Instrument, MarketRules
+from core.costs import fees_of
+from core.grid import fine_grid, step_for, upbit_tick
+from core.params import CostSettings
+from core.units import Instrument, MarketRules, floor_to_step, to_decimal
 
 D = Decimal
-
-FEE = D("0.001")
-"""Regular tier, maker and taker alike."""
 
 # Grids of the best known USDT pairs, as Binance's exchangeInfo listed them in 2026.
 KNOWN: dict[str, tuple[Decimal, Decimal]] = {
@@ -37,23 +37,39 @@ LEVELS: tuple[tuple[float, Decimal, Decimal], ...] = (
 
 MIN_NOTIONAL: dict[str, Decimal] = {"BTC": D("0.0001"), "ETH": D("0.001"), "BNB": D("0.01"), "KRW": D("5000")}
 """Quote coins whose minimum is not 5."""
+UPBIT_MIN_NOTIONAL: dict[str, Decimal] = {"KRW": D("5000"), "BTC": D("0.00005"), "USDT": D("0.5")}
 
 STEPS_IN_MAX_QTY = 900_000_000
+LARGEST_WORTH = D(1_000_000_000)
+"""Most quote units of one order where lots are too fine to be counted: Upbit's own bound, in KRW."""
+DEFAULT_COSTS = CostSettings()
 
 
-def default_rules(
-    instrument: Instrument, price: float, maker_fee: Decimal = FEE, taker_fee: Decimal = FEE
-) -> MarketRules:
-    """Rules for an instrument that trades around ``price``; the same input gives the same rules."""
-    grid = KNOWN.get(instrument.symbol)
-    tick, step = grid or next((tick, step) for level, tick, step in LEVELS if price >= level)
+def default_rules(instrument: Instrument, price: float, costs: CostSettings = DEFAULT_COSTS) -> MarketRules:
+    """Rules for an instrument that trades around ``price``; the same input gives the same rules.
+
+    An Upbit tick depends on the price: here it is that of ``price`` and stays, however far the market goes from it.
+    """
+    fees = fees_of(instrument, costs)
+    upbit = instrument.venue == "upbit"
+    tick, step = _grid(instrument, price) if costs.rounding else fine_grid(price)
+    minima = UPBIT_MIN_NOTIONAL if upbit else MIN_NOTIONAL
+    counted = costs.rounding and not upbit
     return MarketRules(
         instrument=instrument,
         tick=tick,
         step=step,
         min_qty=step,
-        max_qty=step * STEPS_IN_MAX_QTY,
-        min_notional=MIN_NOTIONAL.get(instrument.quote, D(5)),
-        maker_fee=maker_fee,
-        taker_fee=taker_fee,
+        max_qty=step * STEPS_IN_MAX_QTY if counted else floor_to_step(LARGEST_WORTH / to_decimal(price), step),
+        min_notional=minima.get(instrument.quote, D(5)) if costs.min_notional else D(0),
+        maker_fee=fees.maker,
+        taker_fee=fees.taker,
     )
+
+
+def _grid(instrument: Instrument, price: float) -> tuple[Decimal, Decimal]:
+    if instrument.venue == "upbit":
+        tick = upbit_tick(instrument.symbol, price)
+        return tick, step_for(tick)
+    known = KNOWN.get(instrument.symbol)
+    return known or next((tick, step) for level, tick, step in LEVELS if price >= level)

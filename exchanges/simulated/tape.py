@@ -7,15 +7,15 @@ bar exists for that minute: a trading halt, or not listed.
 import os
 import zipfile
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 
 from core.errors import DataError
 from core.messages import CLOSE, HIGH, LOW, OPEN, VOLUME, Bar, Sentiment
+from core.params import CostSettings
 from core.units import MINUTE_MS, Instrument, MarketRules
-from exchanges.simulated.rules import FEE, default_rules
+from exchanges.simulated.rules import DEFAULT_COSTS, default_rules
 
 FORMAT = 1
 """Version of the file that ``Tape.save`` writes."""
@@ -91,14 +91,14 @@ class Tape:
                 return Sentiment(value=value, knowable_ms=knowable)
         return None
 
-    def default_rules(self, maker_fee: Decimal = FEE, taker_fee: Decimal = FEE) -> dict[Instrument, MarketRules]:
-        """Plausible rules for every instrument (``rules.default_rules``)."""
+    def default_rules(self, costs: CostSettings = DEFAULT_COSTS) -> dict[Instrument, MarketRules]:
+        """Plausible rules for every instrument at its first price (``rules.default_rules``)."""
         found = {}
         for row, instrument in enumerate(self.instruments):
             closes = self.bars[row, :, CLOSE]
             known = closes[np.isfinite(closes)]
             price = float(known[0]) if known.size else 1.0
-            found[instrument] = default_rules(instrument, price, maker_fee, taker_fee)
+            found[instrument] = default_rules(instrument, price, costs)
         return found
 
     def save(self, path: Path) -> None:

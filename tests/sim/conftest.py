@@ -6,8 +6,10 @@ import ccxt
 import ccxt.pro
 import pytest
 
+from core.params import CostSettings
 from core.units import MINUTE_MS
 from exchanges.simulated.exchange import SimulatedExchange
+from exchanges.simulated.rules import DEFAULT_COSTS
 from exchanges.simulated.server import RunningServer, serve_exchange
 from exchanges.simulated.walk import random_walk_tape
 
@@ -17,9 +19,9 @@ MONEY = {"USDT": Decimal(100_000), "BTC": Decimal(1)}
 KEY, SECRET = "test-key", "test-secret"
 
 
-def make_exchange(minutes: int = 180) -> SimulatedExchange:
+def make_exchange(minutes: int = 180, costs: CostSettings = DEFAULT_COSTS) -> SimulatedExchange:
     tape = random_walk_tape(("BTC/USDT", "ETH/USDT"), START, minutes, seed=5)
-    return SimulatedExchange(tape, tape.default_rules(), MONEY, BEGIN)
+    return SimulatedExchange(tape, tape.default_rules(costs), MONEY, BEGIN, costs=costs)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from actors.runs.paper_account import open_account
 from config.settings import ExchangeSettings
 from core.errors import BotError, ExchangeRefused
 from core.messages import OrderState, PlaceOrder, TimeInForce
+from core.params import CostSettings
 from core.units import Instrument, Side
 from exchanges.binance.gateway import BinanceGateway
 from exchanges.simulated.process import start_server
@@ -25,7 +26,9 @@ BTC = Instrument("binance", "BTC/USDT")
 @pytest.fixture
 async def market(monkeypatch):
     """The watched exchange, and the settings by which a child finds it."""
-    running = await serve_exchange(make_exchange(), mode="speed", speed=5.0, paused=True)
+    # Its touch is deep: what is shown beyond the best price never reaches a paper order.
+    watched = make_exchange(costs=CostSettings(impact=False))
+    running = await serve_exchange(watched, mode="speed", speed=5.0, paused=True)
     base = "MINUTEHAND__EXCHANGES__BINANCE__"
     monkeypatch.setenv(base + "REST_URL", running.url)
     monkeypatch.setenv(base + "STREAM_URL", running.stream_url)

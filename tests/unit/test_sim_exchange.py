@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from core.errors import ConfigError, Defect, ExchangeRefused
 from core.messages import CancelOrder, OrderState, PlaceOrder, TimeInForce
+from core.params import CostSettings
 from core.units import MINUTE_MS, Instrument, Side
 from exchanges.simulated.events import BarClosed, OrderMoved
 from exchanges.simulated.exchange import SimulatedExchange
@@ -25,11 +26,15 @@ MONEY = {"USDT": D(100_000), "BTC": D(1), "ETH": D(10)}
 BEGIN = START + 30 * MINUTE_MS
 
 
+AT_ONCE = CostSettings(latency=False, participation=False)
+"""What is shown is what is met: these stories are of orders and balances (latency, caps: ``test_sim_costs.py``)."""
+
+
 def exchange(balances=MONEY, bars=None, minutes: int = 90) -> SimulatedExchange:
     tape = random_walk_tape(("BTC/USDT", "ETH/USDT"), START, minutes, seed=11)
     if bars is not None:
         tape = Tape(tape.instruments, START, bars(np.array(tape.bars)))
-    return SimulatedExchange(tape, tape.default_rules(), balances, BEGIN)
+    return SimulatedExchange(tape, tape.default_rules(), balances, BEGIN, costs=AT_ONCE)
 
 
 def limit(side, quantity, price, force="GTC", instrument=BTC, kind=OrderType.LIMIT, client_id=""):
@@ -208,7 +213,7 @@ def test_refusals_have_binances_code_and_text_and_change_nothing(request_, numbe
 def test_a_client_id_is_taken_again_only_after_its_order_filled():
     venue = exchange()
     top = venue.top(0)
-    first = limit(Side.BUY, "0.001", top.ask, "IOC", client_id="same")
+    first = limit(Side.BUY, "0.001", top.ask + 100, "IOC", client_id="same")
     venue.place(first)
     assert venue.place(first).order_id == 2
     venue.place(limit(Side.BUY, "0.001", top.bid - 10, client_id="rests"))
@@ -361,7 +366,7 @@ def order(client_id, price, side=Side.BUY, force=TimeInForce.IOC):
 def test_the_local_venue_speaks_the_cores_language():
     venue = local()
     ask, bid = venue.exchange.top(0).ask, venue.exchange.top(0).bid
-    placed = venue.place(order("a", ask))
+    placed = venue.place(order("a", ask + 100))
     assert placed.state is OrderState.FILLED
     assert placed.fills == venue.fills("a", BTC)
     assert venue.query("a", BTC).executed == D("0.001")
@@ -374,7 +379,7 @@ def test_the_local_venue_speaks_the_cores_language():
         venue.cancel(CancelOrder(client_id="never", instrument=BTC))
     assert refused.value.code == "-2011"
     account = venue.account()
-    assert account.total("binance", "BTC") == 1 + D("0.001") - placed.fills[0].fee
+    assert account.total("binance", "BTC") == 1 + D("0.001") - sum(fill.fee for fill in placed.fills)
     assert account.at_ms == BEGIN
 
 

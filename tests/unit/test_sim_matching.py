@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.book import LEVELS
 from core.errors import DataError
+from core.path import extremes_at, price_at, share_below
 from core.units import MINUTE_MS, Instrument, Side
-from exchanges.simulated.book import BookShape, ladder, sizes
 from exchanges.simulated.market import Passage, TapeMarket
 from exchanges.simulated.matching import (
     passed_volume,
@@ -20,7 +21,6 @@ from exchanges.simulated.matching import (
     take_money,
     traded_through,
 )
-from exchanges.simulated.path import extremes_at, price_at, share_below
 from exchanges.simulated.tape import Tape
 from exchanges.simulated.walk import random_walk_tape
 
@@ -30,20 +30,20 @@ FELL = (102.0, 103.0, 99.0, 100.0)
 
 
 def test_the_path_visits_open_both_extremes_and_ends_at_the_close():
-    assert [price_at(ROSE, ms) for ms in (0, 20_000, 40_000, 60_000)] == [100.0, 99.0, 103.0, 102.0]
-    assert [price_at(FELL, ms) for ms in (0, 20_000, 40_000, 60_000)] == [102.0, 103.0, 99.0, 100.0]
+    assert [price_at(*ROSE, ms) for ms in (0, 20_000, 40_000, 60_000)] == [100.0, 99.0, 103.0, 102.0]
+    assert [price_at(*FELL, ms) for ms in (0, 20_000, 40_000, 60_000)] == [102.0, 103.0, 99.0, 100.0]
 
 
 def test_extremes_are_not_known_before_the_path_reached_them():
-    high, low = extremes_at(ROSE, 20_000)
+    high, low = extremes_at(*ROSE, 20_000)
     assert (high, low) == (100.0, 99.0)
-    assert extremes_at(ROSE, 60_000) == (103.0, 99.0)
+    assert extremes_at(*ROSE, 60_000) == (103.0, 99.0)
 
 
 @given(st.integers(0, MINUTE_MS))
 def test_the_path_stays_inside_the_bar(ms):
-    assert 99.0 <= price_at(ROSE, ms) <= 103.0
-    assert 99.0 <= price_at(FELL, ms) <= 103.0
+    assert 99.0 <= price_at(*ROSE, ms) <= 103.0
+    assert 99.0 <= price_at(*FELL, ms) <= 103.0
 
 
 def test_share_below_counts_time_on_a_straight_line():
@@ -53,47 +53,30 @@ def test_share_below_counts_time_on_a_straight_line():
     assert share_below(10.0, 10.0, 10.0) == 1.0
 
 
-def test_a_ladder_is_sorted_on_the_grid_and_never_crossed():
-    shape = BookShape()
-    quantities = sizes(shape, 12.0, 0.001, 5, 77, 0, shape.levels)
-    book = ladder(shape, 60_000.0, 1.2, 0.01, quantities, quantities)
-    bids, asks = [t for t, _ in book.bids], [t for t, _ in book.asks]
-    assert bids == sorted(bids, reverse=True)
-    assert asks == sorted(asks)
-    assert bids[0] < asks[0]
-    assert all(size >= 1 for _, size in book.bids + book.asks)
-    assert len(bids) == len(asks) == shape.levels
-
-
-def test_a_cheap_coin_has_no_bids_at_or_below_zero():
-    shape = BookShape()
-    book = ladder(shape, 3e-8, 1e-10, 1e-8, (5,) * 20, (5,) * 20)
-    assert min(t for t, _ in book.bids) == 1
-
-
-def test_no_volume_means_no_book():
-    assert sizes(BookShape(), 0.0, 0.001, 5, 77, 0, 20) == ()
-
-
 ASKS = ((101, 5), (102, 7), (104, 10))
 BIDS = ((100, 5), (99, 7), (97, 10))
 
 
+def gone(*steps: int) -> np.ndarray:
+    """What was taken of the first levels."""
+    return np.array([*steps, *[0] * (LEVELS - len(steps))], np.int64)
+
+
 def test_taking_walks_levels_up_to_the_limit():
-    assert take(ASKS, [], Side.BUY, 102, 100) == [(0, 101, 5), (1, 102, 7)]
-    assert take(BIDS, [], Side.SELL, 99, 6) == [(0, 100, 5), (1, 99, 1)]
-    assert take(ASKS, [], Side.BUY, 100, 6) == []
+    assert take(ASKS, gone(), Side.BUY, 102, 100) == [(0, 101, 5), (1, 102, 7)]
+    assert take(BIDS, gone(), Side.SELL, 99, 6) == [(0, 100, 5), (1, 99, 1)]
+    assert take(ASKS, gone(), Side.BUY, 100, 6) == []
 
 
 def test_what_was_taken_is_gone():
-    assert take(ASKS, [5, 3], Side.BUY, None, 100) == [(1, 102, 4), (2, 104, 10)]
-    assert shown(ASKS, [5, 3]) == ((102, 4), (104, 10))
+    assert take(ASKS, gone(5, 3), Side.BUY, None, 100) == [(1, 102, 4), (2, 104, 10)]
+    assert shown(ASKS, gone(5, 3)) == ((102, 4), (104, 10))
 
 
 def test_money_buys_whole_steps_and_no_more_than_it_pays_for():
-    takes = take_money(ASKS, [], 101 * 5 + 102 * 2 + 50, 1)
+    takes = take_money(ASKS, gone(), 101 * 5 + 102 * 2 + 50, 1)
     assert takes == [(0, 101, 5), (1, 102, 2)]
-    assert take_money(ASKS, [], 50, 1) == []
+    assert take_money(ASKS, gone(), 50, 1) == []
 
 
 @given(
@@ -104,7 +87,7 @@ def test_money_buys_whole_steps_and_no_more_than_it_pays_for():
 )
 def test_nothing_trades_through_its_limit_or_beyond_what_stands(limit, want, taken, side):
     levels = ASKS if side is Side.BUY else BIDS
-    takes = take(levels, taken, side, limit, want)
+    takes = take(levels, gone(*taken), side, limit, want)
     assert sum(t.steps for t in takes) <= want
     for level, ticks, steps in takes:
         assert ticks <= limit if side is Side.BUY else ticks >= limit
@@ -181,20 +164,13 @@ def test_the_depth_of_a_minute_knows_only_closed_minutes():
     assert one.ladder(0, closed) != two.ladder(0, closed)
 
 
-def test_the_best_level_alone_is_the_best_of_the_whole_book():
-    tape = small_tape()
-    market = TapeMarket(tape, tape.default_rules())
-    for ms in range(START, START + 40 * MINUTE_MS, 3_333):
-        whole, best = market.ladder(0, ms), market.ladder(0, ms, 1)
-        assert (best.bids, best.asks) == (whole.bids[:1], whole.asks[:1])
-
-
 def test_a_tape_cut_elsewhere_gives_the_same_digits():
-    tape = small_tape()
+    """Once every window is full: the longest is the spread's, 24 whole hours."""
+    tape = small_tape(1_600)
     cut = Tape(tape.instruments, START + 10 * MINUTE_MS, tape.bars[:, 10:])
     rules = tape.default_rules()
     one, two = TapeMarket(tape, rules), TapeMarket(cut, rules)
-    for ms in range(START + 26 * MINUTE_MS, START + 40 * MINUTE_MS, 7_001):
+    for ms in range(START + 1_500 * MINUTE_MS, START + 1_600 * MINUTE_MS, 70_001):
         assert one.ladder(0, ms) == two.ladder(0, ms)
 
 
