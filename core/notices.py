@@ -30,6 +30,10 @@ CATALOG: dict[str, Wording] = {
     "run_started": Wording(
         "Run {run} started: {mode}, {instruments} markets.", "실행 {run} 시작: {mode}, 종목 {instruments}개."
     ),
+    "armed_without_edge": Wording(
+        "Account {account} is traded without a proven edge: somebody took it on themselves. The verdict: {verdict}",
+        "계좌 {account}에서 검증된 우위 없이 거래합니다. 사용자가 직접 승인했습니다. 판정: {verdict}",
+    ),
     "run_ended": Wording(
         "Run {run} ended: {done} minutes decided, {missed} missed. Equity {equity} USDT.",
         "실행 {run} 종료: {done}분 결정, {missed}분 누락. 평가액 {equity} USDT.",

@@ -8,7 +8,7 @@ from pathlib import Path
 from actors.runs.run_mark import find_paper_run
 from config.secrets import ApiKeys, load_secrets, open_to_others, require_keys
 from config.settings import ExchangeSettings, Settings
-from core.errors import BotError, ConfigError, DataError, ExchangeRefused
+from core.errors import EXIT_CONFIG, BotError, ConfigError, DataError, ExchangeRefused
 from core.execution.machine import ExecutionMachine
 from core.execution.scribe import replay
 from core.features import schema_hash
@@ -30,7 +30,8 @@ class Finding:
 
     name: str
     """Fixed word for scripts: no_keys, key_file_open, keys_refused, withdraw_right, cannot_trade, wrong_account,
-    other_account, clock_off, open_orders, unreconciled, records_ahead, no_paper_run, models_missing, no_consent."""
+    other_account, clock_off, open_orders, unreconciled, records_ahead, no_paper_run, no_proven_edge, models_missing,
+    no_consent."""
     text: str
     """What is wrong, and what to do."""
 
@@ -42,6 +43,9 @@ class NotArmed(BotError):
         lines = [f"[{f.name}] {f.text}" for f in findings]
         super().__init__("live trading was not started:\n  " + "\n  ".join(lines))
         self.names = tuple(f.name for f in findings)
+        if "no_proven_edge" in self.names:
+            # Rules that were never shown to earn are wrong settings for real money.
+            self.exit_code = EXIT_CONFIG
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

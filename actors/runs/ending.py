@@ -8,8 +8,9 @@ from rich.console import Console
 from actors.clock import wall_ms
 from actors.runs.audit import Audit
 from actors.runs.reach import Reached
-from actors.runs.run_mark import RunMark, leave_mark, rules_hash
+from actors.runs.run_mark import RunMark, leave_mark
 from actors.runs.summary import figures, print_summary
+from config.identity import rules_hash
 from config.settings import Settings
 from core.errors import EXIT_FAILURE, EXIT_OK
 from core.messages import MinuteRecord

@@ -123,8 +123,12 @@ class Launch:
             status = ray.get(self._supervisor.start.remote(), timeout=SYSTEM_START_S)
         self._stage(f"{len(status)} actors")
         plan = self.plan
-        self._tell(
-            "run_started", run=plan.run_id, mode=plan.mode, instruments=str(len(plan.settings.config.trade.rows))
+        self.tell(
+            "info",
+            "run_started",
+            run=plan.run_id,
+            mode=plan.mode,
+            instruments=str(len(plan.settings.config.trade.rows)),
         )
 
     def progress(self) -> dict | None:
@@ -162,8 +166,13 @@ class Launch:
             self._ask("recorder", "close", timeout_s)
             told = self._ask("conductor", "progress", timeout_s)
             equity = self._hot_equity()
-            self._tell(
-                "run_ended", run=self.plan.run_id, done=str(told["done"]), missed=str(told["missed"]), equity=equity
+            self.tell(
+                "info",
+                "run_ended",
+                run=self.plan.run_id,
+                done=str(told["done"]),
+                missed=str(told["missed"]),
+                equity=equity,
             )
             self._ask("notifier", "close", timeout_s)
         except (ValueError, BotError, ray.exceptions.RayError) as error:
@@ -177,9 +186,9 @@ class Launch:
             hot.close()
         return f"{points[-1][1]:,.2f}" if points else "unknown"
 
-    def _tell(self, key: str, **values: str) -> None:
-        notice = Notice(severity="info", key=key, values=tuple(values.items()))
-        self._ask("notifier", "tell", 30, notice)
+    def tell(self, severity: str, key: str, **values: str) -> None:
+        """Send a notice to people."""
+        self._ask("notifier", "tell", 30, Notice(severity=severity, key=key, values=tuple(values.items())))
 
     def _ask(self, name: str, method: str, timeout_s: float, *args: Any) -> Any:
         return ray.get(getattr(ray.get_actor(name, namespace=NAMESPACE), method).remote(*args), timeout=timeout_s)

@@ -1,12 +1,9 @@
 """The word a finished run leaves in its folder, and how live trading finds the paper run that went before it."""
 
-import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from config.settings import Settings
 
 FILE = "end.json"
 
@@ -18,7 +15,7 @@ class RunMark:
     run_id: str
     mode: str
     rules_hash: str
-    """``rules_hash`` of its settings."""
+    """``config.identity.rules_hash`` of its settings."""
     stand_in: bool
     """A simulator stood at the exchange's place."""
     minutes: int
@@ -27,15 +24,6 @@ class RunMark:
     differences: int
     """Between our books and the exchange's, at the end."""
     ended_ms: int
-
-
-def rules_hash(settings: Settings) -> str:
-    """What decides about money, in 16 digits: instruments, shares, models, limits, execution. Equal settings, equal hash.
-
-    Addresses, ports, resources and logs are left out: they change nothing that is traded.
-    """
-    decides = {"trade": settings.config.trade.model_dump(mode="json"), "rules": settings.rules.model_dump(mode="json")}
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def leave_mark(run_dir: Path, mark: RunMark) -> None:

@@ -24,15 +24,16 @@ from actors.runs.arming import (
     judge_paper,
     read_past,
 )
+from actors.runs.edge import SENTENCE, judge_edge, note_override
 from actors.runs.ending import end_run
 from actors.runs.launch import Launch
 from actors.runs.live_audit import audit_live
 from actors.runs.reach import Reached, reach
-from actors.runs.run_mark import rules_hash
 from actors.runs.running import forget_run, note_run, refuse_second
 from actors.verbs.paper_command import models_of, tell_start
 from actors.verbs.replay_command import follow
 from config import load
+from config.identity import rules_hash
 from config.money import doubts, in_money
 from config.secrets import API_KEYS_PATH, ApiKeys
 from config.settings import Settings
@@ -68,6 +69,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="start although no paper run with these settings was finished",
     )
     parser.add_argument(
+        "--without-proven-edge",
+        metavar="SENTENCE",
+        help=f'start although no walk-forward said "edge" of these settings; the words are: "{SENTENCE}"',
+    )
+    parser.add_argument(
         "--market",
         metavar="NAME",
         help="serve the models of var/synth/NAME (only with a simulator at the exchange's place)",
@@ -96,6 +102,9 @@ def main(args: argparse.Namespace) -> int:
     found += judge_paper(
         var / "runs", rules_hash(settings), stand_in=reached.stand_in, accepted=args.i_accept_without_paper
     )
+    missing, verdict = judge_edge(var, settings, stand_in=reached.stand_in, sentence=args.without_proven_edge)
+    found += missing
+    console.print(f"verdict on these settings: {verdict}", highlight=False, markup=False)
     found += _ahead(run_dir, reached.server_ms)
     account = None
     if keys is not None:
@@ -112,8 +121,11 @@ def main(args: argparse.Namespace) -> int:
     assert keys is not None
     _consent(console, account, args.account)
     bind_account(run_dir, account.rights.account)
+    if args.without_proven_edge is not None:
+        note_override(run_dir, settings, account.rights.account, verdict, wall_ms())
     configure_logs(settings.config.logs, var / "logs", "run")
-    records, run_id = _run(args, settings, source, versions, run_dir, reached, console)
+    told = (account.rights.account, verdict)
+    records, run_id = _run(args, settings, source, versions, run_dir, reached, console, told)
     return _end(args, settings, source, keys, run_dir, run_id, reached, records, console)
 
 
@@ -193,8 +205,12 @@ def _run(
     run_dir: Path,
     reached: Reached,
     console: Console,
+    told: tuple[str, str],
 ) -> tuple[list[MinuteRecord], str]:
-    """The run itself; gives the records it made (earlier runs' stay in the folder) and its id."""
+    """The run itself; gives the records it made (earlier runs' stay in the folder) and its id.
+
+    ``told``: the account and the verdict, as people are told of them."""
+    account, verdict = told
     run_id = f"{args.instance}-{datetime.fromtimestamp(wall_ms() / 1000, UTC):%Y%m%d-%H%M%S}"
     before = RecordStore(run_dir / "records")
     last = before.last_minute
@@ -224,6 +240,8 @@ def _run(
     runs_dir.mkdir(parents=True, exist_ok=True)
     with Launch(plan, lambda text: console.print(text, highlight=False)) as launch:
         launch.start(lambda: versions, about)
+        if args.without_proven_edge is not None:
+            launch.tell("warning", "armed_without_edge", account=account, verdict=verdict)
         note_run(runs_dir, launch.plan, launch.dashboard_url)
         try:
             follow(launch, console, "LIVE binance", args.minutes, plan.synthetic)

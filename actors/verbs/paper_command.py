@@ -13,6 +13,7 @@ from rich.console import Console
 from actors.clock import wall_ms
 from actors.plan import RunPlan
 from actors.runs.audit import audit_run
+from actors.runs.edge import judge_edge
 from actors.runs.ending import end_run
 from actors.runs.launch import Launch, venue_of, write_keys
 from actors.runs.paper_account import PaperAccount, open_account
@@ -75,6 +76,8 @@ def main(args: argparse.Namespace) -> int:
     run_dir.mkdir(parents=True)
     configure_logs(settings.config.logs, var / "logs", "run")
     tell_start(console, "PAPER: simulated orders, real quotes", reached)
+    _, verdict = judge_edge(var, settings, stand_in=reached.stand_in, sentence=None)
+    console.print(f"verdict on these settings: {verdict}", highlight=False, markup=False)
     if account.fresh:
         account.save(account.balances)
     with closing(Training(source, reached.server_ms, args)) as members:

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from actors.runs.run_mark import RunMark, find_paper_run, leave_mark, rules_hash
+from actors.runs.run_mark import RunMark, find_paper_run, leave_mark
+from config.identity import rules_hash
 from config.load import load_settings
 
 MARK = RunMark(

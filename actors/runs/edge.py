@@ -1,0 +1,59 @@
+"""Is there a proven edge? What the newest walk-forward said of these very rules, and a person's word against it."""
+
+import json
+from pathlib import Path
+
+from actors.runs.arming import Finding
+from config.identity import rules_hash
+from config.settings import Settings
+from core.errors import ConfigError, DataError
+from data.artifacts import ArtifactStore
+from data.journal import SqliteJournal
+from data.verdicts import EDGE, StoredVerdict, newest_verdict
+
+SENTENCE = "I accept to trade without a proven edge"
+JOURNAL = "statements.sqlite"
+"""What people took on themselves, in a journal of its own: durable, checksummed, appended only."""
+
+
+def find_verdict(var: Path, settings: Settings, *, stand_in: bool) -> StoredVerdict | None:
+    """The newest verdict on these instruments and rules; what a synthetic market gave counts only at a simulator."""
+    return newest_verdict(ArtifactStore(var / "artifacts"), rules_hash(settings), synthetic=stand_in)
+
+
+def describe(verdict: StoredVerdict | None) -> str:
+    """One line for people."""
+    if verdict is None:
+        return "never judged: no walk-forward was run with these instruments and rules"
+    because = f": {verdict.reasons[0]}" if verdict.reasons else ""
+    return f"{verdict.word} (walk-forward on {verdict.artifact.source}){because}"
+
+
+def judge_edge(var: Path, settings: Settings, *, stand_in: bool, sentence: str | None) -> tuple[list[Finding], str]:
+    """What speaks against arming, and what was found in words. ConfigError for a sentence that is not the one asked for."""
+    if sentence is not None and sentence != SENTENCE:
+        raise ConfigError(f'--without-proven-edge {sentence!r}: it has to be these very words: "{SENTENCE}"')
+    try:
+        verdict = find_verdict(var, settings, stand_in=stand_in)
+    except DataError as error:
+        verdict, said = None, str(error)
+    else:
+        said = describe(verdict)
+    if sentence is not None or (verdict is not None and verdict.word == EDGE):
+        return [], said
+    text = (
+        f"no proven edge for these instruments and rules ({rules_hash(settings)}): {said}. Judge them first: "
+        "python3 run.py backtest --exchange binance --walk-forward; or take it on yourself, in words: "
+        f'--without-proven-edge "{SENTENCE}"'
+    )
+    return [Finding(name="no_proven_edge", text=text)], said
+
+
+def note_override(run_dir: Path, settings: Settings, account: str, said: str, now_ms: int) -> None:
+    """Write down, durably and before anything is traded, that a person armed without a proven edge."""
+    entry = {"at_ms": now_ms, "account": account, "rules": rules_hash(settings), "verdict": said, "sentence": SENTENCE}
+    journal = SqliteJournal(run_dir / JOURNAL)
+    try:
+        journal.append([("without_proven_edge", json.dumps(entry, sort_keys=True).encode())])
+    finally:
+        journal.close()
