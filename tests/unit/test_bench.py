@@ -1,0 +1,106 @@
+"""The benches' own arithmetic: rates, spreads, tables, and what is said when something could not be measured."""
+
+import sys
+
+import pytest
+
+from tests.bench import backtest, lake
+from tests.bench.backtest import Row
+from tests.bench.peers.protocol import MARK, peak_mb, timed
+from tests.bench.support.environments import NotInstallable, _run, python_of
+from tests.bench.support.processes import Failed, Timing, answer_of, measure
+from tests.support.table import table
+
+
+def test_a_timing_tells_median_rate_and_spread():
+    timing = Timing((2.0, 1.0, 4.0), 1000)
+    assert (timing.median, timing.rate, timing.spread) == (2.0, 500.0, 1.5)
+
+
+def test_calls_are_timed_one_by_one():
+    given = iter(range(10))
+    seconds, answer = timed(lambda: next(given), 3)
+    assert (len(seconds), answer) == (3, 2)
+    assert all(one >= 0.0 for one in seconds)
+    assert peak_mb() > 10.0
+
+
+def test_the_peers_table_is_sorted_by_rate_and_counts_in_vectorbts():
+    rows = [
+        Row("slow", "1.0", Timing((10.0,), 1000), 5, 100.0),
+        Row("vectorbt", "2.0", Timing((1.0, 1.0, 1.2), 1000), 5, 200.0),
+        Row("ours", "", Timing((0.1, 0.1), 1000), 5, 50.4),
+        Row("absent", "", None, why="not installable here: no wheel"),
+    ]
+    lines = backtest.peer_lines(rows)
+    assert [line[0] for line in lines] == ["ours", "vectorbt", "slow"]
+    by_heading = [dict(zip(backtest.PEER_HEADINGS, line, strict=True)) for line in lines]
+    assert [line["x vectorbt"] for line in by_heading] == [10.0, 1.0, 0.1]
+    assert [line["calls"] for line in by_heading] == [2, 3, 1]
+    assert by_heading[1]["spread %"] == pytest.approx(20.0)
+    assert "vectorbt" in table(backtest.PEER_HEADINGS, lines)
+
+
+def test_without_vectorbt_there_is_no_ratio():
+    ((*_, ratio, _, _),) = backtest.peer_lines([Row("ours", "", Timing((0.1,), 10))])
+    assert ratio == "-"
+
+
+def test_turns_are_joined_and_a_failed_turn_loses_nothing():
+    rows: dict[str, Row] = {}
+    backtest._add(rows, "a", Row("a", "1", Timing((1.0,), 10), 5, 30.0))
+    backtest._add(rows, "a", Row("a", "", None, why="failed: killed"))
+    backtest._add(rows, "a", Row("a", "1", Timing((3.0,), 10), 5, 20.0))
+    assert rows["a"].timing == Timing((1.0, 3.0), 10)
+    assert rows["a"].peak_mb == 30.0
+
+
+def test_a_program_that_ran_another_strategy_is_named():
+    rows = [Row(name, "", Timing((1.0,), 10), entries) for name, entries in (("raw limit", 1000), ("a", 1004))]
+    assert backtest.other_entries(rows) == []
+    assert backtest.other_entries([]) == []
+    (said,) = backtest.other_entries([*rows, Row("b", "", Timing((1.0,), 10), 900)])
+    assert said.startswith("b: 900 entries where 1000 were expected")
+
+
+def test_answers_are_equal_to_what_the_order_of_adding_up_leaves():
+    assert lake.same([1, [2.0, 3.0]], [1.0, [2.0 * (1 + 1e-12), 3.0]])
+    assert not lake.same([1.0, 2.0], [1.0, 2.00001])
+    assert not lake.same([1.0], [1.0, 2.0])
+
+
+def test_a_line_of_the_lake_counts_the_minutes_of_its_job():
+    told = {"seconds": [2.0, 1.0, 3.0], "peak_mb": 150.0, "before_mb": 100.0}
+    assert lake.row_of("walk", "dask", 10, 3, told) == ("walk", "dask", 10, 43_200, 2.0, 3.0, 21_600.0, 50)
+    assert lake.row_of("day", "lake", 10, 3, told)[3] == 4320
+
+
+def test_the_reported_line_is_found_among_what_a_library_prints():
+    assert answer_of(f'banner\n{MARK}{{"bars": 1}}\n{MARK}{{"bars": 2}}\n', "", 0) == {"bars": 2}
+    with pytest.raises(Failed, match="ValueError: no such thing"):
+        answer_of("banner\n", "Traceback\nValueError: no such thing\n\n", 1)
+    with pytest.raises(Failed, match="ended with code -9"):
+        answer_of("", "", -9)
+
+
+def test_a_measured_process_that_hangs_or_is_not_there_is_a_failure_not_a_crash():
+    with pytest.raises(Failed, match="not done after"):
+        measure([sys.executable, "-c", "import time; time.sleep(30)"], 0.3)
+    with pytest.raises(Failed, match="No such file"):
+        measure(["/nowhere/python"], 5.0)
+
+
+def test_why_a_peer_can_not_be_installed_is_pips_own_reason(tmp_path):
+    script = "print('Collecting x'); print('ERROR: No matching distribution for x'); print('more'); raise SystemExit(1)"
+    with pytest.raises(NotInstallable, match=r"^No matching distribution for x$"):
+        _run([sys.executable, "-c", script], tmp_path / "log", print)
+
+
+def test_an_installed_peer_is_not_installed_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("tests.bench.support.environments.REQUIREMENTS", {"hare": ("hare==1", "grass")})
+    (tmp_path / "hare" / "bin").mkdir(parents=True)
+    (tmp_path / "hare" / "bin" / "python").write_text("")
+    (tmp_path / "hare" / "installed.txt").write_text("hare==1\ngrass")
+    said: list[str] = []
+    assert python_of(tmp_path, "hare", said.append) == tmp_path / "hare" / "bin" / "python"
+    assert said == []
