@@ -6,6 +6,7 @@ peer which can not be installed here costs its own row only.
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -45,33 +46,28 @@ def python_of(folder: Path, peer: str, say: Say) -> Path:
 
 
 def _run(command: list[str], log: Path, say: Say) -> None:
-    began = time.monotonic()
-    with log.open("w", encoding="utf-8") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
-        try:
-            while True:
-                try:
-                    code = process.wait(SAY_EVERY_SECONDS)
-                    break
-                except subprocess.TimeoutExpired:
-                    took = time.monotonic() - began
-                    say(f"  {took:.0f} s: {last_line(log)[:100]}")
-                    if took > INSTALL_SECONDS:
-                        raise NotInstallable(f"not done after {INSTALL_SECONDS} s; see {log}") from None
-        finally:
-            process.kill()
-    if code:
-        raise NotInstallable(reason(log))
-
-
-def last_line(log: Path) -> str:
-    """The last line of text in a log."""
-    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    """Run to the end, every line into the log and one now and then to the user; NotInstallable when it failed."""
+    began = said = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    guard = threading.Timer(INSTALL_SECONDS, process.kill)
+    guard.start()
+    try:
+        with process, log.open("w", encoding="utf-8") as out:
+            for line in process.stdout or ():
+                out.write(line)
+                if time.monotonic() - said > SAY_EVERY_SECONDS:
+                    said = time.monotonic()
+                    say(f"  {said - began:.0f} s: {line.strip()[:100]}")
+    finally:
+        guard.cancel()
+        process.kill()
+    if process.returncode:
+        late = time.monotonic() - began > INSTALL_SECONDS
+        raise NotInstallable(f"not done after {INSTALL_SECONDS} s; see {log}" if late else reason(log))
 
 
 def reason(log: Path) -> str:
     """Why pip gave up: its first line of error, else its last line."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    said = next((line for line in lines if line.startswith("ERROR")), last_line(log))
+    lines = [line.strip() for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
+    said = next((line for line in lines if line.startswith("ERROR")), lines[-1] if lines else "it said nothing")
     return said.removeprefix("ERROR:").strip()[:160]
