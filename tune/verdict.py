@@ -15,11 +15,10 @@ import numpy as np
 
 from core.errors import DataError
 from core.messages import FloatArray
-from core.units import DAY_MS, MINUTE_MS
 from tune.result import Result
 from tune.stats.bootstrap import Bands, bootstrap
 from tune.stats.random_entry import RandomEntry, random_entry
-from tune.stats.sampling import observed, sampled
+from tune.stats.sampling import days_of, observed, sampled
 from tune.stats.sharpe import (
     Moments,
     Trials,
@@ -28,7 +27,7 @@ from tune.stats.sharpe import (
     minimum_track_record,
     probabilistic_sharpe,
 )
-from tune.stats.trades import round_trips
+from tune.stats.trades import trips_of
 
 WORDS = ("edge", "unproven", "none")
 Figures = dict[str, float | int | str | None]
@@ -119,12 +118,12 @@ def judge(
     trials = trials or Trials()
     wanted = thresholds or Thresholds()
     minute, equity = observed(result.minute, result.equity)
-    days = (int(minute[-1]) - int(minute[0]) + MINUTE_MS) / DAY_MS if len(minute) else 0.0
+    days = days_of(minute)
     figures: Figures = {"days": days, "trials": trials.count}
     if not len(result.fills) or not len(minute):
         return Verdict(word="none", reasons=(f"Nothing was traded in {_days(days)}.",), figures=figures)
-    trades = round_trips(result)
-    closed = int((~trades["open"]).sum())
+    trips = trips_of(result)
+    closed = sum(not trip.open for trip in trips)
     net = float(equity[-1] - equity[0])
     sample = sampled(result.minute, result.equity)
     moments = Moments.of(sample.returns) if len(sample.returns) >= LEAST_RETURNS else None
@@ -141,10 +140,12 @@ def judge(
     tests.test(closed >= wanted.trades, f"{closed} trades were closed, at least {wanted.trades} are needed.")
     tests.test(net > 0.0, f"the net result after all costs is {net:+,.2f} USDT, it has to be above 0.")
     hopeless += _sharpe(tests, figures, moments, trials, sample.period, sample.per_year, wanted)
-    _bands(tests, figures, bootstrap(sample, np.random.default_rng([seed, 1]), resamples), wanted, sample.period)
+    _bands(
+        tests, figures, bootstrap(sample, np.random.default_rng([seed, 1]), resamples, fan=False), wanted, sample.period
+    )
     _best_day(tests, figures, result, net)
     hopeless += _entries(
-        tests, figures, random_entry(result, np.random.default_rng([seed, 2]), prices, resamples), wanted
+        tests, figures, random_entry(result, np.random.default_rng([seed, 2]), prices, resamples, trips=trips), wanted
     )
     _selection(tests, figures, trials, pbo, wanted)
     _folds(tests, figures, folds, wanted)

@@ -13,6 +13,7 @@ from tune.result import FILLS, REGIMES, Costs, Result, empty_fills, empty_orders
 from tune.stats.ratios import by_regime, by_symbol, drawdown, ratios
 from tune.stats.sampling import HOUR_MS, sampled
 from tune.stats.trades import monte_carlo, round_trips
+from tune.verdict import Verdict, judge
 
 START = 1_772_323_200_000
 
@@ -232,3 +233,34 @@ def test_monte_carlo_of_two_trades_is_all_their_orders():
     assert found.loss == pytest.approx(0.75, abs=0.03)
     assert monte_carlo(trades.head(1), 100.0, np.random.default_rng(2)) is None
     assert monte_carlo(trades.head(0), 100.0, np.random.default_rng(2)) is None
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("harm", ["half missed", "all missed", "ruined", "below zero", "huge", "no closes", "typo"])
+def test_nonsense_has_defined_figures_and_a_word(harm):
+    rng = np.random.default_rng(len(harm))
+    for seed in range(4):
+        result = made_up_result(
+            int(rng.integers(1, 2_000)), int(rng.integers(1, 4)), int(rng.integers(0, 40)), seed=seed
+        )
+        equity, close = result.equity.copy(), result.close.copy()
+        if harm == "half missed":
+            equity[rng.random(len(equity)) < 0.5] = np.nan
+        elif harm == "all missed":
+            equity[:] = np.nan
+        elif harm == "ruined":
+            equity[len(equity) // 2 :] = 0.0
+        elif harm == "below zero":
+            equity[rng.integers(0, len(equity))] = -5.0
+        elif harm == "huge":
+            equity *= 1e12
+        elif harm == "no closes":
+            close[:] = np.nan
+        else:
+            close[rng.integers(0, len(close))] *= 1_000
+        result = replace(result, equity=equity, close=close)
+        trades = round_trips(result)
+        assert all(plain(value) for value in asdict(ratios(result, trades)).values())
+        for table in (trades, by_symbol(result, trades), by_regime(result, trades)):
+            assert all(plain(value) for row in table.iter_rows() for value in row), table
+        assert Verdict.from_json(judge(result, resamples=50).to_json()).word != "edge"

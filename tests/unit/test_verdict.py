@@ -82,12 +82,13 @@ def test_a_market_that_rises_is_no_edge():
     assert share["edge"] <= 0.1, "the level of the random-entry test, with every other one passed"
 
 
-@pytest.mark.parametrize(("edge", "least"), [(0.006, 0.9), (0.008, 0.98)])
+@pytest.mark.parametrize(("edge", "least"), [(0.004, 0.55), (0.005, 0.9), (0.008, 0.98)])
 def test_an_edge_of_that_size_is_seen_with_this_power(edge, least):
-    """120 trades in 60 days of 60 or 80 bps each against 20 bps of costs a trade and swings of about 100 bps."""
-    share = words(100, edge=edge)
+    """120 trades in 60 days of 40, 50 or 80 bps each, 20 bps of costs taken from them, and swings of about 100 bps:
+    annual Sharpe ratios of about 5.5, 8 and 16. Measured over 100 runs: 68 %, 97 % and 100 % are called an edge."""
+    share = words(80, edge=edge)
     assert share["edge"] >= least
-    assert share["none"] == 0.0
+    assert share["none"] <= 0.02
 
 
 def test_the_best_of_many_without_an_edge_is_not_taken_for_one():

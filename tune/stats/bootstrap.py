@@ -122,21 +122,26 @@ def _resample(returns, rng, resamples, leave, sums, squares, falls, totals, poin
 
 
 def bootstrap(
-    sample: Sampled, rng: np.random.Generator, resamples: int = 2_000, block: float | None = None
+    sample: Sampled,
+    rng: np.random.Generator,
+    resamples: int = 2_000,
+    block: float | None = None,
+    fan: bool = True,
 ) -> Bands | None:
     """Bands of mean, Sharpe ratio, drawdown and equity of a run; None below two returns.
 
-    ``block`` is the mean block length in periods, ``block_length`` of the returns when not given.
+    ``block`` is the mean block length in periods, ``block_length`` of the returns when not given; without ``fan``
+    only its start and end are kept.
     """
     returns = np.ascontiguousarray(sample.returns)
     n = len(returns)
     if n < 2:
         return None
     block = block_length(returns) if block is None else max(1.0, float(block))
-    points = np.unique(np.linspace(0, n - 1, min(n, FAN_POINTS)).astype(np.int64))
+    points = np.unique(np.linspace(0, n - 1, min(n, FAN_POINTS)).astype(np.int64)) if fan else np.array([n - 1])
     sums, squares, falls, totals = (np.empty(resamples) for _ in range(4))
-    fan = np.empty((resamples, len(points)))
-    _resample(returns, rng, resamples, 1.0 / block, sums, squares, falls, totals, points, fan)
+    paths = np.empty((resamples, len(points)))
+    _resample(returns, rng, resamples, 1.0 / block, sums, squares, falls, totals, points, paths)
     mean = sums / n
     variance = np.maximum(squares / n - mean**2, 0.0)
     varies = variance > (1e-7 * np.maximum(np.abs(mean), 1e-12)) ** 2
@@ -150,7 +155,7 @@ def bootstrap(
         drawdown=_quantiles(falls),
         total=_quantiles(totals - 1.0),
         fan_at=np.append(sample.at[0], sample.at[points + 1]),
-        fan=sample.equity[0] * np.hstack([np.ones((len(QUANTILES), 1)), np.quantile(fan, QUANTILES, axis=0)]),
+        fan=sample.equity[0] * np.hstack([np.ones((len(QUANTILES), 1)), np.quantile(paths, QUANTILES, axis=0)]),
     )
 
 

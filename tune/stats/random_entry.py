@@ -44,17 +44,18 @@ def random_entry(
     prices: tuple[np.ndarray, FloatArray] | None = None,
     resamples: int = 2_000,
     together: bool = True,
+    trips: list[Trip] | None = None,
 ) -> RandomEntry | None:
     """p-value of the realised net profit; None without a trade or where prices are too sparse for the holding times.
 
     ``prices`` are (minute (P,) epoch ms increasing, close (P, S) quote units) of ``result.instruments``; by default
     those of ``result.grid``. A moved trade begins with the same worth as the real one. ``together=False`` moves each
-    trade by itself (see above why that flatters). The p-value counts the real run among the random ones, so it is
+    trade by itself (see above why that flatters); ``trips`` are the result's where they are known already. The p-value counts the real run among the random ones, so it is
     never 0 (Davison & Hinkley 1997, "Bootstrap Methods and their Application", eq. 4.11).
     """
     minute, close = prices if prices is not None else (result.minute[result.grid], result.close)
     rows = {instrument.symbol: s for s, instrument in enumerate(result.instruments)}
-    trips = [t for t in trips_of(result) if t.symbol in rows and t.bought > 0.0]
+    trips = [t for t in (trips_of(result) if trips is None else trips) if t.symbol in rows and t.bought > 0.0]
     if not trips or len(minute) < 2:
         return None
     distance = float(np.median(np.diff(minute))) / MINUTE_MS
@@ -65,6 +66,9 @@ def random_entry(
     starts, at, units, row, scale = _legs(trips, rows, np.asarray(minute), first, length)
     shape = (resamples, 1) if together else (resamples, len(trips))
     moved = rng.integers(0, max(2, int(length.max())), shape)
+    if together:
+        # In order it is quicker to go through, and which run is which does not matter.
+        moved.sort(axis=0)
     random = _profits(moved, starts, at, units, row, scale, close, first, length)
     random = np.sort(random - sum(t.fees + t.spread + t.impact for t in trips))
     realised = float(sum(t.net for t in trips))
@@ -80,12 +84,12 @@ def random_entry(
 
 
 def _filled(close: FloatArray) -> tuple[FloatArray, np.ndarray, np.ndarray]:
-    """Closes carried forward over gaps; the first row each instrument has a price at, and how many rows from there."""
+    """(S, P) closes carried forward over gaps; the first row each instrument has a price at, and how many rows from there."""
     known = np.isfinite(close) & (close > 0.0)
     first = np.where(known.any(axis=0), known.argmax(axis=0), len(close) - 1)
     carried = np.maximum.accumulate(np.where(known, np.arange(len(close))[:, None], 0), axis=0)
     filled = np.take_along_axis(np.where(known, close, 1.0), carried, axis=0)
-    return np.ascontiguousarray(filled), first.astype(np.int64), (len(close) - first).astype(np.int64)
+    return np.ascontiguousarray(filled.T), first.astype(np.int64), (len(close) - first).astype(np.int64)
 
 
 def _legs(
@@ -117,18 +121,18 @@ def _legs(
 def _profits(moved, starts, at, units, row, scale, close, first, length):  # pragma: no cover
     """(R,) USDT before costs with trip k moved by moved[r, k] rows on the circle of its instrument's prices."""
     out = np.zeros(len(moved))
-    for r in range(len(moved)):
-        for k in range(len(starts) - 1):
-            s = row[k]
-            n, base = length[s], first[s]
-            shift = moved[r, k if moved.shape[1] > 1 else 0]
-            begin = at[starts[k]]
-            there = (begin + shift) % n
-            turn = close[base + n - 1, s] / close[base, s]
+    # Trade by trade, so that the prices gone through are those of one instrument.
+    for k in range(len(starts) - 1):
+        prices = close[row[k], first[row[k]] :]
+        n = length[row[k]]
+        begin = at[starts[k]]
+        turn = prices[n - 1] / prices[0]
+        column = k if moved.shape[1] > 1 else 0
+        for r in range(len(moved)):
+            there = (begin + moved[r, column]) % n
             profit = 0.0
             for j in range(starts[k], starts[k + 1]):
                 place = there + at[j] - begin
-                price = close[base + place, s] if place < n else close[base + place - n, s] * turn
-                profit -= units[j] * price
-            out[r] += profit * scale[k] * close[base + begin, s] / close[base + there, s]
+                profit -= units[j] * (prices[place] if place < n else prices[place - n] * turn)
+            out[r] += profit * scale[k] * prices[begin] / prices[there]
     return out

@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 
 from core.messages import FloatArray
-from core.units import DAY_MS, MINUTE_MS
+from core.units import MINUTE_MS
 from tune.result import REGIMES, Result
-from tune.stats.sampling import Sampled, observed, sampled
+from tune.stats.sampling import Sampled, days_of, observed, sampled
 from tune.stats.trades import round_trips
 
 DAYS_FOR_A_YEAR = 30
@@ -31,7 +31,7 @@ class Ratios:
     missed: int
     """Minutes without a decision: in no figure."""
     days: float
-    """From the first minute to the last."""
+    """That were observed: outages and the gaps between folds are not counted."""
     period: str
     """Of the returns: ``day`` or ``hour``."""
     observations: int
@@ -97,7 +97,7 @@ def ratios(result: Result, trades: pl.DataFrame | None = None) -> Ratios:
     seen = np.isfinite(result.equity) & (result.equity > 0.0)
     invested = np.nan_to_num(result.invested[seen])
     traded = float(result.fills["notional_usdt"].sum()) if len(result.fills) else 0.0
-    days = (int(minute[-1]) - int(minute[0]) + MINUTE_MS) / DAY_MS if len(minute) else 0.0
+    days = days_of(minute)
     turnover = traded / float(equity.mean()) if len(equity) and equity.mean() > 0.0 else None
     fall = drawdown(minute, equity)
     whole = float(equity[-1] / equity[0] - 1.0) if len(equity) and equity[0] > 0.0 else None

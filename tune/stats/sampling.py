@@ -53,6 +53,14 @@ def observed(minute: np.ndarray, equity: FloatArray) -> tuple[np.ndarray, FloatA
     return minute, equity
 
 
+def days_of(minute: np.ndarray) -> float:
+    """Days that observed (T,) minutes stand for: outages and the gaps between folds are not counted."""
+    if not len(minute):
+        return 0.0
+    step = float(np.median(np.diff(minute))) if len(minute) > 1 else 0.0
+    return ((len(minute) - 1) * step + MINUTE_MS) / DAY_MS
+
+
 def sampled(minute: np.ndarray, equity: FloatArray, period: str | None = None) -> Sampled:
     """Sample (T,) equity at ``minute`` (T,) epoch ms; ``period`` forces ``day`` or ``hour``.
 

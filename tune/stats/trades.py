@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from numba import njit
 
 from core.messages import FloatArray
 from tune.result import REGIMES, Result
@@ -209,19 +210,13 @@ def monte_carlo(
         return None
     growth = np.maximum(1.0 + shares, 0.0)
     ends, falls, shuffled = np.empty(resamples), np.empty(resamples), np.empty(resamples)
-    step = max(1, 2_000_000 // len(growth))
-    for first in range(0, resamples, step):
-        some = slice(first, min(first + step, resamples))
-        rows = some.stop - some.start
-        drawn = growth[rng.integers(0, len(growth), (rows, len(growth)))]
-        ends[some], falls[some] = _ends_and_falls(drawn)
-        shuffled[some] = _ends_and_falls(rng.permuted(np.broadcast_to(growth, drawn.shape), axis=1))[1]
-    end, fall = _ends_and_falls(growth[None, :])
+    _play(growth, rng, ends, falls, shuffled)
+    end, fall = _end_and_fall(growth)
     return MonteCarlo(
         trades=len(growth),
         resamples=resamples,
-        end=cash * float(end[0]),
-        drawdown=float(fall[0]),
+        end=cash * float(end),
+        drawdown=float(fall),
         reshuffled_drawdown=_quantiles(shuffled),
         resampled_end={q: cash * v for q, v in _quantiles(ends).items()},
         resampled_drawdown=_quantiles(falls),
@@ -229,11 +224,31 @@ def monte_carlo(
     )
 
 
-def _ends_and_falls(growth: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """(B,) last value and largest fall of (B, n) growth factors compounded from 1."""
-    path = np.cumprod(growth, axis=1)
-    peaks = np.maximum(np.maximum.accumulate(path, axis=1), 1.0)
-    return path[:, -1], (1.0 - path / peaks).max(axis=1)
+@njit(cache=True)
+def _end_and_fall(growth):  # pragma: no cover
+    """Last value and largest fall of (n,) growth factors compounded from 1."""
+    value = peak = 1.0
+    fall = 0.0
+    for factor in growth:
+        value *= factor
+        peak = max(peak, value)
+        fall = max(fall, 1.0 - value / peak)
+    return value, fall
+
+
+@njit(cache=True)
+def _play(growth, rng, ends, falls, shuffled):  # pragma: no cover
+    """Draw the trades with replacement, and shuffle them, as often as ``ends`` is long."""
+    n = len(growth)
+    drawn = np.empty(n)
+    order = growth.copy()
+    for b in range(len(ends)):
+        for i in range(n):
+            drawn[i] = growth[int(rng.random() * n)]
+            j = i + int(rng.random() * (n - i))
+            order[i], order[j] = order[j], order[i]
+        ends[b], falls[b] = _end_and_fall(drawn)
+        shuffled[b] = _end_and_fall(order)[1]
 
 
 def _quantiles(values: FloatArray) -> dict[float, float]:
