@@ -18,7 +18,7 @@ from tune.stats.bootstrap import Bands
 
 def equity_figure(result: Result) -> go.Figure | None:
     """Equity against holding, the fall from its high beneath, and strips of regime and of what risk let through."""
-    if not result.minutes:
+    if result.minutes < 2:
         return None
     equity = whole_equity(result)
     strips = [_regime_strip(result)] + ([_state_strip(result)] if _was_held_back(result) else [])
@@ -58,7 +58,7 @@ def equity_figure(result: Result) -> go.Figure | None:
 
 def overlay_figure(results: list[Result], names: list[str]) -> go.Figure | None:
     """Growth of several runs in one picture, and their falls; each from its own start."""
-    drawn = [(result, name) for result, name in zip(results, names, strict=True) if result.minutes]
+    drawn = [(result, name) for result, name in zip(results, names, strict=True) if result.minutes > 1]
     if not drawn:
         return None
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.03, row_heights=[0.7, 0.3])

@@ -19,7 +19,7 @@ def waterfall_figure(steps: list[Step]) -> go.Figure:
     """Gross to net; every step as tall as its line in the table."""
     figure = go.Figure(
         go.Waterfall(
-            x=[step.label for step in steps],
+            x=_names(steps),
             y=[step.amount for step in steps[:-1]] + [0.0],
             measure=["absolute", *["relative"] * (len(steps) - 2), "total"],
             customdata=[f"{step.amount:+,.2f}" for step in steps],
@@ -31,7 +31,7 @@ def waterfall_figure(steps: list[Step]) -> go.Figure:
         )
     )
     figure.add_scatter(
-        x=[step.label for step in steps],
+        x=_names(steps),
         y=_tops(steps),
         mode="text",
         text=[money(step.amount, sign=True) for step in steps],
@@ -40,13 +40,13 @@ def waterfall_figure(steps: list[Step]) -> go.Figure:
         hoverinfo="skip",
     )
     figure.update_yaxes(title_text="USDT", tickformat=",", zeroline=True)
-    figure.update_xaxes(showgrid=False, fixedrange=True)
+    figure.update_xaxes(showgrid=False, fixedrange=True, tickangle=0)
     return finished(figure, 340, showlegend=False)
 
 
 def exposure_figure(result: Result) -> go.Figure | None:
     """Share of equity in each symbol, stacked; means of buckets, so that the stack adds up."""
-    if not len(result.grid) or not result.instruments:
+    if len(result.grid) < 2 or not result.instruments:
         return None
     share = 100.0 * np.nan_to_num(result.worth) / whole_equity(result)[result.grid][:, None]
     edges, means = bucket_means(share)
@@ -60,7 +60,7 @@ def exposure_figure(result: Result) -> go.Figure | None:
 
 def weights_figure(result: Result) -> go.Figure | None:
     """Whom the ensemble listened to."""
-    if not len(result.grid) or not result.members:
+    if len(result.grid) < 2 or not result.members:
         return None
     edges, means = bucket_means(100.0 * np.asarray(result.weights, dtype=np.float64))
     layers = [(member, np.nan_to_num(means[:, row])) for row, member in enumerate(result.members)]
@@ -69,9 +69,9 @@ def weights_figure(result: Result) -> go.Figure | None:
 
 def contribution_figure(result: Result) -> go.Figure | None:
     """What each member's share of the entries brought before costs."""
-    if not result.members:
-        return None
     values = np.nan_to_num(np.asarray(result.contribution, dtype=np.float64))
+    if not values.any():
+        return None
     figure = go.Figure(
         go.Bar(
             y=list(result.members),
@@ -150,6 +150,11 @@ def costs_figure(results: list[Result], names: list[str]) -> go.Figure:
     figure.update_yaxes(title_text="% of cash", zeroline=True)
     figure.update_xaxes(showgrid=False, fixedrange=True)
     return finished(figure, 340)
+
+
+def _names(steps: list[Step]) -> list[str]:
+    """Of the bars, short enough for a phone."""
+    return [step.key for step in steps]
 
 
 def _tops(steps: list[Step]) -> list[float]:

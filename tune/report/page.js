@@ -32,6 +32,7 @@ function draw(box) {
   const figure = JSON.parse(box.querySelector("script").textContent);
   const sheet = box.appendChild(document.createElement("div"));
   box.figure = { sheet, layout: figure.layout };
+  if (small()) for (const trace of figure.data) if (trace.mode === "text") trace.textfont = { size: 9.5 };
   const config = { responsive: true, displaylogo: false, displayModeBar: false, doubleClick: "reset" };
   Plotly.newPlot(sheet, figure.data, dressed(figure.layout), config);
 }

@@ -190,16 +190,17 @@ def _optional(value: float | None, *, sign: bool = False) -> Cell:
 def trades_table(result: Result, trades: pl.DataFrame) -> str:
     """Round trips, newest first, each with the arithmetic of the orders that opened and closed it folded away."""
     shown = trades.reverse().head(MOST_TRADES)
+    first = len("2026-") if result.minutes and _year(result.minute[0]) == _year(result.minute[-1]) else 0
     reasons = _reasons(result, shown)
     lines = []
     for trade in shown.iter_rows(named=True):
         share = trade["net_return"] if trade["net_return"] is not None else float("nan")
         exit_price = trade["exit_price"] if trade["exit_price"] is not None else float("nan")
         costs = trade["fees_usdt"] + trade["spread_usdt"] + trade["impact_usdt"] + trade["delay_usdt"]
-        left = "open" if trade["open"] else clock(trade["exit_ms"] + MINUTE_MS)
+        left = "open" if trade["open"] else clock(trade["exit_ms"] + MINUTE_MS)[first:]
         lines.append(
             [
-                Cell(clock(trade["entry_ms"] + MINUTE_MS), float(trade["entry_ms"]), "when"),
+                Cell(clock(trade["entry_ms"] + MINUTE_MS)[first:], float(trade["entry_ms"]), "when"),
                 Cell(left, float(trade["exit_ms"]), "when"),
                 cell(trade["symbol"]),
                 amount(trade["minutes"], span(trade["minutes"])),
@@ -214,6 +215,10 @@ def trades_table(result: Result, trades: pl.DataFrame) -> str:
         )
     heads = ["opened (UTC)", "closed", "symbol", "held", "paid", "entry", "exit", "costs", "net", "bps", "why"]
     return table(heads, lines, kind="trades", sortable=True, tall=True)
+
+
+def _year(ms: int) -> str:
+    return clock(ms)[:4]
 
 
 def _reasons(result: Result, trades: pl.DataFrame) -> dict[int, tuple[str, int, tuple[str, ...]]]:
@@ -237,7 +242,7 @@ def _why(trade: dict, reasons: dict[int, tuple[str, int, tuple[str, ...]]]) -> s
 
 def _td(one: Cell) -> str:
     kind = f" class='{one.kind}'" if one.kind else ""
-    by = f" data-by='{one.by:.15g}'" if one.by is not None else ""
+    by = "" if one.by is None else f" data-by='{one.by:.15g}'" if math.isfinite(one.by) else " data-by='none'"
     return f"<td{kind}{by}>{one.text}</td>"
 
 

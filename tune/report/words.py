@@ -1,22 +1,85 @@
 """What a run assumed, in words: the costs it was charged, from the settings it ran under."""
 
-from typing import Any
+from pydantic import ValidationError
 
+from core.costs import fees_of
+from core.errors import ConfigError
+from core.params import CostSettings
+from tune.report.style import DASH, number
 from tune.result import Result
+
+UNKNOWN = "The settings kept with this run do not say which costs it assumed."
+
+
+def costs_of(result: Result) -> CostSettings | None:
+    """The ``costs`` of the rules kept with the result; None where they were not kept or are of another version."""
+    rules = result.settings.get("rules", result.settings)
+    found = rules.get("costs") if isinstance(rules, dict) else None
+    if not isinstance(found, dict):
+        return None
+    try:
+        return CostSettings.model_validate(found)
+    except ValidationError:
+        return None
 
 
 def costs_in_words(result: Result) -> list[str]:
-    """One line an assumption; from the ``costs`` of the trading rules kept with the result."""
-    rules = result.settings.get("rules", result.settings)
-    costs = rules.get("costs") if isinstance(rules, dict) else None
-    if not isinstance(costs, dict):
-        return ["The settings kept with this run do not say which costs it assumed."]
-    return [f"{key.replace('_', ' ')}: {_plain(value)}" for key, value in sorted(costs.items())]
+    """One line an assumption; what was switched off is said too."""
+    costs = costs_of(result)
+    if costs is None:
+        return [UNKNOWN]
+    lines = [
+        _fees(result, costs),
+        (
+            f"Spread: estimated from the bars of the 24 hours before (EDGE), {costs.half_spread_default_bps:g} bps of half "
+            f"spread where there are too few, at most {costs.half_spread_max_bps:g}"
+            if costs.spread
+            else "Spread: switched off"
+        ),
+        (
+            f"Impact: {costs.impact_coefficient:g} × volatility × √(quantity / volume of a minute)"
+            if costs.impact
+            else "Impact: switched off"
+        ),
+        (
+            f"Latency: {costs.latency_ms} ms from the decision to the match"
+            if costs.latency
+            else "Latency: switched off; orders match at the price that was seen"
+        ),
+        (
+            f"Participation: at most {costs.max_participation_pct:g} % of a minute's volume, the rest is not filled"
+            if costs.participation
+            else "Participation: switched off; any size is filled"
+        ),
+        (
+            "Halts: a minute without trades fills nothing"
+            if costs.halts
+            else "Halts: switched off; empty minutes trade at the last close"
+        ),
+    ]
+    lines += [] if costs.rounding else ["Rounding to tick and lot: switched off"]
+    lines += [] if costs.min_notional else ["Smallest order value: switched off"]
+    return lines
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items())
-    return str(value)
+def switched_off(result: Result) -> list[str]:
+    """Names of the costs that this run did not charge."""
+    costs = costs_of(result)
+    names = ("fees", "spread", "impact", "latency", "participation", "halts", "rounding", "min_notional")
+    return [] if costs is None else [name.replace("_", " ") for name in names if not getattr(costs, name)]
+
+
+def _fees(result: Result, costs: CostSettings) -> str:
+    if not costs.fees:
+        return "Fees: switched off"
+    by_rate: dict[str, list[str]] = {}
+    for instrument in result.instruments:
+        try:
+            taker = float(fees_of(instrument, costs).taker)
+        except ConfigError:
+            continue
+        rate = f"{number(100 * taker, 4).rstrip('0').rstrip('.')} %"
+        by_rate.setdefault(rate, []).append(instrument.venue)
+    rates = " or ".join(f"{rate} ({', '.join(dict.fromkeys(venues))})" for rate, venues in by_rate.items())
+    paid = "paid in BNB" if costs.fee_paid_in == "bnb" else "taken from what comes in"
+    return f"Fees: taker {rates or DASH}, {paid}"
