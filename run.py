@@ -33,13 +33,18 @@ EXIT_TERMINATED = 143
 EXIT_PIPE_CLOSED = 141
 DEFAULT = "replay"
 VERBS = {
-    "replay": ("actors.verbs.replay_command", "play a stored or synthetic market through the whole system (the default)"),
+    "replay": (
+        "actors.verbs.replay_command",
+        "play a stored or synthetic market through the whole system (the default)",
+    ),
     "backtest": (
         "tune.backtest_command",
         "run the rules over the lake, quickly and in one process, and write a report",
     ),
     "train": ("tune.train_command", "train the ensemble's models on the lake (--rl: the reinforcement-learning agent)"),
     "tune": ("tune.tune_command", "search the ensemble's weights on walk-forward folds"),
+    "check": ("tune.check_command", "find what knows its own future (lookahead) or answers too soon (warmup)"),
+    "parity": ("tune.parity_command", "hold a replay against the backtest of the same minutes"),
     "paper": ("actors.verbs.paper_command", "trade the real market with simulated orders"),
     "live": ("actors.verbs.live_command", "trade the real market with real money"),
     "data": ("data.data_command", "import, list, verify or synthesize bars"),
