@@ -41,6 +41,7 @@ VERBS = {
         "tune.backtest_command",
         "run the rules over the lake, quickly and in one process, and write a report",
     ),
+    "report": ("tune.report_command", "the report of a run again, or of several side by side"),
     "train": ("tune.train_command", "train the ensemble's models on the lake (--rl: the reinforcement-learning agent)"),
     "tune": ("tune.tune_command", "search the ensemble's weights on walk-forward folds"),
     "check": ("tune.check_command", "find what knows its own future (lookahead) or answers too soon (warmup)"),
