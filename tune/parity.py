@@ -226,3 +226,10 @@ def backtest_of(replayed: Replayed, *, recorded_votes: bool) -> list[MinuteRecor
     weights = None if replayed.weights_version is None else read_weights(store, replayed.weights_version)
     test = make_backtest(replayed.settings, replayed.market, models, cash=replayed.cash, weights=weights)
     return list(test.run())
+
+
+def comparable(replayed: Replayed, records: Sequence[MinuteRecord]) -> list[MinuteRecord]:
+    """The records that can be held against another run's: of an interrupted replay only its minutes, as what was on
+    its way when somebody stopped it would have gone on."""
+    whole = replayed.market.minutes == replayed.planned
+    return [record for record in records if whole or record.status != "closed"]

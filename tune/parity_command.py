@@ -17,6 +17,7 @@ from tune.parity import (
     Difference,
     Replayed,
     backtest_of,
+    comparable,
     first_difference,
     largest_gap,
     newest_replay,
@@ -120,7 +121,7 @@ class Comparisons:
     def as_recorded(self) -> Found:
         backtest = backtest_of(self._replayed, recorded_votes=True)
         note = f"{len(backtest):,} records, {sum(len(r.fills) for r in backtest)} fills, to the last digit"
-        found = first_difference(self._replayed.records, backtest)
+        found = first_difference(*(comparable(self._replayed, r) for r in (self._replayed.records, backtest)))
         if found is None:
             return None, "", note
         agree = self._features_agree(found)
