@@ -14,6 +14,7 @@ from config.settings import Settings
 from core.bars import fill_gaps
 from core.events import event_rules, read_market, read_table
 from core.features import FEATURE_NAMES, HISTORY, WINDOW
+from core.liquidity import HOUR_MS, half_spreads, liquidity_at
 from core.messages import FloatArray, MinuteRecord
 from core.params import MemberSettings
 from core.ports import SelectorPart
@@ -83,6 +84,12 @@ def our_subjects(settings: Settings, market: MarketCut, seed: int, *, thorough: 
         Subject(name="bars", ask=_bars, first=2, about="filled gaps and the mask of fillers"),
         features_subject("features", _features, about=f"{len(FEATURE_NAMES)} features"),
         Subject(name="events", ask=_events(settings), first=WINDOW, about="detector's readings, shocks and regime"),
+        Subject(
+            name="costs",
+            ask=_costs(settings),
+            first=2,
+            about="volume, volatility and spread that trading is charged by",
+        ),
         labels_subject("labels", _our_folds(horizon), minutes=minutes_of(market), market=market, horizon=horizon),
         *(
             member_subject(family, horizon, test_first, minutes_of(market), seed, thorough=thorough)
@@ -260,6 +267,28 @@ def _events(settings: Settings) -> Ask:
         return {name: by_minute(read[:, :, k].T, labels=labels) for k, name in enumerate(READINGS)} | {
             "regime": by_minute(regime),
             "in shock": by_minute(shock.T, labels=labels),
+        }
+
+    return ask
+
+
+def _costs(settings: Settings) -> Ask:
+    """What an order sent at the close of each minute is charged by; a spread holds for an hour from its estimate on."""
+    rules = settings.rules.costs
+    floor = rules.min_volatility_bps / BPS
+
+    def ask(market: MarketCut) -> Answers:
+        labels = tuple(map(str, market.instruments))
+        bars = np.array(market.bars)
+        rows, minutes = bars.shape[:2]
+        read = np.array([[liquidity_at(bars[row], t + 1, floor) for row in range(rows)] for t in range(minutes)])
+        half = half_spreads(bars, market.start_minute, rules.half_spread_default_bps, rules.half_spread_max_bps)
+        began = (market.start_minute // HOUR_MS + np.arange(half.shape[1])) * HOUR_MS
+        hour = (began - market.start_minute) // MINUTE_MS
+        return {
+            "usual volume": by_minute(read[:, :, 0], labels=labels),
+            "volatility": by_minute(read[:, :, 1], labels=labels),
+            "half spread": Column(values=half.T, at=hour, known=hour - 1, labels=labels),
         }
 
     return ask
