@@ -17,13 +17,16 @@ of parameters (where vectorbt shares work), many cores.
 """
 
 import argparse
+import math
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from data.market_arguments import add_market
 from tests.bench.support.bars import YEAR, write_bars
+from tests.bench.support.big_lake import big_lake
 from tests.bench.support.environments import NotInstallable, python_of
 from tests.bench.support.processes import (
     ONE_THREAD,
@@ -47,7 +50,10 @@ TIMEOUT = 600.0
 SAME_SHARE = 0.005
 PEER_HEADINGS = ("program", "version", "bars", "calls", "median s", "spread %", "bars/s", "x vectorbt", "entries", "MB")
 RULE_HEADINGS = ("what", "symbols", "minutes", "calls", "median s", "spread %", "symbol-minutes/s", "of which")
-SCALE_HEADINGS = ("what", "symbols", "minutes", "median s", "symbol-minutes/s", "x time per doubling")
+MEMORY_HEADINGS = ("what", "symbols", "minutes", "MB after imports", "MB at most")
+FIRST_HEADINGS = ("what", "first call s, nothing compiled", "first call s, from disk")
+ALL_RULES = "all rules, forecasts cached"
+SCALE_HEADINGS = ("what", "symbols", "minutes", "best s", "symbol-minutes/s", "x time per doubling")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +82,10 @@ def main(argv: list[str]) -> int:
     if unknown:
         parser.error(f"--only {unknown[0]}: there are {', '.join(PARTS)}")
     good = True
-    if "peers" in parts:
-        good &= peers(args)
+    for part, run in (("peers", peers), ("rules", rules), ("scaling", scaling), ("memory", memory), ("compile", first)):
+        if part in parts:
+            print(f"\n-- {part}", flush=True)
+            good &= run(args)
     return 0 if good else 1
 
 
@@ -170,6 +178,116 @@ def other_entries(rows: Iterable[Row]) -> list[str]:
         for name, entries in known.items()
         if abs(entries - expected) > max(2, SAME_SHARE * expected)
     ]
+
+
+# ---------------------------------------------------------------- the whole rule set
+
+
+def rules(args: argparse.Namespace) -> bool:
+    """Features, all rules over cached forecasts, and the live parts minute by minute: symbol-minutes a second."""
+    minutes = 10_000 if args.quick else 100_000
+    lines = []
+    for what, module, size in (
+        (ALL_RULES, "engine_job", f"20x{minutes}"),
+        ("all features, 20 symbols", "features_job", f"20x{minutes // 5}"),
+        ("all features, 5 symbols", "features_job", f"5x{minutes // 5}"),
+        ("LocalDesk, minute by minute", "desk_job", "20x200"),
+    ):
+        told = _told(what, own_command(module, size, *_options(2 if args.quick else 5)))
+        if told:
+            lines += point_lines(what, told, rate=True)
+    print(table(RULE_HEADINGS, lines), flush=True)
+    return bool(lines)
+
+
+def scaling(args: argparse.Namespace) -> bool:
+    """Twice the minutes and twice the symbols: how much more time. The quickest of several calls, taken in turns."""
+    unit = 1 if args.quick else 5
+    by_minutes = ",".join(f"20x{2_500 * unit * times}" for times in (1, 2, 4, 8))
+    by_symbols = ",".join(f"{symbols}x{4_000 * unit}" for symbols in (5, 10, 20, 40))
+    few = ",".join(f"20x{500 * unit * times}" for times in (1, 2, 4, 8))
+    few_symbols = ",".join(f"{symbols}x{800 * unit}" for symbols in (5, 10, 20, 40))
+    lines = []
+    for what, module, sizes in (
+        (ALL_RULES, "engine_job", by_minutes),
+        (ALL_RULES, "engine_job", by_symbols),
+        ("all features", "features_job", few),
+        ("all features", "features_job", few_symbols),
+    ):
+        told = _told(what, own_command(module, sizes, *_options(2 if args.quick else 7)))
+        if told:
+            lines += point_lines(what, told, rate=False)
+    print(table(SCALE_HEADINGS, lines), flush=True)
+    return bool(lines)
+
+
+def point_lines(what: str, told: dict[str, Any], *, rate: bool) -> list[tuple[object, ...]]:
+    """The lines of a job's points: for the table of rates, or for that of scaling with the ratio to the point before."""
+    lines: list[tuple[object, ...]] = []
+    before: tuple[int, float] | None = None
+    for symbols, minutes, seconds in told["points"]:
+        timing = Timing(tuple(seconds), symbols * minutes)
+        if rate:
+            spread = timing.spread * 100.0
+            lines.append(
+                (what, symbols, minutes, len(seconds), timing.median, spread, timing.rate, told.get("note", ""))
+            )
+            continue
+        best = min(seconds)
+        ratio: object = "-"
+        if before:
+            # Between points that are not exactly twice as large, the time of one doubling.
+            ratio = (best / before[1]) ** (1.0 / math.log2(timing.done / before[0]))
+        lines.append((what, symbols, minutes, best, timing.done / best, ratio))
+        before = (timing.done, best)
+    return lines
+
+
+# ---------------------------------------------------------------- memory and compilation
+
+
+def memory(args: argparse.Namespace) -> bool:
+    """Most memory of a process that goes through a history, and of one that goes through four times as much."""
+    days = 14 if args.quick else 56
+    root = args.root / f"lake-10x{4 * days}"
+    big_lake(root, 10, 4 * days, _say)
+    lines = []
+    for what, job in (("features in pieces", "features"), (f"{ALL_RULES}, in pieces", "account")):
+        found = []
+        for length in (days, 4 * days):
+            told = _told(what, own_command("memory_job", job, root, length, *_options(1)))
+            if told:
+                found.append(told["peak_mb"])
+                lines.append((what, 10, length * 1440, told["before_mb"], told["peak_mb"]))
+        if len(found) == 2:
+            _say(f"{what}: four times the history took {found[1] / found[0]:.2f} times the memory")
+    print(table(MEMORY_HEADINGS, lines), flush=True)
+    return bool(lines)
+
+
+def first(args: argparse.Namespace) -> bool:
+    """The first call in an empty cache of compiled code, and in a new process beside the filled one."""
+    lines = []
+    for what, module in ((ALL_RULES, "engine_job"), ("all features", "features_job")):
+        with tempfile.TemporaryDirectory() as folder:
+            took = []
+            for _ in range(2):
+                told = _told(
+                    what, own_command(module, "2x2000", *_options(1)), {**ONE_THREAD, "NUMBA_CACHE_DIR": folder}
+                )
+                took += [told["first_s"]] if told else []
+        if len(took) == 2:
+            lines.append((what, *took))
+    print(table(FIRST_HEADINGS, lines), flush=True)
+    return bool(lines)
+
+
+def _told(what: str, command: list[str], env: dict[str, str] = ONE_THREAD) -> dict[str, Any] | None:
+    try:
+        return measure(command, TIMEOUT, env)
+    except Failed as error:
+        _say(f"{what}: failed: {error}")
+        return None
 
 
 def _say(text: str) -> None:

@@ -54,6 +54,15 @@ def timed(call: Callable[[], Any], repeat: int) -> tuple[list[float], Any]:
     return seconds, answer
 
 
+def in_turns(calls: list[Callable[[], Any]], repeat: int) -> list[list[float]]:
+    """Seconds of each of several calls, ``repeat`` times one after the other, so that all meet the same machine."""
+    seconds: list[list[float]] = [[] for _ in calls]
+    for _ in range(repeat):
+        for number, call in enumerate(calls):
+            seconds[number] += timed(call, 1)[0]
+    return seconds
+
+
 def peak_mb() -> float:
     """Most memory this process ever held, MB.
 
