@@ -387,6 +387,9 @@ class SimulatedExchange:
         self.trades[row].append(trade)
         if order.status is Status.FILLED:
             self._stop_working(order)
+            # Fees are cut at each fill, so a little of what was set aside for them may be left.
+            self.account.release(_paid_in(order), order.locked)
+            order.locked = ZERO
         self._moved(order, "TRADE", trade)
 
     def _end(self, order: SimOrder, status: Status, kind: str, cancel_id: str = "") -> None:
