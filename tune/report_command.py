@@ -76,4 +76,4 @@ def names_of(folders: list[Path]) -> list[str]:
         names = ["/".join(folder.parts[-depth:]) for folder in resolved]
         if len(set(names)) == len(names):
             return names
-    return [f"{name} ({number})" for number, name in enumerate(names, start=1)]
+    return [f"{folder.name} ({number})" for number, folder in enumerate(resolved, start=1)]
