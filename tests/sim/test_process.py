@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import BotError
-from exchanges.sim_command import parse_balances
+from core.errors import BotError, ConfigError
+from exchanges.sim_command import parse_balances, read_costs
 from exchanges.simulated.process import start_simulator
 from exchanges.simulated.walk import random_walk_tape
 from tests.sim.conftest import START
@@ -27,7 +27,9 @@ def state(url: str) -> dict:
 
 def test_a_tape_is_served_from_where_and_for_as_long_as_told(tmp_path):
     random_walk_tape(("BTC/USDT", "ETH/USDT"), START, 120, seed=2).save(tmp_path / "tape.npz")
+    (tmp_path / "costs.json").write_text('{"min_notional": false}')
     told = ["--lockstep", "--tape", str(tmp_path / "tape.npz"), "--symbols", "ETH/USDT"]
+    told += ["--costs", str(tmp_path / "costs.json")]
     simulator = start_simulator(ROOT, [*told, "--start", str(START + 3_600_000), "--minutes", "30"])
     try:
         found = state(simulator.rest)
@@ -35,6 +37,9 @@ def test_a_tape_is_served_from_where_and_for_as_long_as_told(tmp_path):
         assert (found["symbols"], found["mode"], found["synthetic"]) == (["ETH/USDT"], "lockstep", True)
         assert simulator.stream.startswith("ws://127.0.0.1:")
         assert simulator.secret not in repr(simulator)
+        with urllib.request.urlopen(f"{simulator.rest}/api/v3/exchangeInfo", timeout=5) as answer:
+            filters = json.load(answer)["symbols"][0]["filters"]
+        assert [float(f["minNotional"]) for f in filters if f["filterType"] == "NOTIONAL"] == [0.0]
     finally:
         simulator.close()
     assert simulator.process.returncode == 0
@@ -44,6 +49,22 @@ def test_a_wrong_argument_ends_with_its_reason(tmp_path, capfd):
     with pytest.raises(BotError, match="did not start"):
         start_simulator(ROOT, ["--tape", str(tmp_path / "absent.npz")])
     assert "absent.npz: no such file" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        ('{"latency": "perhaps"}', r"costs\.json: latency"),
+        ('{"tariff": 1}', r"costs\.json: tariff"),
+        ("no", r"costs\.json: the file"),
+    ],
+)
+def test_costs_that_are_none_are_named(tmp_path, content, match):
+    (tmp_path / "costs.json").write_text(content)
+    with pytest.raises(ConfigError, match=match):
+        read_costs(tmp_path / "costs.json")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_costs(tmp_path / "absent.json")
 
 
 def test_it_goes_when_its_owner_is_killed():

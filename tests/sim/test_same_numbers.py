@@ -3,13 +3,23 @@
 import random
 from decimal import Decimal
 
+import ccxt
+import pytest
+
 from config.settings import ExchangeSettings
 from core.errors import ExchangeRefused, OutcomeUnknown
 from core.messages import CancelOrder, PlaceOrder, TimeInForce
+from core.params import CostSettings
 from core.units import MINUTE_MS, Side, floor_to_step, round_price, to_decimal
 from exchanges.binance.gateway import BinanceGateway
 from exchanges.simulated.local import SimulatedVenue
+from exchanges.simulated.rules import DEFAULT_COSTS
+from exchanges.simulated.server import serve_exchange
 from tests.sim.conftest import BEGIN, KEY, SECRET, make_exchange
+
+OTHER_COSTS = CostSettings(
+    fee_tier={"binance": 5}, fee_paid_in="bnb", latency_ms=700, max_participation_pct=2, impact_coefficient=0.3
+)
 
 
 def script(seed: int, count: int):
@@ -59,8 +69,12 @@ async def answer(call):
         return "unknown"
 
 
-async def test_local_venue_and_wire_agree(server):
-    local = SimulatedVenue(make_exchange())
+@pytest.mark.parametrize("costs", [DEFAULT_COSTS, OTHER_COSTS], ids=["default", "other"])
+async def test_local_venue_and_wire_agree(costs):
+    server = await serve_exchange(
+        make_exchange(costs=costs), credentials={KEY: SECRET}, wall_ms=ccxt.Exchange.milliseconds
+    )
+    local = SimulatedVenue(make_exchange(costs=costs))
     settings = ExchangeSettings(rest_url=server.url)
     gateway = BinanceGateway(settings, (KEY, SECRET), local.exchange.instruments)
     seen = {"place": 0, "cancel": 0, "refused": 0, "fills": 0}
@@ -100,6 +114,7 @@ async def test_local_venue_and_wire_agree(server):
         assert local.account().balances == (await gateway.account()).balances
     finally:
         await gateway.close()
+        await server.close()
     assert min(seen.values()) >= 3, seen
     assert local.exchange.account.free("USDT") != Decimal(100_000)
 
