@@ -192,23 +192,33 @@ def regime_of(ratio: FloatArray, trend: FloatArray, rules: EventRules, scratch: 
 
 
 @njit(cache=True)
-def read_market(bars: FloatArray, filler: BoolArray, rules: EventRules) -> tuple[np.ndarray, BoolArray]:
-    """(T,) regime, an index into REGIMES, and (S, T) whether in a volatility shock, for bars (S, T, 5)."""
-    rows, size = filler.shape
-    regime = np.empty(size, dtype=np.int8)
-    shock = np.zeros((rows, size), dtype=np.bool_)
+def read_span_of_market(
+    bars: FloatArray, filler: BoolArray, first: int, end: int, rules: EventRules
+) -> tuple[np.ndarray, BoolArray]:
+    """(N,) regime, an index into REGIMES, and (S, N) whether in a volatility shock, of minutes [first, end).
+
+    ``bars`` (S, T, 5) filled, ``filler`` (S, T).
+    """
+    rows = filler.shape[0]
+    regime = np.empty(end - first, dtype=np.int8)
+    shock = np.zeros((rows, end - first), dtype=np.bool_)
     scratch = np.empty(rows)
     tile = np.empty((rows, _TILE, 5))
-    for first in range(0, size, _TILE):
-        end = min(first + _TILE, size)
+    for start in range(first, end, _TILE):
+        stop = min(start + _TILE, end)
         for row in range(rows):
-            read_span(bars[row], filler[row], first, end, tile[row])
-            for t in range(first, end):
-                shock[row, t] = tile[row, t - first, SHOCK] >= rules.volatility_shock
-        for t in range(first, end):
-            k = t - first
-            regime[t] = regime_of(tile[:, k, VOLATILITY_RATIO], tile[:, k, TREND], rules, scratch)
+            read_span(bars[row], filler[row], start, stop, tile[row])
+            for k in range(stop - start):
+                shock[row, start - first + k] = tile[row, k, SHOCK] >= rules.volatility_shock
+        for k in range(stop - start):
+            ratio, trend = tile[:, k, VOLATILITY_RATIO], tile[:, k, TREND]
+            regime[start - first + k] = regime_of(ratio, trend, rules, scratch)
     return regime, shock
+
+
+def read_market(bars: FloatArray, filler: BoolArray, rules: EventRules) -> tuple[np.ndarray, BoolArray]:
+    """``read_span_of_market`` of every minute."""
+    return read_span_of_market(bars, filler, 0, filler.shape[1], rules)
 
 
 class Detector:

@@ -1,0 +1,342 @@
+"""The minute of ``core.minute``, compiled, looped over years: the same kernels in the same order.
+
+What a LocalDesk does for one minute with objects stands here as one pass over rows: what is seen, what it is worth,
+what the members say, what is wanted, what is allowed, and the minute's orders. Equal to it to the last digit, which
+``tests/unit/test_engine.py`` holds.
+"""
+
+import math
+
+from numba import njit
+
+from core.engine.market import middle, shown_mid, traded_lately
+from core.engine.orders import exact, work
+from core.engine.tables import (
+    ASKED,
+    BASE,
+    BUY_BLOCK,
+    BUYS,
+    CASH,
+    CLOSES,
+    COIN,
+    EDGE,
+    EQUITY,
+    FRESH,
+    IN_SHOCK,
+    INVESTED,
+    IS_ASKED,
+    LIMIT,
+    MEAN,
+    MID,
+    ORDER,
+    POSITION,
+    PURSE,
+    QUOTE,
+    RATE_USDT,
+    REGIME,
+    ROW,
+    SEEN_EDGE,
+    SELL_BLOCK,
+    SELLABLE,
+    SHOCK,
+    STATE,
+    STDEV,
+    STEP_UNITS,
+    TABLE,
+    TICK,
+    TICK_DEN,
+    TICK_NUM,
+    TRADABLE,
+    UNSENT,
+    WANTED,
+    WORTH,
+    Account,
+    Columns,
+    Grids,
+    IntArray,
+    Logs,
+    Rules,
+    Said,
+    Scratch,
+    Tape,
+)
+from core.liquidity import hour_column
+from core.loss_limits import REDUCING, Mark, fill_rows, mark
+from core.messages import CLOSE, VOLUME, FloatArray
+from core.selection import SelectionRules, choose_targets, combine, share_out
+from core.sizing import Caps, Rows, Sized, size_rows
+from core.units import DAY_MS, MINUTE_MS
+from core.votes import SPOKE, fault_of
+
+DONE, FULL, TOO_LARGE = range(3)
+"""Why ``advance`` returned: the end, the logs, or a balance that is not counted exactly any more."""
+
+
+@njit(cache=True)
+def advance(
+    tape: Tape,
+    grids: Grids,
+    rules: Rules,
+    account: Account,
+    state: Mark,
+    said: Said,
+    scratch: Scratch,
+    columns: Columns,
+    logs: Logs,
+    first: int,
+    end: int,
+    orders_before: int,
+) -> tuple[int, int, Mark, int, int]:
+    """Run the minutes with tape indices [first, end); gives (why it stopped, next index, state, orders, fills logged).
+
+    ``orders_before`` orders were logged in earlier calls. Called again with what it gave, and emptied logs, it goes on
+    as if it had never stopped.
+    """
+    # Named once: reaching into a tuple of arrays minute by minute costs more than the minute.
+    bars, recorded, half_bps, start_minute = tape.bars, tape.seen, tape.half_bps, tape.start_minute
+    units, amount, close = account.units, account.amount, account.close
+    grid_floats, grid_ints, level = grids.floats, grids.ints, scratch.level
+    fresh, position, mid = scratch.flags[FRESH], scratch.floats[POSITION], scratch.floats[MID]
+    target, rate, worth = scratch.floats[WANTED], scratch.floats[RATE_USDT], scratch.worth
+    minutes, stride = columns.minutes, columns.stride
+    ensemble, asked_target, losses, terms = said.ensemble, said.target, rules.losses, rules.terms
+    count = grid_ints.shape[0]
+    most_fills = count * rules.slices * level.shape[1]
+    # Whether an order's latency may carry it into the next minute, whose touch then shows what it took.
+    late = (rules.slices - 1) * rules.slice_ms + terms.latency_ms >= MINUTE_MS
+    orders, fills = 0, 0
+    index = first
+    while index < end:
+        if orders + count > logs.orders.shape[0] or fills + most_fills > logs.fills.shape[0]:
+            return FULL, index, state, orders, fills
+        if not exact(units):
+            return TOO_LARGE, index, state, orders, fills
+        minute = start_minute + index * MINUTE_MS
+        k = index - said.first
+        # --- what is seen: a bar of this minute and a book make a row fresh
+        for i in range(count):
+            seen = False
+            volume = recorded[i, index, VOLUME]
+            if not math.isnan(volume):
+                close[i] = recorded[i, index, CLOSE]
+                seen = volume > 0.0 or traded_lately(bars[i], index + 1)
+            position[i] = amount[grid_ints[i, BASE]]
+            mid[i] = math.nan
+            if late and seen:
+                mid[i] = shown_mid(tape, grids, terms, account.taken[i], level, i, index)
+                seen = not math.isnan(mid[i])
+            elif seen and position[i] > 0.0:
+                bps = half_bps[i, hour_column(start_minute, minute + MINUTE_MS)]
+                mid[i] = middle(close[i], bps, grid_floats[i, TICK], grid_ints[i, TICK_NUM], grid_floats[i, TICK_DEN])
+            fresh[i] = seen
+        # --- what it is worth
+        equity, invested = add_up(amount, grid_ints, mid, close, rate, worth)
+        state, _, _ = mark(state, equity, minute // DAY_MS, True, losses)
+        # --- what is wanted
+        if ensemble:
+            _listen(said, scratch, close, rules.selection, equity, k)
+        else:
+            for i in range(count):
+                target[i] = asked_target[k, i]
+        # --- what is allowed
+        wanted = False
+        closing = state.closing and state.state == REDUCING
+        for i in range(count):
+            if target[i] > 0.0 or (position[i] > 0.0 and (target[i] <= 0.0 or closing)):
+                wanted = True
+        parents = 0
+        if wanted:
+            for i in range(count):
+                if fresh[i] and math.isnan(mid[i]) and not math.isnan(target[i]):
+                    mid[i] = shown_mid(tape, grids, terms, account.taken[i], level, i, index)
+            sized = _size(grid_ints, rules.caps, account, scratch, state, equity)
+            regime = said.which[REGIME, k] if ensemble else -1
+            parents = _log_orders(sized, scratch, logs, orders, orders_before, index, regime, equity)
+            orders += parents
+        # --- written down
+        c = index - columns.first
+        minutes[c, EQUITY] = equity
+        minutes[c, INVESTED] = invested
+        minutes[c, STATE] = state.state
+        if c % stride == 0 or c + 1 == minutes.shape[0]:
+            _write(close, scratch, columns, (c + stride - 1) // stride)
+        # --- the orders
+        if parents > 0:
+            fills = work(
+                tape,
+                grids,
+                terms,
+                rules.slices,
+                rules.slice_ms,
+                account,
+                level,
+                scratch.parent,
+                logs.fills,
+                fills,
+                index,
+                parents,
+            )
+        index += 1
+    return DONE, index, state, orders, fills
+
+
+@njit(cache=True)
+def add_up(
+    amount: FloatArray, grid: IntArray, mid: FloatArray, close: FloatArray, rate: FloatArray, worth: FloatArray
+) -> tuple[float, float]:
+    """(equity, invested) in USDT: every asset once, in the order of ``core.cache``; NaN when a held one has no price.
+
+    ``amount`` (A,) of each asset, ``mid`` (S,) NaN where the close counts; ``worth`` (A,) is written.
+    """
+    for a in range(worth.shape[0]):
+        worth[a] = math.nan
+    quotes = 0
+    for i in range(mid.shape[0]):
+        asset = grid[i, QUOTE]
+        quotes = max(quotes, asset + 1)
+        if not math.isfinite(worth[asset]):
+            worth[asset] = 0.0 if amount[asset] == 0.0 else amount[asset] * rate[i]
+    for i in range(mid.shape[0]):
+        asset = grid[i, BASE]
+        if not math.isfinite(worth[asset]):
+            price = close[i] if math.isnan(mid[i]) else mid[i]
+            worth[asset] = 0.0 if amount[asset] == 0.0 else amount[asset] * (price * rate[i])
+    equity, invested = 0.0, 0.0
+    for a in range(worth.shape[0]):
+        equity += worth[a]
+        if a >= quotes:
+            invested += worth[a]
+    return equity, invested
+
+
+@njit(cache=True)
+def _listen(said: Said, scratch: Scratch, close: FloatArray, selection: SelectionRules, equity: float, k: int) -> None:
+    """Weigh the votes of minute ``k`` of ``said`` into targets."""
+    asked, shock = scratch.flags[IS_ASKED], scratch.flags[IN_SHOCK]
+    mean, stdev = scratch.votes[MEAN], scratch.votes[STDEV]
+    for i in range(asked.shape[0]):
+        asked[i] = said.flags[ASKED, i, k]
+        shock[i] = said.flags[SHOCK, i, k]
+    for m in range(scratch.weights.shape[0]):
+        for i in range(asked.shape[0]):
+            mean[m, i] = said.votes[MEAN, m, i, k] if asked[i] else math.nan
+            stdev[m, i] = said.votes[STDEV, m, i, k] if asked[i] else math.nan
+        scratch.spoke[m] = fault_of(mean[m], stdev[m], asked)[0] == SPOKE
+    share_out(said.weights[said.which[TABLE, k], said.which[REGIME, k]], scratch.spoke, scratch.weights)
+    edge, position, fresh = scratch.floats[SEEN_EDGE], scratch.floats[POSITION], scratch.flags[FRESH]
+    combine(scratch.weights, mean, edge)
+    rate, target = scratch.floats[RATE_USDT], scratch.floats[WANTED]
+    choose_targets(edge, position, close, rate, equity, shock, fresh, selection, target)
+
+
+@njit(cache=True)
+def _rows(scratch: Scratch) -> Rows:
+    """The sizing's rows, as views of the scratch (in the order of ``ROW_FLOATS``)."""
+    f, n = scratch.floats, scratch.ints
+    return Rows(
+        f[0],
+        f[1],
+        f[2],
+        f[3],
+        f[4],
+        f[5],
+        f[6],
+        f[7],
+        f[8],
+        f[9],
+        f[10],
+        f[11],
+        f[12],
+        n[PURSE],
+        n[COIN],
+        n[BUY_BLOCK],
+        n[SELL_BLOCK],
+    )
+
+
+@njit(cache=True)
+def _size(grid: IntArray, caps: Caps, account: Account, scratch: Scratch, state: Mark, equity: float) -> Sized:
+    """What the limits leave of what is wanted."""
+    position, cash, sellable = scratch.floats[POSITION], scratch.floats[CASH], scratch.floats[SELLABLE]
+    for i in range(position.shape[0]):
+        cash[i] = account.amount[grid[i, QUOTE]]
+        sellable[i] = float(account.units[grid[i, BASE]] // grid[i, STEP_UNITS])
+    rows = _rows(scratch)
+    fill_rows(
+        rows,
+        scratch.floats[WANTED],
+        position,
+        sellable,
+        scratch.floats[MID],
+        account.close,
+        cash,
+        scratch.flags[FRESH],
+        scratch.flags[TRADABLE],
+        True,
+        state.state,
+        state.closing,
+    )
+    now = Caps(
+        equity,
+        caps.invest,
+        caps.min_order,
+        caps.max_order,
+        caps.max_position,
+        caps.max_gross,
+        caps.band,
+        caps.collar,
+        caps.max_orders,
+    )
+    return size_rows(rows, now)
+
+
+@njit(cache=True)
+def _log_orders(
+    sized: Sized,
+    scratch: Scratch,
+    logs: Logs,
+    orders: int,
+    orders_before: int,
+    index: int,
+    regime: int,
+    equity: float,
+) -> int:
+    """Write the sized orders to the log, in row order, and to ``scratch.parent``, sells first; gives how many."""
+    rows, edge, weights, mean = _rows(scratch), scratch.floats[SEEN_EDGE], scratch.weights, scratch.votes[MEAN]
+    parent = scratch.parent
+    sells, count = 0, 0
+    for i in range(edge.shape[0]):
+        sells += 1 if sized.lots[i] < 0.0 else 0
+    next_sell, next_buy = 0, sells
+    for i in range(edge.shape[0]):
+        if sized.lots[i] == 0.0:
+            continue
+        lots, ticks = int(sized.lots[i]), int(sized.ticks[i])
+        k = next_buy if lots > 0 else next_sell
+        next_buy += 1 if lots > 0 else 0
+        next_sell += 1 if lots < 0 else 0
+        at = orders + count
+        parent[k, ROW], parent[k, ORDER], parent[k, LIMIT] = i, orders_before + at, ticks
+        parent[k, UNSENT], parent[k, BUYS] = abs(lots), 1 if lots > 0 else 0
+        line, more = logs.orders[at], logs.floats[at]
+        line[0], line[1], line[2], line[3], line[4], line[5] = index, i, lots, ticks, sized.limit[i], regime
+        more[0], more[1], more[2], more[3] = rows.mid[i], edge[i], rows.target[i], equity
+        more[4], more[5], more[6], more[7] = rows.held[i], rows.price[i], sized.asked[i], sized.allowed[i]
+        for m in range(weights.shape[0]):
+            part = weights[m] * mean[m, i] if weights[m] > 0.0 else 0.0
+            logs.shares[at, m] = part / edge[i] if edge[i] != 0.0 else 1.0 / weights.shape[0]
+        count += 1
+    return count
+
+
+@njit(cache=True)
+def _write(close: FloatArray, scratch: Scratch, columns: Columns, g: int) -> None:
+    """Write the minute down in full, as grid row ``g``."""
+    position, mid, rate = scratch.floats[POSITION], scratch.floats[MID], scratch.floats[RATE_USDT]
+    for i in range(close.shape[0]):
+        price = close[i] if math.isnan(mid[i]) else mid[i]
+        columns.grid[g, CLOSES, i] = close[i]
+        columns.grid[g, WORTH, i] = position[i] * (price * rate[i]) if position[i] > 0.0 else 0.0
+        columns.grid[g, EDGE, i] = scratch.floats[SEEN_EDGE, i]
+    for m in range(scratch.weights.shape[0]):
+        columns.weights[g, m] = scratch.weights[m]

@@ -1,0 +1,148 @@
+"""Reading the tape: the touch that is shown, the book that an order meets, and what a venue turns away."""
+
+import math
+
+from numba import njit
+
+from core.book import LEVELS, best_ticks, half_spread_of, side_levels
+from core.checks import lot_ok, notional_ok, percent_price_ok
+from core.costs import Terms
+from core.engine.tables import (
+    AVERAGE_MINUTES,
+    MAX_LOTS,
+    MAX_NOTIONAL_UNITS,
+    MIN_LOTS,
+    MIN_NOTIONAL,
+    MULTIPLIER_DOWN,
+    MULTIPLIER_UP,
+    STEP,
+    STEPS,
+    TAKEN_MINUTE,
+    TAKEN_SUM,
+    TICK,
+    TICK_DEN,
+    TICK_NUM,
+    TICKS,
+    UNIT,
+    Grids,
+    IntArray,
+    Tape,
+)
+from core.liquidity import VOLUME_MINUTES, hour_column, liquidity_at
+from core.messages import CLOSE, HIGH, LOW, OPEN, VOLUME, FloatArray
+from core.path import place_of, price_at
+from core.units import MINUTE_MS
+
+SELL, BUY = 0, 1
+
+
+@njit(cache=True)
+def as_price(ticks: int, num: int, den: float) -> float:
+    """The float64 of so many ticks: correctly rounded, as the Decimal's is."""
+    return ticks * num / den
+
+
+@njit(cache=True)
+def minute_of(tape: Tape, ms: int) -> int:
+    """Index of the minute that ``ms`` lies in (a boundary: the one it opens); T and above after the end."""
+    return max(0, (ms - tape.start_minute) // MINUTE_MS)
+
+
+@njit(cache=True)
+def traded_lately(bars: FloatArray, e: int) -> bool:
+    """Whether anything traded in the minutes before ``e`` that a book's depth follows; else there is no book."""
+    times = 0
+    for k in range(max(0, e - VOLUME_MINUTES), e):
+        if bars[k, VOLUME] > 0.0:
+            times += 1
+    return times > 0
+
+
+@njit(cache=True)
+def middle(price: float, half_bps: float, tick: float, num: int, den: float) -> float:
+    """Middle of the touch around ``price``, as the float64 of its two prices' Decimals gives it."""
+    bid, ask = best_ticks(price, half_spread_of(price, half_bps), tick)
+    return (as_price(bid, num, den) + as_price(ask, num, den)) / 2.0
+
+
+@njit(cache=True)
+def price_now(tape: Tape, row: int, ms: int) -> float:
+    """Price at ``ms``; NaN in a minute without a bar."""
+    index, elapsed = place_of(tape.start_minute, ms, tape.bars.shape[1])
+    bar = tape.bars[row, index]
+    if math.isnan(bar[VOLUME]):
+        return math.nan
+    return price_at(bar[OPEN], bar[HIGH], bar[LOW], bar[CLOSE], elapsed)
+
+
+@njit(cache=True)
+def half_now(tape: Tape, row: int, ms: int, price: float) -> float:
+    """Half the spread in force, quote units."""
+    column = min(hour_column(tape.start_minute, ms), tape.half_bps.shape[1] - 1)
+    return half_spread_of(price, tape.half_bps[row, column])
+
+
+@njit(cache=True)
+def book_at(
+    tape: Tape, grids: Grids, terms: Terms, row: int, buying: bool, e: int, price: float, half: float, level: IntArray
+) -> int:
+    """Write the levels that an order meets in minute ``e`` to ``level``; gives how many."""
+    volume, sigma = liquidity_at(tape.bars[row], e, terms.min_volatility)
+    tick, step = grids.floats[row, TICK], grids.floats[row, STEP]
+    return side_levels(buying, price, half, tick, step, volume, sigma, terms.depth, level[TICKS], level[STEPS])
+
+
+@njit(cache=True)
+def shown_mid(tape: Tape, grids: Grids, terms: Terms, taken: IntArray, level: IntArray, row: int, index: int) -> float:
+    """Middle of the touch shown at the close of minute ``index``, which has a bar and a book; NaN if we emptied it.
+
+    An order so late in the minute that its latency carried it into the next one met that minute's book: what it
+    took (``taken`` (2, LEVELS + 2) of this row) is not shown.
+    """
+    e = index + 1
+    price = tape.bars[row, index, CLOSE]
+    bps = tape.half_bps[row, hour_column(tape.start_minute, tape.start_minute + e * MINUTE_MS)]
+    num, den = grids.ints[row, TICK_NUM], grids.floats[row, TICK_DEN]
+    if taken[SELL, TAKEN_MINUTE] != e and taken[BUY, TAKEN_MINUTE] != e:
+        return middle(price, bps, grids.floats[row, TICK], num, den)
+    total = 0.0
+    for side in (SELL, BUY):
+        count = book_at(tape, grids, terms, row, side == BUY, e, price, half_spread_of(price, bps), level)
+        mine = taken[side, TAKEN_MINUTE] == e
+        best = 0
+        for k in range(count):
+            if best == 0 and level[STEPS, k] - (taken[side, k] if mine else 0) > 0:
+                best = level[TICKS, k]
+        if best == 0:
+            return math.nan
+        total += as_price(best, num, den)
+    return total / 2.0
+
+
+@njit(cache=True)
+def turned_away(tape: Tape, grids: Grids, row: int, ms: int, ticks: int, steps: int) -> bool:
+    """Whether the venue refuses a limit order sent at ``ms``: its filters, or a market that stands still."""
+    e = min(minute_of(tape, ms), tape.bars.shape[1])
+    total, known = 0.0, 0
+    for k in range(max(0, e - AVERAGE_MINUTES), e):
+        if not math.isnan(tape.seen[row, k, CLOSE]):
+            total += tape.seen[row, k, CLOSE]
+            known += 1
+    now = price_now(tape, row, ms)
+    average = total / known if known else now
+    if not percent_price_ok(ticks, grids.floats[row, TICK], average, MULTIPLIER_DOWN, MULTIPLIER_UP):
+        return True
+    if not lot_ok(steps, grids.ints[row, MIN_LOTS], grids.ints[row, MAX_LOTS]):
+        return True
+    if not notional_ok(steps, ticks, grids.ints[row, UNIT], grids.ints[row, MIN_NOTIONAL], MAX_NOTIONAL_UNITS):
+        return True
+    return math.isnan(now)
+
+
+@njit(cache=True)
+def forget_taken(taken: IntArray, e: int) -> None:
+    """Start counting what one side of ours takes (LEVELS + 2,) anew when it was of another minute than ``e``."""
+    if taken[TAKEN_MINUTE] != e:
+        for k in range(LEVELS):
+            taken[k] = 0
+        taken[TAKEN_SUM], taken[TAKEN_MINUTE] = 0, e

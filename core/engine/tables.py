@@ -1,0 +1,347 @@
+"""What the engine runs on, as plain arrays and numbers: markets on their grids, rules, an account, logs.
+
+Amounts are int64 counts of 1e-8 of an asset, prices counts of ticks, quantities counts of steps: the numbers of the
+simulated exchange's Decimals. Their float64 values are correctly rounded, as a Decimal's are, below ``EXACT`` units.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+import numpy as np
+
+from core.book import LEVELS
+from core.costs import UNITS, Terms, terms_of, units_of
+from core.errors import ConfigError
+from core.loss_limits import ACTIVE, NO_DAY, LossLimits, Mark, empty_rows, loss_limits
+from core.messages import BoolArray, FloatArray
+from core.params import CostSettings, ExecutionSettings, RiskSettings, SelectionSettings, TradeSettings
+from core.risk import groups, is_tradable
+from core.selection import SelectionRules, selection_rules
+from core.sizing import Caps, Rows
+from core.units import BPS, Instrument, MarketRules
+
+IntArray = np.ndarray
+EXACT = 2**53
+"""Units of 1e-8 up to which an amount's float64 is the correctly rounded one."""
+REPORTING_CURRENCY = "USDT"
+MAX_NOTIONAL_UNITS = 9_000_000 * UNITS
+MULTIPLIER_UP, MULTIPLIER_DOWN, AVERAGE_MINUTES = 5.0, 0.2, 5
+"""The simulated venue's limits (``exchanges.simulated.filters.Limits``), held to them by a test."""
+
+
+class Tape(NamedTuple):
+    """The market: S instruments, T minutes."""
+
+    bars: FloatArray
+    """(S, T, 5), NaN where there is no bar; what trades are made of."""
+    seen: FloatArray
+    """The same; it differs only with halts switched off: there ``bars`` are filled, and this is what was recorded."""
+    half_bps: FloatArray
+    """(S, H) half spreads (``core.liquidity.half_spreads``)."""
+    start_minute: int
+    """Open of minute 0, epoch ms."""
+
+
+TICK, STEP, TICK_DEN = range(3)
+TICK_NUM, STEP_UNITS, UNIT, MIN_LOTS, MAX_LOTS, MIN_NOTIONAL, RATE, FEE_IN_QUOTE, QUOTE, BASE = range(10)
+
+
+class Grids(NamedTuple):
+    """One row an instrument: its grid, its fees, and which balances it trades."""
+
+    floats: FloatArray
+    """(S, 3): tick, step, and tick's denominator: tick == TICK_NUM / TICK_DEN exactly, a power of ten."""
+    ints: IntArray
+    """(S, 10): tick's numerator; units of base in a step; units of quote in one tick x step; smallest and largest
+    order in lots; smallest in units of quote; taker fee in 1e-8; whether it is paid in quote; the balances' indices."""
+
+
+class Rules(NamedTuple):
+    """The rules of the whole account."""
+
+    caps: Caps
+    """``equity`` is each minute's."""
+    losses: LossLimits
+    selection: SelectionRules
+    terms: Terms
+    slices: int
+    slice_ms: int
+
+
+class Account(NamedTuple):
+    """What is carried from minute to minute; the arrays change in place."""
+
+    units: IntArray
+    """(A,) balances, quotes first, in the order that ``core.cache`` adds them up."""
+    amount: FloatArray
+    """(A,) the same as float64."""
+    close: FloatArray
+    """(S,) last known closes."""
+    taken: IntArray
+    """(S, 2, LEVELS + 2) steps that sells (0) and buys (1) of ours took of each level in one minute; then their sum;
+    then which minute."""
+
+
+TAKEN_SUM, TAKEN_MINUTE = LEVELS, LEVELS + 1
+
+MEAN, STDEV = range(2)
+ASKED, SHOCK = range(2)
+REGIME, TABLE = range(2)
+
+
+class Said(NamedTuple):
+    """What is asked for, minute by minute, from ``first`` on (an index into the tape's minutes)."""
+
+    first: int
+    ensemble: bool
+    """Votes are weighed; else ``target`` is wanted as it stands."""
+    votes: FloatArray
+    """(2, M, S, N) mean and stdev, bps."""
+    flags: BoolArray
+    """(2, S, N): a forecast could be asked for; in a volatility shock."""
+    which: IntArray
+    """(2, N): the regime; which table of weights holds."""
+    weights: FloatArray
+    """(K, R, M) tables."""
+    target: FloatArray
+    """(N, S); NaN keeps what is held."""
+
+
+EQUITY, INVESTED, STATE = range(3)
+CLOSES, WORTH, EDGE = range(3)
+
+
+class Columns(NamedTuple):
+    """What is written down of every minute from index ``first`` on, and of every ``stride``-th of them."""
+
+    first: int
+    stride: int
+    minutes: FloatArray
+    """(N, 3) equity, invested, state."""
+    grid: FloatArray
+    """(G, 3, S) close, worth, edge."""
+    weights: FloatArray
+    """(G, M)"""
+
+
+ORDER_INTS = ("index", "row", "lots", "ticks", "limit", "regime")
+ORDER_FLOATS = ("mid", "edge_bps", "target", "equity", "held", "price", "asked", "allowed")
+FILL_INTS = ("order", "index", "at_ms", "row", "side", "steps", "ticks", "fee", "bid", "ask")
+
+
+class Logs(NamedTuple):
+    """Preallocated; the loop returns when the next minute might not fit."""
+
+    orders: IntArray
+    """(O, 6) ``ORDER_INTS``; lots are negative for a sell."""
+    floats: FloatArray
+    """(O, 8) ``ORDER_FLOATS``"""
+    shares: FloatArray
+    """(O, M) what each member's weighted forecast had in the edge."""
+    fills: IntArray
+    """(F, 10) ``FILL_INTS``; ``order`` counts from 0 over the whole run, the fee in units of what it is paid in, bid
+    and ask are the touch it met, in ticks."""
+
+
+ROW_FLOATS = tuple(n for n in Rows._fields if n not in ("purse", "coin", "buy_block", "sell_block"))
+PURSE, COIN, BUY_BLOCK, SELL_BLOCK = range(4)
+WANTED, POSITION, CASH, SELLABLE, MID, SEEN_EDGE = range(len(ROW_FLOATS), len(ROW_FLOATS) + 6)
+RATE_USDT = ROW_FLOATS.index("rate")
+FRESH, IN_SHOCK, IS_ASKED, TRADABLE = range(4)
+ROW, ORDER, LIMIT, UNSENT, BUYS = range(5)
+TICKS, STEPS, PART_LEVEL, PART_STEPS = range(4)
+
+
+class Scratch(NamedTuple):
+    """Room to work in, so that a minute allocates nothing."""
+
+    floats: FloatArray
+    """(19, S): the sizing's ``ROW_FLOATS``, then target, position, cash, sellable lots, mid, edge."""
+    ints: IntArray
+    """(4, S): purse, coin, buy_block, sell_block."""
+    flags: BoolArray
+    """(4, S): fresh, in a shock, asked, tradable."""
+    votes: FloatArray
+    """(2, M, S)"""
+    weights: FloatArray
+    """(M,)"""
+    spoke: BoolArray
+    """(M,)"""
+    worth: FloatArray
+    """(A,)"""
+    parent: IntArray
+    """(S, 5): row, order, limit in ticks, unsent lots, and 1 for a buy, of those at work this minute."""
+    level: IntArray
+    """(4, LEVELS): a book's ticks and steps, and what an order takes of which."""
+
+
+def fraction_of(value: Decimal) -> tuple[int, float]:
+    """(numerator, denominator): the value exactly, the denominator a power of ten."""
+    sign, digits, exponent = value.normalize().as_tuple()
+    number = int("".join(map(str, digits))) * (-1 if sign else 1)
+    power = int(exponent)
+    return (number * 10**power, 1.0) if power >= 0 else (number, float(10**-power))
+
+
+def assets_of(instruments: Sequence[Instrument]) -> dict[tuple[str, str], int]:
+    """(venue, asset) -> index, in the order in which ``core.cache`` adds up what they are worth."""
+    found: dict[tuple[str, str], int] = {}
+    for instrument in instruments:
+        found.setdefault((instrument.venue, instrument.quote), len(found))
+    for instrument in instruments:
+        found.setdefault((instrument.venue, instrument.base), len(found))
+    return found
+
+
+def make_grids(
+    instruments: Sequence[Instrument], rules: Mapping[Instrument, MarketRules], fee_in_quote: Mapping[Instrument, bool]
+) -> Grids:
+    """Raises ConfigError for a grid that cannot be counted in whole units."""
+    assets = assets_of(instruments)
+    known = [rules[i] for i in instruments]
+    for rule in known:
+        if not is_tradable(rule):
+            raise ConfigError(f"{rule.instrument}: the market rules do not let it be traded (status {rule.status})")
+        for what, value in (("step", rule.step * UNITS), ("tick x step", rule.tick * rule.step * UNITS)):
+            if value % 1 or value < 1:
+                raise ConfigError(f"{rule.instrument}: {what} is not a whole number of 1e-8; use a coarser grid")
+    ticks = [fraction_of(rule.tick) for rule in known]
+    return Grids(
+        floats=np.array([[float(r.tick), float(r.step), den] for r, (_, den) in zip(known, ticks, strict=True)]),
+        ints=np.array(
+            [
+                [
+                    num,
+                    units_of(r.step),
+                    units_of(r.tick * r.step),
+                    math.ceil(r.min_qty / r.step),
+                    int(r.max_qty // r.step),
+                    units_of(r.min_notional),
+                    units_of(r.taker_fee),
+                    int(fee_in_quote[i]),
+                    assets[i.venue, i.quote],
+                    assets[i.venue, i.base],
+                ]
+                for i, r, (num, _) in zip(instruments, known, ticks, strict=True)
+            ],
+            dtype=np.int64,
+        ),
+    )
+
+
+def make_rows(instruments: Sequence[Instrument], rules: Mapping[Instrument, MarketRules]) -> Rows:
+    """The sizing rows' columns that stay."""
+    known = [rules[i] for i in instruments]
+
+    def floats(name: str) -> FloatArray:
+        return np.array([float(getattr(rule, name)) for rule in known])
+
+    return Rows(
+        **{
+            **empty_rows(len(known))._asdict(),
+            "rate": np.array([1.0 if i.quote == REPORTING_CURRENCY else math.nan for i in instruments]),
+            "step": floats("step"),
+            "tick": floats("tick"),
+            "min_qty": floats("min_qty"),
+            "max_qty": floats("max_qty"),
+            "min_notional": floats("min_notional"),
+            "fee": floats("taker_fee"),
+            "purse": groups([(i.venue, i.quote) for i in instruments]),
+            "coin": groups([(i.venue, i.base) for i in instruments]),
+        }
+    )
+
+
+def make_rules(
+    trade: TradeSettings,
+    limits: RiskSettings,
+    selection: SelectionSettings,
+    execution: ExecutionSettings,
+    costs: CostSettings,
+) -> Rules:
+    return Rules(
+        caps=Caps(
+            equity=math.nan,
+            invest=trade.invest_pct / 100.0,
+            min_order=float(trade.min_order_usdt),
+            max_order=limits.max_order_pct / 100.0,
+            max_position=limits.max_position_pct / 100.0,
+            max_gross=limits.max_gross_pct / 100.0,
+            band=limits.rebalance_band_pct / 100.0,
+            collar=limits.collar_bps / BPS,
+            max_orders=float(limits.max_orders_per_minute),
+        ),
+        losses=loss_limits(limits),
+        selection=selection_rules(selection),
+        terms=terms_of(costs),
+        slices=1 if execution.algorithm == "immediate" else execution.slices,
+        slice_ms=execution.slice_seconds * 1_000,
+    )
+
+
+def make_account(instruments: Sequence[Instrument], balances: Mapping[str, Decimal]) -> Account:
+    """An account with ``balances`` by asset; raises ConfigError for one that no float64 holds to the last unit."""
+    assets = assets_of(instruments)
+    units = np.array([units_of(balances.get(asset, Decimal(0))) for _, asset in assets], dtype=np.int64)
+    for (_, asset), amount in zip(assets, units.tolist(), strict=True):
+        if amount >= EXACT:
+            raise ConfigError(f"{asset}: a balance above {EXACT // UNITS} cannot be counted exactly; start with less")
+    rows = len(instruments)
+    return Account(
+        units=units,
+        amount=units / float(UNITS),
+        close=np.full(rows, math.nan),
+        taken=np.full((rows, 2, LEVELS + 2), -1, dtype=np.int64),
+    )
+
+
+def fresh_mark() -> Mark:
+    """A state that has seen nothing yet."""
+    return Mark(ACTIVE, False, False, math.nan, NO_DAY, math.nan)
+
+
+def make_logs(rows: int, members: int, slices: int, least: int = 65_536) -> Logs:
+    """Room for ``least`` orders and fills, and at least two minutes' worst."""
+    orders, fills = max(least, 2 * rows), max(least, 2 * rows * slices * LEVELS)
+    return Logs(
+        orders=np.zeros((orders, len(ORDER_INTS)), dtype=np.int64),
+        floats=np.zeros((orders, len(ORDER_FLOATS))),
+        shares=np.zeros((orders, members)),
+        fills=np.zeros((fills, len(FILL_INTS)), dtype=np.int64),
+    )
+
+
+def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
+    count = len(rows.target)
+    floats = np.zeros((len(ROW_FLOATS) + 6, count))
+    for k, name in enumerate(ROW_FLOATS):
+        floats[k] = getattr(rows, name)
+    ints = np.zeros((4, count), dtype=np.int64)
+    ints[PURSE], ints[COIN] = rows.purse, rows.coin
+    flags = np.zeros((4, count), dtype=np.bool_)
+    flags[TRADABLE] = True
+    return Scratch(
+        floats=floats,
+        ints=ints,
+        flags=flags,
+        votes=np.zeros((2, members, count)),
+        weights=np.zeros(members),
+        spoke=np.zeros(members, dtype=np.bool_),
+        worth=np.zeros(assets),
+        parent=np.zeros((count, 5), dtype=np.int64),
+        level=np.zeros((4, LEVELS), dtype=np.int64),
+    )
+
+
+def make_columns(first: int, minutes: int, stride: int, rows: int, members: int) -> Columns:
+    """Room for ``minutes`` minutes from tape index ``first`` on, every ``stride``-th and the last in full."""
+    grid = (minutes - 1 + stride - 1) // stride + 1 if minutes else 0
+    return Columns(
+        first=first,
+        stride=stride,
+        minutes=np.full((minutes, 3), np.nan),
+        grid=np.full((grid, 3, rows), np.nan),
+        weights=np.zeros((grid, members)),
+    )
