@@ -20,11 +20,11 @@ def names(symbols: int) -> tuple[Instrument, ...]:
     return tuple(Instrument("binance", f"C{number:03d}/USDT") for number in range(symbols))
 
 
-def settings_for(instruments: tuple[Instrument, ...], *more: str) -> Settings:
-    """The project's own rules, every member enabled, over these instruments; the environment has no say."""
-    members = ",".join(f'{{"name": "{name}", "family": "{name}", "deadline_ms": 5000}}' for name in MEMBERS)
+def settings_for(instruments: tuple[Instrument, ...], *more: str, members: tuple[str, ...] = MEMBERS) -> Settings:
+    """The project's own rules, with these members, over these instruments; the environment has no say."""
+    told = ",".join(f'{{"name": "{name}", "family": "{name}", "deadline_ms": 5000}}' for name in members)
     rows = ",".join(f'"{one}"' for one in instruments)
-    changes = (f"trade.instruments=[{rows}]", f"models.members=[{members}]", *more)
+    changes = (f"trade.instruments=[{rows}]", f"models.members=[{told}]", *more)
     return load_settings(ROOT / "config", environ={}, overrides=changes)
 
 

@@ -48,7 +48,7 @@ def measure(command: list[str], timeout: float, env: dict[str, str] | None = Non
     """What a process reported by ``protocol.report``; Failed with its last words when it did not."""
     try:
         done = subprocess.run(
-            command, cwd=ROOT, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=timeout
+            command, cwd=ROOT, env=environment(env or {}), capture_output=True, text=True, timeout=timeout
         )
     except subprocess.TimeoutExpired:
         raise Failed(f"not done after {timeout:.0f} s") from None
@@ -64,6 +64,11 @@ def answer_of(out: str, err: str, code: int) -> dict[str, Any]:
         said = [line for line in (err or out).splitlines() if line.strip()]
         raise Failed(said[-1].strip()[:160] if said else f"it ended with code {code} and no word")
     return json.loads(lines[-1].removeprefix(MARK))
+
+
+def environment(more: dict[str, str]) -> dict[str, str]:
+    """This process's environment and some more."""
+    return {**os.environ, **more}
 
 
 def peer_command(python: Path, script: str, *words: object) -> list[str]:
