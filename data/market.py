@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from core.errors import DataError
-from core.features import SEQUENCE, WINDOW
+from core.features import HISTORY
 from core.units import MINUTE_MS, Instrument
 from data.lake import Lake
 from data.sentiment import SentimentSeries, load_series
 from data.synthetic import SyntheticSpec, make_market, write_market
 
-WARMUP_MINUTES = WINDOW + SEQUENCE
+WARMUP_MINUTES = HISTORY + 1
 """History before the first decision, so that every feature is whole."""
 DEMO = "demo"
 DEMO_DAYS = 3
@@ -105,14 +105,23 @@ def cut(
             f"{source.lake.root}: {minutes} minutes and {WARMUP_MINUTES} of history before them are asked for,"
             f" but the instruments share {have} minutes ({_utc(first)} to {_utc(last)} UTC)"
         )
+    return cut_out(source, instruments, first_minute, minutes, WARMUP_MINUTES)
+
+
+def cut_out(
+    source: MarketSource, instruments: tuple[Instrument, ...], first_minute: int, minutes: int, history: int
+) -> MarketCut:
+    """As ``cut``, with ``history`` minutes before, whatever of it the lake has: NaN where an instrument has no bar,
+    was not yet listed, or no longer is."""
+    start = first_minute - history * MINUTE_MS
     return MarketCut(
         instruments=instruments,
         start_minute=start,
         first_minute=first_minute,
         minutes=minutes,
-        bars=source.lake.window(instruments, start, (end - start) // MINUTE_MS),
+        bars=source.lake.window(instruments, start, history + minutes),
         synthetic=source.synthetic,
-        sentiment=_known(load_series(source.lake.root), end),
+        sentiment=_known(load_series(source.lake.root), first_minute + minutes * MINUTE_MS),
     )
 
 

@@ -16,6 +16,7 @@ from tune.history import REGIMES, History
 COST_BPS = 11.0
 """Taker fee of 10 bps and about one for the spread."""
 MINUTES_A_DAY = 1_440
+MINUTES_AN_HOUR = 60
 CAUTION = 0.5
 """Score is the mean over folds less this many standard deviations between folds."""
 
@@ -75,11 +76,27 @@ def net_bps(held: FloatArray, history: History, cost_bps: float = COST_BPS) -> F
     return (held * history.next_bps).sum(axis=1) - turned * cost_bps
 
 
-def score(candidates: FloatArray, history: History, rules: SelectionSettings, invest: float) -> FloatArray:
-    """(K,) net basis points a day of the investable equity: mean over folds less a share of their spread."""
+def judge(
+    candidates: FloatArray, history: History, rules: SelectionSettings, invest: float
+) -> tuple[FloatArray, FloatArray]:
+    """(K,) scores and (K,) annual Sharpe ratios.
+
+    The score is in net basis points a day of the investable equity: the mean over folds less a share of their spread.
+    The Sharpe ratio is of hourly net returns, NaN where they do not vary.
+    """
     net = net_bps(exposures(candidates, history, rules, invest), history)
     by_fold = [net[:, history.fold == f].mean(axis=1) * MINUTES_A_DAY for f in np.unique(history.fold)]
-    return np.mean(by_fold, axis=0) - CAUTION * np.std(by_fold, axis=0)
+    hours = net.shape[1] // MINUTES_AN_HOUR
+    hourly = net[:, : hours * MINUTES_AN_HOUR].reshape(len(net), hours, MINUTES_AN_HOUR).sum(axis=2)
+    mean, spread = (hourly.mean(axis=1), hourly.std(axis=1)) if hours > 1 else (np.zeros(len(net)), np.zeros(len(net)))
+    year = np.sqrt(365.0 * MINUTES_A_DAY / MINUTES_AN_HOUR)
+    sharpe = np.divide(mean, spread, out=np.full(len(net), np.nan), where=spread > 0.0) * year
+    return np.mean(by_fold, axis=0) - CAUTION * np.std(by_fold, axis=0), sharpe
+
+
+def score(candidates: FloatArray, history: History, rules: SelectionSettings, invest: float) -> FloatArray:
+    """(K,) scores of ``judge``."""
+    return judge(candidates, history, rules, invest)[0]
 
 
 def as_array(table: WeightTable, members: tuple[str, ...]) -> FloatArray:

@@ -17,6 +17,7 @@ from serve.models.registry import new_member
 from serve.panel import forecast_history
 from tune.dataset import BarSource, training_set
 from tune.folds import Fold, walk_forward
+from tune.trials import Trial, TrialLog, key_of
 
 KIND = "model"
 CODE = "0.1.0"
@@ -106,10 +107,12 @@ def train_members(
     seed: int = 0,
     source: str = "",
     progress: Progress = lambda text, share: None,
+    log: TrialLog | None = None,
 ) -> tuple[Artifact, ...]:
     """Fit each member on the whole span after judging its family on walk-forward folds; keep each as an artifact.
 
-    ``rl`` members learn in ``tune.rl`` and are not taken here.
+    ``rl`` members learn in ``tune.rl`` and are not taken here. With a ``log`` each judged variant is a trial; a member
+    that is merely needed and missing is not one.
     """
     progress("reading bars, computing features", 0.0)
     data = training_set(lake, instruments, span.first_minute, span.minutes, horizon)
@@ -142,8 +145,22 @@ def train_members(
                 extra={"horizon": horizon, "samples": data.size, "folds": FOLDS},
             )
         )
+    if log is not None:
+        log.append([_trial(artifact, horizon) for artifact in made])
     progress("done", 1.0)
     return tuple(made)
+
+
+def _trial(artifact: Artifact, horizon: int) -> Trial:
+    """A trained variant. It was judged by its forecasts, not by an account: it counts, without a Sharpe ratio."""
+    return Trial(
+        kind="model",
+        what=f"{artifact.name} ({artifact.family}), horizon {horizon}, seed {artifact.seed}, ic {artifact.metrics['ic']:.4f}",
+        key=key_of("model", artifact.name, artifact.family, horizon, artifact.seed, artifact.schema, CODE),
+        instruments=artifact.instruments,
+        first=artifact.span[0],
+        end=artifact.span[1],
+    )
 
 
 def usable(horizon: int, family: str) -> Callable[[Artifact], bool]:

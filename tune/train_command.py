@@ -19,6 +19,7 @@ from data.folder_source import folder_source
 from data.market import MarketSource, demo_source, real_source, synthetic_source
 from data.market_arguments import fitted
 from tune.train import Span, ensure_members, lower_priority, train_members
+from tune.trials import TrialLog
 
 HELP = "train the ensemble's models on the lake (--rl: the reinforcement-learning agent)"
 EXAMPLE = "python3 run.py train --days 14 --families ridge,tcn"
@@ -74,7 +75,8 @@ def main(args: argparse.Namespace) -> int:
         else:
             members = chosen(settings, args.families)
             horizon = settings.rules.models.horizon_minutes
-            trained = train_members(source.lake, instruments, span, members, store, horizon=horizon, **common)
+            log = TrialLog(source.root)
+            trained = train_members(source.lake, instruments, span, members, store, horizon=horizon, log=log, **common)
             made = {artifact.name: artifact for artifact in trained}
     if args.ensure and args.json:
         # Somebody else's start asked: it wants to know who speaks, not how they were judged.

@@ -8,6 +8,7 @@ found weights are held against equal ones.
 import hashlib
 import json
 import logging
+import math
 import os
 import shutil
 import sys
@@ -35,8 +36,9 @@ from data.artifacts import Artifact, ArtifactStore
 from data.market import MarketSource
 from tune.cluster import own_ray
 from tune.history import FOLDS, REGIMES, History, fingerprint, make_history
-from tune.scoring import as_array, score
+from tune.scoring import as_array, judge, score
 from tune.train import CODE, Progress, Span, lower_priority
+from tune.trials import Trial, TrialLog, key_of
 
 log = logging.getLogger(__name__)
 
@@ -97,9 +99,16 @@ class WeightTrial(ray_tune.Trainable):
         digest = hashlib.sha256(centre.tobytes()).digest()
         rng = np.random.default_rng([self._seed, int.from_bytes(digest[:8], "big")])
         candidates = variations(centre, rng)
-        scores = score(candidates, self._history, self._rules, self._invest)
+        scores, sharpes = judge(candidates, self._history, self._rules, self._invest)
         best = int(np.argmax(scores))
-        return {"score": float(scores[best]), "weights": candidates[best].tolist(), "done": True}
+        return {
+            "score": float(scores[best]),
+            "weights": candidates[best].tolist(),
+            "judged": [
+                (key_of(np.round(c, DIGITS).tolist()), float(s)) for c, s in zip(candidates, sharpes, strict=True)
+            ],
+            "done": True,
+        }
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         return None
@@ -132,11 +141,20 @@ def _nobody(text: str, share: float) -> None:
 
 
 def search(
-    history: History, settings: Settings, folder: Path, *, trials: int, minutes: float, seed: int, progress: Progress
+    history: History,
+    settings: Settings,
+    folder: Path,
+    *,
+    trials: int,
+    minutes: float,
+    seed: int,
+    progress: Progress,
+    judged: Callable[[list[tuple[str, float]]], object] = lambda candidates: None,
 ) -> tuple[FloatArray, int, bool]:
     """Best (R, M) weights, trials done, and whether it was cut short (by the time limit or Ctrl-C).
 
-    State is kept under ``folder``; the same search goes on from there. Raises DataError when no trial ended.
+    State is kept under ``folder``; the same search goes on from there. ``judged`` is given (key, annual Sharpe ratio)
+    of every candidate of every trial, earlier starts' included. Raises DataError when no trial ended.
     """
     # Tune by default writes its state too seldom for a search of minutes to be taken up again.
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3")
@@ -182,6 +200,7 @@ def search(
     ended = [r for r in results if r.metrics and "weights" in r.metrics]
     if not ended:
         raise DataError(f"{folder}: no trial of the weight search ended; give it more --minutes")
+    judged([(str(key), float(sharpe)) for r in ended for key, sharpe in r.metrics.get("judged", ())])
     best = max(ended, key=lambda r: r.metrics["score"])
     return np.array(best.metrics["weights"]), len(ended), len(ended) < trials
 
@@ -230,6 +249,34 @@ def decide(found: FloatArray, history: History, settings: Settings) -> tuple[Wei
     return WeightTable(f"{'tuned' if better else 'equal'}-{digest}", by_regime), metrics
 
 
+def trials_of(
+    candidates: list[tuple[str, float]], settings: Settings, members: tuple[tuple[str, str], ...], span: Span
+) -> list[Trial]:
+    """The candidates of a search as lines of the tuning log. Their keys leave the bars out: the same weights of the
+    same members under the same rules, judged again on more bars, are no new trial."""
+    rules = settings.rules
+    variant = [
+        schema_hash(),
+        members,
+        rules.models.horizon_minutes,
+        rules.selection.model_dump(mode="json"),
+        rules.events.model_dump(mode="json"),
+        settings.config.trade.model_dump(mode="json"),
+    ]
+    return [
+        Trial(
+            kind="weights",
+            what=f"weights {weights} of {', '.join(name for name, _ in members)} in a search",
+            key=key_of("search", weights, variant),
+            annual_sharpe=sharpe if math.isfinite(sharpe) else None,
+            instruments=settings.config.trade.instruments,
+            first=span.first_minute,
+            end=span.end,
+        )
+        for weights, sharpe in candidates
+    ]
+
+
 def tune_weights(
     source: MarketSource,
     settings: Settings,
@@ -256,7 +303,14 @@ def tune_weights(
     searched = history.part(history.fold < history.fold.max())
     with ray(resolve_var(settings), CONCURRENT):
         found, ended, interrupted = search(
-            searched, settings, folder, trials=trials, minutes=minutes, seed=seed, progress=progress
+            searched,
+            settings,
+            folder,
+            trials=trials,
+            minutes=minutes,
+            seed=seed,
+            progress=progress,
+            judged=lambda candidates: TrialLog(source.root).append(trials_of(candidates, settings, members, span)),
         )
     table, metrics = decide(found, history, settings)
     artifact = store.save(

@@ -1,0 +1,195 @@
+"""The work of one fold: learn on its past, forecast its test part, let every candidate trade it. Kept when done."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from config.identity import rules_hash
+from config.settings import Settings
+from core.features import schema_hash
+from core.messages import FloatArray
+from core.selection import WeightTable
+from core.units import MINUTE_MS
+from data.market import WARMUP_MINUTES, MarketSource, cut_out
+from data.schema import META_CONTENT, read_metadata
+from serve.models.base import Member
+from tune.candidates import Track
+from tune.dataset import readings_of
+from tune.fold_store import FoldStore, Forecast, key_of
+from tune.folds import Fold
+from tune.result import Result
+from tune.samples import LOOK_BACK, draw, forecast
+from tune.simulate import Forecasts, simulate
+from tune.train import CODE, fit_on
+
+HISTORY = max(WARMUP_MINUTES, 1_500)
+"""Minutes before the first traded one that the account sees: features, and a day for the spread's estimate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How the time is cut and how much is learned from it. Times in minutes."""
+
+    folds: int = 5
+    test: int | None = None
+    """Length of a test part, instead of a number of folds."""
+    window: int | None = None
+    """Learn on that many minutes before each test part (rolling); None: on all before it (anchored)."""
+    purge: int | None = None
+    """Not learned from before each test part; None: the forecast horizon, which is what its targets reach."""
+    embargo: int | None = None
+    """Left out of later learning after each test part; None: the forecast horizon."""
+    first_share: float = 0.5
+    """Share of the time that the first fold learns on."""
+    samples: int = 200_000
+    """At most about so many samples a fold, drawn evenly over its time."""
+    candidates: int = 8
+    """Tables of ensemble weights to choose from; 1: the configured weights, nothing is chosen."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Who is told of the work. Bars are symbol-minutes gone through, for learning, forecasting and trading alike."""
+
+    say: Callable[[str], None] = lambda text: None
+    plan: Callable[[int], None] = lambda bars: None
+    walked: Callable[[int], None] = lambda bars: None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldWork:
+    """What the folds of one walk-forward have in common."""
+
+    source: MarketSource
+    settings: Settings
+    plan: Plan
+    store: FoldStore
+    origin: int
+    """Open time of minute index 0, epoch ms."""
+    tables: tuple[WeightTable, ...]
+    """Candidates; the first is the configured one."""
+    cash: Decimal
+    progress: Progress
+
+    def ms(self, index: int) -> int:
+        """Epoch ms of a minute index."""
+        return self.origin + index * MINUTE_MS
+
+    def bars(self, fold: Fold) -> tuple[int, int]:
+        """Symbol-minutes to learn from and to be tested on."""
+        rows = len(self.settings.config.trade.rows)
+        return rows * (fold.train_end - fold.train_first), rows * (fold.test_end - fold.test_first)
+
+    def learn(self, number: int, fold: Fold, where: str) -> Forecast:
+        """The fold's forecasts: from disk, or by learning on its past."""
+        key, say, walked = self.key(fold), self.progress.say, self.progress.walked
+        kept = self.store.forecast(number, key)
+        if kept is not None:
+            say(f"{where}: done before")
+            walked(sum(self.bars(fold)))
+            return kept
+        instruments, models = self.settings.config.trade.rows, self.settings.rules.models
+        say(f"{where}: reading the past")
+        data = draw(
+            self.source.lake,
+            instruments,
+            self.origin,
+            fold,
+            horizon=models.horizon_minutes,
+            most=self.plan.samples,
+            seed=self.plan.seed,
+            walked=walked,
+        )
+        members: dict[str, Member] = {}
+        notes: dict[str, dict[str, float]] = {}
+        for one in models.enabled:
+            say(f"{where}: {one.name} learns from {data.size:,} samples")
+            members[one.name], notes[one.name] = fit_on(one.family, data, self.plan.seed)
+        about = {
+            "learned_ms": [self.ms(fold.train_first), self.ms(fold.train_end)],
+            "left_out_ms": [list(map(self.ms, pair)) for pair in fold.left_out],
+            "test_ms": [self.ms(fold.test_first), self.ms(fold.test_end)],
+            "samples": data.size,
+            "instruments": list(map(str, instruments)),
+            "schema": schema_hash(),
+        }
+        # What was learned from is not needed any more; the forecasts take its place.
+        del data
+        say(f"{where}: forecasts")
+        mean, stdev = forecast(
+            self.source.lake, instruments, self.origin, fold.test_first, fold.test_end, members, walked=walked
+        )
+        return self.store.keep_forecast(number, key, members, notes, mean, stdev, about)
+
+    def track(self, number: int, fold: Fold, said: Forecast, where: str) -> Track:
+        """What every candidate earns in the fold, on an account of its own that starts flat."""
+        tables = [table.to_json() for table in self.tables]
+        rules = rules_hash(self.settings)
+        key = key_of({"fold": self.key(fold), "rules": rules, "cash": str(self.cash), "tables": tables, "code": CODE})
+        _, tested = self.bars(fold)
+        kept = self.store.track(number, key)
+        if kept is not None:
+            self.progress.walked(tested * len(self.tables))
+            return kept
+        instruments = self.settings.config.trade.rows
+        market = cut_out(self.source, instruments, self.ms(fold.test_first), fold.test_end - fold.test_first, HISTORY)
+        forecasts = self.joined([said])
+        growth = []
+        for count, table in enumerate(self.tables, 1):
+            self.progress.say(f"{where}: weights {count} of {len(self.tables)}")
+            result = simulate(self.settings, market, forecasts, cash=self.cash, weights=table, name=table.version)
+            growth.append(growth_of(whole(result, market.minutes)))
+            self.progress.walked(tested)
+        track = Track(minute=result.minute, growth=np.stack(growth))
+        self.store.keep_track(number, key, track)
+        return track
+
+    def joined(self, found: Sequence[Forecast]) -> Forecasts:
+        """Forecasts of consecutive folds, behind ``HISTORY`` minutes of silence."""
+        names = tuple(m.name for m in self.settings.rules.models.enabled)
+        silence = np.full((*found[0].mean_bps.shape[:2], HISTORY), np.nan, dtype=np.float32)
+        versions = found[0].versions if len(found) == 1 else tuple(f"{len(found)} folds" for _ in names)
+        return Forecasts(
+            members=names,
+            versions=versions,
+            mean_bps=np.concatenate([silence, *(f.mean_bps for f in found)], axis=2),
+            stdev_bps=np.concatenate([silence, *(f.stdev_bps for f in found)], axis=2),
+        )
+
+    def key(self, fold: Fold) -> str:
+        """Of all that a fold's members and forecasts depend on: bars, features, families, seed, cut."""
+        start, end = self.ms(fold.train_first - LOOK_BACK), self.ms(fold.test_end)
+        models = self.settings.rules.models
+        content: dict[str, Any] = {
+            "bars": {
+                str(i): [(p.name, read_metadata(p).get(META_CONTENT)) for p in self.source.lake.files(i, start, end)]
+                for i in self.settings.config.trade.rows
+            },
+            "mood": [reading for reading in readings_of(self.source.lake.root) if reading[0] < end],
+            "schema": schema_hash(),
+            "code": CODE,
+            "members": [(m.name, m.family) for m in models.enabled],
+            "horizon": models.horizon_minutes,
+            "seed": self.plan.seed,
+            "samples": self.plan.samples,
+            "fold": [self.origin, fold.train_first, fold.train_end, fold.test_first, fold.test_end, fold.left_out],
+        }
+        return key_of(content)
+
+
+def whole(result: Result, minutes: int) -> Result:
+    """The result of a run to its end. One that Ctrl-C cut short is no result here: raises KeyboardInterrupt."""
+    if result.minutes < minutes:
+        raise KeyboardInterrupt
+    return result
+
+
+def growth_of(result: Result) -> FloatArray:
+    """(T,) equity over the cash at the start; a missed minute repeats the one before."""
+    equity = result.equity / result.cash
+    at = np.maximum.accumulate(np.where(np.isfinite(equity), np.arange(len(equity)), 0))
+    return np.nan_to_num(equity[at], nan=1.0)

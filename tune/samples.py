@@ -1,0 +1,234 @@
+"""History in pieces: features of a long span a chunk at a time, and samples drawn from it without holding it.
+
+Memory is that of one chunk and of the samples drawn, however long the history is.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from core.bars import fill_gaps
+from core.errors import DataError
+from core.features import HISTORY, LOOKBACK, N_FEATURES, SEQUENCE
+from core.messages import CLOSE, VOLUME, BoolArray, FloatArray
+from core.units import MINUTE_MS, Instrument
+from serve.models.base import Member, TrainingSet
+from serve.panel import forecast_history
+from tune.dataset import forward_return_bps, readings_of, sample_rows, tables
+from tune.folds import Fold
+
+CHUNK_FLOATS = 16_000_000
+"""Feature values of a chunk: 128 MB."""
+LEAST_CHUNK = 240
+BLOCK = 64
+"""Minutes that are drawn together: a sample reads the L rows before it, and neighbours share them."""
+LOOK_BACK = HISTORY - 1
+"""Bars before a minute that its L feature rows depend on."""
+
+
+class ChunkSource(Protocol):
+    """What a walk through history needs of the lake."""
+
+    root: Path
+
+    def chunks(
+        self,
+        instruments: tuple[Instrument, ...],
+        first_minute: int,
+        end_minute: int,
+        minutes_per_chunk: int = ...,
+        history: int = ...,
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """(start_minute, bars (S, history + n, 5)) of consecutive pieces."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Chunk:
+    """Minutes [first, end) (indices from the walk's origin) with the L - 1 rows before the first."""
+
+    first: int
+    end: int
+    features: FloatArray
+    """(S, SEQUENCE - 1 + end - first, F)."""
+    filler: BoolArray
+    """(S, end - first)."""
+    target_bps: FloatArray
+    """(S, end - first) what followed; NaN where unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DrawnSet(TrainingSet):
+    """Samples of which only the feature rows that they read are kept: ``features`` is (R, F), ``target_bps`` (R,)."""
+
+    place: np.ndarray
+    """(N,) row of ``features`` that is each sample's newest; the L - 1 before it are its window."""
+
+    def targets(self, chosen: np.ndarray) -> FloatArray:
+        return self.target_bps[self.place[chosen]]
+
+    @property
+    def last(self) -> FloatArray:
+        return self.features[self.place]
+
+    @property
+    def effective_size(self) -> float:
+        """Spans of one horizon that any sample lies in: all of them when every minute was drawn."""
+        return float(len(np.unique(self.rows[:, 1] // self.horizon)))
+
+    def windows(self, chosen: np.ndarray, length: int = SEQUENCE) -> FloatArray:
+        return self.features[self.place[chosen][:, None] + np.arange(-length + 1, 1)]
+
+    def where(self, keep: np.ndarray) -> "DrawnSet":
+        return replace(self, rows=self.rows[keep], place=self.place[keep])
+
+
+def walk(
+    lake: ChunkSource,
+    instruments: tuple[Instrument, ...],
+    origin: int,
+    first: int,
+    end: int,
+    *,
+    horizon: int = 0,
+    minutes: int | None = None,
+) -> Iterator[Chunk]:
+    """Chunks of the minute indices [first, end) counted from ``origin`` (epoch ms), features as live computes them.
+
+    With a ``horizon`` targets come along, and bars are read up to ``horizon`` minutes after ``end``; without one no bar
+    from ``end`` on is read. Bars before ``first`` are read as far as features look back.
+    """
+    most = max(LEAST_CHUNK, CHUNK_FLOATS // (len(instruments) * N_FEATURES))
+    history = LOOK_BACK + horizon
+    start = origin + (first + horizon) * MINUTE_MS
+    pieces = lake.chunks(instruments, start, origin + (end + horizon) * MINUTE_MS, min(most, minutes or most), history)
+    known = np.full(len(instruments), np.nan)
+    readings = readings_of(lake.root)
+    for start_minute, raw in pieces:
+        _carry(raw, known)
+        bars, filler = fill_gaps(raw)
+        # What the next piece starts with lies before its first row.
+        count = bars.shape[1] - history
+        known = bars[:, count - 1, CLOSE]
+        at = (start_minute - origin) // MINUTE_MS + LOOK_BACK
+        table = tables(
+            instruments, bars[:, : LOOK_BACK + count], filler[:, : LOOK_BACK + count], start_minute, readings
+        )
+        judged = slice(LOOK_BACK, LOOK_BACK + count)
+        target = (
+            forward_return_bps(bars[:, :, CLOSE], horizon)[:, judged]
+            if horizon
+            else np.full((len(instruments), count), np.nan)
+        )
+        yield Chunk(
+            first=at,
+            end=at + count,
+            features=table[:, LOOKBACK - 1 :],
+            filler=filler[:, judged],
+            target_bps=target,
+        )
+
+
+def _carry(raw: FloatArray, known: FloatArray) -> None:
+    """A hole that is older than the piece: its first minute repeats the last close before it, as a filler does."""
+    empty = np.isnan(raw[:, 0, CLOSE]) & np.isfinite(known)
+    raw[empty, 0, :] = known[empty, None]
+    raw[empty, 0, VOLUME] = 0.0
+
+
+def draw(
+    lake: ChunkSource,
+    instruments: tuple[Instrument, ...],
+    origin: int,
+    fold: Fold,
+    *,
+    horizon: int,
+    most: int,
+    seed: int = 0,
+    minutes: int | None = None,
+    walked: Callable[[int], None] = lambda bars: None,
+) -> DrawnSet:
+    """Up to about ``most`` samples of the minutes that a fold learns from, evenly over time and instruments.
+
+    Where there are fewer, all of them. Blocks of ``BLOCK`` minutes are taken or left whole; which, depends on the seed
+    and on absolute time alone. No bar at or after ``fold.train_end + horizon`` is read. ``walked`` is told of the bars
+    gone through, piece by piece. DataError when nothing is left.
+    """
+    total = len(instruments) * int(fold.learns(np.arange(fold.train_first, fold.train_end)).sum())
+    share = min(1.0, most / max(total, 1))
+    offset = np.random.default_rng(seed).uniform(0.0, 1.0, len(instruments))
+    rows, places, features, targets, held = [], [], [], [], 0
+    for chunk in walk(lake, instruments, origin, fold.train_first, fold.train_end, horizon=horizon, minutes=minutes):
+        walked(chunk.filler.size)
+        before = ((0, 0), (SEQUENCE - 1, 0))
+        table = np.pad(chunk.target_bps, before, constant_values=np.nan)
+        empty = np.pad(chunk.filler, before, constant_values=True)
+        found = sample_rows(chunk.features, table, empty)
+        minute = found[:, 1] - (SEQUENCE - 1) + chunk.first
+        block = (origin // MINUTE_MS + minute) // BLOCK
+        step = np.floor(block * share + offset[found[:, 0]]) - np.floor((block - 1) * share + offset[found[:, 0]])
+        kept = fold.learns(minute) & ((share >= 1.0) | (step > 0))
+        found, minute = found[kept], minute[kept]
+        for row in np.unique(found[:, 0]):
+            mine = found[:, 0] == row
+            at = found[mine, 1]
+            # A row is kept when any of the L minutes from it on is a sample.
+            reach = np.zeros(table.shape[1] + 1, dtype=np.int64)
+            np.add.at(reach, at - (SEQUENCE - 1), 1)
+            np.add.at(reach, at + 1, -1)
+            needed = np.cumsum(reach[:-1]) > 0
+            number = np.cumsum(needed) - 1
+            features.append(chunk.features[row, needed])
+            targets.append(table[row, needed])
+            places.append(held + number[at])
+            rows.append(np.stack([np.full(len(at), row), minute[mine]], axis=1))
+            held += int(needed.sum())
+    if not rows:
+        names = ", ".join(map(str, instruments))
+        raise DataError(f"no minute of {names} in the part to learn from has complete features and a known return")
+    everything, place = np.concatenate(rows), np.concatenate(places)
+    order = np.lexsort((everything[:, 0], everything[:, 1]))
+    return DrawnSet(
+        features=np.concatenate(features),
+        target_bps=np.concatenate(targets),
+        rows=everything[order].astype(np.int64),
+        place=place[order],
+        first_minute=origin,
+        horizon=horizon,
+    )
+
+
+def forecast(
+    lake: ChunkSource,
+    instruments: tuple[Instrument, ...],
+    origin: int,
+    first: int,
+    end: int,
+    members: Mapping[str, Member],
+    *,
+    minutes: int | None = None,
+    walked: Callable[[int], None] = lambda bars: None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(M, S, end - first) float32 mean and stdev, basis points, of the minute indices [first, end) from ``origin``.
+
+    NaN where a feature of the last L minutes is not known: nobody is asked there, live as here. No bar from ``end``
+    on is read.
+    """
+    mean = np.full((len(members), len(instruments), end - first), np.nan, dtype=np.float32)
+    stdev = np.full_like(mean, np.nan)
+    for chunk in walk(lake, instruments, origin, first, end, minutes=minutes):
+        unknown = np.cumsum(~np.isfinite(chunk.features).all(axis=2), axis=1)
+        before = np.pad(unknown[:, :-SEQUENCE], ((0, 0), (1, 0)))
+        asked = unknown[:, SEQUENCE - 1 :] == before
+        at = slice(chunk.first - first, chunk.end - first)
+        for number, member in enumerate(members.values()):
+            for row in range(len(instruments)):
+                if asked[row].any():
+                    said = forecast_history(member, chunk.features[row], SEQUENCE - 1, chunk.features.shape[1])
+                    mean[number, row, at] = np.where(asked[row], said[0], np.nan)
+                    stdev[number, row, at] = np.where(asked[row], said[1], np.nan)
+        walked(chunk.filler.size)
+    return mean, stdev

@@ -1,0 +1,223 @@
+"""``run.py backtest --walk-forward``: its options, its progress, and what it leaves for live trading to ask."""
+
+import argparse
+import os
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from config import load
+from config.identity import rules_hash
+from config.settings import Settings
+from core.errors import ConfigError
+from core.features import schema_hash
+from core.units import DAY_MS, MINUTE_MS, Instrument
+from data.artifacts import ArtifactStore
+from data.market import MarketSource
+from data.verdicts import keep_verdict
+from tune.fold_work import Plan
+from tune.fold_work import Progress as Told
+from tune.progress import BarsPerSecond
+from tune.result import Result
+from tune.train import CODE, lower_priority
+from tune.verdict import Verdict
+from tune.walkforward import Walked, run_walk_forward, whole_span
+
+VERDICT_FILE = "verdict.json"
+COLOURS = {"edge": "bold green", "unproven": "bold yellow", "none": "bold red"}
+DEFAULTS = Plan()
+DAY_MINUTES = DAY_MS // MINUTE_MS
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "walk-forward",
+        "Learn on the past, trade what follows, go on. Without --days everything the market has is used.",
+    )
+    group.add_argument(
+        "--walk-forward", action="store_true", help="judge the rules on minutes nothing was learned from"
+    )
+    group.add_argument("--folds", type=int, help=f"number of test parts (default {DEFAULTS.folds})")
+    group.add_argument("--test-days", type=float, help="length of a test part, instead of --folds")
+    group.add_argument(
+        "--rolling-days", type=float, help="learn on that many days before each test part (default: all before it)"
+    )
+    group.add_argument(
+        "--first-share",
+        type=float,
+        default=DEFAULTS.first_share,
+        help="share of the time that the first fold learns on (default %(default)g)",
+    )
+    group.add_argument("--purge", type=int, help="minutes not learned from before a test part (default: the horizon)")
+    group.add_argument(
+        "--embargo", type=int, help="minutes that later folds leave out after a test part (default: the horizon)"
+    )
+    group.add_argument(
+        "--samples",
+        type=int,
+        default=DEFAULTS.samples,
+        help="samples a fold learns from at most, drawn evenly over its time (default %(default)s)",
+    )
+    group.add_argument(
+        "--candidates",
+        type=int,
+        default=DEFAULTS.candidates,
+        help="tables of ensemble weights to choose from in each fold's past; each is a trial; 1: the configured weights "
+        "(default %(default)s)",
+    )
+    group.add_argument("--seed", type=int, default=0, help="everything drawn is drawn from it (default %(default)s)")
+
+
+def plan_of(args: argparse.Namespace) -> Plan:
+    """The plan the options ask for; ConfigError names the one that cannot be."""
+    if args.folds is not None and args.test_days is not None:
+        raise ConfigError("give --folds or --test-days, not both")
+    for name, least in (("folds", 1), ("purge", 0), ("embargo", 0), ("samples", 1_000), ("candidates", 1), ("seed", 0)):
+        value = getattr(args, name)
+        if value is not None and value < least:
+            raise ConfigError(f"--{name} {value}: at least {least}")
+    for name in ("test_days", "rolling_days"):
+        value = getattr(args, name)
+        if value is not None and not 0 < value <= 3_660:
+            raise ConfigError(f"--{name.replace('_', '-')} {value:g}: more than 0 and at most 3660")
+    if not 0.05 <= args.first_share <= 0.95:
+        raise ConfigError(f"--first-share {args.first_share:g}: from 0.05 to 0.95")
+    return Plan(
+        folds=args.folds or DEFAULTS.folds,
+        test=None if args.test_days is None else round(args.test_days * DAY_MINUTES),
+        window=None if args.rolling_days is None else round(args.rolling_days * DAY_MINUTES),
+        purge=args.purge,
+        embargo=args.embargo,
+        first_share=args.first_share,
+        samples=args.samples,
+        candidates=args.candidates,
+        seed=args.seed,
+    )
+
+
+def span_of(
+    args: argparse.Namespace, source: MarketSource, instruments: tuple[Instrument, ...]
+) -> tuple[int, int] | None:
+    """(open of the first minute, close of the last) that --start, --days and --minutes ask for; None: all there is."""
+    if args.days is not None and args.minutes is not None:
+        raise ConfigError("give --days or --minutes, not both")
+    minutes = args.minutes if args.days is None else round(args.days * DAY_MINUTES)
+    if minutes is not None and minutes < 1:
+        raise ConfigError(f"a walk-forward over {minutes} minutes is not possible")
+    if minutes is None and args.start is None:
+        return None
+    first, end = whole_span(source, instruments)
+    if args.start is None:
+        return max(first, end - minutes * MINUTE_MS), end
+    start = _minute(args.start)
+    last = end if minutes is None else start + minutes * MINUTE_MS
+    if start < first or last > end:
+        raise ConfigError(f"--start {args.start}: the market has bars from {_utc(first)} to {_utc(end)} UTC")
+    return start, last
+
+
+def folder_of(var: Path, source: MarketSource) -> Path:
+    """Where a walk-forward of this market is kept, the same in every run: an interrupted one is found again."""
+    return var / "backtests" / f"walk-forward-{source.name}"
+
+
+def run(
+    args: argparse.Namespace, settings: Settings, source: MarketSource, out: Path, console: Console
+) -> tuple[Result, Verdict]:
+    """Walk forward; keep result and verdict under ``out``, and the verdict where live trading looks for it.
+
+    Raises BotError; Ctrl-C passes through after saying that what is done is kept.
+    """
+    plan, cash = plan_of(args), _cash(args.cash)
+    span = span_of(args, source, settings.config.trade.rows)
+    resources = settings.config.resources
+    lower_priority(resources.trainer_niceness)
+    # Torch reads it when it is first imported, which is not before a fold needs it.
+    os.environ.setdefault("OMP_NUM_THREADS", str(resources.torch_threads))
+    out.mkdir(parents=True, exist_ok=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), BarsPerSecond(instruments=1), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+        told = Told(
+            say=lambda text: bar.update(task, description=text),
+            plan=lambda bars: bar.update(task, total=bars),
+            walked=lambda bars: bar.advance(task, bars),
+        )
+        try:
+            walked = run_walk_forward(source, settings, plan, out, cash=cash, span=span, progress=told)
+        except KeyboardInterrupt:
+            console.print(
+                f"interrupted: the folds that are done stay in {out}; the same command goes on", soft_wrap=True
+            )
+            raise
+    _keep(walked, source, plan, out, load.resolve_var(settings))
+    show(console, walked)
+    return walked.result, walked.verdict
+
+
+def _keep(walked: Walked, source: MarketSource, plan: Plan, out: Path, var: Path) -> None:
+    walked.result.save(out)
+    text = walked.verdict.to_json()
+    (out / VERDICT_FILE).write_text(text, encoding="utf-8")
+    trade = walked.settings.config.trade
+    names = [m.name for m in walked.settings.rules.models.enabled]
+    keep_verdict(
+        ArtifactStore(var / "artifacts"),
+        rules_hash(walked.settings),
+        text,
+        schema=schema_hash(),
+        span=walked.span,
+        instruments=trade.instruments,
+        seed=plan.seed,
+        code=CODE,
+        source=source.name,
+        synthetic=source.synthetic,
+        members={name: ", ".join(fold[row] for fold in walked.versions) for row, name in enumerate(names)},
+    )
+
+
+def show(console: Console, walked: Walked) -> None:
+    """The folds, and the word with its reasons."""
+    result = walked.result
+    console.print(f"{result.market}; {walked.trials:,} trials in the log ({walked.new_trials} new)", highlight=False)
+    table = Table(title="folds")
+    for name in ("fold", "learned from", "until", "tested until", "days"):
+        table.add_column(name, justify="right" if name in ("fold", "days") else "left")
+    origin = walked.span[0]
+    for number, fold in enumerate(walked.folds, 1):
+        times = (fold.train_first, fold.train_end, fold.test_end)
+        days = (fold.test_end - fold.test_first) / DAY_MINUTES
+        table.add_row(str(number), *(_utc(origin + t * MINUTE_MS) for t in times), f"{days:.1f}")
+    console.print(table)
+    verdict = walked.verdict
+    console.print(Text.assemble("verdict: ", (verdict.word, COLOURS[verdict.word])))
+    for reason in verdict.reasons:
+        console.print(f"  - {reason}", highlight=False, markup=False)
+
+
+def _cash(text: str) -> Decimal:
+    try:
+        cash = Decimal(text)
+    except InvalidOperation:
+        cash = Decimal(-1)
+    if not cash.is_finite() or cash <= 0:
+        raise ConfigError(f"--cash {text!r} is not a number of USDT above 0")
+    return cash
+
+
+def _minute(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"--start {text!r} is not a time like 2026-04-21T00:00") from None
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    return int(moment.timestamp() * 1000) // MINUTE_MS * MINUTE_MS
+
+
+def _utc(ms: int) -> str:
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M}"
