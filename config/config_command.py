@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from config import load, schema
+from config.argument_types import amount
 from config.faults import without_password
 from config.money import doubts, in_money
 from config.secrets import HIDDEN, Secrets, load_secrets
@@ -22,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("show", "check", "schema"), nargs="?", default="show", help=what)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
-        "--equity", type=_money, default=10_000.0, metavar="USDT", help="account to reckon with (10000)"
+        "--equity", type=amount, default="10000", metavar="USDT", help="account to reckon with (default %(default)s)"
     )
     parser.add_argument("--keys", type=Path, default=None, metavar="FILE", help="private file (config/api_keys.json)")
     load.arguments(parser)
@@ -36,7 +37,7 @@ def main(args: argparse.Namespace) -> int:
     if args.action == "show":
         print(json.dumps(shown(settings, secrets), indent=2, ensure_ascii=False))
         return EXIT_OK
-    return _check(settings, secrets, args.equity, as_json=args.json)
+    return _check(settings, secrets, float(args.equity), as_json=args.json)
 
 
 def shown(settings: Settings, secrets: Secrets) -> dict[str, object]:
@@ -80,10 +81,3 @@ def _write_schemas(folder: Path) -> int:
             raise ConfigError(f"{folder / name}: cannot be written: {error.strerror}") from None
         print(f"wrote {folder / name}")
     return EXIT_OK
-
-
-def _money(text: str) -> float:
-    value = float(text.replace(",", "").replace("_", ""))
-    if not 0 < value < 1e15:
-        raise argparse.ArgumentTypeError(f"{text} is not an amount above 0")
-    return value

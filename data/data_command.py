@@ -7,12 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from config import load
+from config.argument_types import number, whole
 from core.errors import EXIT_FAILURE, EXIT_OK
 from data.checks import iso
 from data.import_report import ImportOptions
 from data.importing import import_path
 from data.lake import Lake
-from data.report import show_catalog, show_import, show_verify
+from data.report import IMPORT_WORDS, show_catalog, show_import, show_verify
 from data.sentiment import load_series
 from data.synthetic import describe, make_market, write_market
 from data.synthetic_spec import ASSETS, SyntheticSpec
@@ -20,17 +22,6 @@ from data.verify import verify
 
 HELP = "import, list and verify stored bars; make synthetic markets"
 EXAMPLE = "python3 run.py data import ~/bars/binance --dry-run"
-PROJECT = Path(__file__).resolve().parents[1]
-CONFIG_FILE = PROJECT / "config" / "config.json"
-
-
-def var_dir() -> Path:
-    """``var_dir`` of the config, relative to the project; ``var`` without a readable config (data needs none)."""
-    try:
-        named = json.loads(CONFIG_FILE.read_text(encoding="utf-8")).get("var_dir", "var")
-    except (OSError, ValueError, AttributeError):
-        named = "var"
-    return PROJECT / str(named)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +34,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         description="Bring one-minute bars into the lake. Bad rows are listed with row number and fault and stay out;\n"
         "a bar that differs from the stored one stays out unless --replace. Rows of a CSV are counted in\n"
         "lines (header included), those of other files in bars from 1.\n"
-        "Exit code 1 when anything stayed out (0 with --allow-bad).",
+        "Exit code 1 when anything stayed out (0 with --allow-bad).\n\n"
+        "The table counts, by file:\n" + "\n".join(f"  {word:<10}{about}" for word, about in IMPORT_WORDS),
         epilog="example: python3 run.py data import ~/bars/binance_2026-03 --dry-run",
         formatter_class=raw,
     )
@@ -88,8 +80,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     spec = SyntheticSpec()
     one.add_argument("name", type=_name, help="letters, digits, - and _")
-    one.add_argument("--seed", type=_count, default=spec.seed, help=f"same seed, same bars (default {spec.seed})")
-    one.add_argument("--days", type=int, default=spec.days, help=f"default {spec.days}")
+    one.add_argument("--seed", type=whole(0), default=spec.seed, help=f"same seed, same bars (default {spec.seed})")
+    one.add_argument("--days", type=whole(1, 3_660), default=spec.days, help=f"default {spec.days}")
     one.add_argument(
         "--symbols",
         type=_bases,
@@ -109,7 +101,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="plant something to be earned, or nothing (default planted)",
     )
     one.add_argument(
-        "--edge-bps", type=float, default=spec.edge_bps, help=f"strength of a planted edge (default {spec.edge_bps:g})"
+        "--edge-bps",
+        type=number(0, 1_000),
+        default=spec.edge_bps,
+        help=f"strength of a planted edge, 0 to 1000 (default {spec.edge_bps:g})",
     )
     _common(one)
 
@@ -179,7 +174,7 @@ def _synth(args: argparse.Namespace) -> int:
         edge_bps=args.edge_bps,
     )
     market = make_market(spec)
-    lake = write_market(market, args.lake or var_dir() / "synth" / args.name)
+    lake = write_market(market, args.lake or _var(args) / "synth" / args.name)
     if args.json:
         _print_json({"lake": lake.root, **describe(market)})
     else:
@@ -191,12 +186,18 @@ def _synth(args: argparse.Namespace) -> int:
 
 
 def _lake(args: argparse.Namespace) -> Lake:
-    return Lake(args.lake or var_dir() / "lake")
+    return Lake(args.lake or _var(args) / "lake")
+
+
+def _var(args: argparse.Namespace) -> Path:
+    # Asked for only where no lake is named: a faulty setting does not keep anybody from a lake of his own.
+    return load.resolve_var(load.from_arguments(args))
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lake", type=Path, help="root of the lake (default var/lake, for synth var/synth/NAME)")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    load.arguments(parser)
 
 
 def _print_json(body: dict[str, object]) -> None:
@@ -219,12 +220,6 @@ def _name(text: str) -> str:
     if not text or not all(letter.isalnum() or letter in "-_" for letter in text):
         raise argparse.ArgumentTypeError(f"{text!r}: only letters, digits, - and _")
     return text
-
-
-def _count(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
-    return int(text)
 
 
 def _bases(text: str) -> tuple[str, ...]:

@@ -1,21 +1,19 @@
 """The options by which a verb is told which market, and which minutes of it, to run over."""
 
 import argparse
-from datetime import UTC, datetime
 from pathlib import Path
 
+from config.argument_types import days, minute, minutes
 from config.settings import Settings
 from core.errors import ConfigError
 from core.units import DAY_MS, MINUTE_MS, Instrument
 from data.folder_source import Progress, folder_source
 from data.market import MarketCut, MarketSource, cut, demo_source, real_source, synthetic_source
 
-LONGEST_MINUTES = 10 * 366 * 1_440
-
 
 def add_market(parser: argparse.ArgumentParser) -> None:
     """Which market: imported bars, a synthetic market, or (by default) the demo."""
-    group = parser.add_argument_group("market")
+    group = parser.add_argument_group("market").add_mutually_exclusive_group()
     group.add_argument("--exchange", choices=["binance"], help="imported bars of this exchange (var/lake)")
     group.add_argument(
         "--data",
@@ -32,21 +30,19 @@ def add_market(parser: argparse.ArgumentParser) -> None:
 def add_span(parser: argparse.ArgumentParser, default_minutes: int) -> None:
     """Which minutes of it."""
     group = parser.add_argument_group("length")
-    group.add_argument("--days", type=float, help="length in days (1,440 minutes each)")
-    group.add_argument("--minutes", type=int, help=f"length in minutes (default {default_minutes:,})")
+    length = group.add_mutually_exclusive_group()
+    length.add_argument("--days", type=days, help="length in days (1,440 minutes each)")
+    length.add_argument("--minutes", type=minutes, help=f"length in minutes (default {default_minutes:,})")
     group.add_argument(
-        "--start", metavar="TIME", help="first minute, e.g. 2026-04-21T00:00 (UTC); default: the last ones there are"
+        "--start",
+        type=_time,
+        metavar="TIME",
+        help="first minute, e.g. 2026-04-21T00:00 (UTC); default: the last ones there are",
     )
 
 
 def source_of(args: argparse.Namespace, var: Path, progress: Progress = lambda text, share: None) -> MarketSource:
     """The market the arguments name; the demo is made, and a folder imported, when it is not there yet."""
-    given = [name for name in ("exchange", "market", "data") if getattr(args, name)]
-    if len(given) > 1:
-        raise ConfigError(
-            f"--{given[0]} and --{given[1]} name two markets: --exchange takes imported bars, --market a synthetic "
-            "market, --data a folder; give one of them"
-        )
     if args.data:
         return folder_source(var, args.data, progress)
     if args.exchange:
@@ -81,24 +77,15 @@ def cut_of(
     args: argparse.Namespace, source: MarketSource, instruments: tuple[Instrument, ...], default_minutes: int
 ) -> MarketCut:
     """The minutes the arguments name, with the history before them."""
-    if args.days is not None and args.minutes is not None:
-        raise ConfigError("give --days or --minutes, not both")
-    minutes = default_minutes
+    count = default_minutes
     if args.minutes is not None:
-        minutes = args.minutes
+        count = args.minutes
     elif args.days is not None:
-        minutes = round(args.days * DAY_MS / MINUTE_MS)
-    if not 1 <= minutes <= LONGEST_MINUTES:
-        raise ConfigError(f"a run of {minutes} minutes is not possible; from 1 to {LONGEST_MINUTES:,} is")
-    return cut(source, instruments, minutes, _minute(args.start))
+        count = round(args.days * DAY_MS / MINUTE_MS)
+    return cut(source, instruments, count, None if args.start is None else minute(args.start))
 
 
-def _minute(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"--start {text!r} is not a time like 2026-04-21T00:00") from None
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-    return int(moment.timestamp() * 1000) // MINUTE_MS * MINUTE_MS
+def _time(text: str) -> str:
+    """A time as it was written, once it is one: messages about it use its own words."""
+    minute(text)
+    return text

@@ -16,30 +16,28 @@ from data.verify import VerifyReport
 
 SHOWN = 20
 """Findings of a file on the screen; --json has them all."""
+IMPORT_WORDS = (
+    ("rows", "rows of the file"),
+    ("new", "minutes that the lake had not"),
+    ("same", "minutes that the lake has, equal to the last digit"),
+    ("revised", "minutes where the file's bar took the place of the lake's (--replace)"),
+    ("kept", "minutes where the file's bar differs from the lake's, which stayed"),
+    ("bad", "rows that can be no bar; they stayed out"),
+    ("twice", "further copies of an identical row"),
+    ("conflict", "rows that say different things of one minute; none was taken"),
+    ("disorder", "rows whose time is before that of the row above; taken all the same"),
+    ("gaps", "runs of minutes without a bar"),
+    ("missing", "minutes in them"),
+    ("empty", "bars in which nothing was traded (volume 0)"),
+)
+"""What the counts of an import are called, and what each counts."""
 STYLE = {FAULT: "red", WARNING: "yellow", NOTE: "dim"}
 
 
 def show_import(report: ImportReport, out: TextIO) -> None:
     """One line a file with its counts, its findings below, and what it comes to."""
     bars = [f for f in report.files if f.kind != "other"]
-    heads: tuple[str, ...] = (
-        "file",
-        "instrument",
-        "rows",
-        "new",
-        "same",
-        "revised",
-        "kept",
-        "bad",
-        "twice",
-        "conflict",
-        "disorder",
-        "gaps",
-        "missing",
-        "empty",
-        "first",
-        "last",
-    )
+    heads: tuple[str, ...] = ("file", "instrument", *(word for word, _ in IMPORT_WORDS), "first", "last")
     rows: list[tuple[str, ...]] = [
         (
             f.path.name,
@@ -70,6 +68,7 @@ def show_import(report: ImportReport, out: TextIO) -> None:
         # The instrument tells the file: its name would only take the room of the times.
         heads, rows = heads[1:], [row[1:] for row in rows]
     _table(out, heads, rows, "Import" + (" (dry run, nothing was written)" if report.dry_run else ""))
+    _legend(out, heads, rows)
     for file in report.files:
         _findings(out, _where(file), file.findings)
     word = "would be new" if report.dry_run else "new"
@@ -126,6 +125,18 @@ def _findings(out: TextIO, where: str, findings: Sequence[Finding]) -> None:
             )
     if len(ranked) > SHOWN:
         print(f"{where}: and {len(ranked) - SHOWN} more findings; --json lists all", file=out)
+
+
+def _legend(out: TextIO, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """The words of the counts that are not 0, but for those that say it themselves."""
+    about = dict(IMPORT_WORDS)
+    told = [
+        f"{head}: {about[head]}"
+        for at, head in enumerate(heads)
+        if head in about and head not in ("rows", "new") and any(row[at] != "0" for row in rows)
+    ]
+    if told:
+        Console(file=out).print(". ".join(told) + ".", style="dim", highlight=False, markup=False)
 
 
 def _table(out: TextIO, heads: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:

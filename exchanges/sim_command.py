@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 from pydantic import ValidationError
 
+from config.argument_types import minutes, number, whole
 from core.errors import EXIT_OK, ConfigError
 from core.params import CostSettings
 from core.units import MINUTE_MS, Instrument
@@ -41,26 +42,33 @@ RIGHTS = frozenset({"trade", "withdraw"})
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 (default) takes a free one")
+    parser.add_argument(
+        "--port", type=whole(0, 65_535), default=0, help="port on 127.0.0.1; 0 (default) takes a free one"
+    )
     clock = parser.add_mutually_exclusive_group()
-    clock.add_argument("--speed", type=float, default=1.0, help="simulated seconds per second (default 1)")
+    clock.add_argument(
+        "--speed", type=number(0, 100_000, above=True), default=1.0, help="simulated seconds per second (default 1)"
+    )
     clock.add_argument("--lockstep", action="store_true", help="time moves only by POST /sim/advance")
     parser.add_argument("--paused", action="store_true", help="let the clock stand until POST /sim/run (not lockstep)")
     parser.add_argument("--json", action="store_true", help="print addresses and a test key pair as one JSON line")
     parser.add_argument("--tape", type=Path, help="recorded market to play (.npz); default: a small synthetic one")
     parser.add_argument("--symbols", help=f"comma-separated, e.g. {SYMBOLS}; default: all of the tape")
     parser.add_argument("--start", type=int, help="epoch ms to start at; default: the tape's first minute")
-    parser.add_argument("--minutes", type=int, help="how long to run; default: to the end of the tape")
-    parser.add_argument("--balances", default=BALANCES, help=f"starting account, e.g. {BALANCES},BTC=0.1")
+    parser.add_argument("--minutes", type=minutes, help="how long to run; default: to the end of the tape")
+    parser.add_argument(
+        "--balances", type=parse_balances, default=BALANCES, help=f"starting account, e.g. {BALANCES},BTC=0.1"
+    )
     parser.add_argument(
         "--costs", type=Path, help="JSON file: section costs of the trading rules (default: fees, spread, impact, ...)"
     )
     parser.add_argument(
         "--key-rights",
+        type=parse_rights,
         default="trade",
         help="what the test key may do beside reading: trade, withdraw (comma-separated)",
     )
-    parser.add_argument("--seed", type=int, default=7, help="of the built-in synthetic market")
+    parser.add_argument("--seed", type=whole(0), default=7, help="of the built-in synthetic market")
     parser.add_argument("--statement", type=Path, help="write trades and balances to this file at the end (JSON)")
     parser.add_argument("--parent-pid", type=int, help="stop when this process is gone")
 
@@ -71,8 +79,6 @@ def main(args: argparse.Namespace) -> int:
 
 def make_exchange(args: argparse.Namespace, now_ms: int) -> SimulatedExchange:
     """The exchange the arguments ask for; ConfigError names the argument that is wrong."""
-    if args.minutes is not None and args.minutes < 1:
-        raise ConfigError(f"--minutes {args.minutes}: must be 1 or more")
     symbols = tuple(s.strip() for s in args.symbols.split(",")) if args.symbols else None
     costs = read_costs(args.costs)
     if args.tape is None:
@@ -86,7 +92,7 @@ def make_exchange(args: argparse.Namespace, now_ms: int) -> SimulatedExchange:
     if args.minutes is not None:
         keep = (start - tape.start_minute) // MINUTE_MS + args.minutes
         tape = Tape(tape.instruments, tape.start_minute, tape.bars[:, :keep], tape.synthetic, tape.sentiment)
-    return SimulatedExchange(tape, tape.default_rules(costs), parse_balances(args.balances), start, costs=costs)
+    return SimulatedExchange(tape, tape.default_rules(costs), args.balances, start, costs=costs)
 
 
 def _built_in(
@@ -97,7 +103,7 @@ def _built_in(
     start = now_ms // MINUTE_MS * MINUTE_MS if args.start is None else args.start // MINUTE_MS * MINUTE_MS
     minutes = WARM_UP_MINUTES + (args.minutes or MINUTES)
     tape = random_walk_tape(symbols, start - WARM_UP_MINUTES * MINUTE_MS, minutes, args.seed)
-    return SimulatedExchange(tape, tape.default_rules(costs), parse_balances(args.balances), start, costs=costs)
+    return SimulatedExchange(tape, tape.default_rules(costs), args.balances, start, costs=costs)
 
 
 def _only(tape: Tape, symbols: tuple[str, ...]) -> Tape:
@@ -140,7 +146,7 @@ def parse_balances(text: str) -> dict[str, Decimal]:
         except InvalidOperation:
             value = Decimal(-1)
         if not asset or not value.is_finite() or value < 0:
-            raise ConfigError(f"--balances {part.strip()!r}: write ASSET=AMOUNT, e.g. USDT=10000")
+            raise argparse.ArgumentTypeError(f"{part.strip()!r}: write ASSET=AMOUNT, e.g. USDT=10000")
         found[asset.upper()] = value
     return found
 
@@ -149,7 +155,7 @@ def parse_rights(text: str) -> frozenset[str]:
     """``trade,withdraw`` as a set; empty for a key that may only read."""
     rights = frozenset(part.strip() for part in text.split(",") if part.strip())
     if not rights <= RIGHTS:
-        raise ConfigError(f"--key-rights {text!r}: known are {', '.join(sorted(RIGHTS))}")
+        raise argparse.ArgumentTypeError(f"{text!r}: known are {', '.join(sorted(RIGHTS))}")
     return rights
 
 
@@ -173,7 +179,7 @@ async def _serve(args: argparse.Namespace) -> int:
         credentials={api_key: secret},
         wall_ms=wall_ms,
         paused=args.paused,
-        key_rights=parse_rights(args.key_rights),
+        key_rights=args.key_rights,
     )
     try:
         _announce(server, args.json, api_key, secret)

@@ -33,11 +33,11 @@ from actors.runs.running import forget_run, note_run, refuse_second
 from actors.verbs.paper_command import models_of, tell_start
 from actors.verbs.replay_command import follow
 from config import load
+from config.argument_types import minutes
 from config.identity import rules_hash
 from config.money import doubts, in_money
 from config.secrets import API_KEYS_PATH, ApiKeys
 from config.settings import Settings
-from core.errors import ConfigError
 from core.messages import MinuteRecord
 from data.artifacts import ArtifactStore
 from data.logs import configure_logs
@@ -56,9 +56,12 @@ TAKEN = ("paper", "replay")
 def arguments(parser: argparse.ArgumentParser) -> None:
     load.arguments(parser)
     parser.add_argument("--account", help="number of the account to trade, for starts that nobody attends")
-    parser.add_argument("--minutes", type=int, help="how many minutes to decide; default: until stopped")
+    parser.add_argument("--minutes", type=minutes, help="how many minutes to decide; default: until stopped")
     parser.add_argument(
-        "--instance", default=INSTANCE, help=f"name of this bot in its orders, 1 to 6 of a-z0-9 (default {INSTANCE})"
+        "--instance",
+        type=_instance,
+        default=INSTANCE,
+        help=f"name of this bot in its orders, 1 to 6 of a-z0-9 (default {INSTANCE})",
     )
     parser.add_argument(
         "--keys", type=Path, default=API_KEYS_PATH, help="private file with the keys (config/api_keys.json)"
@@ -85,10 +88,6 @@ def main(args: argparse.Namespace) -> int:
     settings = load.from_arguments(args)
     var = load.resolve_var(settings)
     console = Console(stderr=args.json)
-    if args.minutes is not None and args.minutes < 1:
-        raise ConfigError(f"--minutes {args.minutes}: at least 1")
-    if not INSTANCES.fullmatch(args.instance) or args.instance in TAKEN:
-        raise ConfigError(f"--instance {args.instance!r}: 1 to 6 of a-z0-9, and none of {', '.join(TAKEN)}")
     refuse_second(var / "runs")
     exchange, instruments = settings.config.exchanges["binance"], settings.config.trade.rows
     keys, found = find_keys(args.keys)
@@ -266,3 +265,9 @@ def _end(
     exchange, instruments = settings.config.exchanges["binance"], settings.config.trade.rows
     agreed = audit_live(exchange, keys, instruments, records, args.instance)
     return end_run(console, "live", run_id, run_dir, settings, source, reached, records, agreed, as_json=args.json)
+
+
+def _instance(text: str) -> str:
+    if not INSTANCES.fullmatch(text) or text in TAKEN:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 1 to 6 of a-z0-9, or is one of {', '.join(TAKEN)}")
+    return text

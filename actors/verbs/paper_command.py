@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from rich.console import Console
@@ -21,6 +20,7 @@ from actors.runs.reach import Reached, reach
 from actors.runs.running import forget_run, note_run, refuse_second
 from actors.verbs.replay_command import Training, follow
 from config import load
+from config.argument_types import amount, minutes
 from config.secrets import API_KEYS_PATH
 from config.settings import Settings
 from core.errors import ConfigError
@@ -41,9 +41,9 @@ VENUE_START_S = 60.0
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     load.arguments(parser)
-    parser.add_argument("--minutes", type=int, help="how many minutes to decide; default: until stopped")
+    parser.add_argument("--minutes", type=minutes, help="how many minutes to decide; default: until stopped")
     account = parser.add_argument_group("paper account (var/paper/account.json, kept from run to run)")
-    account.add_argument("--cash", help="USDT a new account begins with (default 10000)")
+    account.add_argument("--cash", type=amount, help="USDT a new account begins with (default 10000)")
     account.add_argument("--reset", action="store_true", help="begin the account anew")
     parser.add_argument(
         "--market",
@@ -57,17 +57,14 @@ def main(args: argparse.Namespace) -> int:
     settings = load.from_arguments(args)
     var = load.resolve_var(settings)
     console = Console(stderr=args.json)
-    if args.minutes is not None and args.minutes < 1:
-        raise ConfigError(f"--minutes {args.minutes}: at least 1")
     refuse_second(var / "runs")
-    cash = _cash(args.cash)
     exchange = settings.config.exchanges["binance"]
     reached = reach(exchange, settings.config.trade.rows)
     if fault := reached.clock_fault(exchange.max_clock_offset_ms):
         raise ConfigError(fault)
     # What was won from a simulator is no account to go on with at the real exchange.
     name = "stand-in.json" if reached.stand_in else "account.json"
-    account = open_account(var / "paper" / name, cash, args.reset)
+    account = open_account(var / "paper" / name, args.cash, args.reset)
     source = models_of(args.market, var, reached)
     # Said now rather than after Ray has come up: without bars there is nothing to learn from.
     source.lake.common_span(settings.config.trade.rows)
@@ -166,13 +163,3 @@ def start_venue(args: argparse.Namespace, run_dir: Path, account: Path, reached:
     program += [f"--set={change}" for change in args.overrides]
     program += ["--config-dir", str(args.config_dir)] if args.config_dir else []
     return start_server(load.ROOT, program, log_file=run_dir / "paper.log", timeout_s=VENUE_START_S)
-
-
-def _cash(text: str | None) -> Decimal | None:
-    try:
-        cash = None if text is None else Decimal(text)
-    except InvalidOperation:
-        cash = Decimal(-1)
-    if cash is not None and not (cash.is_finite() and 0 < cash < Decimal("1e12")):
-        raise ConfigError(f"--cash {text!r} is not an amount of USDT above 0")
-    return cash

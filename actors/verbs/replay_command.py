@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from types import FrameType
 
@@ -24,8 +24,9 @@ from actors.runs.launch import Launch, simulated, write_keys
 from actors.runs.running import forget_run, note_run, note_start, refuse_second
 from actors.runs.summary import print_summary
 from config import load
+from config.argument_types import amount, number
 from config.settings import Settings
-from core.errors import EXIT_FAILURE, EXIT_OK, BotError, ConfigError
+from core.errors import EXIT_FAILURE, EXIT_OK, BotError
 from core.messages import MinuteRecord
 from core.session import decision_ms
 from core.units import MINUTE_MS
@@ -53,12 +54,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     load.arguments(parser)
     add_market(parser)
     add_span(parser, DEMO_MINUTES)
-    pace = parser.add_argument_group("pace")
+    pace = parser.add_argument_group("pace").add_mutually_exclusive_group()
     pace.add_argument(
         "--lockstep", action="store_true", help="time moves when the minute is done: as fast as it goes, none missed"
     )
-    pace.add_argument("--speed", type=float, default=None, help=f"times real speed (default {DEMO_SPEED:g})")
-    parser.add_argument("--cash", default="10000", help="USDT in the account at the start (default 10000)")
+    pace.add_argument(
+        "--speed", type=number(1, 1000), default=DEMO_SPEED, help="times real speed, 1 to 1000 (default %(default)g)"
+    )
+    parser.add_argument(
+        "--cash", type=amount, default="10000", help="USDT in the account at the start (default %(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON line, nothing else")
 
 
@@ -66,7 +71,7 @@ def main(args: argparse.Namespace) -> int:
     settings = load.from_arguments(args)
     var = load.resolve_var(settings)
     console = Console(stderr=args.json)
-    speed, cash = _speed(args), _cash(args)
+    speed, cash = 0.0 if args.lockstep else args.speed, args.cash
     refuse_second(var / "runs")
     with console.status("the market …") as status:
         source = source_of(args, var, lambda text, share: status.update(f"{text} ({share:.0%})"))
@@ -274,24 +279,3 @@ def _commands(hot: Hot) -> list[dict]:
         return hot.take_commands()
     except BotError:
         return []
-
-
-def _speed(args: argparse.Namespace) -> float:
-    if args.lockstep:
-        if args.speed is not None:
-            raise ConfigError("--lockstep has no speed: time moves when the minute is done")
-        return 0.0
-    speed = DEMO_SPEED if args.speed is None else args.speed
-    if not 1 <= speed <= 1000:
-        raise ConfigError(f"--speed {speed:g} is not between 1 and 1000 times real speed")
-    return speed
-
-
-def _cash(args: argparse.Namespace) -> Decimal:
-    try:
-        cash = Decimal(args.cash)
-    except InvalidOperation:
-        raise ConfigError(f"--cash {args.cash!r} is not a number of USDT") from None
-    if not 0 < cash < Decimal("1e12"):
-        raise ConfigError(f"--cash {args.cash} must be above 0")
-    return cash

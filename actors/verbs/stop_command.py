@@ -7,6 +7,7 @@ import psutil
 
 from actors.runs.running import find_run
 from config import load
+from config.argument_types import number
 from core.errors import EXIT_OK, TimedOut
 from data.hot import Hot
 
@@ -18,7 +19,11 @@ POLL_S = 0.3
 def arguments(parser: argparse.ArgumentParser) -> None:
     load.arguments(parser)
     parser.add_argument(
-        "--timeout", type=float, default=90.0, metavar="S", help="how long to wait for its end (default 90 s)"
+        "--timeout",
+        type=number(0, 86_400),
+        default=90.0,
+        metavar="S",
+        help="how long to wait for its end (default 90 s)",
     )
 
 

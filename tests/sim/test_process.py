@@ -1,5 +1,6 @@
 """``run.py sim`` as a process: it says where it is, serves, and never outlives whoever it belongs to."""
 
+import argparse
 import json
 import os
 import signal
@@ -98,5 +99,5 @@ def test_it_goes_when_its_owner_is_killed():
 def test_balances_are_read_and_nonsense_is_named():
     assert {k: str(v) for k, v in parse_balances("USDT=10000, btc=0.5").items()} == {"USDT": "10000", "BTC": "0.5"}
     for text in ("USDT", "USDT=x", "USDT=-1", "=5", "USDT=NaN"):
-        with pytest.raises(BotError, match="ASSET=AMOUNT"):
+        with pytest.raises(argparse.ArgumentTypeError, match="ASSET=AMOUNT"):
             parse_balances(text)

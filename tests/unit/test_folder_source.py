@@ -105,9 +105,11 @@ def test_only_the_instruments_that_the_folder_has_are_traded(tmp_path: Path) -> 
         fitted(args, settings, source_of(args, tmp_path / "var"))
 
 
-def test_two_markets_are_one_too_many(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--exchange and --data name two markets"):
-        source_of(asked("--exchange", "binance", "--data", "x"), tmp_path)
+def test_two_markets_are_one_too_many(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        asked("--exchange", "binance", "--data", "x")
+    assert stop.value.code == 2
+    assert "--data: not allowed with argument --exchange" in capsys.readouterr().err
 
 
 def test_the_label_of_a_synthetic_lake_is_kept(tmp_path: Path) -> None:

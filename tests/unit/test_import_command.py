@@ -6,13 +6,12 @@ import json
 
 import pytest
 
-from core.errors import DataError
-from data import data_command
+from core.errors import ConfigError, DataError
 from data.data_command import arguments, main
 from data.import_report import ImportOptions
 from data.importing import import_path
 from data.lake import Lake
-from data.report import show_catalog, show_import
+from data.report import IMPORT_WORDS, show_catalog, show_import
 from tests.support.bar_files import changed, save, walk
 
 
@@ -93,11 +92,9 @@ def test_synth_makes_a_labelled_lake(tmp_path, lake, capsys):
     assert "synthetic=tiny seed=3 edge=none" in capsys.readouterr().out
 
 
-def test_a_synthetic_market_goes_under_the_configured_var_by_its_name(tmp_path, monkeypatch, capsys):
-    config = tmp_path / "config.json"
-    config.write_text(json.dumps({"var_dir": str(tmp_path / "elsewhere")}))
-    monkeypatch.setattr(data_command, "CONFIG_FILE", config)
-    assert run("synth", "tiny", "--days", 1, "--symbols", "BTC", "--upbit", "") == 0
+def test_a_synthetic_market_goes_under_the_configured_var_by_its_name(tmp_path, capsys):
+    elsewhere = ("--set", f"var_dir={tmp_path / 'elsewhere'}")
+    assert run("synth", "tiny", "--days", 1, "--symbols", "BTC", "--upbit", "", *elsewhere) == 0
     assert (tmp_path / "elsewhere/synth/tiny/market.json").exists()
     assert "nothing can be earned" not in capsys.readouterr().out
 
@@ -118,6 +115,31 @@ def test_wrong_words_are_usage_errors(words, capsys):
     with pytest.raises(SystemExit) as stop:
         run(*words)
     assert stop.value.code == 2
+
+
+def test_every_verb_goes_by_the_settings_for_its_lake(tmp_path, lake, capsys, monkeypatch):
+    monkeypatch.setenv("MINUTEHAND__VAR_DIR", str(tmp_path / "by-environment"))
+    changed_for_now = ("--set", f"var_dir={tmp_path / 'by-set'}")
+    assert run("import", save(walk(), tmp_path), *changed_for_now) == 0
+    assert run("verify", *changed_for_now) == 0
+    assert f"300 rows read in {tmp_path / 'by-set' / 'lake'}" in capsys.readouterr().out
+    assert run("list") == 0
+    assert f"the lake at {tmp_path / 'by-environment' / 'lake'} is empty" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="var_dri"):
+        run("list", "--set", "var_dri=x")
+    assert run("list", "--lake", lake, "--set", "var_dri=x") == 0  # a lake that is named needs no settings
+
+
+def test_the_words_of_the_table_are_explained(tmp_path, lake, capsys):
+    run("import", save(changed(walk(), 40, close=0.0), tmp_path), "--lake", lake)
+    out = capsys.readouterr().out
+    assert "bad: rows that can be no bar" in out
+    assert "conflict:" not in out  # nothing of it is in the table
+    with pytest.raises(SystemExit):
+        run("import", "--help")
+    told = capsys.readouterr().out
+    for word, about in IMPORT_WORDS:
+        assert f"  {word:<10}{about}" in told
 
 
 def test_nothing_to_import_is_one_clear_error(tmp_path, lake):
