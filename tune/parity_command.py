@@ -25,6 +25,7 @@ from tune.parity import (
     utc,
 )
 from tune.parity_cause import FORECAST_TOLERANCE_BPS, cause_of, forecast_difference
+from tune.parity_engine import engine_difference, engine_of
 
 HELP = "hold a replay against the backtest of the same minutes; print the first difference and its cause"
 EXAMPLE = "python3 run.py replay --exchange binance --minutes 120 --lockstep && python3 run.py parity"
@@ -115,17 +116,35 @@ class Comparisons:
     def all(self) -> dict[str, Callable[[], Found]]:
         return {
             "backtest on a LocalDesk, votes as recorded": self.as_recorded,
+            "compiled engine, votes as recorded": self.engine,
             "forecasts computed afresh": self.afresh,
         }
 
     def as_recorded(self) -> Found:
-        backtest = backtest_of(self._replayed, recorded_votes=True)
-        note = f"{len(backtest):,} records, {sum(len(r.fills) for r in backtest)} fills, to the last digit"
-        found = first_difference(*(comparable(self._replayed, r) for r in (self._replayed.records, backtest)))
+        found, note = self._desk
         if found is None:
             return None, "", note
         agree = self._features_agree(found)
         return replace(found, stage="book") if agree else found, cause_of(found, agree), note
+
+    def engine(self) -> Found:
+        result = engine_of(self._replayed)
+        note = f"{len(result.orders)} orders, {len(result.fills)} fills, to the last digit"
+        found = engine_difference(self._replayed, result)
+        if found is None:
+            return None, "", note
+        desk, _ = self._desk
+        if desk is None:
+            cause = "a LocalDesk says what the replay says, so the engine is wrong: a defect of ours"
+        else:
+            cause = f"a LocalDesk parts from the replay as well, at {utc(desk.minute)} ({desk.field}); see its cause"
+        return found, cause, note
+
+    @cached_property
+    def _desk(self) -> tuple[Difference | None, str]:
+        backtest = backtest_of(self._replayed, recorded_votes=True)
+        note = f"{len(backtest):,} records, {sum(len(r.fills) for r in backtest)} fills, to the last digit"
+        return first_difference(*(comparable(self._replayed, r) for r in (self._replayed.records, backtest))), note
 
     def afresh(self) -> Found:
         again = self._again

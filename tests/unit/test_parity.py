@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from config import load
@@ -26,6 +27,7 @@ from tune.backtest import make_backtest, make_tape
 from tune.checks.subjects import CutLake
 from tune.parity import first_difference, newest_replay, open_replay
 from tune.parity_cause import cause_of
+from tune.parity_engine import engine_difference, engine_of
 from tune.train import Span, train_members
 
 LEARNED = 900
@@ -327,8 +329,49 @@ def test_both_values_are_shown_where_they_begin_to_differ(
     folder = doctored(original, tmp_path / "run", one(lambda r: bool(r.fills), CAUSES["fee"][1]))
     _, out = parity(folder, capsys)
     shown = [line.strip() for line in out.splitlines() if line.strip().startswith(("replay: ", "backtest: "))]
-    assert len(shown) == 2
-    assert all("fee=" in line and len(line) < 400 for line in shown)
+    assert len(shown) == 4, "by the desk and by the engine"
+    assert all("fee=" in line for line in shown[:2])
+    assert all(len(line) < 400 for line in shown)
+
+
+def test_the_compiled_engine_is_held_against_it_too(original: Path) -> None:
+    """The engine's own numbers, each changed in turn: the stage that shows it is named, and the minute."""
+    replayed = open_replay(original)
+    result = engine_of(replayed)
+    assert len(result.fills) > 20
+    assert engine_difference(replayed, result) is None
+    equity, edge, state = np.array(result.equity), np.array(result.edge_bps), np.array(result.state)
+    equity[20], edge[20, 1], state[20] = nudge(equity[20]), nudge(edge[20, 1]), 1
+    dearer = result.fills.with_columns(price=pl.col("price") * 1.0001)
+    taxed = result.fills.with_columns(fee_usdt=pl.col("fee_usdt") * 1.1)
+    at = int(result.minute[20])
+    traded = int(result.fills["at_ms"][0]) // MINUTE_MS * MINUTE_MS - MINUTE_MS
+    for changed, stage, minute in (
+        (replace(result, equity=equity), "account", at),
+        (replace(result, edge_bps=edge), "intents", at),
+        (replace(result, state=state), "verdicts", at),
+        (replace(result, orders=result.orders.slice(1)), "verdicts", int(result.orders["minute"][0])),
+        (replace(result, fills=dearer), "fills", traded),
+        (replace(result, fills=taxed), "fills", traded),
+        (replace(result, fills=result.fills.slice(1)), "fills", traded),
+    ):
+        found = engine_difference(replayed, changed)
+        assert found is not None
+        assert (found.stage, found.minute) == (stage, minute)
+
+
+def test_an_engine_that_parts_from_the_desk_is_a_defect(original: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replayed = open_replay(original)
+    other = replayed.settings.rules.model_copy(
+        update={"costs": replayed.settings.rules.costs.model_copy(update={"latency_ms": 400})}
+    )
+    comparisons = parity_command.Comparisons(replayed)
+    slower = replace(replayed, settings=replayed.settings.model_copy(update={"rules": other}))
+    monkeypatch.setattr(parity_command, "engine_of", lambda _: engine_of(slower))
+    found, cause, _ = comparisons.engine()
+    assert found is not None
+    assert found.stage == "fills"
+    assert "the engine is wrong" in cause
 
 
 def test_the_newest_replay_is_taken(original: Path, tmp_path: Path) -> None:
