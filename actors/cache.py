@@ -8,11 +8,11 @@ import ray
 from actors.plan import NAMESPACE, RunPlan
 from actors.shell import Shell
 from core.cache import Cache
-from core.features import SEQUENCE, WINDOW
+from core.features import HISTORY
 from core.messages import AccountState, Market, MarketSlice, MinuteTick
 from core.units import MINUTE_MS
 
-HISTORY_MINUTES = WINDOW + SEQUENCE
+HISTORY_MINUTES = HISTORY + 1
 """Bars needed before every feature of the whole sequence is defined."""
 
 

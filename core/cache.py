@@ -11,13 +11,16 @@ import numpy as np
 
 from core.bars import fill_gaps, is_sound
 from core.errors import Defect, StaleData
-from core.features import HISTORY, N_FEATURES, SEQUENCE, WINDOW, feature_row, feature_table
+from core.extras import Extras, Readings, mood_at, premium_of
+from core.features import HISTORY, LOOKBACK, N_FEATURES, SEQUENCE, WINDOW, feature_rows, feature_table
 from core.messages import CLOSE, AccountState, Bar, BoolArray, FloatArray, Market, MarketSlice, MinuteTick, Top
 from core.units import MINUTE_MS, Instrument
 
 REPORTING_CURRENCY = "USDT"
 MAX_BOOK_AGE_MS = 120_000
 """An older top of book counts as none."""
+_READINGS = 8
+"""Readings of the mood that are kept: those of a week; older ones are not in force any more."""
 _SLACK = 1_024
 """Minutes the buffers grow before the newest HISTORY are moved back to their front."""
 
@@ -33,6 +36,9 @@ class Cache:
         self._bars = np.full((rows, HISTORY + _SLACK, 5), np.nan)
         self._filler = np.ones((rows, HISTORY + _SLACK), dtype=np.bool_)
         self._features = np.full((rows, HISTORY + _SLACK, N_FEATURES), np.nan)
+        self._mood = np.full(HISTORY + _SLACK, np.nan)
+        self._premium = np.full((rows, HISTORY + _SLACK), np.nan)
+        self._readings: list[tuple[int, float]] = []
         self._end = HISTORY  # the first HISTORY columns stand for "before anything was known"
         self._seen = 0
         self._last_minute: int | None = None
@@ -48,11 +54,11 @@ class Cache:
         """(first, last) minute that was never seen and is filled by stand-ins; ``restore`` closes it."""
         return self._gap
 
-    def restore(self, bars: FloatArray, filler: BoolArray, last_minute: int) -> None:
+    def restore(self, bars: FloatArray, filler: BoolArray, last_minute: int, readings: Readings = ()) -> None:
         """Start from history: ``bars`` (S, N, 5) and ``filler`` (S, N), the last column being ``last_minute``.
 
-        HISTORY columns make the first minute's features whole; missing minutes may be NaN. Raises ValueError when
-        the rows are not this cache's.
+        HISTORY columns make the first minute's features whole; missing minutes may be NaN. ``readings`` of the mood,
+        where some are known, are added to those heard so far. Raises ValueError when the rows are not this cache's.
         """
         rows = len(self._instruments)
         if bars.ndim != 3 or bars.shape[0] != rows or bars.shape[2] != 5 or filler.shape != bars.shape[:2]:
@@ -60,18 +66,23 @@ class Cache:
         filled, quiet = fill_gaps(bars)
         quiet |= filler
         size = bars.shape[1]
-        first_minute = last_minute - (size - 1) * MINUTE_MS
         keep = min(size, HISTORY)
+        filled, quiet = filled[:, size - keep :], quiet[:, size - keep :]
+        first_minute = last_minute - (keep - 1) * MINUTE_MS
+        self._hear(readings)
         self._bars[:] = np.nan
         self._filler[:] = True
         self._features[:] = np.nan
+        self._mood[:] = np.nan
+        self._premium[:] = np.nan
         self._end = HISTORY
         held = slice(HISTORY - keep, HISTORY)
-        for row in range(rows):
-            features = feature_table(filled[row], quiet[row], first_minute)
-            self._bars[row, held] = filled[row, size - keep :]
-            self._filler[row, held] = quiet[row, size - keep :]
-            self._features[row, held] = features[size - keep :]
+        extras = Extras.of(self._instruments, filled, quiet, first_minute, self._readings)
+        self._bars[:, held] = filled
+        self._filler[:, held] = quiet
+        self._mood[held] = extras.mood
+        self._premium[:, held] = extras.premium
+        self._features[:, held] = feature_table(filled, quiet, first_minute, extras)
         self._seen = size
         self._last_minute = last_minute
         self._gap = None
@@ -95,6 +106,8 @@ class Cache:
         if slice.minute != tick.minute:
             raise StaleData(f"the slice is of minute {slice.minute}, minute {tick.minute} is to be decided")
         self._close_distance(tick.minute)
+        if slice.sentiment is not None:
+            self._hear([(slice.sentiment.knowable_ms, slice.sentiment.value)])
         real = np.array([_is_final(bar, tick.minute) for bar in slice.bars], dtype=np.bool_)
         self._append(tick.minute, tuple(bar if ok else None for bar, ok in zip(slice.bars, real, strict=True)))
 
@@ -151,8 +164,9 @@ class Cache:
     def _append(self, minute: int, bars: tuple[Bar | None, ...]) -> None:
         """Add one column: each instrument's bar, or a stand-in that repeats its last close."""
         if self._end == self._bars.shape[1]:
-            for buffer in (self._bars, self._filler, self._features):
+            for buffer in (self._bars, self._filler, self._features, self._premium):
                 buffer[:, :HISTORY] = buffer[:, self._end - HISTORY : self._end].copy()
+            self._mood[:HISTORY] = self._mood[self._end - HISTORY : self._end].copy()
             self._end = HISTORY
         at = self._end
         self._end += 1
@@ -166,11 +180,30 @@ class Cache:
             else:
                 self._bars[row, at] = (bar.open, bar.high, bar.low, bar.close, bar.volume)
                 self._filler[row, at] = bar.filler or bar.volume == 0.0
-            if self._seen < WINDOW:
-                self._features[row, at] = math.nan
-            else:
-                window = slice(at + 1 - WINDOW, at + 1)
-                self._features[row, at] = feature_row(self._bars[row, window], self._filler[row, window], minute)
+        newest = np.s_[at : at + 1]
+        self._mood[newest] = mood_at(self._readings, minute, 1)
+        self._premium[:, newest] = premium_of(self._instruments, self._bars[:, newest], self._filler[:, newest])
+        known = slice(at + 1 - min(self._seen, LOOKBACK), at + 1)
+        extras = Extras(self._mood[known], self._premium[:, known])
+        self._features[:, at] = feature_rows(self._bars[:, known], self._filler[:, known], minute, extras)
+
+    def _hear(self, readings: Readings) -> None:
+        """Take in what is known of the mood; what was decided before it was heard is put right where models look back."""
+        new = [(int(ms), float(value)) for ms, value in readings if (int(ms), float(value)) not in self._readings]
+        if not new:
+            return
+        self._readings = sorted(dict([*self._readings, *new]).items())[-_READINGS:]
+        if self._last_minute is None or not self._seen:
+            return
+        size = min(self._seen, HISTORY)
+        held = np.s_[self._end - size : self._end]
+        first_minute = self._last_minute - (size - 1) * MINUTE_MS
+        mood = mood_at(self._readings, first_minute, size)
+        if np.array_equal(mood, self._mood[held], equal_nan=True):
+            return
+        self._mood[held] = mood
+        extras = Extras(mood, self._premium[:, held])
+        self._features[:, held] = feature_table(self._bars[:, held], self._filler[:, held], first_minute, extras)
 
     def _rates(self, quote_rate: FloatArray | None) -> FloatArray:
         if quote_rate is None:

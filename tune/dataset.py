@@ -7,9 +7,11 @@ import numpy as np
 
 from core.bars import fill_gaps
 from core.errors import DataError
-from core.features import SEQUENCE, WINDOW, feature_table
+from core.extras import Extras, Readings
+from core.features import HISTORY, SEQUENCE, feature_table
 from core.messages import CLOSE, BoolArray, FloatArray
 from core.units import BPS, Instrument
+from data.sentiment import load_series
 from serve.models.base import TrainingSet
 
 
@@ -42,17 +44,30 @@ def sample_rows(features: FloatArray, target_bps: FloatArray, filler: BoolArray)
     return np.stack([symbol, minute], axis=1).astype(np.int64)
 
 
+def readings_of(root: Path) -> Readings:
+    """The mood's history that lies beside a lake's bars; empty when there is none."""
+    series = load_series(root)
+    return tuple((int(ms), float(value)) for ms, value in zip(series.knowable_ms, series.value, strict=True))
+
+
+def tables(
+    instruments: tuple[Instrument, ...], bars: FloatArray, filler: BoolArray, first_minute: int, readings: Readings = ()
+) -> FloatArray:
+    """(S, T, 5) filled bars → (S, T, F) features of every minute, as live computes them; NaN until a look-back is whole."""
+    return feature_table(bars, filler, first_minute, Extras.of(instruments, bars, filler, first_minute, readings))
+
+
 def training_set(
     lake: BarSource, instruments: tuple[Instrument, ...], first_minute: int, minutes: int, horizon: int
 ) -> TrainingSet:
     """Read, fill, compute features as live does, and pair them with what followed."""
-    if minutes < WINDOW + SEQUENCE + horizon:
+    if minutes < HISTORY + 1 + horizon:
         raise DataError(
-            f"{minutes} minutes are too few to learn from: features need {WINDOW + SEQUENCE}, "
+            f"{minutes} minutes are too few to learn from: features need {HISTORY + 1}, "
             f"the forecast horizon {horizon} more; import more days or ask for a longer span"
         )
     bars, filler = fill_gaps(lake.window(instruments, first_minute, minutes))
-    features = np.stack([feature_table(bars[s], filler[s], first_minute) for s in range(len(instruments))])
+    features = tables(instruments, bars, filler, first_minute, readings_of(lake.root))
     target = forward_return_bps(bars[:, :, CLOSE], horizon)
     data = TrainingSet(
         features=features,

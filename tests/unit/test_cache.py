@@ -12,7 +12,7 @@ import pytest
 from core.bars import fill_gaps
 from core.cache import MAX_BOOK_AGE_MS, Cache
 from core.errors import Defect, StaleData
-from core.features import HISTORY, SEQUENCE, WINDOW, feature_table
+from core.features import HISTORY, LOOKBACK, SEQUENCE, WINDOW, feature_table
 from core.messages import CLOSE, AccountState, Balance, Bar, MarketSlice
 from core.units import MINUTE_MS, Instrument
 from tests.support.markets import BTC, ETH, MINUTE, account, bar, piece, tick, top, walk
@@ -55,7 +55,7 @@ def test_live_minutes_equal_the_table_over_the_whole_history_bit_for_bit():
     bars = np.stack([walk(total, 1, gaps=0.05), walk(total, 2, price=3_000.0, gaps=0.2)])
     filled, filler = fill_gaps(bars)
     first_minute = MINUTE - (HISTORY - 1) * MINUTE_MS
-    tables = np.stack([feature_table(filled[row], filler[row], first_minute) for row in range(2)])
+    tables = feature_table(filled, filler, first_minute)
     cache = restored(bars[:, :HISTORY])
     for t in range(HISTORY, total):
         minute = first_minute + t * MINUTE_MS
@@ -68,14 +68,16 @@ def test_live_minutes_equal_the_table_over_the_whole_history_bit_for_bit():
         assert np.isfinite(market.features).all()
 
 
-def test_a_cache_without_history_has_no_features_until_the_window_is_whole():
+def test_a_cache_without_history_knows_a_feature_as_soon_as_its_look_back_is_whole():
     cache = Cache(PAIR)
-    bars = np.stack([walk(WINDOW, 1), walk(WINDOW, 2)])
-    for t in range(WINDOW):
+    bars = np.stack([walk(LOOKBACK, 1), walk(LOOKBACK, 2)])
+    table = feature_table(bars, np.zeros(bars.shape[:2], dtype=bool), MINUTE)
+    for t in range(LOOKBACK):
         minute = MINUTE + t * MINUTE_MS
         market = cache.observe(tick(minute), to_slice(minute, bars[:, t]), EMPTY)
-        assert np.isfinite(market.features[:, -1]).all() == (t == WINDOW - 1)
-    assert np.isnan(market.features[:, :-1]).all()
+        np.testing.assert_array_equal(market.features[:, -1], table[:, t])
+    assert np.isfinite(market.features[:, -1]).all()
+    assert np.isnan(table[:, 0]).any()
 
 
 def test_a_missing_bar_is_stood_in_for_and_not_fresh():

@@ -7,7 +7,7 @@ import pytest
 
 from core.bars import fill_gaps
 from core.errors import DataError
-from core.features import N_FEATURES, SEQUENCE, WINDOW, feature_row
+from core.features import HISTORY, LOOKBACK, N_FEATURES, SEQUENCE, feature_rows
 from core.messages import CLOSE
 from core.params import MemberSettings, ModelSettings
 from core.units import MINUTE_MS, Instrument
@@ -32,18 +32,17 @@ class FakeLake:
         return self.bars[: len(instruments), start : start + minutes].copy()
 
 
-def a_lake(minutes: int = 900, gaps: float = 0.02) -> FakeLake:
+def a_lake(minutes: int = 2_000, gaps: float = 0.02) -> FakeLake:
     return FakeLake(np.stack([walk(minutes, seed, gaps=gaps) for seed in (1, 2)]))
 
 
 def test_a_sample_is_what_live_would_have_seen_and_what_followed() -> None:
     lake = a_lake()
-    data = training_set(lake, (BTC, ETH), MINUTE, 900, HORIZON)
+    data = training_set(lake, (BTC, ETH), MINUTE, 2_000, HORIZON)
     bars, filler = fill_gaps(lake.bars)
     symbol, t = map(int, data.rows[data.size // 2])
-    live = feature_row(
-        bars[symbol, t + 1 - WINDOW : t + 1], filler[symbol, t + 1 - WINDOW : t + 1], MINUTE + t * MINUTE_MS
-    )
+    seen = np.s_[:, t + 1 - LOOKBACK : t + 1]
+    live = feature_rows(bars[seen], filler[seen], MINUTE + t * MINUTE_MS)[symbol]
     window = data.windows(np.array([data.size // 2]))[0]
     assert window.shape == (SEQUENCE, N_FEATURES)
     np.testing.assert_array_equal(window[-1], live)
@@ -53,10 +52,10 @@ def test_a_sample_is_what_live_would_have_seen_and_what_followed() -> None:
 
 
 def test_every_sample_is_whole_traded_and_has_a_future() -> None:
-    data = training_set(a_lake(gaps=0.05), (BTC, ETH), MINUTE, 900, HORIZON)
+    data = training_set(a_lake(gaps=0.05), (BTC, ETH), MINUTE, 2_000, HORIZON)
     assert np.isfinite(data.y).all()
     assert np.isfinite(data.windows(np.arange(data.size))).all()
-    assert data.rows[:, 1].max() < 900 - HORIZON
+    assert data.rows[:, 1].max() < 2_000 - HORIZON
     assert (np.diff(data.rows[:, 1]) >= 0).all()
     filler = fill_gaps(a_lake(gaps=0.05).bars)[1]
     assert not filler[data.rows[:, 0], data.rows[:, 1]].any()
@@ -64,10 +63,10 @@ def test_every_sample_is_whole_traded_and_has_a_future() -> None:
 
 def test_changing_the_future_changes_no_feature() -> None:
     lake = a_lake()
-    before = training_set(lake, (BTC, ETH), MINUTE, 900, HORIZON)
-    lake.bars[:, 600:] *= 1.5
-    after = training_set(lake, (BTC, ETH), MINUTE, 900, HORIZON)
-    np.testing.assert_array_equal(before.features[:, :600], after.features[:, :600])
+    before = training_set(lake, (BTC, ETH), MINUTE, 2_000, HORIZON)
+    lake.bars[:, 1_500:] *= 1.5
+    after = training_set(lake, (BTC, ETH), MINUTE, 2_000, HORIZON)
+    np.testing.assert_array_equal(before.features[:, :1_500], after.features[:, :1_500])
 
 
 def test_forward_returns_end_where_the_future_is_unknown() -> None:
@@ -86,7 +85,7 @@ def test_one_unknown_feature_takes_out_the_samples_that_would_see_it() -> None:
 
 def test_too_short_a_span_says_what_is_needed() -> None:
     with pytest.raises(DataError, match="too few to learn from"):
-        training_set(a_lake(), (BTC, ETH), MINUTE, 200, HORIZON)
+        training_set(a_lake(), (BTC, ETH), MINUTE, 700, HORIZON)
 
 
 def test_figures_of_a_perfect_and_of_a_silent_forecast() -> None:
@@ -107,7 +106,7 @@ MODELS = ModelSettings(
         MemberSettings(name="rl", family="rl"),
     )
 )
-SPAN = Span(first_minute=MINUTE, minutes=900)
+SPAN = Span(first_minute=MINUTE, minutes=2_000)
 
 
 def test_training_stores_each_member_with_its_figures(tmp_path: Path) -> None:
@@ -124,7 +123,7 @@ def test_training_stores_each_member_with_its_figures(tmp_path: Path) -> None:
     )
     assert [a.name for a in made] == ["ridge", "rules"]
     assert {"ic", "mse_vs_zero", "coverage_80", "shrink"} <= set(made[0].metrics)
-    assert made[0].span == (MINUTE, MINUTE + 900 * MINUTE_MS)
+    assert made[0].span == (MINUTE, MINUTE + 2_000 * MINUTE_MS)
     assert said == sorted(said)
     assert said[-1] == 1.0
 
@@ -148,7 +147,7 @@ def test_a_damaged_member_is_said_not_trained_over(tmp_path: Path) -> None:
 def test_a_member_that_has_seen_the_replayed_minutes_is_not_used(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     ensure_members(a_lake(), (BTC, ETH), SPAN, MODELS, store)
-    earlier = Span(first_minute=MINUTE, minutes=700)
+    earlier = Span(first_minute=MINUTE, minutes=1_700)
     found = ensure_members(a_lake(), (BTC, ETH), earlier, MODELS, store, before=earlier.end)
     assert all(a.span[1] <= earlier.end for a in found.values())
     assert found["ridge"].version.startswith("v0002")

@@ -1,6 +1,7 @@
 """Features look back only, mean what they say, and are the same numbers compiled, uncompiled, live and in tables."""
 
 import hashlib
+import itertools
 import math
 import os
 import subprocess
@@ -13,166 +14,297 @@ from hypothesis import strategies as st
 
 from core import features
 from core.bars import fill_gaps
-from core.features import FEATURE_NAMES, FEATURES, N_FEATURES, WINDOW, feature_row, feature_table, schema_hash
-from core.messages import CLOSE, HIGH, LOW, OPEN, VOLUME
+from core.extras import Extras
+from core.features import FEATURE_NAMES, FEATURES, LOOKBACK, N_FEATURES, feature_rows, feature_table, schema_hash
+from core.indicators.spec import ANCHOR_BARS, BLOCK_MINUTES, REACH
+from core.messages import CLOSE, HIGH, VOLUME
 from core.units import MINUTE_MS
+from tests.support.features import reference
 from tests.support.markets import MINUTE, flat, walk
 
-HOUR = np.s_[-60:]
+
+def several(minutes: int, seed: int, *, gaps: float = 0.0, rows: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Gap-filled (S, T, 5) bars of instruments that move together, partly, and their fillers."""
+    bars = np.stack([walk(minutes, seed * 10 + s, price=100.0 * 10.0**s, gaps=gaps) for s in range(rows)])
+    common = np.exp(np.cumsum(np.random.default_rng(seed).normal(0.0, 1e-3, minutes)))
+    bars[:, :, :4] *= common[None, :, None]
+    return fill_gaps(bars)
 
 
-def reference(bars: np.ndarray, filler: np.ndarray, minute: int) -> dict[str, float]:
-    """Every feature of the last bar, written down again the slow and obvious way with numpy."""
-    o, h, low, c, v = (bars[:, k] for k in (OPEN, HIGH, LOW, CLOSE, VOLUME))
-    r = np.diff(np.log(c))
-    typical = (h + low + c) / 3
-    true_range = np.maximum(h[1:], c[:-1]) - np.minimum(low[1:], c[:-1])
-    change = np.diff(c)[-14:]
-    out = {f"ret_{n}": math.log(c[-1] / c[-1 - n]) for n in (1, 5, 15, 30, 60, 120)}
-    out |= {f"rv_{n}": math.sqrt(np.mean(r[-(n - 1) :] ** 2)) for n in (15, 60, 240)}
-    out["parkinson_60"] = math.sqrt(np.mean(np.log(h[HOUR] / low[HOUR]) ** 2) / (4 * math.log(2)))
-    out["volume_z_60"] = (v[-1] - v[HOUR].mean()) / v[HOUR].std()
-    out["volume_trend"] = (v[-15:].mean() - v[HOUR].mean()) / (v[-15:].mean() + v[HOUR].mean())
-    for n in (30, 120):
-        out[f"vwap_dist_{n}"] = math.log(c[-1] / (np.sum(typical[-n:] * v[-n:]) / v[-n:].sum()))
-    out["rsi_14"] = change.sum() / np.abs(change).sum()
-    means = []
-    for span in (12, 26):
-        weights = (1 - 2 / (span + 1)) ** np.arange(4 * span)
-        means.append(np.sum(weights * c[::-1][: 4 * span]) / weights.sum())
-    out["ema_gap"] = math.log(means[0] / means[1])
-    middle, deviation = c[-20:].mean(), c[-20:].std()
-    out["bollinger_b_20"] = (c[-1] - (middle - 2 * deviation)) / (4 * deviation)
-    out["atr_ratio"] = true_range[-14:].mean() / true_range[-60:].mean()
-    height = h[-1] - low[-1]
-    out["body"] = (c[-1] - o[-1]) / height
-    out["upper_wick"] = (h[-1] - max(o[-1], c[-1])) / height
-    out["lower_wick"] = (min(o[-1], c[-1]) - low[-1]) / height
-    out["up_volume_15"] = np.sum(np.sign(c[-15:] - o[-15:]) * v[-15:]) / v[-15:].sum()
-    out["range_pos_60"] = (c[-1] - low[HOUR].min()) / (h[HOUR].max() - low[HOUR].min())
-    gap = r[-30:] - r[-30:].mean()
-    out["autocorr_30"] = np.sum(gap[1:] * gap[:-1]) / np.sum(gap**2)
-    angle = 2 * math.pi * (minute // MINUTE_MS % 1440) / 1440
-    out["day_sin"], out["day_cos"] = math.sin(angle), math.cos(angle)
-    out["filler_share_30"] = filler[-30:].mean()
-    return out
+def extras_of(bars: np.ndarray, seed: int = 0) -> Extras:
+    """A mood that becomes known on the way, and premia with holes."""
+    rng = np.random.default_rng(seed)
+    mood = np.full(bars.shape[1], np.nan)
+    mood[bars.shape[1] // 4 :] = 30.0
+    mood[bars.shape[1] // 2 :] = 55.0
+    premium = rng.normal(0.02, 0.003, bars.shape[:2])
+    premium[rng.random(premium.shape) < 0.01] = np.nan
+    return Extras(mood, premium)
 
 
-@pytest.mark.parametrize("seed", range(5))
+def cut(extras: Extras, part: slice) -> Extras:
+    return Extras(extras.mood[part], extras.premium[:, part])
+
+
+def test_the_library_is_large_and_every_feature_is_written_down():
+    assert N_FEATURES >= 60
+    assert len(set(FEATURE_NAMES)) == N_FEATURES
+    for spec in FEATURES:
+        assert spec.name and spec.unit and spec.doc and spec.source and spec.talib
+        assert 0 <= spec.lookback <= LOOKBACK
+        assert spec.anchored or spec.lookback <= REACH
+
+
+@pytest.mark.parametrize("seed", range(4))
 def test_every_feature_is_what_its_description_says(seed):
-    bars, filler = fill_gaps(walk(WINDOW + 7, seed, gaps=0.05 if seed % 2 else 0.0))
-    bars[-1] = walk(1, seed + 100, price=bars[-2, CLOSE])[0]  # the last bar is traded, so that it has a shape
-    filler[-1] = False
-    row = feature_row(bars, filler, MINUTE)
-    expected = reference(bars, filler, MINUTE)
-    assert set(expected) == set(FEATURE_NAMES)
-    np.testing.assert_allclose(row, [expected[name] for name in FEATURE_NAMES], rtol=1e-9, atol=1e-12)
+    bars, filler = several(LOOKBACK + 7, seed, gaps=0.05 if seed % 2 else 0.0)
+    for s in range(3):  # the last bar is traded, so that it has a shape
+        bars[s, -1] = walk(1, seed + 100 + s, price=bars[s, -2, CLOSE])[0]
+    filler[:, -1] = False
+    extras = extras_of(bars, seed)
+    if seed % 2 == 0:
+        extras = Extras(extras.mood, np.nan_to_num(extras.premium, nan=0.01))
+    found = feature_rows(bars, filler, MINUTE, extras)
+    for s in range(3):
+        expected = reference(bars, filler, MINUTE, extras, s)
+        assert set(expected) == set(FEATURE_NAMES)
+        for name, value in zip(FEATURE_NAMES, found[s], strict=True):
+            assert value == pytest.approx(expected[name], rel=1e-7, abs=1e-11), name
 
 
-def test_a_table_is_rows_bit_for_bit():
-    bars, filler = fill_gaps(walk(WINDOW + 300, 3, gaps=0.1))
-    table = feature_table(bars, filler, MINUTE)
-    assert np.isnan(table[: WINDOW - 1]).all()
-    assert np.isfinite(table[WINDOW - 1 + 20 :]).all()
-    for t in range(WINDOW - 1, len(bars)):
-        window = slice(t + 1 - WINDOW, t + 1)
-        np.testing.assert_array_equal(table[t], feature_row(bars[window], filler[window], MINUTE + t * MINUTE_MS))
+@pytest.mark.parametrize("first", [0, 100, BLOCK_MINUTES - 1])
+def test_a_table_is_rows_bit_for_bit(first):
+    start = MINUTE - MINUTE % (BLOCK_MINUTES * MINUTE_MS) + first * MINUTE_MS
+    bars, filler = several(LOOKBACK + BLOCK_MINUTES + 40, 3, gaps=0.1)
+    extras = extras_of(bars)
+    table = feature_table(bars, filler, start, extras)
+    assert np.isfinite(table[:, LOOKBACK - 1 + 40 :]).all()
+    for t in range(LOOKBACK - 1, bars.shape[1], 7):
+        part = slice(t + 1 - LOOKBACK, t + 1)
+        row = feature_rows(bars[:, part], filler[:, part], start + t * MINUTE_MS, cut(extras, part))
+        np.testing.assert_array_equal(table[:, t], row)
 
 
 @given(
     seed=st.integers(0, 10_000),
     gaps=st.sampled_from([0.0, 0.02, 0.5]),
-    at=st.integers(WINDOW - 1, WINDOW + 79),
-    price=st.sampled_from([1e-6, 1.0, 64_000.0]),
+    at=st.integers(LOOKBACK - 1, LOOKBACK + 500),
+    cut_at=st.integers(0, 300),
 )
-@settings(max_examples=40, deadline=None)
-def test_the_future_changes_nothing_and_the_window_is_enough(seed, gaps, at, price):
-    """At t: the whole history, the history cut at t, a future of other numbers, and the window alone, all agree."""
-    bars, filler = fill_gaps(walk(WINDOW + 120, seed, price=price, gaps=gaps))
-    whole = feature_table(bars, filler, MINUTE)[at]
-    np.testing.assert_array_equal(whole, feature_table(bars[: at + 1], filler[: at + 1], MINUTE)[at])
+@settings(max_examples=25, deadline=None)
+def test_neither_the_future_nor_how_much_past_there_is_changes_a_value(seed, gaps, at, cut_at):
+    """At t: the whole history, the history cut at t, a future of other numbers, a history begun later: all agree."""
+    bars, filler = several(LOOKBACK + 520, seed, gaps=gaps)
+    extras = extras_of(bars)
+    whole = feature_table(bars, filler, MINUTE, extras)
+    past = slice(0, at + 1)
+    ended = feature_table(bars[:, past], filler[:, past], MINUTE, cut(extras, past))
+    np.testing.assert_array_equal(whole[:, past], ended)
     other, other_filler = bars.copy(), filler.copy()
-    other[at + 1 :] = walk(len(bars) - at - 1, seed + 1, price=7.0, volatility=0.2)
-    other_filler[at + 1 :] = ~other_filler[at + 1 :]
-    np.testing.assert_array_equal(whole, feature_table(other, other_filler, MINUTE)[at])
-    window = slice(at + 1 - WINDOW, at + 1)
-    np.testing.assert_array_equal(whole, feature_row(bars[window], filler[window], MINUTE + at * MINUTE_MS))
+    other[:, at + 1 :] *= 7.0
+    other_filler[:, at + 1 :] = ~other_filler[:, at + 1 :]
+    np.testing.assert_array_equal(ended, feature_table(other, other_filler, MINUTE, extras)[:, past])
+    rest = slice(cut_at, None)
+    begun = feature_table(bars[:, rest], filler[:, rest], MINUTE + cut_at * MINUTE_MS, cut(extras, rest))
+    known = np.isfinite(begun)
+    np.testing.assert_array_equal(begun[known], whole[:, rest][known])
+    assert known[:, LOOKBACK + 40 :].all() or gaps == 0.5
 
 
-@pytest.mark.parametrize("spec", FEATURES, ids=lambda spec: spec.name)
+class Asked:
+    """One feature of the second instrument at the last bar of a market, and what it would be with other bars."""
+
+    def __init__(self, size: int, seed: int, index: int) -> None:
+        self.bars, self.filler = several(size, seed)
+        self.premium = np.nan_to_num(extras_of(self.bars).premium, nan=0.01)
+        self.index = index
+        self.value = self(slice(0, 0), 1.0)
+
+    def __call__(self, part: slice, factors: object) -> float:
+        bars, filler, premium = self.bars.copy(), self.filler.copy(), self.premium.copy()
+        bars[:, part] *= np.array(factors)
+        filler[:, part] = True
+        premium[:, part] = math.nan
+        mood = np.full(premium.shape[1], 40.0)
+        return float(feature_rows(bars, filler, MINUTE, Extras(mood, premium))[1, self.index])
+
+
+TOUCH = ((1.01, 1.5, 0.6, 1.02, 9.0), (0.9, 1.9, 0.5, 1.07, 0.1), (0.97, 1.4, 0.7, 0.9, 2.0))
+
+
+@pytest.mark.parametrize("spec", [s for s in FEATURES if not s.anchored], ids=lambda spec: spec.name)
 def test_a_feature_reads_exactly_its_look_back(spec):
     """Bars older than the look-back change nothing, the oldest bar inside it matters, and unknown there is NaN."""
     index = FEATURE_NAMES.index(spec.name)
-    bars, filler = fill_gaps(walk(WINDOW, 11))
-    value = feature_row(bars, filler, MINUTE)[index]
+    size = REACH + 20
+    oldest = size - spec.lookback
+    mattered = False
+    # Up and down, on several markets: some features see no more than the sign of a change, or are seldom not 0.
+    for seed, power in itertools.product(range(11, 31), (1, -1)):
+        ask = Asked(size, seed, index)
+        assert ask(slice(0, oldest), [3.0, 3.3, 2.5, 3.1, 9.0]) == ask.value
+        assert ask(slice(0, oldest), math.nan) == ask.value
+        if spec.lookback:
+            assert math.isnan(ask(slice(oldest, oldest + 1), math.nan))
+            mattered |= ask(slice(oldest, oldest + 1), np.array(TOUCH)[:, None] ** power) != ask.value
+        if mattered:
+            break
+    assert mattered == bool(spec.lookback) or spec.name == "engulfing"  # next test
+
+
+def test_a_candle_engulfs_the_one_before_or_not():
+    bars, filler = several(30, 1, rows=1)
+    index = FEATURE_NAMES.index("engulfing")
+
+    def ask(old: tuple[float, float], new: tuple[float, float]) -> float:
+        for at, (opened, close) in ((-2, old), (-1, new)):
+            bars[0, at] = (opened, max(opened, close) + 1.0, min(opened, close) - 1.0, close, 5.0)
+        return float(feature_rows(bars, filler, MINUTE)[0, index])
+
+    assert ask((101.0, 100.0), (99.0, 102.0)) == 1.0
+    assert ask((101.0, 100.0), (100.0, 102.0)) == 0.8
+    assert ask((100.0, 101.0), (102.0, 99.0)) == -1.0
+    assert ask((100.0, 101.0), (101.0, 99.0)) == -0.8
+    assert ask((101.0, 100.0), (100.0, 101.0)) == 0.0
+    assert ask((100.0, 101.0), (99.0, 102.0)) == 0.0
+
+
+@pytest.mark.parametrize("spec", [s for s in FEATURES if s.anchored], ids=lambda spec: spec.name)
+def test_a_recursive_feature_starts_at_the_anchor_of_its_block(spec):
+    index = FEATURE_NAMES.index(spec.name)
+    bars, filler = several(LOOKBACK, 12, rows=1)
+    into = 40  # minutes from the beginning of the block to the last bar
+    minute = MINUTE - MINUTE % (BLOCK_MINUTES * MINUTE_MS) + into * MINUTE_MS
+    anchor = LOOKBACK - 1 - into - ANCHOR_BARS
+    value = feature_rows(bars, filler, minute)[0, index]
     older = bars.copy()
-    older[: WINDOW - spec.lookback] = walk(WINDOW, 5, price=900.0, volatility=0.1)[: WINDOW - spec.lookback]
-    assert feature_row(older, filler, MINUTE)[index] == value
-    if spec.lookback:
-        oldest = WINDOW - spec.lookback
-        touched, flags = bars.copy(), filler.copy()
-        touched[oldest] *= [1.01, 1.5, 0.6, 1.02, 9.0]
-        flags[oldest] = True
-        assert feature_row(touched, flags, MINUTE)[index] != value
-        unknown = bars.copy()
-        unknown[oldest] = np.nan
-        assert math.isnan(feature_row(unknown, filler, MINUTE)[index])
-        unknown = bars.copy()
-        unknown[: max(oldest, 0)] = np.nan
-        assert feature_row(unknown, filler, MINUTE)[index] == value
+    older[:, :anchor] = np.nan
+    assert feature_rows(older, filler, minute)[0, index] == value
+    older[:, anchor] = np.nan
+    assert math.isnan(feature_rows(older, filler, minute)[0, index])
+    assert math.isnan(feature_rows(bars[:, anchor + 1 :], filler[:, anchor + 1 :], minute)[0, index])
+    touched = bars.copy()
+    touched[:, -30] *= np.array([1.02, 1.05, 0.9, 0.95, 1.0])
+    assert feature_rows(touched, filler, minute)[0, index] != value
+
+
+NEUTRAL = {
+    "bollinger_b_20": 0.5,
+    "range_pos_60": 0.5,
+    "range_pos_240": 0.5,
+    "stoch_k_14": 0.5,
+    "stoch_d_14": 0.5,
+    "atr_ratio": 1.0,
+    "bar_size": 1.0,
+    "downside_60": 0.5,
+    "beta_240": 1.0,
+}
 
 
 @pytest.mark.parametrize("volume", [0.0, 3.0])
 @pytest.mark.parametrize("price", [1e-8, 0.1, 64_123.45])
 def test_a_flat_market_has_defined_features(price, volume):
-    bars = flat(WINDOW, price, volume)
-    row = dict(zip(FEATURE_NAMES, feature_row(bars, bars[:, VOLUME] == 0, MINUTE), strict=True))
-    assert all(math.isfinite(value) for value in row.values())
-    neutral = {"bollinger_b_20": 0.5, "range_pos_60": 0.5, "atr_ratio": 1.0, "filler_share_30": float(volume == 0)}
+    bars = flat(LOOKBACK, price, volume)[None]
+    row = dict(zip(FEATURE_NAMES, feature_rows(bars, bars[:, :, VOLUME] == 0, MINUTE)[0], strict=True))
+    quiet = float(volume == 0)
+    neutral = NEUTRAL | {"filler_share_30": quiet, "is_filler": quiet, "leader_known": 1.0 - quiet}
     for name, value in row.items():
-        if not name.startswith("day_"):
-            assert value == pytest.approx(neutral.get(name, 0.0), abs=1e-14), name
+        if not name.startswith(("hour_", "day_", "week_")):
+            assert value == pytest.approx(neutral.get(name, 0.0), abs=1e-13), name
 
 
 def test_a_moving_market_without_volume_has_defined_features():
-    bars = walk(WINDOW, 4)
-    bars[:, VOLUME] = 0.0
-    assert np.isfinite(feature_row(bars, np.ones(WINDOW, dtype=bool), MINUTE)).all()
+    bars = walk(LOOKBACK, 4)[None].copy()
+    bars[:, :, VOLUME] = 0.0
+    assert np.isfinite(feature_rows(bars, np.ones((1, LOOKBACK), dtype=bool), MINUTE)).all()
 
 
 @pytest.mark.parametrize("by", [2.0**-20, 1024.0, 3.7])
 def test_features_have_no_scale(by):
-    bars, filler = fill_gaps(walk(WINDOW, 8, gaps=0.1))
-    base = feature_row(bars, filler, MINUTE)
-    for columns in (np.s_[:4], np.s_[4:]):
+    bars, filler = several(LOOKBACK, 8, gaps=0.1)
+    base = feature_rows(bars, filler, MINUTE)
+    for columns in (np.s_[:, :, :4], np.s_[:, :, 4:]):
         scaled = bars.copy()
-        scaled[:, columns] *= by
-        np.testing.assert_allclose(feature_row(scaled, filler, MINUTE), base, rtol=1e-8, atol=1e-11)
+        scaled[columns] *= by
+        np.testing.assert_allclose(feature_rows(scaled, filler, MINUTE), base, rtol=1e-7, atol=1e-10)
 
 
 @pytest.mark.parametrize("fault", [math.nan, math.inf, -1.0, 0.0])
 def test_an_impossible_price_makes_nan_not_nonsense(fault):
-    bars, filler = fill_gaps(walk(WINDOW, 9))
-    bars[-3, HIGH] = fault
-    row = dict(zip(FEATURE_NAMES, feature_row(bars, filler, MINUTE), strict=True))
-    assert math.isnan(row["ret_5"])
-    assert math.isnan(row["rv_240"])
-    assert math.isfinite(row["ret_1"])
-    assert math.isfinite(row["day_sin"])
+    bars, filler = several(LOOKBACK, 9)
+    bars[1, -3, HIGH] = fault
+    found = feature_rows(bars, filler, MINUTE)
+    row = dict(zip(FEATURE_NAMES, found[1], strict=True))
+    assert all(math.isnan(row[name]) for name in ("ret_5", "rv_240", "rsi_14", "supertrend_10", "vwap_dist_30"))
+    assert all(math.isfinite(row[name]) for name in ("ret_1", "day_sin", "body", "fear_greed"))
+    assert np.isfinite(found[0]).all()  # another's fault is nobody else's
 
 
-def test_too_short_a_window_is_nan_throughout():
-    bars, filler = fill_gaps(walk(WINDOW - 1, 1))
-    assert np.isnan(feature_row(bars, filler, MINUTE)).all()
-    assert feature_table(bars[:0], filler[:0], MINUTE).shape == (0, N_FEATURES)
+def test_an_instrument_listed_on_the_way_is_unknown_and_then_whole():
+    listed = 300
+    bars, filler = several(listed + 2 * LOOKBACK, 6)
+    bars[2, :listed] = np.nan
+    table = feature_table(bars, filler, MINUTE)
+    rest = [i for i, spec in enumerate(FEATURES) if spec.lookback]
+    assert np.isnan(table[2, :listed][:, rest]).all()
+    assert np.isfinite(table[2, listed + LOOKBACK - 1 :]).all()
+    assert np.isfinite(table[:2, LOOKBACK - 1 :]).all()
+    peers = FEATURE_NAMES.index("peers")
+    assert table[0, listed - 1, peers] == 0.5
+    assert table[0, listed, peers] == 1.0
+
+
+def test_a_missing_leader_is_said_by_its_mask():
+    bars, filler = several(LOOKBACK, 5)
+    bars[0] = np.nan
+    filler[0] = True
+    row = dict(zip(FEATURE_NAMES, feature_rows(bars, filler, MINUTE)[1], strict=True))
+    assert (row["leader_known"], row["leader_ret_1"], row["lead_corr_60"]) == (0.0, 0.0, 0.0)
+    assert row["peers"] == 0.5
+    assert all(math.isfinite(value) for value in row.values())
+
+
+def test_alone_the_market_is_oneself():
+    bars, filler = several(LOOKBACK, 2, rows=1)
+    row = dict(zip(FEATURE_NAMES, feature_rows(bars, filler, MINUTE)[0], strict=True))
+    assert row["peers"] == 0.0
+    assert row["beta_240"] == pytest.approx(1.0)
+    assert row["corr_60"] == pytest.approx(1.0)
+    assert row["residual_15"] == pytest.approx(0.0, abs=1e-12)
+    assert row["dispersion_15"] == 0.0
+
+
+def test_what_lies_outside_the_bars_is_masked_not_zero():
+    bars, filler = several(LOOKBACK, 2, rows=1)
+    names = ("fear_greed", "fear_greed_known", "premium", "premium_gap_60", "premium_known")
+    at = [FEATURE_NAMES.index(name) for name in names]
+    assert feature_rows(bars, filler, MINUTE)[0, at].tolist() == [0.0] * 5
+    known = Extras(np.full(LOOKBACK, 75.0), np.full((1, LOOKBACK), 0.03))
+    known.premium[0, -1] = 0.05
+    found = feature_rows(bars, filler, MINUTE, known)[0, at]
+    np.testing.assert_allclose(found, [0.5, 1.0, 0.05, 0.05 - (59 * 0.03 + 0.05) / 60, 1.0])
+    known.premium[0, -2] = np.nan
+    assert feature_rows(bars, filler, MINUTE, known)[0, at].tolist() == [0.5, 1.0, 0.05, 0.0, 59 / 60]
+
+
+def test_too_short_a_history_is_nan_where_it_is_too_short():
+    bars, filler = several(30, 1)
+    row = dict(zip(FEATURE_NAMES, feature_rows(bars, filler, MINUTE)[0], strict=True))
+    for spec in FEATURES:
+        assert math.isfinite(row[spec.name]) == (spec.lookback <= 30), spec.name
+    assert feature_table(bars[:, :0], filler[:, :0], MINUTE).shape == (3, 0, N_FEATURES)
+    one = feature_rows(bars[:, :1], filler[:, :1], MINUTE)
+    assert np.isfinite(one).sum() == 3 * sum(spec.lookback <= 1 for spec in FEATURES)
 
 
 def test_the_wrong_shape_is_refused():
-    bars, filler = fill_gaps(walk(WINDOW, 1))
+    bars, filler = several(LOOKBACK, 1)
     with pytest.raises(ValueError, match="want bars"):
-        feature_row(bars[:, :4], filler, MINUTE)
+        feature_rows(bars[:, :, :4], filler, MINUTE)
     with pytest.raises(ValueError, match="want bars"):
-        feature_table(bars, filler[1:], MINUTE)
+        feature_table(bars, filler[:, 1:], MINUTE)
+    with pytest.raises(ValueError, match="want mood"):
+        feature_table(bars, filler, MINUTE, Extras.unknown(3, 5))
 
 
 def test_the_schema_hash_follows_names_units_look_backs_and_code(monkeypatch):
@@ -189,17 +321,21 @@ def test_the_schema_hash_follows_names_units_look_backs_and_code(monkeypatch):
 
 HASH_SCRIPT = """
 import hashlib, sys
-from core.bars import fill_gaps
-from core.features import WINDOW, feature_table
-from tests.support.markets import MINUTE, walk
-bars, filler = fill_gaps(walk(WINDOW + 20, 21, gaps=0.05))
-sys.stdout.write(hashlib.sha256(feature_table(bars, filler, MINUTE).tobytes()).hexdigest())
+from core.features import feature_rows, feature_table
+from tests.support.markets import MINUTE
+from tests.unit.test_features import extras_of, several
+bars, filler = several(300, 21, gaps=0.05, rows=2)
+start = MINUTE - MINUTE % (480 * 60_000) + 230 * 60_000
+table = feature_table(bars, filler, start, extras_of(bars))
+sys.stdout.write(hashlib.sha256(table.tobytes()).hexdigest())
 """
 
 
 def test_compiled_and_uncompiled_agree_bit_for_bit():
-    bars, filler = fill_gaps(walk(WINDOW + 20, 21, gaps=0.05))
-    here = hashlib.sha256(feature_table(bars, filler, MINUTE).tobytes()).hexdigest()
+    bars, filler = several(300, 21, gaps=0.05, rows=2)
+    start = MINUTE - MINUTE % (480 * MINUTE_MS) + 230 * MINUTE_MS
+    table = feature_table(bars, filler, start, extras_of(bars))
+    assert np.isfinite(table[:, 255:]).all()  # the recursive ones too: a block begins at bar 250
     other = "0" if os.environ.get("NUMBA_DISABLE_JIT") == "1" else "1"
     answer = subprocess.run(
         [sys.executable, "-c", HASH_SCRIPT],
@@ -208,4 +344,4 @@ def test_compiled_and_uncompiled_agree_bit_for_bit():
         text=True,
         check=True,
     )
-    assert answer.stdout == here
+    assert answer.stdout == hashlib.sha256(table.tobytes()).hexdigest()

@@ -14,7 +14,7 @@ import numpy as np
 
 from config.settings import Settings
 from core.bars import fill_gaps
-from core.features import N_FEATURES, feature_table
+from core.features import N_FEATURES
 from core.messages import BoolArray, FloatArray, Market, MinuteRecord, Votes
 from core.minute import run_minute
 from core.selection import Selector, WeightTable
@@ -24,6 +24,7 @@ from core.votes import Answer, assemble_votes
 from data.market import MarketCut
 from serve.models.base import standardise
 from tune.backtest import Backtest, make_backtest
+from tune.dataset import tables
 
 AGENT = "rl"
 CASH = Decimal(100_000)
@@ -66,7 +67,7 @@ class World:
 def market_features(market: MarketCut) -> FloatArray:
     """(S, T, F) of all bars of a cut, by the live rule."""
     bars, filler = fill_gaps(market.bars)
-    return np.stack([feature_table(b, f, market.start_minute) for b, f in zip(bars, filler, strict=True)])
+    return tables(market.instruments, bars, filler, market.start_minute, market.sentiment)
 
 
 class MinuteEnv(gymnasium.Env):
