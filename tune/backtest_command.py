@@ -1,39 +1,55 @@
-"""``run.py backtest``: the rules of the live bot over stored minutes, quickly, in one process, with a report."""
+"""``run.py backtest``: the rules of the live bot over stored minutes, compiled, in one process, with a report."""
 
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from config import load
 from config.settings import Settings
-from core.bars import fill_gaps
-from core.errors import EXIT_OK, ConfigError
-from core.features import feature_table
+from core.errors import EXIT_OK, ConfigError, DataError
 from core.messages import MinuteRecord
+from core.selection import WeightTable
+from core.units import MINUTE_MS, Instrument
 from data.artifacts import Artifact, ArtifactStore
 from data.market import MarketCut, MarketSource
-from data.market_arguments import add_market, add_span, cut_of, source_of
+from data.market_arguments import add_market, add_span, cut_of, fitted, source_of
 from data.records import RecordStore
 from data.weights import newest_weights, read_weights
 from serve.models.registry import load_member
 from serve.panel import LocalPanel
-from tune.backtest import make_backtest
-from tune.report.records_page import ReportHead, performance_of, rows_of, write_report
+from tune import walkforward_command
+from tune.backtest import make_backtest, make_tape
+from tune.forecasts import forecasts_of
+from tune.progress import minutes_bar, rate
+from tune.recorded_result import Touches, result_of_records
+from tune.report.findings import Findings, findings_of
+from tune.report.frame import Judged
+from tune.report.page import write_page
+from tune.report.stored import read_stored
+from tune.report.terminal import as_json, print_findings
+from tune.report_command import PAGE, names_of
+from tune.result import Result
+from tune.simulate import simulate
+from tune.simulated_result import settings_of
 from tune.train import ensure_members
 from tune.train_command import newest_span
 
 HELP = "run the rules over stored minutes, quickly and in one process, and write a report"
-EXAMPLE = "python3 run.py backtest --exchange binance --days 7"
+EXAMPLE = (
+    "python3 run.py backtest --exchange binance --days 7\n"
+    "python3 run.py backtest --data ../bars --walk-forward\n"
+    "python3 run.py backtest --days 2 --against var/backtests/before"
+)
 DEFAULT_MINUTES = 1_440
 TRAINING_DAYS = 30.0
 FLUSH_EVERY = 10_000
+EXIT_INTERRUPTED = 130
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,14 +57,27 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_span(parser, DEFAULT_MINUTES)
     parser.add_argument("--cash", default="10000", help="USDT in the account at the start (default 10000)")
     parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="where records and report go (default var/backtests/<time>)"
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="where result and report go (default var/backtests/<market and time>)",
+    )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="an earlier run to compare with on the page; may be given again",
     )
     parser.add_argument(
         "--exact",
         action="store_true",
-        help="forecast minute by minute exactly as live, instead of in batches that agree within 0.001 bps",
+        help="forecast and decide minute by minute with the parts of the live bot, instead of the compiled engine with "
+        "forecasts in batches that agree within 0.001 bps",
     )
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON line, nothing else")
+    walkforward_command.arguments(parser)
     load.arguments(parser)
 
 
@@ -56,50 +85,104 @@ def main(args: argparse.Namespace) -> int:
     settings = load.from_arguments(args)
     var = load.resolve_var(settings)
     console = Console(stderr=args.json)
-    try:
-        cash = Decimal(args.cash)
-    except InvalidOperation:
-        raise ConfigError(f"--cash {args.cash!r} is not a number of USDT") from None
-    source = source_of(args, var)
+    cash = cash_of(args.cash)
+    against = [
+        (name, findings_of(read_stored(f))) for name, f in zip(names_of(args.against), args.against, strict=True)
+    ]
+    with console.status("the market …") as status:
+        source = source_of(args, var, lambda text, share: status.update(f"{text} ({share:.0%})"))
+    settings, absent = fitted(args, settings, source)
     load.check_symbols(settings, source.symbols())
+    if args.walk_forward:
+        if args.exact:
+            raise ConfigError("--walk-forward runs on the compiled engine: leave --exact away")
+        out = args.out or walkforward_command.folder_of(var, source)
+        result, verdict = walkforward_command.run(args, settings, source, out, console)
+        return _tell(args, console, out, result, against, absent, Judged(verdict.word, verdict.reasons))
     market = cut_of(args, source, settings.config.trade.rows, DEFAULT_MINUTES)
     out = args.out or var / "backtests" / f"{source.name}-{market.first_minute // 1000}-{market.minutes}"
-    store = ArtifactStore(source.root / "artifacts")
-    found = _members(source, settings, market, store, console)
-    panel = _panel(settings, market, found, exact=args.exact)
-    reference = newest_weights(store, market.first_minute)
-    weights = None if reference is None else read_weights(store, reference)
-    test = make_backtest(settings, market, panel, cash=cash, weights=weights)
     began = time.perf_counter()
-    records = list(_shown(test.run(), market.minutes, console))
+    result = (_exact if args.exact else _fast)(args, source, settings, market, out, cash, console)
     took = time.perf_counter() - began
-    _keep(out / "records", records)
-    report = write_report(out / "report.html", _head(source, market, settings), records)
-    performance = performance_of(records)
-    if args.json:
-        figures = dict(rows_of(performance))
-        print(json.dumps({"report": str(report), "minutes": market.minutes, "seconds": round(took, 2), **figures}))
-        return EXIT_OK
-    table = Table(title=f"backtest of {'SYNTHETIC market ' if source.synthetic else ''}{source.name}")
-    table.add_column("figure")
-    table.add_column("value", justify="right")
-    for row in rows_of(performance):
-        table.add_row(*row)
-    console.print(table)
+    bars = result.minutes * len(result.instruments)
     console.print(
-        f"{market.minutes:,} minutes × {len(market.instruments)} instruments in {took:.1f} s", highlight=False
+        f"{result.minutes:,} minutes × {len(result.instruments)} instruments in {took:.1f} s"
+        f" ({rate(bars / max(took, 1e-9))} bars/s, members and forecasts included)",
+        highlight=False,
     )
-    console.print(f"report: {report}", highlight=False, soft_wrap=True)
-    return EXIT_OK
+    code = _tell(args, console, out, result, against, absent, None)
+    return EXIT_INTERRUPTED if result.minutes < market.minutes else code
+
+
+def cash_of(text: str) -> Decimal:
+    """USDT; ConfigError for what is none, or nothing."""
+    try:
+        cash = Decimal(text)
+    except InvalidOperation:
+        cash = Decimal(-1)
+    if not cash.is_finite() or cash <= 0:
+        raise ConfigError(f"--cash {text!r} is not a number of USDT above 0")
+    return cash
+
+
+def _fast(
+    args: argparse.Namespace,
+    source: MarketSource,
+    settings: Settings,
+    market: MarketCut,
+    out: Path,
+    cash: Decimal,
+    console: Console,
+) -> Result:
+    """The compiled engine over forecasts that were made in batches."""
+    found, weights = _members(source, settings, market, console)
+    rows = len(market.instruments)
+    with minutes_bar(console, "forecasts", market.minutes, rows) as done:
+        forecasts = forecasts_of(source, settings, market, found, lambda minutes: done(minutes, market.minutes))
+    with minutes_bar(console, "trading", market.minutes, rows) as done:
+        result = simulate(settings, market, forecasts, cash=cash, weights=weights, name=_name(source), progress=done)
+    return replace(result, name=_name(source), market=_words(source, market))
+
+
+def _exact(
+    args: argparse.Namespace,
+    source: MarketSource,
+    settings: Settings,
+    market: MarketCut,
+    out: Path,
+    cash: Decimal,
+    console: Console,
+) -> Result:
+    """The live bot's parts minute by minute; their records are kept beside the result."""
+    found, weights = _members(source, settings, market, console)
+    models = settings.rules.models
+    members = {name: (load_member(a.family, a.path), a.version) for name, a in found.items()}
+    panel = LocalPanel(members, models.horizon_minutes, names=tuple(m.name for m in models.enabled))
+    test = make_backtest(settings, market, panel, cash=cash, weights=weights)
+    records = list(_shown(test.run(), market, console))
+    _keep(out / "records", records)
+    costs = settings.rules.costs
+    done = sum(record.status != "closed" for record in records)
+    return result_of_records(
+        records,
+        name=_name(source),
+        market=_words(source, market),
+        synthetic=source.synthetic,
+        cash=float(cash),
+        settings=settings_of(settings),
+        touches=Touches(market, costs, make_tape(market).default_rules(costs)),
+        notes=[f"interrupted: {done} of {market.minutes} minutes were run"] if done < market.minutes else [],
+    )
 
 
 def _members(
-    source: MarketSource, settings: Settings, market: MarketCut, store: ArtifactStore, console: Console
-) -> dict[str, Artifact]:
-    """The members, none of which has seen a bar of the tested minutes."""
+    source: MarketSource, settings: Settings, market: MarketCut, console: Console
+) -> tuple[dict[str, Artifact], WeightTable | None]:
+    """The members and their weights, none of which has seen a bar of the tested minutes."""
+    store = ArtifactStore(source.root / "artifacts")
     span = newest_span(source, settings, TRAINING_DAYS, market.first_minute)
     with console.status("members trained on the minutes before …") as status:
-        return ensure_members(
+        found = ensure_members(
             source.lake,
             market.instruments,
             span,
@@ -109,32 +192,17 @@ def _members(
             before=market.first_minute,
             progress=lambda text, share: status.update(f"{text} ({share:.0%})"),
         )
+    reference = newest_weights(store, market.first_minute)
+    return found, None if reference is None else read_weights(store, reference)
 
 
-def _panel(settings: Settings, market: MarketCut, found: dict[str, Artifact], *, exact: bool) -> LocalPanel:
-    models = settings.rules.models
-    members = {name: (load_member(a.family, a.path), a.version) for name, a in found.items()}
-    panel = LocalPanel(members, models.horizon_minutes, names=tuple(m.name for m in models.enabled))
-    if not exact:
-        bars, filler = fill_gaps(market.bars)
-        panel.precompute(
-            {
-                instrument: (market.start_minute, feature_table(bars[row], filler[row], market.start_minute))
-                for row, instrument in enumerate(market.instruments)
-            }
-        )
-    return panel
-
-
-def _shown(records: Iterator[MinuteRecord], total: int, console: Console) -> Iterator[MinuteRecord]:
+def _shown(records: Iterator[MinuteRecord], market: MarketCut, console: Console) -> Iterator[MinuteRecord]:
     """The records as they come, with a bar; Ctrl-C ends the test and keeps what is done."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("minutes", total=total)
+    with minutes_bar(console, "trading", market.minutes, len(market.instruments)) as done:
         try:
-            for record in records:
+            for number, record in enumerate(records, start=1):
                 yield record
-                progress.advance(task)
+                done(number, market.minutes)
         except KeyboardInterrupt:
             console.print("interrupted: the report covers the minutes done so far")
 
@@ -149,12 +217,42 @@ def _keep(folder: Path, records: list[MinuteRecord]) -> None:
     store.close()
 
 
-def _head(source: MarketSource, market: MarketCut, settings: Settings) -> ReportHead:
-    symbols = ", ".join(i.symbol for i in market.instruments)
-    return ReportHead(
-        title=f"Backtest: {source.name}",
-        market=f"{market.minutes:,} minutes of {symbols}",
-        synthetic=source.synthetic,
-        costs="Costs: taker fee 0.1 %, the simulated book's spread and depth, lot and tick rounding, minimum order "
-        f"{settings.config.trade.min_order_usdt} USDT. Latency, market impact beyond the book and fee tiers are not modelled.",
+def _tell(
+    args: argparse.Namespace,
+    console: Console,
+    out: Path,
+    result: Result,
+    against: Sequence[tuple[str, Findings]],
+    absent: Sequence[Instrument],
+    verdict: Judged | None,
+) -> int:
+    """Keep the result, write the page, print the figures."""
+    if absent:
+        left_out = ", ".join(i.symbol for i in absent)
+        result = replace(result, notes=(*result.notes, f"Configured, but not in this market, so left out: {left_out}."))
+    found = findings_of(result)
+    try:
+        result.save(out)
+        page = write_page(out / PAGE, found, verdict=verdict, against=against)
+    except OSError as error:
+        raise DataError(f"{out}: the result cannot be kept there ({error.strerror}); name a folder by --out") from error
+    if args.json:
+        print(json.dumps({"report": str(page)} | as_json(found, verdict), allow_nan=False))
+        return EXIT_OK
+    print_findings(console, found)
+    if verdict is not None:
+        console.print(f"verdict: {verdict.word}; its reasons stand above and on the page", highlight=False)
+    console.print(f"report: {page}", highlight=False, soft_wrap=True)
+    return EXIT_OK
+
+
+def _name(source: MarketSource) -> str:
+    return f"Backtest: {source.name}"
+
+
+def _words(source: MarketSource, market: MarketCut) -> str:
+    kind = "synthetic market" if source.synthetic else "market"
+    days = market.minutes * MINUTE_MS / 86_400_000
+    return (
+        f"{kind} {source.name}: {market.minutes:,} minutes ({days:.1f} days) of {len(market.instruments)} instruments"
     )

@@ -13,6 +13,8 @@ from tune.stats.bootstrap import Bands
 from tune.stats.ratios import Ratios
 
 TOO_SHORT = "too short to say"
+SHORTEST_DAYS = 7.0
+"""Below that no ratio a year is told: from some hours it says nothing, and looks as if it did."""
 BAND = (0.05, 0.95)
 """Quantiles of the resampled runs that a band goes between: nine in ten lie in it."""
 
@@ -38,6 +40,7 @@ class KeyFigure:
 
 def key_figures(result: Result, known: Ratios, bands: Bands | None = None) -> list[KeyFigure]:
     """All figures, each defined also for a run that did nothing or lasted one minute."""
+    long_enough = known.days >= SHORTEST_DAYS
     money_lost = result.costs.gross - result.costs.net
     held = [
         _share(
@@ -69,11 +72,11 @@ def key_figures(result: Result, known: Ratios, bands: Bands | None = None) -> li
         _ratio(
             "sharpe",
             "Sharpe (year)",
-            known.sharpe,
+            known.sharpe if long_enough else None,
             hint=f"of {_adverb(known.period)} returns",
-            band=f"{number(bands.sharpe[BAND[0]])} to {number(bands.sharpe[BAND[1]])}" if bands else "",
+            band=f"{number(bands.sharpe[BAND[0]])} to {number(bands.sharpe[BAND[1]])}" if bands and long_enough else "",
         ),
-        _ratio("sortino", "Sortino (year)", known.sortino, hint="the same with falls only as risk"),
+        _ratio("sortino", "Sortino (year)", known.sortino if long_enough else None, hint="the same with falls only as risk"),
         _ratio("calmar", "Calmar", known.calmar, hint="return a year over the largest fall"),
         _share("volatility", "volatility (year)", known.volatility, digits=1, better=-1, none=TOO_SHORT),
         _ratio("tail", "tail ratio", known.tail_ratio, hint=f"best over worst twentieth of {_adverb(known.period)} returns"),

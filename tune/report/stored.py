@@ -3,12 +3,22 @@
 import json
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from config.settings import Settings
 from core.errors import DataError
+from data.records import read_records
+from exchanges.simulated.tape import Tape
+from tune.recorded_result import Touches, result_of_records
 from tune.report.frame import Judged
 from tune.result import Result
+from tune.simulated_result import settings_of
 from tune.verdict import Verdict
 
 VERDICT = "verdict.json"
+RECORDS = "records"
+RUN = "run.json"
+TAPE = "tape.npz"
 
 
 def read_stored(folder: Path) -> Result:
@@ -17,7 +27,9 @@ def read_stored(folder: Path) -> Result:
         return Result.load(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder; backtests are in var/backtests, replays in var/runs")
-    raise DataError(f"{folder}: neither a result of a backtest (result.json) nor records of a run (records/) in it")
+    if not (folder / RECORDS).is_dir():
+        raise DataError(f"{folder}: neither a result of a backtest (result.json) nor records of a run (records/) in it")
+    return _read_run(folder)
 
 
 def read_verdict(folder: Path) -> Judged | None:
@@ -32,10 +44,41 @@ def read_verdict(folder: Path) -> Judged | None:
     return Judged(found.word, found.reasons)
 
 
-def run_settings(folder: Path) -> dict:
-    """Settings that a run kept in its ``run.json``; empty where it kept none."""
+def _read_run(folder: Path) -> Result:
+    """A run of the whole system: its records, and where it kept them its settings and the market it played."""
+    records = list(read_records(folder / RECORDS))
+    told = _run_json(folder)
+    settings = _settings(told)
+    tape = Tape.load(folder / TAPE) if (folder / TAPE).is_file() else None
+    touches = None
+    # A run from before there was one cost model had another book: what it lost is not taken apart by today's.
+    if tape is not None and settings is not None and "costs" in told["settings"]["rules"]:
+        costs = settings.rules.costs
+        touches = Touches(tape, costs, tape.default_rules(costs))
+    cash = told.get("cash")
+    return result_of_records(
+        records,
+        name=f"Run {folder.name}",
+        market=f"market {told['market']}" if "market" in told else "",
+        synthetic=tape is not None and tape.synthetic,
+        cash=float(cash) if cash is not None else None,
+        settings=settings_of(settings) if settings is not None else {},
+        touches=touches,
+    )
+
+
+def _run_json(folder: Path) -> dict:
+    """What a replay kept of itself; empty where there is nothing of the kind."""
     try:
-        kept = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        kept = json.loads((folder / RUN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return kept if isinstance(kept, dict) else {}
+
+
+def _settings(told: dict) -> Settings | None:
+    """The settings of a run; None where they are of a version that had other keys."""
+    try:
+        return Settings.model_validate(told["settings"])
+    except (KeyError, ValidationError):
+        return None
