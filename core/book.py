@@ -2,7 +2,10 @@
 
 What a real book held is not in a bar. This one is a stated assumption: the touch stands half a spread from the price,
 and behind it so much at each level that buying or selling q, while the market trades V a minute with a volatility of
-sigma a minute, moves the average price by Y * sigma * sqrt(q / V) (``core.impact``). Prices are counted in ticks
+sigma a minute, moves the average price by Y * sigma * sqrt(q / V) (``core.impact``). The law tells what a whole order
+moves the market by, not what stands in a book at one instant, so it is on the dear side of the latter: over eleven
+minutes of recorded Binance books of August 2024, buying 500,000 USDT of BTC at once cost 1.0 bps beyond the touch where
+the law with Y = 1 says 3.3, and 50,000 USDT 0.1 where it says 1.0. Prices are counted in ticks
 and quantities in steps (int64), so matching is exact, and every function here is a kernel: the simulated exchange
 calls it for one order, the engine loops it over years.
 """

@@ -52,7 +52,10 @@ class Fees(NamedTuple):
 
 
 def fees_of(instrument: Instrument, costs: CostSettings) -> Fees:
-    """Fees of an instrument's venue under these settings; ConfigError for a tier or a quote it does not have."""
+    """Fees of an instrument's venue under these settings; ConfigError for a tier or a quote it does not have.
+
+    Upbit has its own table; every other venue is charged as Binance.
+    """
     tier = costs.fee_tier.get(instrument.venue, 0)  # type: ignore[call-overload]
     if instrument.venue == "upbit":
         if tier:

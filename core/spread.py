@@ -5,8 +5,9 @@ Prices", Journal of Financial Economics 161, 103916. Its estimate is a ratio of 
 it is kept here as ``MOMENTS`` sums over pairs of neighbouring bars: sums of hours add up to the sums of a day, and a
 day's estimate costs no second look at its bars. Held to the authors' own package by a test.
 
-An estimate over a day of a market whose spread is far below its minutes' noise is mostly that noise (some tenths of
-a basis point for Bitcoin, whose spread is a thousandth of one): it errs on the dear side.
+An estimate over a day of a market whose spread is far below its minutes' noise is mostly that noise, and its root
+errs on the dear side: half a spread of 0.02 bps for BTC/USDT and 0.07 for ETH/USDT in 2025, where recorded books show
+0.003 and 0.019. Where every bar opens at the close before it (made-up markets do), there is no spread to be seen.
 """
 
 import math
