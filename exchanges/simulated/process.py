@@ -87,14 +87,14 @@ def start_server(
     program: list[str],
     *,
     log_file: Path | None = None,
-    timeout_s: float = 30.0,
+    timeout_s: float = 60.0,
     parent_pid: int | None = None,
 ) -> Simulator:
     """Start a Python program that serves a simulated exchange, and wait for the JSON line with its addresses.
 
     The child is given ``--parent-pid`` (default: this process), with which it ends. What it says to people goes to
     ``log_file``, or to our own standard error. Raises BotError with the child's last words when it fails, TimedOut
-    when it says nothing.
+    when it says nothing (on a fresh checkout it compiles kernels first).
     """
     line = [sys.executable, *program, "--parent-pid", str(os.getpid() if parent_pid is None else parent_pid)]
     with contextlib.ExitStack() as stack:
