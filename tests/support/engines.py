@@ -151,6 +151,8 @@ def difference(pair: Pair) -> str:
                 return f"{where}: desk approved {approved}, the engine has no more orders"
             order = orders[at]
             row = rows.index(approved.instrument)
+            # While a loss limit closes what is held, the order's target is not the ensemble's any more.
+            closing = record.state == TradingState.REDUCING.value
             theirs = (
                 record.minute,
                 approved.instrument.symbol,
@@ -158,7 +160,7 @@ def difference(pair: Pair) -> str:
                 float(approved.quantity),
                 float(approved.limit_price),
                 approved.reference_price,
-                record.target[row],
+                order["target"] if closing else record.target[row],
                 list(approved.arithmetic),
             )
             names = ("minute", "symbol", "side", "quantity", "limit_price", "mid", "target", "why")

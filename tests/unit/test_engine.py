@@ -1,0 +1,285 @@
+"""The compiled engine decides, sizes and fills as the LocalDesk does, to the last digit."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.costs import UNITS
+from core.engine.tables import AVERAGE_MINUTES, MAX_NOTIONAL_UNITS, MULTIPLIER_DOWN, MULTIPLIER_UP
+from core.messages import Regime
+from core.selection import WeightTable
+from core.units import MINUTE_MS
+from exchanges.simulated.filters import Limits
+from tests.support.engines import (
+    HISTORY,
+    cut_of,
+    describe,
+    difference,
+    make_forecasts,
+    make_market,
+    make_settings,
+    run_both,
+)
+from tune import simulate as simulation
+from tune.simulate import Forecasts, simulate
+
+EVERYTHING_OFF = {
+    f"costs__{part}": False
+    for part in ("fees", "spread", "impact", "latency", "participation", "min_notional", "halts", "rounding")
+}
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
+    "gaps and silence": ({}, {"rows": 3, "gaps": 0.1}, {"silent": 0.05}, "10000"),
+    "a thin market": ({}, {"rows": 2, "money": 300.0}, {}, "100000"),
+    "little money": ({"trade__min_order_usdt": 5}, {"rows": 3}, {"scale": 40.0}, "60"),
+    "a loss limit closes": ({"risk__daily_loss_pct": 0.2}, {"rows": 3, "minutes": 200}, {}, "10000"),
+    "a drawdown holds": (
+        {"risk__max_drawdown_pct": 0.2, "risk__on_loss_limit": "hold"},
+        {"rows": 3, "minutes": 200},
+        {},
+        "10000",
+    ),
+    "at once": ({"execution__algorithm": "immediate"}, {"rows": 2, "gaps": 0.02}, {}, "10000"),
+    "late into the next minute": (
+        {"execution__slices": 12, "execution__slice_seconds": 5, "costs__latency_ms": 9000},
+        {"rows": 2, "money": 2000.0},
+        {},
+        "50000",
+    ),
+    "fees in BNB": ({"costs__fee_paid_in": "bnb", "costs__fee_tier": {"binance": 3}}, {"rows": 2}, {}, "10000"),
+    "free of costs": (EVERYTHING_OFF, {"rows": 2, "gaps": 0.1}, {}, "10000"),
+    "halts trade": ({"costs__halts": False}, {"rows": 2, "gaps": 0.2}, {}, "10000"),
+    "one order a minute": (
+        {"risk__max_orders_per_minute": 1, "risk__max_order_pct": 1.0, "risk__max_gross_pct": 20},
+        {"rows": 4},
+        {},
+        "100000",
+    ),
+    "everything invested": (
+        {
+            "trade__invest_pct": 100,
+            "risk__max_gross_pct": 100,
+            "risk__max_position_pct": 100,
+            "risk__max_order_pct": 100,
+            "risk__rebalance_band_pct": 0,
+        },
+        {"rows": 2},
+        {"scale": 60.0},
+        "10000",
+    ),
+}
+
+
+def run_case(name: str):
+    rules, market, forecasts, cash = CASES[name]
+    cut = make_market(**{"minutes": 120, **market})
+    return run_both(make_settings(market["rows"], **rules), cut, make_forecasts(cut, **forecasts), cash)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_engine_and_desk_are_equal(name: str) -> None:
+    pair = run_case(name)
+    assert difference(pair) == ""
+    told = describe(pair)
+    assert told["orders"] > 10 and told["fills"] > 10 and told["sells"] > 3
+    match name:
+        case "gaps and silence":
+            assert any("Market is closed" in reason for reason in told["rejected"])
+        case "a thin market":
+            assert told["partial"] > told["orders"] / 2
+        case "little money":
+            assert "min_order" in told["limits"]
+        case "a loss limit closes" | "a drawdown holds":
+            assert told["reduced"]
+        case "one order a minute":
+            assert "max_orders_per_minute" in told["limits"]
+        case "free of costs":
+            costs = pair.result.costs
+            assert costs.fees == 0.0
+            fills = pair.result.fills
+            at_once = fills.filter(pl.col("at_ms") == pl.col("minute") + MINUTE_MS)
+            assert at_once.height and at_once["delay_usdt"].abs().max() < 1e-9
+            assert pair.result.fills["fee_usdt"].sum() == 0.0
+
+
+def wild(rng: np.random.Generator, rows: int, minutes: int) -> np.ndarray:
+    """(S, T, 5) bars with everything that a bad day brings."""
+    bars = np.array(
+        make_market(rows, minutes, seed=int(rng.integers(1, 1_000)), money=float(rng.choice([200.0, 20_000.0]))).bars
+    )
+    total = bars.shape[1]
+    at = lambda: int(rng.integers(HISTORY, total - 10))  # noqa: E731
+    for row in range(rows):
+        bars[row, rng.random(total) < rng.choice([0.0, 0.1, 0.5]), 4] = 0.0
+        if rng.random() < 0.5:  # twenty minutes without a trade: no book
+            start = at()
+            bars[row, start : start + 20, 4] = 0.0
+        if rng.random() < 0.5:  # a jump
+            bars[row, at() :, :4] *= float(np.exp(rng.normal(0.0, 0.05)))
+        if rng.random() < 0.3:  # a price with three digits too many
+            bars[row, at(), :4] *= 1_000.0
+        if rng.random() < 0.5:  # an outage
+            start = at()
+            bars[row, start : start + int(rng.integers(2, 60))] = np.nan
+        bars[row, rng.random(total) < rng.choice([0.0, 0.05, 0.3])] = np.nan
+        if rng.random() < 0.3:  # delisted
+            bars[row, at() :] = np.nan
+        if rng.random() < 0.3:  # listed in the middle
+            bars[row, : at()] = np.nan
+    return bars
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(st.integers(0, 2**32 - 1))
+def test_engine_and_desk_are_equal_on_wild_markets(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = int(rng.integers(1, 5))
+    changes = {
+        "risk__daily_loss_pct": float(rng.choice([0.2, 5.0])),
+        "risk__max_drawdown_pct": float(rng.choice([0.5, 50.0])),
+        "risk__collar_bps": float(rng.choice([1.0, 30.0, 500.0])),
+        "risk__max_order_pct": float(rng.choice([2.0, 10.0])),
+        "trade__min_order_usdt": int(rng.choice([5, 50])),
+        "execution__slices": int(rng.choice([1, 3, 4])),
+        "costs__latency_ms": int(rng.choice([0, 86, 10_000])),
+        "costs__max_participation_pct": float(rng.choice([1.0, 10.0])),
+    }
+    market = cut_of(wild(rng, rows, 80))
+    forecasts = make_forecasts(market, seed=seed % 1_000, silent=float(rng.choice([0.0, 0.02])))
+    pair = run_both(make_settings(rows, **changes), market, forecasts, str(rng.choice([200, 10_000, 1_000_000])))
+    assert difference(pair) == ""
+
+
+def test_regimes_choose_weights_and_tables_take_turns() -> None:
+    rules = make_settings(2, events__turbulent_ratio=1.05, events__trend_ratio=0.5, events__volatility_shock=1.5)
+    market = make_market(2, 150)
+    by_regime = {r.value: {"a": 1.0 + k, "b": 3.0 - k} for k, r in enumerate(Regime)}
+    forecasts = make_forecasts(market)
+    pair = run_both(rules, market, forecasts, weights=WeightTable("t", by_regime))
+    assert difference(pair) == ""
+    assert len(set(pair.result.regime)) == 3
+    other = WeightTable("u", {r.value: {"a": 0.0, "b": 1.0} for r in Regime})
+    border = market.first_minute + 70 * MINUTE_MS
+    plan = [(market.first_minute, WeightTable("t", by_regime)), (border, other)]
+    turned = simulate(rules, market, forecasts, cash=Decimal(10_000), weights=plan)
+    assert turned.weights[69].tolist() == pair.result.weights[69].tolist()
+    assert turned.weights[70].tolist() == [0.0, 1.0]
+
+
+def test_costs_add_up_and_members_share_the_gross() -> None:
+    result = run_case("a thin market").result
+    costs = result.costs
+    rest = costs.gross - costs.fees - costs.spread - costs.impact - costs.delay - costs.net
+    assert abs(rest) < 1e-6
+    assert costs.net == result.equity[-1] - result.equity[0]
+    assert costs.fees > 0 and costs.spread > 0 and costs.impact > 0
+    assert result.contribution.sum() == pytest.approx(costs.gross, abs=1e-6)
+    cents = costs.cents()
+    assert round(cents["gross"] - sum(cents[k] for k in ("fees", "spread", "impact", "delay")) - cents["net"], 9) == 0
+
+
+def same(a, b) -> bool:
+    return (
+        a.equity.tobytes() == b.equity.tobytes()
+        and a.state.tobytes() == b.state.tobytes()
+        and a.edge_bps.tobytes() == b.edge_bps.tobytes()
+        and a.fills.equals(b.fills)
+        and a.orders.equals(b.orders)
+        and a.costs == b.costs
+    )
+
+
+def test_chunks_and_full_logs_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    market = make_market(3, 400, gaps=0.05)
+    forecasts, rules = make_forecasts(market), make_settings(3)
+    whole = simulate(rules, market, forecasts, cash=Decimal(10_000))
+    monkeypatch.setattr(simulation, "MOST_CHUNK", 64)
+    make_logs = simulation.make_logs
+    monkeypatch.setattr(simulation, "make_logs", lambda rows, members, slices: make_logs(rows, members, slices, 1))
+    told: list[tuple[int, int]] = []
+    cut = simulate(rules, market, forecasts, cash=Decimal(10_000), progress=lambda *at: told.append(at))
+    assert same(whole, cut)
+    assert told[0] == (64, 400) and told[-1] == (400, 400) and len(told) == 7
+
+
+def test_ctrl_c_keeps_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    market = make_market(2, 300)
+    forecasts, rules = make_forecasts(market), make_settings(2)
+    whole = simulate(rules, market, forecasts, cash=Decimal(10_000))
+    monkeypatch.setattr(simulation, "MOST_CHUNK", 64)
+
+    def interrupt(done: int, total: int) -> None:
+        if done == 128:
+            raise KeyboardInterrupt
+
+    part = simulate(rules, market, forecasts, cash=Decimal(10_000), progress=interrupt)
+    assert part.minutes == 128
+    assert "interrupted: 128 of 300 minutes" in part.notes[0]
+    assert part.equity.tobytes() == whole.equity[:128].tobytes()
+    assert part.fills.equals(whole.fills[: part.fills.height])
+    assert (part.fills["minute"] <= part.minute[-1]).all()
+
+
+def test_a_truncated_market_decides_the_same() -> None:
+    market = make_market(2, 200, gaps=0.05)
+    forecasts, rules = make_forecasts(market), make_settings(2)
+    whole = simulate(rules, market, forecasts, cash=Decimal(10_000))
+    cut = HISTORY + 120
+    short = replace(market, bars=market.bars[:, :cut].copy(), minutes=120)
+    assert forecasts.asked is not None
+    said = Forecasts(
+        members=forecasts.members,
+        versions=forecasts.versions,
+        mean_bps=forecasts.mean_bps[:, :, :cut],
+        stdev_bps=forecasts.stdev_bps[:, :, :cut],
+        asked=forecasts.asked[:, :cut],
+    )
+    part = simulate(rules, short, said, cash=Decimal(10_000))
+    assert part.equity.tobytes() == whole.equity[:120].tobytes()
+    assert part.orders.drop("executed").equals(whole.orders[: part.orders.height].drop("executed"))
+
+
+def test_the_venues_limits_are_the_simulated_exchanges() -> None:
+    limits = Limits()
+    assert (limits.multiplier_up, limits.multiplier_down) == (
+        Decimal(str(MULTIPLIER_UP)),
+        Decimal(str(MULTIPLIER_DOWN)),
+    )
+    assert limits.average_minutes == AVERAGE_MINUTES
+    assert limits.max_notional * UNITS == MAX_NOTIONAL_UNITS
+
+
+SCRIPT = """
+import sys
+from decimal import Decimal
+from tests.support.engines import make_forecasts, make_market, make_settings
+from tune.simulate import simulate
+market = make_market(2, 30, gaps=0.05)
+found = simulate(make_settings(2), market, make_forecasts(market), cash=Decimal(10_000))
+text = found.equity.tobytes().hex() + repr(found.fills.rows()) + repr(found.orders.rows())
+sys.stdout.write(text)
+"""
+
+
+def test_compiled_and_uncompiled_agree_bit_for_bit() -> None:
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", SCRIPT],
+            env={**os.environ, "NUMBA_DISABLE_JIT": off},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=200,
+        ).stdout
+        for off in ("0", "1")
+    ]
+    assert told[0] == told[1]
+    assert "buy" in told[0]
