@@ -3,7 +3,6 @@
 import argparse
 import os
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from config import load
+from config.argument_types import amount, days, minute, number, whole
 from config.identity import rules_hash
 from config.settings import Settings
 from core.errors import ConfigError
@@ -32,6 +32,8 @@ VERDICT_FILE = "verdict.json"
 COLOURS = {"edge": "bold green", "unproven": "bold yellow", "none": "bold red"}
 DEFAULTS = Plan()
 DAY_MINUTES = DAY_MS // MINUTE_MS
+MOST = 366 * DAY_MINUTES
+"""Minutes of a purge or an embargo."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,51 +44,46 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--walk-forward", action="store_true", help="judge the rules on minutes nothing was learned from"
     )
-    group.add_argument("--folds", type=int, help=f"number of test parts (default {DEFAULTS.folds})")
-    group.add_argument("--test-days", type=float, help="length of a test part, instead of --folds")
+    cut = group.add_mutually_exclusive_group()
+    cut.add_argument("--folds", type=whole(1, 1_000), help=f"number of test parts (default {DEFAULTS.folds})")
+    cut.add_argument("--test-days", type=days, help="length of a test part, instead of --folds")
     group.add_argument(
-        "--rolling-days", type=float, help="learn on that many days before each test part (default: all before it)"
+        "--rolling-days", type=days, help="learn on that many days before each test part (default: all before it)"
     )
     group.add_argument(
         "--first-share",
-        type=float,
+        type=number(0.05, 0.95),
         default=DEFAULTS.first_share,
         help="share of the time that the first fold learns on (default %(default)g)",
     )
-    group.add_argument("--purge", type=int, help="minutes not learned from before a test part (default: the horizon)")
     group.add_argument(
-        "--embargo", type=int, help="minutes that later folds leave out after a test part (default: the horizon)"
+        "--purge", type=whole(0, MOST), help="minutes not learned from before a test part (default: the horizon)"
+    )
+    group.add_argument(
+        "--embargo",
+        type=whole(0, MOST),
+        help="minutes that later folds leave out after a test part (default: the horizon)",
     )
     group.add_argument(
         "--samples",
-        type=int,
+        type=whole(1_000, 100_000_000),
         default=DEFAULTS.samples,
         help="samples a fold learns from at most, drawn evenly over its time (default %(default)s)",
     )
     group.add_argument(
         "--candidates",
-        type=int,
+        type=whole(1, 1_000),
         default=DEFAULTS.candidates,
         help="tables of ensemble weights to choose from in each fold's past; each is a trial; 1: the configured weights "
         "(default %(default)s)",
     )
-    group.add_argument("--seed", type=int, default=0, help="everything drawn is drawn from it (default %(default)s)")
+    group.add_argument(
+        "--seed", type=whole(0, 2**31 - 1), default=0, help="everything drawn is drawn from it (default %(default)s)"
+    )
 
 
 def plan_of(args: argparse.Namespace) -> Plan:
-    """The plan the options ask for; ConfigError names the one that cannot be."""
-    if args.folds is not None and args.test_days is not None:
-        raise ConfigError("give --folds or --test-days, not both")
-    for name, least in (("folds", 1), ("purge", 0), ("embargo", 0), ("samples", 1_000), ("candidates", 1), ("seed", 0)):
-        value = getattr(args, name)
-        if value is not None and value < least:
-            raise ConfigError(f"--{name} {value}: at least {least}")
-    for name in ("test_days", "rolling_days"):
-        value = getattr(args, name)
-        if value is not None and not 0 < value <= 3_660:
-            raise ConfigError(f"--{name.replace('_', '-')} {value:g}: more than 0 and at most 3660")
-    if not 0.05 <= args.first_share <= 0.95:
-        raise ConfigError(f"--first-share {args.first_share:g}: from 0.05 to 0.95")
+    """The plan the options ask for."""
     return Plan(
         folds=args.folds or DEFAULTS.folds,
         test=None if args.test_days is None else round(args.test_days * DAY_MINUTES),
@@ -104,19 +101,15 @@ def span_of(
     args: argparse.Namespace, source: MarketSource, instruments: tuple[Instrument, ...]
 ) -> tuple[int, int] | None:
     """(open of the first minute, close of the last) that --start, --days and --minutes ask for; None: all there is."""
-    if args.days is not None and args.minutes is not None:
-        raise ConfigError("give --days or --minutes, not both")
-    minutes = args.minutes if args.days is None else round(args.days * DAY_MINUTES)
-    if minutes is not None and minutes < 1:
-        raise ConfigError(f"a walk-forward over {minutes} minutes is not possible")
-    if minutes is None and args.start is None:
+    count = args.minutes if args.days is None else round(args.days * DAY_MINUTES)
+    if count is None and args.start is None:
         return None
     first, end = whole_span(source, instruments)
     if args.start is None:
-        return max(first, end - minutes * MINUTE_MS), end
-    start = _minute(args.start)
-    last = end if minutes is None else start + minutes * MINUTE_MS
-    if start < first or last > end:
+        return max(first, end - count * MINUTE_MS), end
+    start = minute(args.start)
+    last = end if count is None else start + count * MINUTE_MS
+    if start < first or last > end or last <= start:
         raise ConfigError(f"--start {args.start}: the market has bars from {_utc(first)} to {_utc(end)} UTC")
     return start, last
 
@@ -133,7 +126,7 @@ def run(
 
     Raises BotError; Ctrl-C passes through after saying that what is done is kept.
     """
-    plan, cash = plan_of(args), _cash(args.cash)
+    plan, cash = plan_of(args), amount(str(args.cash))
     span = span_of(args, source, settings.config.trade.rows)
     resources = settings.config.resources
     lower_priority(resources.trainer_niceness)
@@ -189,34 +182,15 @@ def show(console: Console, walked: Walked) -> None:
     for name in ("fold", "learned from", "until", "tested until", "days"):
         table.add_column(name, justify="right" if name in ("fold", "days") else "left")
     origin = walked.span[0]
-    for number, fold in enumerate(walked.folds, 1):
+    for row, fold in enumerate(walked.folds, 1):
         times = (fold.train_first, fold.train_end, fold.test_end)
-        days = (fold.test_end - fold.test_first) / DAY_MINUTES
-        table.add_row(str(number), *(_utc(origin + t * MINUTE_MS) for t in times), f"{days:.1f}")
+        long = (fold.test_end - fold.test_first) / DAY_MINUTES
+        table.add_row(str(row), *(_utc(origin + t * MINUTE_MS) for t in times), f"{long:.1f}")
     console.print(table)
     verdict = walked.verdict
     console.print(Text.assemble("verdict: ", (verdict.word, COLOURS[verdict.word])))
     for reason in verdict.reasons:
         console.print(f"  - {reason}", highlight=False, markup=False)
-
-
-def _cash(text: str) -> Decimal:
-    try:
-        cash = Decimal(text)
-    except InvalidOperation:
-        cash = Decimal(-1)
-    if not cash.is_finite() or cash <= 0:
-        raise ConfigError(f"--cash {text!r} is not a number of USDT above 0")
-    return cash
-
-
-def _minute(text: str) -> int:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"--start {text!r} is not a time like 2026-04-21T00:00") from None
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-    return int(moment.timestamp() * 1000) // MINUTE_MS * MINUTE_MS
 
 
 def _utc(ms: int) -> str:
