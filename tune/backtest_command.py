@@ -15,7 +15,7 @@ from config.settings import Settings
 from core.errors import EXIT_OK, ConfigError, DataError
 from core.messages import MinuteRecord
 from core.selection import WeightTable
-from core.units import MINUTE_MS, Instrument
+from core.units import Instrument
 from data.artifacts import Artifact, ArtifactStore
 from data.market import MarketCut, MarketSource
 from data.market_arguments import add_market, add_span, cut_of, fitted, source_of
@@ -252,7 +252,4 @@ def _name(source: MarketSource) -> str:
 
 def _words(source: MarketSource, market: MarketCut) -> str:
     kind = "synthetic market" if source.synthetic else "market"
-    days = market.minutes * MINUTE_MS / 86_400_000
-    return (
-        f"{kind} {source.name}: {market.minutes:,} minutes ({days:.1f} days) of {len(market.instruments)} instruments"
-    )
+    return f"{kind} {source.name}, {len(market.instruments)} instruments"

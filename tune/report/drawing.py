@@ -23,6 +23,8 @@ def line(
     *,
     width: float = 1.6,
     unit: str = "",
+    row: int = 1,
+    legend: bool = True,
 ) -> None:
     at = thinned(values)
     figure.add_scatter(
@@ -31,7 +33,8 @@ def line(
         name=name,
         line={"color": colour, "width": width, "dash": dash},
         hovertemplate=f"%{{y:,.2f}}{unit}",
-        row=1,
+        showlegend=legend,
+        row=row,
         col=1,
     )
 

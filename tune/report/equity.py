@@ -15,25 +15,33 @@ from tune.report.style import BLUE, GREY, ORANGE, RED, REGIME_COLOURS, STATE_COL
 from tune.result import REGIMES, STATES, Result
 from tune.stats.bootstrap import Bands
 
+DWARFED = 4.0
+"""The strategy is drawn alone as well when holding ranged over this many times as much."""
+
 
 def equity_figure(result: Result) -> go.Figure | None:
-    """Equity against holding, the fall from its high beneath, and strips of regime and of what risk let through."""
+    """Equity against holding, the fall from its high beneath, and strips of regime and of what risk let through.
+
+    Where holding moved so much more that the strategy looks like a flat line, it is drawn once more alone.
+    """
     if result.minutes < 2:
         return None
     equity = whole_equity(result)
+    held = benchmarks(result)
     strips = [_regime_strip(result)] + ([_state_strip(result)] if _was_held_back(result) else [])
-    figure = make_subplots(
-        rows=2 + len(strips),
-        cols=1,
-        shared_xaxes=True,
-        vertical_spacing=0.025,
-        row_heights=[0.64, 0.24, *[0.05] * len(strips)],
-    )
-    for held, colour, dash in zip(benchmarks(result), (ORANGE, GREY), ("solid", "dot"), strict=False):
-        line(figure, result.minute[result.grid], held.equity, held.name, colour, dash, width=1.2)
+    alone = bool(held) and max(np.ptp(one.equity) for one in held) > DWARFED * np.ptp(equity) > 0.0
+    curves = [0.44, 0.28] if alone else [0.64]
+    heights = [*curves, 0.2 if alone else 0.24, *[0.05] * len(strips)]
+    figure = make_subplots(rows=len(heights), cols=1, shared_xaxes=True, vertical_spacing=0.025, row_heights=heights)
+    for one, colour, dash in zip(held, (ORANGE, GREY), ("solid", "dot"), strict=False):
+        line(figure, result.minute[result.grid], one.equity, one.name, colour, dash, width=1.2)
     line(figure, result.minute, equity, "strategy", BLUE, "solid", width=1.8)
+    if alone:
+        line(figure, result.minute, equity, "strategy alone", BLUE, "solid", width=1.4, row=2, legend=False)
+        figure.update_yaxes(title_text="strategy", tickformat=",", row=2, col=1)
     fall = 100.0 * drawdown(equity)
     at = thinned(fall)
+    below = len(curves) + 1
     figure.add_scatter(
         x=times(result.minute[at]),
         y=fall[at],
@@ -42,18 +50,18 @@ def equity_figure(result: Result) -> go.Figure | None:
         line={"color": RED, "width": 1},
         showlegend=False,
         hovertemplate="%{y:.2f} %<extra>drawdown</extra>",
-        row=2,
+        row=below,
         col=1,
     )
-    for row, strip in enumerate(strips, start=3):
+    for row, strip in enumerate(strips, start=below + 1):
         figure.add_trace(strip, row=row, col=1)
         figure.update_yaxes(showticklabels=True, fixedrange=True, showgrid=False, ticks="", row=row, col=1)
         figure.update_xaxes(showgrid=False, row=row, col=1)
     figure.update_yaxes(title_text="USDT", tickformat=",", row=1, col=1)
-    figure.update_yaxes(title_text="fall, %", rangemode="tozero", row=2, col=1)
+    figure.update_yaxes(title_text="fall, %", rangemode="tozero", row=below, col=1)
     figure.update_xaxes(type="date")
     figure.update_layout(legend_traceorder="reversed")
-    return finished(figure, 480 + 26 * len(strips), hovermode="x unified")
+    return finished(figure, 480 + 26 * len(strips) + 100 * alone, hovermode="x unified")
 
 
 def overlay_figure(results: list[Result], names: list[str]) -> go.Figure | None:
@@ -105,7 +113,12 @@ def fan_figure(result: Result, bands: Bands | None) -> go.Figure | None:
             hoverinfo="skip",
         )
     figure.add_scatter(
-        x=x, y=bands.fan[2], name="middle", line={"color": GREY, "dash": "dot", "width": 1.4}, hovertemplate="%{y:,.2f}"
+        x=x,
+        y=bands.fan[2],
+        name="middle",
+        mode="lines",
+        line={"color": GREY, "dash": "dot", "width": 1.4},
+        hovertemplate="%{y:,.2f}",
     )
     equity = whole_equity(result)
     at = thinned(equity)

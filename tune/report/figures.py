@@ -101,7 +101,10 @@ def trades_figure(trades: pl.DataFrame) -> go.Figure | None:
     returns = 1e4 * closed_returns(trades)
     if not len(returns):
         return None
-    edges = np.histogram_bin_edges(returns, bins=min(60, max(5, round(2 * len(returns) ** 0.5))))
+    # Zero is an edge, so that no bar holds both gains and losses.
+    bars = min(60, max(5, round(2 * len(returns) ** 0.5)))
+    width = max(float(np.ptp(returns)), 1.0) / bars
+    edges = width * np.arange(np.floor(returns.min() / width), np.floor(returns.max() / width) + 2)
     counts, _ = np.histogram(returns, edges)
     middle = (edges[1:] + edges[:-1]) / 2
     figure = go.Figure(
@@ -139,7 +142,7 @@ def costs_figure(results: list[Result], names: list[str]) -> go.Figure:
         cents = result.costs.cents()
         values = [100.0 * cents[key] / result.cash for key in cents]
         figure.add_bar(
-            x=["half spread" if key == "spread" else key for key in cents],
+            x=list(cents),
             y=values,
             name=name,
             marker={"color": colour},

@@ -6,7 +6,10 @@ The numbers are those of ``tune.stats``; here they get a name, a unit, a hint, a
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from tune.buy_and_hold import benchmarks
+from tune.report.series import whole_equity
 from tune.report.style import DASH, money, number, percent, span
 from tune.result import Result
 from tune.stats.bootstrap import Bands
@@ -15,6 +18,8 @@ from tune.stats.ratios import Ratios
 TOO_SHORT = "too short to say"
 SHORTEST_DAYS = 7.0
 """Below that no ratio a year is told: from some hours it says nothing, and looks as if it did."""
+LEAST_HELD = 0.001
+"""Share of equity below which what is held is dust: less than the venue lets one sell."""
 BAND = (0.05, 0.95)
 """Quantiles of the resampled runs that a band goes between: nine in ten lie in it."""
 
@@ -56,7 +61,7 @@ def key_figures(result: Result, known: Ratios, bands: Bands | None = None) -> li
             hint="last equity over first, after every cost",
             sign=True,
             better=1,
-            band=_share_band(bands.total, sign=True) if bands else "",
+            band=_share_band(bands.total) if bands else "",
         ),
         *held,
         _share("cagr", "return a year", known.cagr, hint="compounded; from 30 days on", sign=True, better=1, none=TOO_SHORT),
@@ -66,7 +71,6 @@ def key_figures(result: Result, known: Ratios, bands: Bands | None = None) -> li
             known.max_drawdown,
             hint="from an earlier high",
             better=-1,
-            band=_share_band(bands.drawdown) if bands else "",
         ),
         _time("under", "longest below a high", known.longest_under_water, hint="until it was seen again, or the end"),
         _ratio(
@@ -79,7 +83,7 @@ def key_figures(result: Result, known: Ratios, bands: Bands | None = None) -> li
         _ratio("sortino", "Sortino (year)", known.sortino if long_enough else None, hint="the same with falls only as risk"),
         _ratio("calmar", "Calmar", known.calmar, hint="return a year over the largest fall"),
         _share("volatility", "volatility (year)", known.volatility, digits=1, better=-1, none=TOO_SHORT),
-        _ratio("tail", "tail ratio", known.tail_ratio, hint=f"best over worst twentieth of {_adverb(known.period)} returns"),
+        _ratio("tail", "tail ratio", known.tail_ratio if long_enough else None, hint=f"best over worst twentieth of {_adverb(known.period)} returns"),
         _count("trades", "round trips", known.trades, f"{known.open_trades:,} more still open" if known.open_trades else ""),
         _share("hit", "hit rate", known.hit_rate, digits=0, better=1, hint="round trips with a profit after costs"),
         _ratio("factor", "profit factor", known.profit_factor, hint="what winners won over what losers lost", none=DASH),
@@ -92,7 +96,7 @@ def key_figures(result: Result, known: Ratios, bands: Bands | None = None) -> li
             better=1,
         ),
         _time("held", "mean time held", known.mean_minutes),
-        _share("exposure", "mean exposure", known.exposure, digits=1, hint=f"in the market {percent(_nan(known.time_in_market), 0)} of the time"),
+        _share("exposure", "mean exposure", known.exposure, digits=1, hint=f"in the market {percent(_time_held(result), 0)} of the time"),
         KeyFigure(
             key="turnover",
             label="turnover",
@@ -152,8 +156,15 @@ def _count(key: str, label: str, value: int, hint: str) -> KeyFigure:
     return KeyFigure(key=key, label=label, text=f"{value:,}", value=float(value), hint=hint, digits=0)
 
 
-def _share_band(quantiles: dict[float, float], *, sign: bool = False) -> str:
-    low, high = (number(100 * quantiles[q], sign=sign) for q in BAND)
+def _time_held(result: Result) -> float:
+    """Share of the minutes with more than dust in coins."""
+    equity = whole_equity(result)
+    held = np.nan_to_num(result.invested) > LEAST_HELD * equity
+    return float(held.mean()) if len(held) else math.nan
+
+
+def _share_band(quantiles: dict[float, float]) -> str:
+    low, high = (number(100 * quantiles[q], sign=True) for q in BAND)
     return f"{low} to {high} %"
 
 

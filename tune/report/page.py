@@ -14,8 +14,8 @@ from tune.report.compare import comparison_section
 from tune.report.equity import equity_figure, fan_figure
 from tune.report.findings import Findings
 from tune.report.frame import Judged, figure, head, pair, section, write_html
-from tune.report.key_figures import KeyFigure
-from tune.report.style import REGIME_COLOURS, clock, plural, span
+from tune.report.key_figures import TOO_SHORT, KeyFigure
+from tune.report.style import DASH, REGIME_COLOURS, clock, plural, span
 from tune.report.words import costs_in_words
 from tune.result import Result
 from tune.stats.ratios import by_regime, by_symbol
@@ -59,12 +59,13 @@ def _head(result: Result, verdict: Judged | None) -> str:
 
 def _cards(known: list[KeyFigure]) -> str:
     by_key = {one.key: one for one in known}
-    cards = [
-        f"<div class='card'><span>{html.escape(one.label)}</span><b>{html.escape(one.text)}</b>"
-        f"<small>{html.escape(one.band)}</small></div>"
-        for key in CARDS
-        if (one := by_key.get(key)) is not None
-    ]
+    cards = []
+    for one in (by_key[key] for key in CARDS if key in by_key):
+        big, small = (DASH, one.text) if one.text == TOO_SHORT else (one.text, one.band)
+        cards.append(
+            f"<div class='card'><span>{html.escape(one.label)}</span><b>{html.escape(big)}</b>"
+            f"<small>{html.escape(small)}</small></div>"
+        )
     return f"<div class='cards'>{''.join(cards)}</div>" if cards else ""
 
 

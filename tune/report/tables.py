@@ -159,11 +159,11 @@ def luck_table(cash: float, period: str, bands: Bands | None, luck: MonteCarlo |
     if bands is not None:
         ends = {q: cash * (1.0 + bands.total[q]) for q in quantiles}
         lines.append([cell(f"end, {period}s resampled"), *(amount(ends[q], number(ends[q], 0)) for q in quantiles)])
-        lines.append([cell("largest fall"), *(_rate(bands.drawdown[q], 2) for q in quantiles)])
+        lines.append([cell(f"largest fall, by the {period}"), *(_rate(bands.drawdown[q], 2) for q in quantiles)])
     if luck is not None:
         ends = luck.resampled_end
         lines.append([cell("end, trades resampled"), *(amount(ends[q], number(ends[q], 0)) for q in quantiles)])
-        lines.append([cell("largest fall"), *(_rate(luck.resampled_drawdown[q], 2) for q in quantiles)])
+        lines.append([cell("largest fall, by the trade"), *(_rate(luck.resampled_drawdown[q], 2) for q in quantiles)])
         lines.append([cell("fall, trades reshuffled"), *(_rate(luck.reshuffled_drawdown[q], 2) for q in quantiles)])
     note = (
         ""
