@@ -170,6 +170,8 @@ def test_nothing_beyond_want_room_limit_or_what_stands(want, room, limit, gone):
 def test_the_room_is_a_share_of_the_minute():
     assert room_of(12.5, 0.1, 0.01, True) == 125
     assert room_of(12.5, math.inf, 0.01, True) == ANY
-    assert room_of(0.0, 0.1, 0.01, True) == room_of(math.nan, 0.1, 0.01, True) == room_of(0.0, math.inf, 0.01, True) == 0
+    assert (
+        room_of(0.0, 0.1, 0.01, True) == room_of(math.nan, 0.1, 0.01, True) == room_of(0.0, math.inf, 0.01, True) == 0
+    )
     assert room_of(0.0, 0.1, 0.01, False) == ANY
     assert room_of(1e30, 0.1, 1e-8, True) == DEEP
