@@ -151,7 +151,7 @@ class _Run:
         self.logs: Logs = make_logs(len(instruments), len(members), self.account_rules.slices)
         self.tables = np.array(
             [[table.weights(regime, members) for regime in Regime] for _, table in schedule], dtype=np.float64
-        ).reshape(-1, len(Regime), len(members))
+        ).reshape(len(schedule), len(Regime), len(members))
         self.holds_from = np.array([minute for minute, _ in schedule], dtype=np.int64)
         self.regime = np.full(market.minutes, -1, dtype=np.int8)
         self.orders: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
