@@ -120,6 +120,29 @@ def test_matching_looks_no_further_than_the_latency(latency_ms, elapsed):
     assert all(trade.at_ms == at + latency_ms for trade in filled(None))
 
 
+def test_a_resting_order_stands_in_the_queue_only_once_it_arrived():
+    def dips(bars):
+        price = bars[NOW - 1, 3]
+        bars[NOW, :4] = price, price, price * 0.99, price
+
+    def filled_ms(latency_ms, sent):
+        venue = exchange(dips, latency_ms=latency_ms, impact=False)
+        price = round(venue.top(0).bid * D("0.994"), 2)
+        venue.advance_to(BEGIN + sent)
+        made = order(venue, Side.BUY, "0.001", price=price, force="GTC")
+        venue.advance_to(BEGIN + MINUTE_MS)
+        return made.trades[0].at_ms - BEGIN
+
+    # The price is there after 12 of the 20 seconds down.
+    assert 12_000 <= filled_ms(0, sent=0) <= 14_000
+    assert filled_ms(86, sent=0) == filled_ms(0, sent=0)
+    # It came to the queue while that second ran: the next one is its first.
+    arrival = filled_ms(0, sent=0) - 500
+    assert filled_ms(6_000, sent=arrival - 6_000) == filled_ms(0, sent=0) + 1_000
+    # Where the price has passed its limit when it comes, it takes.
+    assert filled_ms(9_500, sent=5_000) == 14_500
+
+
 def test_without_latency_it_gets_what_it_saw():
     venue = exchange(latency=False, impact=False)
     seen = venue.top(0)
