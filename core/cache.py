@@ -69,7 +69,7 @@ class Cache:
         keep = min(size, HISTORY)
         filled, quiet = filled[:, size - keep :], quiet[:, size - keep :]
         first_minute = last_minute - (keep - 1) * MINUTE_MS
-        self._hear(readings)
+        self._hear([(ms, value) for ms, value in readings if ms <= last_minute + MINUTE_MS])
         self._bars[:] = np.nan
         self._filler[:] = True
         self._features[:] = np.nan

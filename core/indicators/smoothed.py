@@ -3,8 +3,9 @@
 Strictly these look back for ever. Here they are *anchored*: time is cut into blocks of BLOCK_MINUTES (absolute, the
 same for everyone), and for the minutes of a block the recursion starts ANCHOR_BARS bars before the block begins. So a
 value is a function of at most LOOKBACK bars, the same live and in a table, bit for bit, and a table costs one step a
-minute (one and a half, with the run-in). What is forgotten by starting there weighs (13/14)^240 = 2e-8 in the slowest
-average used (Wilder's of 14), so the values equal those of TA-Lib over the whole history to about that much.
+minute (one and a half, with the run-in). What is forgotten by starting there weighs (13/14)^300 = 2e-10 in the slowest
+average used (Wilder's of 14), so the values equal those of TA-Lib over the whole history to better than 1e-6 of their
+size. (In a halt nothing is forgotten: indices that are ratios keep their value, and a run-in that lies in one is short.)
 
 Averages begin as the plain mean of what there is until their period is full, as TA-Lib's do. A bar that is not known
 ends the recursion: NaN until the next block whose run-in is known.

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-ANCHOR_BARS = 240
+ANCHOR_BARS = 300
 """Bars that a recursive indicator is run in over, before the block of minutes it is wanted for."""
 BLOCK_MINUTES = 480
 """Length of the blocks in which recursive indicators start anew; blocks begin at multiples of it since the epoch."""

@@ -159,8 +159,9 @@ def _flows(w: FloatArray) -> None:
     for t in range(n):
         flow = typical[t] * volume[t]
         gap, change = money[t], signed[t]
-        money[t] = flow if gap > 0.0 else -flow if gap < 0.0 else 0.0
-        gross[t] = flow if gap > 0.0 or gap < 0.0 else 0.0
+        tie = 1e-12 * typical[t]  # two bars of other prices with one sum: their difference is rounding
+        money[t] = flow if gap > tie else -flow if gap < -tie else 0.0
+        gross[t] = flow if gap > tie or gap < -tie else 0.0
         signed[t] = volume[t] if change > 0.0 else -volume[t] if change < 0.0 else 0.0
         moved[t] = abs(ret[t])
         value[t] = flow

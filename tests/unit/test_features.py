@@ -324,18 +324,18 @@ import hashlib, sys
 from core.features import feature_rows, feature_table
 from tests.support.markets import MINUTE
 from tests.unit.test_features import extras_of, several
-bars, filler = several(300, 21, gaps=0.05, rows=2)
-start = MINUTE - MINUTE % (480 * 60_000) + 230 * 60_000
+bars, filler = several(340, 21, gaps=0.05, rows=2)
+start = MINUTE - MINUTE % (480 * 60_000) + 170 * 60_000
 table = feature_table(bars, filler, start, extras_of(bars))
 sys.stdout.write(hashlib.sha256(table.tobytes()).hexdigest())
 """
 
 
 def test_compiled_and_uncompiled_agree_bit_for_bit():
-    bars, filler = several(300, 21, gaps=0.05, rows=2)
-    start = MINUTE - MINUTE % (480 * MINUTE_MS) + 230 * MINUTE_MS
+    bars, filler = several(340, 21, gaps=0.05, rows=2)
+    start = MINUTE - MINUTE % (480 * MINUTE_MS) + 170 * MINUTE_MS
     table = feature_table(bars, filler, start, extras_of(bars))
-    assert np.isfinite(table[:, 255:]).all()  # the recursive ones too: a block begins at bar 250
+    assert np.isfinite(table[:, 315:]).all()  # the recursive ones too: a block begins at bar 310
     other = "0" if os.environ.get("NUMBA_DISABLE_JIT") == "1" else "1"
     answer = subprocess.run(
         [sys.executable, "-c", HASH_SCRIPT],
