@@ -5,12 +5,13 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 
 from rich.console import Console
 
 from config import load
+from config.argument_types import amount
 from config.settings import Settings
 from core.errors import EXIT_OK, ConfigError, DataError
 from core.messages import MinuteRecord
@@ -55,7 +56,7 @@ EXIT_INTERRUPTED = 130
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_market(parser)
     add_span(parser, DEFAULT_MINUTES)
-    parser.add_argument("--cash", default="10000", help="USDT in the account at the start (default 10000)")
+    parser.add_argument("--cash", type=amount, default="10000", help="USDT in the account at the start (default 10000)")
     parser.add_argument(
         "--out",
         type=Path,
@@ -85,7 +86,6 @@ def main(args: argparse.Namespace) -> int:
     settings = load.from_arguments(args)
     var = load.resolve_var(settings)
     console = Console(stderr=args.json)
-    cash = cash_of(args.cash)
     against = [
         (name, findings_of(read_stored(f))) for name, f in zip(names_of(args.against), args.against, strict=True)
     ]
@@ -102,7 +102,7 @@ def main(args: argparse.Namespace) -> int:
     market = cut_of(args, source, settings.config.trade.rows, DEFAULT_MINUTES)
     out = args.out or var / "backtests" / f"{source.name}-{market.first_minute // 1000}-{market.minutes}"
     began = time.perf_counter()
-    result = (_exact if args.exact else _fast)(args, source, settings, market, out, cash, console)
+    result = (_exact if args.exact else _fast)(args, source, settings, market, out, args.cash, console)
     took = time.perf_counter() - began
     bars = result.minutes * len(result.instruments)
     console.print(
@@ -112,17 +112,6 @@ def main(args: argparse.Namespace) -> int:
     )
     code = _tell(args, console, out, result, against, absent, None)
     return EXIT_INTERRUPTED if result.minutes < market.minutes else code
-
-
-def cash_of(text: str) -> Decimal:
-    """USDT; ConfigError for what is none, or nothing."""
-    try:
-        cash = Decimal(text)
-    except InvalidOperation:
-        cash = Decimal(-1)
-    if not cash.is_finite() or cash <= 0:
-        raise ConfigError(f"--cash {text!r} is not a number of USDT above 0")
-    return cash
 
 
 def _fast(

@@ -46,6 +46,7 @@ class KeyFigure:
 def key_figures(result: Result, known: Ratios, bands: Bands | None = None) -> list[KeyFigure]:
     """All figures, each defined also for a run that did nothing or lasted one minute."""
     long_enough = known.days >= SHORTEST_DAYS
+    none = DASH if known.volatility == 0.0 else TOO_SHORT
     money_lost = result.costs.gross - result.costs.net
     held = [
         _share(
@@ -77,13 +78,15 @@ def key_figures(result: Result, known: Ratios, bands: Bands | None = None) -> li
             "sharpe",
             "Sharpe (year)",
             known.sharpe if long_enough else None,
+            none=none,
             hint=f"of {_adverb(known.period)} returns",
-            band=f"{number(bands.sharpe[BAND[0]])} to {number(bands.sharpe[BAND[1]])}" if bands and long_enough else "",
+            band=f"{number(bands.sharpe[BAND[0]])} to {number(bands.sharpe[BAND[1]])}" if bands and long_enough and known.sharpe is not None
+            else "",
         ),
-        _ratio("sortino", "Sortino (year)", known.sortino if long_enough else None, hint="the same with falls only as risk"),
+        _ratio("sortino", "Sortino (year)", known.sortino if long_enough else None, none=none, hint="the same with falls only as risk"),
         _ratio("calmar", "Calmar", known.calmar, hint="return a year over the largest fall"),
         _share("volatility", "volatility (year)", known.volatility, digits=1, better=-1, none=TOO_SHORT),
-        _ratio("tail", "tail ratio", known.tail_ratio if long_enough else None, hint=f"best over worst twentieth of {_adverb(known.period)} returns"),
+        _ratio("tail", "tail ratio", known.tail_ratio if long_enough else None, none=none, hint=f"best over worst twentieth of {_adverb(known.period)} returns"),
         _count("trades", "round trips", known.trades, f"{known.open_trades:,} more still open" if known.open_trades else ""),
         _share("hit", "hit rate", known.hit_rate, digits=0, better=1, hint="round trips with a profit after costs"),
         _ratio("factor", "profit factor", known.profit_factor, hint="what winners won over what losers lost", none=DASH),

@@ -16,7 +16,7 @@ from tune.report.findings import Findings
 from tune.report.frame import Judged, figure, head, pair, section, write_html
 from tune.report.key_figures import TOO_SHORT, KeyFigure
 from tune.report.style import DASH, REGIME_COLOURS, clock, plural, span
-from tune.report.words import costs_in_words
+from tune.report.words import costs_in_words, notes_of
 from tune.result import Result
 from tune.stats.ratios import by_regime, by_symbol
 
@@ -54,7 +54,7 @@ def _head(result: Result, verdict: Judged | None) -> str:
         length = span((end - first) / MINUTE_MS)
         when = f"{clock(first)} to {clock(end)} UTC ({length}, {plural(result.minutes, 'minute')})"
     lines = (result.market, when, symbols, f"{result.cash:,.2f} USDT at the start")
-    return head(result.name, lines, synthetic=result.synthetic, notes=result.notes, verdict=verdict)
+    return head(result.name, lines, synthetic=result.synthetic, notes=notes_of(result), verdict=verdict)
 
 
 def _cards(known: list[KeyFigure]) -> str:

@@ -11,6 +11,7 @@ from tune.report.compare import comparison_rows, difference, mismatches
 from tune.report.findings import Findings
 from tune.report.frame import Judged
 from tune.report.style import money, number
+from tune.report.words import notes_of
 
 COLOURS = {"edge": "green", "unproven": "yellow", "none": "red"}
 
@@ -28,7 +29,7 @@ def print_findings(console: Console, found: Findings, verdict: Judged | None = N
         figures.add_row(escape(figure.label), figure.text, *([figure.band] if banded else []))
     console.print(figures)
     console.print(waterfall_lines(found))
-    for note in result.notes:
+    for note in notes_of(result):
         console.print(f"[yellow]{escape(note)}[/]", highlight=False)
     if verdict is not None:
         print_verdict(console, verdict)
@@ -85,6 +86,6 @@ def as_json(found: Findings, verdict: Judged | None = None) -> dict[str, Any]:
         "synthetic": found.result.synthetic,
         "figures": figures,
         "costs": found.result.costs.cents(),
-        "notes": list(found.result.notes),
+        "notes": list(notes_of(found.result)),
     }
     return told if verdict is None else told | {"verdict": verdict.word, "reasons": list(verdict.reasons)}

@@ -1,5 +1,6 @@
 """What a run assumed, in words: the costs it was charged, from the settings it ran under."""
 
+import numpy as np
 from pydantic import ValidationError
 
 from core.costs import fees_of
@@ -69,6 +70,24 @@ def switched_off(result: Result) -> list[str]:
     return [] if costs is None else [name.replace("_", " ") for name in names if not getattr(costs, name)]
 
 
+def why_nothing(result: Result) -> str:
+    """Why a run traded nothing, as far as its forecasts tell; empty for one that traded."""
+    if len(result.orders) or len(result.fills) or not result.minutes:
+        return ""
+    known = result.edge_bps[np.isfinite(result.edge_bps)]
+    rules = result.settings.get("rules", {})
+    least = rules.get("selection", {}).get("entry_edge_bps") if isinstance(rules, dict) else None
+    if not len(known):
+        return "Nothing was traded: no member gave a forecast."
+    strongest = float(known.max())
+    if least is None or strongest >= least:
+        return "Nothing was traded."
+    return (
+        f"Nothing was traded: the strongest forecast was {number(strongest, 1)} bps, and a position is opened from "
+        f"{least:g} on (selection.entry_edge_bps)."
+    )
+
+
 def _fees(result: Result, costs: CostSettings) -> str:
     if not costs.fees:
         return "Fees: switched off"
@@ -83,3 +102,10 @@ def _fees(result: Result, costs: CostSettings) -> str:
     rates = " or ".join(f"{rate} ({', '.join(dict.fromkeys(venues))})" for rate, venues in by_rate.items())
     paid = "paid in BNB" if costs.fee_paid_in == "bnb" else "taken from what comes in"
     return f"Fees: taker {rates or DASH}, {paid}"
+
+
+def notes_of(result: Result) -> tuple[str, ...]:
+    """What a reader must know before the figures: the run's own notes, costs that were not charged, why nothing happened."""
+    off = switched_off(result)
+    said = [f"Without these costs: {', '.join(off)}. What it earned is not what it would have earned."] if off else []
+    return (*result.notes, *said, *filter(None, [why_nothing(result)]))
