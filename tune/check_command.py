@@ -11,8 +11,9 @@ from rich.table import Table
 
 from config import load
 from core.errors import EXIT_FAILURE, EXIT_OK, ConfigError
-from data.market import MarketCut
+from data.market import MarketCut, MarketSource, cut_out
 from data.market_arguments import add_market, add_span, cut_of, fitted, source_of
+from tune.checks.changes import history_of
 from tune.checks.lookahead import Looked, look
 from tune.checks.subjects import our_subjects
 from tune.checks.warmup import Warmth, measure, our_features
@@ -47,7 +48,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         formatter_class=raw,
     )
     _common(one)
-    one.add_argument("--starts", type=_count, default=8, help="later starts of the history to try (default 8)")
+    one.add_argument("--starts", type=_count, default=30, help="later starts of the history to try (default 30)")
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
@@ -67,8 +68,8 @@ def main(args: argparse.Namespace) -> int:
     market = cut_of(args, source, settings.config.trade.rows, MINUTES)
     console = Console(stderr=args.json)
     if args.check_verb == "warmup":
-        return _warmup(args, market, console)
-    subjects = our_subjects(settings, market, args.seed, thorough=args.thorough)
+        return _warmup(args, _wide(source, market), console)
+    subjects = our_subjects(settings, market, args.seed, thorough=args.thorough, wide=_wide(source, market))
     names = _chosen(args.only, [subject.name for subject in subjects])
     found = []
     for subject in subjects:
@@ -127,6 +128,16 @@ def _warmup(args: argparse.Namespace, market: MarketCut, console: Console) -> in
     return EXIT_FAILURE if wrong else EXIT_OK
 
 
+def _wide(source: MarketSource, market: MarketCut) -> MarketCut:
+    """The same minutes, with the coins' markets at other venues and the rates between them, where the market has them."""
+    venues = {i.venue for i in market.instruments}
+    coins = {i.base for i in market.instruments} | {i.quote for i in market.instruments}
+    others = tuple(i for i in source.lake.instruments() if i.venue not in venues and i.base in coins)
+    if not others:
+        return market
+    return cut_out(source, (*market.instruments, *others), market.first_minute, market.minutes, history_of(market))
+
+
 def _chosen(only: Sequence[str] | None, names: list[str]) -> set[str]:
     """The names asked for; a part of a name takes all that hold it. ConfigError for one that fits nothing."""
     chosen = set()
@@ -182,7 +193,7 @@ def _warm_table(found: list[Warmth], market: MarketCut) -> Table:
             one.name,
             str(one.declared),
             *("never" if bars is None else str(bars) for bars in (one.exact, one.near, one.depends)),
-            "WRONG" if one.fault else "ok",
+            "WRONG" if one.fault else "constant here" if one.constant else "ok",
         )
     return table
 

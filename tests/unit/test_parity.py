@@ -24,7 +24,7 @@ from serve.panel import LocalPanel
 from tests.support.markets import BTC, ETH, MINUTE
 from tune import parity_command
 from tune.backtest import make_backtest, make_tape
-from tune.checks.subjects import CutLake
+from tune.checks.sources import CutLake
 from tune.parity import first_difference, newest_replay, open_replay
 from tune.parity_cause import cause_of
 from tune.parity_engine import engine_difference, engine_of

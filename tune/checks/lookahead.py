@@ -42,6 +42,8 @@ class Subject:
     """Fewer than asked for where an answer takes long."""
     about: str = ""
     """What it is, for the table."""
+    market: MarketCut | None = None
+    """Its own market, where it wants another than the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +109,7 @@ def look(
 ) -> Looked:
     """Ask the subject about ``market`` and about the same market with other futures; compare what was before."""
     began = time.perf_counter()
+    market = subject.market or market
     base = subject.ask(market)
     tried = _tries(subject, minutes_of(market), cuts, seed)
     first: dict[str, tuple[str, int, Difference]] = {}

@@ -4,9 +4,6 @@ Each subject runs the very code that backtest, training and the live bot run, on
 """
 
 from collections.abc import Callable
-from dataclasses import replace
-from decimal import Decimal
-from pathlib import Path
 
 import numpy as np
 
@@ -15,92 +12,67 @@ from core.bars import fill_gaps
 from core.events import event_rules, read_market, read_table
 from core.features import FEATURE_NAMES, HISTORY, WINDOW
 from core.liquidity import HOUR_MS, half_spreads, liquidity_at
-from core.messages import FloatArray, MinuteRecord
-from core.params import MemberSettings
-from core.ports import SelectorPart
-from core.units import BPS, MINUTE_MS, Instrument
+from core.messages import FloatArray
+from core.units import BPS, MINUTE_MS
 from data.market import MarketCut
-from serve.models.base import Member, TrainingSet
-from serve.panel import LocalPanel
-from tune.backtest import make_backtest
+from serve.models.base import TrainingSet
+from tune.checks.account_subjects import decisions_subject, engine_subject
 from tune.checks.answers import Answers, Column, by_minute
 from tune.checks.changes import CHANGES, SAME_LENGTH, minutes_of
-from tune.checks.feature_tables import table_of
 from tune.checks.lookahead import Ask, Subject
-from tune.dataset import training_set
+from tune.checks.sources import CutLake, samples_of, table_of
 from tune.folds import Fold, walk_forward
-from tune.parity import COMPARED, exact
+from tune.samples import LOOK_BACK, draw, forecast
 from tune.train import fit_on, out_of_fold
 
 FOLDS = 3
 LEARNED_SHARE = 0.45
 """Share of the minutes after the look-backs that members learn from; the rest is forecast."""
-DECIDED = 60
-"""Minutes of the backtest whose decisions are compared."""
-CASH = Decimal(10_000)
-HEAVY_CUTS = 2
 BATCHED_BPS = 1e-9
 """A network asked about another number of minutes at once adds in another order; far below what is traded on."""
+WALKED = 2
+"""Folds of the walk-forward that is checked."""
+PIECE = 300
+"""Minutes it takes at a time: several pieces, so that what lies across their edges is seen."""
+DRAWN = 2_000
+QUICK_TO_FIT = ("ridge", "rules")
 SLOW_TO_FIT = frozenset({"tcn"})
 READINGS = ("shock", "surge", "stale", "volatility_ratio", "trend")
-AFTER = ("orders", "fills")
-"""Of a record, what happened after its decision: the first slice meets the market of the minute that follows."""
-
-_RETURN = FEATURE_NAMES.index("ret_5")
-
 Folds = Callable[[TrainingSet, int], tuple[Fold, ...]]
 """(data, minutes) → folds."""
 
 
-class Follower:
-    """Expects the last minutes' return to go on, everywhere and always: opinions enough to trade on."""
+def our_subjects(
+    settings: Settings, market: MarketCut, seed: int, *, thorough: bool = False, wide: MarketCut | None = None
+) -> tuple[Subject, ...]:
+    """All there are, the quick ones first. Members and decisions need some hundred minutes more than HISTORY.
 
-    family = "follower"
-
-    def forecast(self, features: FloatArray) -> tuple[FloatArray, FloatArray]:
-        mean = features[:, -1, _RETURN] * BPS
-        return mean, np.full_like(mean, 10.0)
-
-
-class CutLake:
-    """A market cut as the source of bars that training reads."""
-
-    root = Path("checked market")
-
-    def __init__(self, market: MarketCut) -> None:
-        self._market = market
-
-    def window(self, instruments: tuple[Instrument, ...], first_minute: int, minutes: int) -> FloatArray:
-        start = (first_minute - self._market.start_minute) // MINUTE_MS
-        return np.array(self._market.bars[:, start : start + minutes])
-
-
-def our_subjects(settings: Settings, market: MarketCut, seed: int, *, thorough: bool = False) -> tuple[Subject, ...]:
-    """All there are, the quick ones first. Members and decisions need some hundred minutes more than HISTORY."""
+    ``wide``: the same minutes with the same coins at other venues, for the features that look there.
+    """
     horizon = settings.rules.models.horizon_minutes
     families = tuple(dict.fromkeys(m.family for m in settings.rules.models.enabled if m.family != "rl"))
     test_first = HISTORY + int((minutes_of(market) - HISTORY) * LEARNED_SHARE) + horizon
+    minutes = minutes_of(market)
     return (
         Subject(name="bars", ask=_bars, first=2, about="filled gaps and the mask of fillers"),
-        features_subject("features", _features, about=f"{len(FEATURE_NAMES)} features"),
+        features_subject("features", _features, market=wide, about=f"{len(FEATURE_NAMES)} features"),
         Subject(name="events", ask=_events(settings), first=WINDOW, about="detector's readings, shocks and regime"),
-        Subject(
-            name="costs",
-            ask=_costs(settings),
-            first=2,
-            about="volume, volatility and spread that trading is charged by",
-        ),
-        labels_subject("labels", _our_folds(horizon), minutes=minutes_of(market), market=market, horizon=horizon),
-        *(
-            member_subject(family, horizon, test_first, minutes_of(market), seed, thorough=thorough)
-            for family in families
-        ),
-        decisions_subject(settings, families, horizon, test_first, minutes_of(market), seed, thorough=thorough),
+        Subject(name="costs", ask=_costs(settings), first=2, about="volume, volatility and spread that are charged"),
+        labels_subject("labels", _our_folds(horizon), minutes=minutes, market=market, horizon=horizon),
+        walk_subject(horizon, minutes, seed),
+        *(member_subject(family, horizon, test_first, minutes, seed, thorough=thorough) for family in families),
+        engine_subject(settings, minutes),
+        decisions_subject(settings, families, horizon, test_first, minutes, seed, thorough=thorough),
     )
 
 
 def features_subject(
-    name: str, rule: Callable[[MarketCut], dict[str, FloatArray]], *, first: int = WINDOW, about: str = ""
+    name: str,
+    rule: Callable[[MarketCut], dict[str, FloatArray]],
+    *,
+    first: int = WINDOW,
+    about: str = "",
+    market: MarketCut | None = None,
 ) -> Subject:
     """A subject of any features: ``rule`` gives (S, T) values by name, each knowing the bars up to its minute."""
 
@@ -108,7 +80,7 @@ def features_subject(
         labels = tuple(map(str, market.instruments))
         return {column: by_minute(values.T, labels=labels) for column, values in rule(market).items()}
 
-    return Subject(name=name, ask=ask, first=first, about=about)
+    return Subject(name=name, ask=ask, first=first, about=about, market=market)
 
 
 def labels_subject(name: str, folds: Folds, *, minutes: int, market: MarketCut, horizon: int) -> Subject:
@@ -117,7 +89,7 @@ def labels_subject(name: str, folds: Folds, *, minutes: int, market: MarketCut, 
     def ask(changed: MarketCut) -> Answers:
         return fold_answers(changed, folds, horizon)
 
-    data = _training(market, horizon)
+    data = samples_of(market, horizon)
     starts = tuple(sorted({fold.test_first for fold in folds(data, minutes)}))
     return Subject(
         name=name,
@@ -129,7 +101,7 @@ def labels_subject(name: str, folds: Folds, *, minutes: int, market: MarketCut, 
 
 def fold_answers(market: MarketCut, folds: Folds, horizon: int) -> Answers:
     """(T, S) targets and (T, S x F) features of each fold's training part, NaN where it does not learn."""
-    data = _training(market, horizon)
+    data = samples_of(market, horizon)
     labels = tuple(map(str, market.instruments))
     each = tuple(f"{label} {feature}" for label in labels for feature in FEATURE_NAMES)
     at = np.arange(data.target_bps.shape[1])
@@ -146,14 +118,51 @@ def fold_answers(market: MarketCut, folds: Folds, horizon: int) -> Answers:
     return found
 
 
+def walk_subject(horizon: int, minutes: int, seed: int) -> Subject:
+    """What a walk-forward draws from the past of each fold, piece by piece, and what it forecasts after it."""
+    folds = walk_forward(minutes, WALKED, purge=horizon, first=LOOK_BACK, embargo=horizon)
+
+    def ask(market: MarketCut) -> Answers:
+        lake, origin, found = CutLake(market), market.start_minute, {}
+        shape = market.bars.shape[:2]
+        labels = tuple(map(str, market.instruments))
+        for number, fold in enumerate(folds, 1):
+            about = {"horizon": horizon, "most": DRAWN, "seed": seed, "minutes": PIECE}
+            data = draw(lake, market.instruments, origin, fold, **about)
+            target = np.full(shape, np.nan)
+            seen = np.full((*shape, data.last.shape[1]), np.nan)
+            target[data.rows[:, 0], data.rows[:, 1]] = data.y
+            seen[data.rows[:, 0], data.rows[:, 1]] = data.last
+            at = np.arange(shape[1])
+            known = np.full(len(at), fold.test_first - 1)
+            found[f"target of fold {number}"] = Column(values=target.T, at=at, known=known, labels=labels)
+            flat = seen.transpose(1, 0, 2).reshape(len(at), -1)
+            found[f"features of fold {number}"] = Column(values=flat, at=at, known=known)
+            members = {family: fit_on(family, data, seed)[0] for family in QUICK_TO_FIT}
+            said = forecast(lake, market.instruments, origin, fold.test_first, fold.test_end, members, minutes=PIECE)
+            for kind, values in zip(("mean_bps", "stdev_bps"), said, strict=True):
+                for member, one in zip(members, values, strict=True):
+                    name = f"{kind} of {member} in fold {number}"
+                    found[name] = by_minute(one.T, first=fold.test_first, labels=labels)
+        return found
+
+    cuts = [cut for fold in folds for cut in (fold.test_first, (fold.test_first + fold.test_end) // 2)]
+    return Subject(
+        name="walk-forward",
+        ask=ask,
+        tries=tuple((change, cut) for change in SAME_LENGTH for cut in cuts),
+        about=f"what {len(folds)} folds draw to learn from, and what they forecast",
+    )
+
+
 def member_subject(family: str, horizon: int, test_first: int, minutes: int, seed: int, *, thorough: bool) -> Subject:
     """Fitted on the minutes before ``test_first`` (less one horizon), forecasting those after: fit included.
 
-    A family that takes long to fit is fitted for two other futures only, unless ``thorough``.
+    A family that takes long to fit is fitted for one other future only, unless ``thorough``.
     """
 
     def ask(market: MarketCut) -> Answers:
-        data = _training(market, horizon)
+        data = samples_of(market, horizon)
         fold = Fold(data.first, test_first - horizon, test_first, minutes_of(market))
         mean, stdev = out_of_fold(family, data, (fold,), seed, lambda text, share: None)
         labels = tuple(map(str, market.instruments))
@@ -166,80 +175,13 @@ def member_subject(family: str, horizon: int, test_first: int, minutes: int, see
     # The first cut leaves one forecast before it: whatever reaches into the fit from there on shows at once.
     early, middle = test_first + 1, (test_first + minutes) // 2
     few = family in SLOW_TO_FIT and not thorough
-    tries = (
-        (("shocked", early), ("truncated", middle))
-        if few
-        else tuple((c, at) for c in CHANGES for at in (early, middle))
-    )
+    tries = (("shocked", early),) if few else tuple((c, at) for c in CHANGES for at in (early, middle))
     return Subject(
         name=f"member {family}",
         ask=ask,
         tries=tries,
         about=f"fit and {minutes - test_first} minutes of forecasts after it",
     )
-
-
-def decisions_subject(
-    settings: Settings,
-    families: tuple[str, ...],
-    horizon: int,
-    test_first: int,
-    minutes: int,
-    seed: int,
-    *,
-    thorough: bool = False,
-    selector: Callable[[MarketCut, tuple[str, ...]], SelectorPart] | None = None,
-) -> Subject:
-    """Every field of every record of a backtest, whose members learned before it and ask for little edge.
-
-    Beside them votes a member that always has an opinion, so that orders flow whatever the others learned.
-    ``selector`` makes another rule for the wanted exposures, from the market it will trade and the names of the members.
-    """
-    eager = settings.rules.selection.model_copy(
-        update={"entry_edge_bps": 1e-3, "exit_edge_bps": 0.0, "full_edge_bps": 1.0}
-    )
-    learned = tuple(m for m in settings.rules.models.enabled if m.family in families)
-    members = (*learned, MemberSettings(name=Follower.family, family="rules"))
-    rules = settings.rules.model_copy(
-        update={"selection": eager, "models": settings.rules.models.model_copy(update={"members": members})}
-    )
-    eager_settings = settings.model_copy(update={"rules": rules})
-    first = max(test_first, minutes - DECIDED)
-    fitted: dict[str, Member | Follower] = {}
-
-    def ask(market: MarketCut) -> Answers:
-        if not fitted:
-            past = _training(replace(market, bars=market.bars[:, :test_first]), horizon)
-            fitted.update({m.name: fit_on(m.family, past, seed)[0] for m in learned})
-            fitted[Follower.family] = Follower()
-        panel = LocalPanel({name: (member, "checked") for name, member in fitted.items()}, horizon)
-        rule = selector(market, tuple(m.name for m in members)) if selector else None
-        begun = market.start_minute + first * MINUTE_MS
-        run = replace(market, first_minute=begun, minutes=minutes_of(market) - first)
-        records = list(make_backtest(eager_settings, run, panel, cash=CASH, selector=rule).run())
-        return record_answers(records, market.start_minute)
-
-    return Subject(
-        name="decisions",
-        ask=ask,
-        first=first + 2,
-        most_cuts=1_000 if thorough else HEAVY_CUTS,
-        about=f"votes, targets, verdicts and orders of {minutes - first} minutes on a LocalDesk",
-    )
-
-
-def record_answers(records: list[MinuteRecord], start_minute: int) -> Answers:
-    """A column a field of the records; orders and fills may know the minute in which they are worked."""
-    at = np.array([(r.minute - start_minute) // MINUTE_MS for r in records], dtype=np.int64)
-    return {
-        name: Column(
-            values=np.array([exact(getattr(r, name)) for r in records], dtype=object),
-            at=at,
-            known=at + (1 if name in AFTER else 0),
-        )
-        for name in COMPARED
-        if name != "minute"
-    }
 
 
 def _bars(market: MarketCut) -> Answers:
@@ -296,7 +238,3 @@ def _costs(settings: Settings) -> Ask:
 
 def _our_folds(horizon: int) -> Folds:
     return lambda data, minutes: walk_forward(minutes, FOLDS, purge=horizon, first=data.first)
-
-
-def _training(market: MarketCut, horizon: int) -> TrainingSet:
-    return training_set(CutLake(market), market.instruments, market.start_minute, minutes_of(market), horizon)

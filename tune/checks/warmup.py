@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from core.errors import ConfigError
-from core.features import FEATURE_NAMES, FEATURES, WINDOW
+from core.features import FEATURE_NAMES, FEATURES
 from core.messages import FloatArray
 from core.units import MINUTE_MS
 from data.market import MarketCut
 from tune.checks.changes import minutes_of, past_changed
-from tune.checks.feature_tables import table_of
 from tune.checks.lookahead import Progress
+from tune.checks.sources import table_of
 
 NEAR = 1e-9
 """A value this near the exact one is as good for a model."""
@@ -38,8 +38,8 @@ class Declared:
     name: str
     bars: int
     """Bars it needs, its own minute's included; 0 needs none."""
-    gate: int = 0
-    """Bars without which nothing is answered at all, however short the look-back."""
+    at_most: bool = False
+    """The look-back is a bound: a recursive feature is begun a changing number of bars before, and forgets by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,30 +48,34 @@ class Warmth:
 
     name: str
     declared: int
-    gate: int
+    at_most: bool
     exact: int | None
     """Bars until it equals, to the last bit, what the whole history gives."""
     near: int | None
     """Bars until it is within NEAR of that."""
     depends: int | None
     """Bars it depends on."""
+    constant: bool = False
+    """It never moved on this market (what it looks at is not there), so nothing could be measured."""
 
     @property
     def fault(self) -> str:
         """How it differs from what it declares; empty when it does not."""
+        if self.constant:
+            return ""
         if self.exact is None or self.depends is None:
             return f"declares a look-back of {self.declared} bars and never forgets: it depends on all of the history"
         if self.depends > self.declared:
             return f"declares a look-back of {self.declared} bars and depends on {self.depends}"
-        if self.exact > max(self.declared, self.gate, 1):
+        if self.exact > max(self.declared, 1):
             return f"declares a look-back of {self.declared} bars and is exact only after {self.exact}"
-        if self.depends < self.declared:
+        if self.depends < self.declared and not self.at_most:
             return f"declares a look-back of {self.declared} bars and depends on {self.depends} only"
         return ""
 
 
 def our_features() -> tuple[Declared, ...]:
-    return tuple(Declared(name=spec.name, bars=spec.lookback, gate=WINDOW) for spec in FEATURES)
+    return tuple(Declared(name=spec.name, bars=spec.lookback, at_most=spec.anchored) for spec in FEATURES)
 
 
 def our_tables(market: MarketCut) -> dict[str, FloatArray]:
@@ -90,7 +94,7 @@ def measure(
 ) -> list[Warmth]:
     """Measure every feature at ``starts`` seeded places. ConfigError when the market is too short for the look-backs."""
     minutes = minutes_of(market)
-    longest = max(max(f.bars, f.gate) for f in features)
+    longest = max(f.bars for f in features)
     if minutes < 2 * longest + 2:
         raise ConfigError(
             f"{minutes} minutes are too few for a look-back of {longest} bars; ask for {2 * longest + 2} or more"
@@ -118,7 +122,8 @@ def measure(
         Warmth(
             name=f.name,
             declared=f.bars,
-            gate=f.gate,
+            at_most=f.at_most,
+            constant=f.bars > 0 and _constant(whole[f.name]),
             exact=_reached(exact[f.name], minutes),
             near=_reached(near[f.name], minutes),
             depends=_reached(depends[f.name], minutes),
@@ -137,6 +142,11 @@ def _places(market: MarketCut, end: int, starts: int, seed: int) -> list[int]:
 
 def _reached(bars: int, minutes: int) -> int | None:
     return bars if bars <= minutes else None
+
+
+def _constant(values: FloatArray) -> bool:
+    known = values[np.isfinite(values)]
+    return not known.size or bool((known == known[0]).all())
 
 
 def _last_unlike(left: FloatArray, right: FloatArray, tolerance: float) -> int:
