@@ -14,7 +14,7 @@ import numpy as np
 
 from core.messages import FloatArray, Regime
 from core.selection import WeightTable
-from core.units import MINUTE_MS
+from core.units import DAY_MS, MINUTE_MS
 from tune.stats.sampling import sampled
 from tune.stats.sharpe import Moments
 
@@ -91,5 +91,6 @@ def choose(tables: Sequence[WeightTable], past: Sequence[Track]) -> tuple[Weight
     best = int(np.argmax(scores))
     if scores[best] <= scores[0]:
         best = 0
-    days = len(minute) * MINUTE_MS / 86_400_000
-    return tables[best], f"weights {tables[best].version} (Sharpe {scores[best]:.2f} on the {days:.1f} days before)"
+    days = len(minute) * MINUTE_MS / DAY_MS
+    earned = "never traded" if found[best] is None else f"Sharpe {scores[best]:.2f}"
+    return tables[best], f"weights {tables[best].version} ({earned} on the {days:.1f} days before)"

@@ -49,7 +49,7 @@ class FoldStore:
 
     def forecast(self, number: int, key: str) -> Forecast | None:
         """What the fold of this key left; None where it is not finished. DataError when it is damaged."""
-        folder = self._folder(number, key)
+        folder = self.folder(number, key)
         try:
             head = json.loads((folder / HEAD).read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -79,7 +79,7 @@ class FoldStore:
         about: Mapping[str, Any],
     ) -> Forecast:
         """Write a finished fold, and give it back as ``forecast`` does."""
-        folder = self._folder(number, key)
+        folder = self.folder(number, key)
         draft = self._draft(folder)
         versions = []
         for name, member in members.items():
@@ -120,7 +120,8 @@ class FoldStore:
         np.savez(draft, minute=track.minute, growth=track.growth)
         os.replace(draft, path)
 
-    def _folder(self, number: int, key: str) -> Path:
+    def folder(self, number: int, key: str) -> Path:
+        """Where a finished fold lies."""
         return self.root / f"fold-{number:02d}-{key}"
 
     def _track(self, number: int, key: str) -> Path:

@@ -4,6 +4,8 @@ Fold by fold, in pieces of time: memory is that of the samples a fold learns fro
 that are traded. A finished fold is kept on disk, so an interrupted run goes on where it was.
 """
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -27,6 +29,8 @@ from tune.train import LEAST_SAMPLES
 from tune.trials import TrialLog
 from tune.verdict import Verdict, judge
 from tune.walk_outcome import caveats, net_of_folds, note_of, pbo_of, prices_of, trials_of
+
+FOLDS_FILE = "folds.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,7 +61,8 @@ def run_walk_forward(
     progress: Progress | None = None,
 ) -> Walked:
     """Run it over ``span`` (open of the first minute, close of the last; default: all that the market has), keeping
-    finished folds under ``out``. Raises ConfigError or DataError with what to change."""
+    finished folds beside the market, and under ``out`` a list of them. Raises ConfigError or DataError with what to
+    change."""
     progress = progress or Progress()
     settings, left_out = trainable(settings)
     models, instruments = settings.rules.models, settings.config.trade.rows
@@ -68,7 +73,8 @@ def run_walk_forward(
         source=source,
         settings=settings,
         plan=plan,
-        store=FoldStore(out / "folds"),
+        # Beside the market, not under ``out``: whoever keeps this run apart need not learn everything again.
+        store=FoldStore(source.root / "folds"),
         origin=origin,
         tables=candidates(names, configured, plan.candidates, plan.seed),
         cash=cash,
@@ -92,6 +98,7 @@ def run_walk_forward(
         found.append(said)
         schedule.append((work.ms(fold.test_first), table))
         notes.append(note_of(work, number, fold, said, why))
+    _list_folds(out, work, folds, found, schedule)
     progress.say("one account over all test parts")
     market = cut_out(source, instruments, schedule[0][0], traded, HISTORY)
     result = whole(simulate(settings, market, work.joined(found), cash=cash, weights=schedule, name=out.name), traded)
@@ -123,6 +130,31 @@ def run_walk_forward(
         new_trials=new,
         trials=len(sharpes),
     )
+
+
+def _list_folds(
+    out: Path,
+    work: FoldWork,
+    folds: Sequence[Fold],
+    found: Sequence[Forecast],
+    schedule: Sequence[tuple[int, WeightTable]],
+) -> None:
+    """Which fold is kept where, who its members are, and what they were weighed by."""
+    names = [m.name for m in work.settings.rules.models.enabled]
+    listed = [
+        {
+            "folder": str(work.store.folder(number, work.key(fold))),
+            "learned_ms": [work.ms(fold.train_first), work.ms(fold.train_end)],
+            "left_out_ms": [list(map(work.ms, pair)) for pair in fold.left_out],
+            "test_ms": [work.ms(fold.test_first), work.ms(fold.test_end)],
+            "members": dict(zip(names, said.versions, strict=True)),
+            "training": said.notes,
+            "weights": table.to_json(),
+        }
+        for number, (fold, said, (_, table)) in enumerate(zip(folds, found, schedule, strict=True))
+    ]
+    out.mkdir(parents=True, exist_ok=True)
+    (out / FOLDS_FILE).write_text(json.dumps(listed, indent=1), encoding="utf-8")
 
 
 def trainable(settings: Settings) -> tuple[Settings, tuple[MemberSettings, ...]]:

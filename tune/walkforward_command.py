@@ -144,9 +144,7 @@ def run(
         try:
             walked = run_walk_forward(source, settings, plan, out, cash=cash, span=span, progress=told)
         except KeyboardInterrupt:
-            console.print(
-                f"interrupted: the folds that are done stay in {out}; the same command goes on", soft_wrap=True
-            )
+            console.print("interrupted: the folds that are done are kept; the same command goes on", soft_wrap=True)
             raise
     _keep(walked, source, plan, out, load.resolve_var(settings))
     show(console, walked)
