@@ -11,6 +11,7 @@ from core.cache import Cache
 from core.features import HISTORY
 from core.messages import AccountState, Market, MarketSlice, MinuteTick
 from core.units import MINUTE_MS
+from core.warmup import load_cache
 
 HISTORY_MINUTES = HISTORY + 1
 """Bars needed before every feature of the whole sequence is defined."""
@@ -25,6 +26,7 @@ class CacheActor(Shell):
 
     def start(self) -> None:
         """Fill the window from the venue's own history, by way of the feed."""
+        load_cache(self.plan.settings.config.trade.rows)
         self._restore()
 
     def _restore(self) -> None:

@@ -7,7 +7,7 @@ from actors.plan import RunPlan
 from actors.shell import Shell
 from core.events import Detector
 from core.messages import Detected, Market
-from core.warmup import flat_market
+from core.warmup import load_detector
 
 
 class DetectorActor(Shell):
@@ -19,7 +19,7 @@ class DetectorActor(Shell):
 
     def start(self) -> None:
         """Load the compiled rules before the first minute needs them."""
-        self._detector.detect(flat_market(self.plan.settings.config.trade.rows))
+        load_detector(self._detector, self.plan.settings.config.trade.rows)
 
     def detect(self, market: Market) -> Detected:
         began = time.perf_counter()

@@ -12,6 +12,7 @@ from config.secrets import Secrets, load_secrets, require_keys
 from core.errors import BotError, StaleData
 from core.messages import AccountState, Market, MinuteTick, OrderSnapshot, Reports, Verdicts
 from core.units import Instrument, MarketRules
+from core.warmup import load_execution
 from data.journal import SqliteJournal
 from exchanges.binance.gateway import BinanceGateway
 from exchanges.binance.user_stream import UserStream
@@ -53,6 +54,7 @@ class LiveExecutor(Shell):
 
     async def start(self) -> None:
         """Replay the journal, settle with the venue, then listen to the account."""
+        await asyncio.to_thread(load_execution)
         self._rules = await self._gateway.rules()
         await self._executor.start(await self._gateway.server_time_ms())
         loop = asyncio.get_running_loop()

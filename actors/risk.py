@@ -10,7 +10,7 @@ from actors.plan import NAMESPACE, RunPlan
 from actors.shell import Shell
 from core.messages import Intents, Market, Verdicts
 from core.risk import Risk, RiskState
-from core.warmup import flat_market, no_intents
+from core.warmup import load_risk
 from data.journal import SqliteJournal
 
 
@@ -30,11 +30,7 @@ class RiskActor(Shell):
         state = RiskState.from_json(json.loads(entries[-1][1])) if entries else RiskState()
         self._kept = json.dumps(state.to_json(), sort_keys=True)
         settings = self.plan.settings
-        rows = settings.config.trade.rows
-        # A throw-away copy meets the compiled rules first; the first minute finds them loaded.
-        Risk(settings.config.trade, settings.rules.risk, rules, RiskState()).review(
-            flat_market(rows), no_intents(len(rows))
-        )
+        load_risk(settings.config.trade, settings.rules.risk, rules)
         self._risk = Risk(settings.config.trade, settings.rules.risk, rules, state)
 
     def review(self, market: Market, intents: Intents) -> Verdicts:

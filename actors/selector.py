@@ -7,6 +7,7 @@ from actors.plan import RunPlan
 from actors.shell import Shell
 from core.messages import Detected, Intents, Market, Votes
 from core.selection import Selector, WeightTable
+from core.warmup import load_selector
 from data.artifacts import ArtifactStore
 from data.weights import read_weights
 
@@ -24,6 +25,10 @@ class SelectorActor(Shell):
     def __init__(self, plan: RunPlan) -> None:
         super().__init__(plan, "selector")
         self._selector = Selector(plan.settings.rules.selection, load_weights(plan), plan.member_names)
+
+    def start(self) -> None:
+        """Load the compiled rules before the first minute needs them."""
+        load_selector(self._selector, self.plan.settings.config.trade.rows, self.plan.member_names)
 
     def choose(self, market: Market, events: Detected, votes: Votes) -> Intents:
         began = time.perf_counter()

@@ -1,10 +1,26 @@
-"""A flat market to try a part on before the first minute, so that compiled rules are loaded when it comes."""
+"""Every part tried once on a flat market, so that the rules it calls are compiled and loaded before the first minute.
+
+Compiled rules are loaded (or, on a fresh machine, compiled) when a process first calls them, which takes milliseconds
+to many seconds. Each ``load_`` calls all that one part calls in a minute; nothing of it reaches a venue or a record.
+"""
+
+from decimal import Decimal
 
 import numpy as np
 
-from core.features import N_FEATURES, SEQUENCE, WINDOW
-from core.messages import AccountState, Intents, Market, Regime
-from core.units import Instrument
+from core.cache import Cache
+from core.events import Detector
+from core.execution.twap import first_slice
+from core.features import HISTORY, N_FEATURES, SEQUENCE, WINDOW
+from core.impact import impact_of
+from core.messages import AccountState, Detected, Intents, Market, MarketSlice, MinuteTick, Regime, Votes
+from core.params import RiskSettings, TradeSettings
+from core.risk import Risk
+from core.selection import Selector
+from core.units import MINUTE_MS, Instrument, MarketRules
+from core.votes import Answer, assemble_votes
+
+_NOBODY = AccountState(at_ms=0, balances=())
 
 
 def flat_market(instruments: tuple[Instrument, ...]) -> Market:
@@ -43,3 +59,49 @@ def no_intents(rows: int) -> Intents:
         spread_bps=nothing,
         target=nothing,
     )
+
+
+def flat_votes(market: Market, members: tuple[str, ...]) -> Votes:
+    """Every member says that nothing will move."""
+    rows = len(market.instruments)
+    said = Answer(mean_bps=np.zeros(rows), stdev_bps=np.ones(rows), version="warm-up")
+    return assemble_votes(market, dict.fromkeys(members, said), members, 1)
+
+
+def load_cache(instruments: tuple[Instrument, ...]) -> None:
+    """Features of a history, then of one minute after it."""
+    rows, last = len(instruments), HISTORY * MINUTE_MS
+    cache = Cache(instruments)
+    cache.restore(np.ones((rows, HISTORY, 5)), np.zeros((rows, HISTORY), dtype=np.bool_), last)
+    minute = last + MINUTE_MS
+    nothing = MarketSlice(
+        minute=minute, instruments=instruments, bars=(None,) * rows, tops=(None,) * rows, late=instruments
+    )
+    cache.observe(MinuteTick(minute=minute, now_ms=minute + MINUTE_MS, trace="warm-up"), nothing, _NOBODY)
+
+
+def load_detector(detector: Detector, instruments: tuple[Instrument, ...]) -> None:
+    detector.detect(flat_market(instruments))
+
+
+def load_selector(selector: Selector, instruments: tuple[Instrument, ...], members: tuple[str, ...]) -> None:
+    """``members`` are the selector's."""
+    market = flat_market(instruments)
+    calm = Detected(minute=market.minute, trace=market.trace, regime=Regime.CALM, events=())
+    selector.choose(market, calm, flat_votes(market, members))
+
+
+def load_risk(trade: TradeSettings, limits: RiskSettings, rules: dict[Instrument, MarketRules]) -> None:
+    """Sizing, limits, and what an order would move; on a copy whose state is thrown away."""
+    market = flat_market(tuple(rules))
+    Risk(trade, limits, rules).review(market, no_intents(len(rules)))
+    impact_of(market, 0, 1.0)
+
+
+def load_execution() -> None:
+    """How an order is cut into slices."""
+    one = Decimal(1)
+    rules = MarketRules(
+        instrument=Instrument("none", "A/B"), tick=one, step=one, min_qty=one, max_qty=one, min_notional=one
+    )
+    first_slice(one, 1, rules, one)

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import secrets
+import threading
 import time
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -20,6 +21,7 @@ from exchanges.simulated.server import RunningServer, serve_exchange
 from exchanges.simulated.statement import write_statement
 from exchanges.simulated.tape import Tape
 from exchanges.simulated.walk import random_walk_tape
+from exchanges.simulated.warmup import load_matching
 
 HELP = "serve a simulated Binance on this machine"
 EXAMPLE = """python3 run.py sim --port 8500 --speed 60
@@ -183,6 +185,8 @@ async def _serve(args: argparse.Namespace) -> int:
     )
     try:
         _announce(server, args.json, api_key, secret)
+        # Not before it is said where we are: clients take their time until a first order.
+        threading.Thread(target=load_matching, daemon=True).start()
         await until_stopped(args.parent_pid)
     finally:
         await server.close()

@@ -18,6 +18,7 @@ from ray import serve as ray_serve
 
 from actors.clock import wall_ms
 from actors.plan import NAMESPACE, RunPlan
+from actors.runs.rehearsal import Rehearsal
 from actors.system import ray_dashboard_port, start_ray, start_system, stop_system
 from config.settings import ExchangeSettings, Settings
 from core.errors import BotError
@@ -85,6 +86,8 @@ class Launch:
         be trained meanwhile. The actors' processes come up while Serve deploys; they are told to start after it.
         """
         config = self.plan.settings.config
+        rehearsal = Rehearsal(self.plan.root)
+        self._exits.callback(rehearsal.close)
         if config.redis_url == "embedded":
             self._redis = EmbeddedRedis(self.plan.run_dir / "redis")
             self._exits.callback(self._redis.stop)
@@ -118,6 +121,9 @@ class Launch:
                 proxy=True,
             )
         self._stage(f"models on Serve: {', '.join(f'{n} {v}' for n, v in self.versions.items()) or 'none'}")
+        if rehearsal.needed:
+            self._say("compiling the rules, once on this machine …")
+        rehearsal.wait(SYSTEM_START_S)
         with _named("the actors did not come up"):
             ray.get(spawned, timeout=SYSTEM_START_S)
             status = ray.get(self._supervisor.start.remote(), timeout=SYSTEM_START_S)

@@ -10,6 +10,7 @@ import json
 import logging
 import secrets
 import sys
+import threading
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -32,6 +33,7 @@ from exchanges.simulated.followed import STALE_MS, FollowedMarket
 from exchanges.simulated.process import until_stopped
 from exchanges.simulated.server import RunningServer, serve_exchange
 from exchanges.simulated.statement import write_statement
+from exchanges.simulated.warmup import load_matching
 
 log = logging.getLogger("paper_venue")
 
@@ -170,6 +172,8 @@ async def serve_paper(args: argparse.Namespace) -> int:
         )
         try:
             _announce(server, {"api_key": api_key, "secret": secret})
+            # Not before it is said where we are: no order comes until the actors are up.
+            threading.Thread(target=load_matching, daemon=True).start()
             stopped = asyncio.create_task(until_stopped(args.parent_pid))
             await asyncio.wait((stopped, watching), return_when=asyncio.FIRST_COMPLETED)
             if watching.done() and not stopped.done():
