@@ -101,15 +101,7 @@ def main(args: argparse.Namespace) -> int:
         return _tell(args, console, out, result, against, absent, Judged(verdict.word, verdict.reasons))
     market = cut_of(args, source, settings.config.trade.rows, DEFAULT_MINUTES)
     out = args.out or var / "backtests" / f"{source.name}-{market.first_minute // 1000}-{market.minutes}"
-    began = time.perf_counter()
     result = (_exact if args.exact else _fast)(args, source, settings, market, out, args.cash, console)
-    took = time.perf_counter() - began
-    bars = result.minutes * len(result.instruments)
-    console.print(
-        f"{result.minutes:,} minutes × {len(result.instruments)} instruments in {took:.1f} s"
-        f" ({rate(bars / max(took, 1e-9))} bars/s, members and forecasts included)",
-        highlight=False,
-    )
     code = _tell(args, console, out, result, against, absent, None)
     return EXIT_INTERRUPTED if result.minutes < market.minutes else code
 
@@ -126,10 +118,14 @@ def _fast(
     """The compiled engine over forecasts that were made in batches."""
     found, weights = _members(source, settings, market, console)
     rows = len(market.instruments)
+    began = time.perf_counter()
     with minutes_bar(console, "forecasts", market.minutes, rows) as done:
         forecasts = forecasts_of(source, settings, market, found, lambda minutes: done(minutes, market.minutes))
+    forecast = time.perf_counter()
     with minutes_bar(console, "trading", market.minutes, rows) as done:
         result = simulate(settings, market, forecasts, cash=cash, weights=weights, name=_name(source), progress=done)
+    traded = time.perf_counter()
+    _say_speed(console, result, traded - forecast, f"forecasts {forecast - began:.1f} s, ")
     return replace(result, name=_name(source), market=_words(source, market))
 
 
@@ -148,11 +144,13 @@ def _exact(
     members = {name: (load_member(a.family, a.path), a.version) for name, a in found.items()}
     panel = LocalPanel(members, models.horizon_minutes, names=tuple(m.name for m in models.enabled))
     test = make_backtest(settings, market, panel, cash=cash, weights=weights)
+    began = time.perf_counter()
     records = list(_shown(test.run(), market, console))
+    took = time.perf_counter() - began
     _keep(out / "records", records)
     costs = settings.rules.costs
     done = sum(record.status != "closed" for record in records)
-    return result_of_records(
+    result = result_of_records(
         records,
         name=_name(source),
         market=_words(source, market),
@@ -161,6 +159,18 @@ def _exact(
         settings=settings_of(settings),
         touches=Touches(market, costs, make_tape(market).default_rules(costs)),
         notes=[f"interrupted: {done} of {market.minutes} minutes were run"] if done < market.minutes else [],
+    )
+    _say_speed(console, result, took, "forecasts with it, ")
+    return result
+
+
+def _say_speed(console: Console, result: Result, took: float, before: str) -> None:
+    bars = result.minutes * len(result.instruments)
+    speed = rate(bars / max(took, 1e-9))
+    console.print(
+        f"{result.minutes:,} minutes × {len(result.instruments)} instruments: {before}trading {took:.1f} s ({speed} bars/s)",
+        highlight=False,
+        soft_wrap=True,
     )
 
 

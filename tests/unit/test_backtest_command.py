@@ -1,0 +1,113 @@
+"""``run.py backtest`` from its arguments to its folder: engine and live parts agree, Ctrl-C keeps what is done."""
+
+import argparse
+import json
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from core.errors import EXIT_OK, DataError
+from data.synthetic import SyntheticSpec, make_market, write_market
+from tune import backtest_command
+from tune.result import Result
+
+MEMBER = 'rules.models.members=[{"name":"rules","family":"rules"}]'
+"""The member that needs no training, so that a test is a matter of seconds."""
+
+
+@pytest.fixture(scope="module")
+def var(tmp_path_factory) -> Path:
+    var = tmp_path_factory.mktemp("var")
+    spec = SyntheticSpec(name="tiny", seed=3, days=2, edge="planted", edge_bps=150.0)
+    write_market(make_market(spec), var / "synth" / "tiny")
+    return var
+
+
+@pytest.fixture
+def backtest(var) -> Callable[..., int]:
+    def run(*words: str | Path) -> int:
+        parser = argparse.ArgumentParser()
+        backtest_command.arguments(parser)
+        fixed = ("--market", "tiny", f"--set=var_dir={var}", f"--set={MEMBER}", "--minutes", "240")
+        return backtest_command.main(parser.parse_args([*fixed, *map(str, words)]))
+
+    return run
+
+
+def test_it_leaves_a_result_and_a_page_and_prints_the_waterfall(backtest, tmp_path, capsys):
+    assert backtest("--out", tmp_path / "run") == EXIT_OK
+    told = capsys.readouterr().out
+    assert "where the money went" in told
+    assert "SYNTHETIC" in told
+    assert "bars/s" in told
+    result = Result.load(tmp_path / "run")
+    assert result.minutes == 240
+    assert len(result.fills) > 0
+    assert result.settings["rules"]["models"]["members"][0]["name"] == "rules"
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "SYNTHETIC market:" in page
+    assert "taker 0.1 %" in page
+
+
+def test_the_live_parts_find_what_the_engine_finds(backtest, tmp_path, capsys):
+    found = []
+    for name, *words in (("fast",), ("exact", "--exact")):
+        assert backtest(*words, "--out", tmp_path / name, "--json") == EXIT_OK
+        found.append(json.loads(capsys.readouterr().out))
+    fast, exact = found
+    assert fast["costs"] == exact["costs"]
+    assert fast["figures"]["return"] == exact["figures"]["return"]
+    assert fast["figures"]["trades"] == exact["figures"]["trades"] > 0
+    kept = Result.load(tmp_path / "fast"), Result.load(tmp_path / "exact")
+    assert kept[0].fills["price"].to_list() == kept[1].fills["price"].to_list()
+    assert (tmp_path / "exact" / "records").is_dir()
+
+
+def test_a_second_run_stands_beside_it(backtest, tmp_path, capsys):
+    assert backtest("--out", tmp_path / "before") == EXIT_OK
+    free = "--set=rules.costs.fees=false"
+    assert backtest(free, "--out", tmp_path / "after", "--against", tmp_path / "before", "--json") == EXIT_OK
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["costs"]["fees"] == 0.0
+    assert told["notes"] == ["Without these costs: fees. What it earned is not what it would have earned."]
+    page = (tmp_path / "after" / "report.html").read_text(encoding="utf-8")
+    assert "<h2>Compared: costs</h2>" in page
+    assert ">before</th>" in page
+    with pytest.raises(DataError, match="there is no such folder"):
+        backtest("--against", tmp_path / "never")
+
+
+def test_ctrl_c_keeps_the_minutes_that_are_done(backtest, tmp_path, monkeypatch, capsys):
+    @contextmanager
+    def interrupted(console, what, minutes, instruments):
+        """Somebody presses Ctrl-C after 50 minutes of trading."""
+
+        def done(count: int, total: int) -> None:
+            if what == "trading" and count >= 50:
+                raise KeyboardInterrupt
+
+        yield done
+
+    monkeypatch.setattr(backtest_command, "minutes_bar", interrupted)
+    assert backtest("--exact", "--out", tmp_path / "part") == backtest_command.EXIT_INTERRUPTED
+    result = Result.load(tmp_path / "part")
+    assert result.minutes == 50
+    assert result.notes == ("interrupted: 50 of 240 minutes were run",)
+    assert "interrupted: 50 of 240" in (tmp_path / "part" / "report.html").read_text(encoding="utf-8")
+    assert "interrupted" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("cash", ["nothing", "-5", "0", "nan"])
+def test_cash_that_is_none_is_a_usage_error(backtest, cash, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        backtest("--cash", cash)
+    assert exit_.value.code == 2
+    assert "--cash" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_told(backtest, tmp_path):
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    with pytest.raises(DataError, match="name a folder by --out"):
+        backtest("--out", tmp_path / "file" / "run")
