@@ -72,6 +72,10 @@ class TrainingSet:
         steps = np.arange(-length + 1, 1)
         return self.features[symbol[:, None], minute[:, None] + steps]
 
+    def reading(self, columns: np.ndarray) -> Self:
+        """With these features (indices) alone."""
+        return replace(self, features=self.features[..., columns])
+
     def where(self, keep: np.ndarray) -> "TrainingSet":
         """Only the samples selected by a mask or by indices."""
         return replace(self, rows=self.rows[keep])
