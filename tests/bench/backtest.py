@@ -1,15 +1,19 @@
 """Backtest speed: the peers' table on the same bars, our rows beside it, the scaling curve, memory and compilation.
 
 Everything is measured in one run on one machine; every row is a process of its own, kept to one core where the system
-lets us. Its first call (imports, compilation) is not timed; the median of the warm calls is shown, with the spread
-(slowest less fastest, in % of the median). The quick ones take turns, so that none has the quiet moment for itself.
+lets us. Its first call (imports, compilation) is not timed; the median of the warm calls is shown, by the clock and by
+the processor. All programs run on one thread, so on a quiet machine the two are equal; ratios are those of the processor's
+time, which others on the machine disturb less, and the spread (most less fewest, in % of the median) is its too.
+The quick programs take turns, so that none has the quiet moment for itself.
 
 The peers' table is one symbol, SMA 20/60 cross, long or flat, fee 0.1 %. What a row's time holds, and what its program
 does not model, stands in its script (tests/bench/peers). In short: vectorbt fills at the very close that made the signal
 and knows no halt, lot, tick, minimum, participation, impact, delay or limit; backtesting and freqtrade fill at
 the next open without spread or impact; nautilus_trader has an order book's events and precision, but no impact of
-bars. Ours has all its costs and limits on (``rules.costs``), through the compiled engine. ``raw limit`` is a bare
-loop of the averages and the marking to market: what the metal does. Reading the bars is in no row's time.
+bars. Ours has all its costs and limits on (``rules.costs``), through the compiled engine, with orders sent at once as the
+peers send them, and again in the slices of ``twap``; ``no report`` leaves out the table of orders, fills, costs and
+reasons, ``loop alone`` also what is prepared once a market (its rules, its spreads). ``raw limit`` is a bare loop of the
+averages and the marking to market: what the metal does. Reading the bars is in no row's time.
 
 Equal numbers of entries show that the same strategy ran; they may differ by 0.5 %, as some programs leave out the last
 trade and averages are added up in different orders. Not measured: results (they differ by what is modelled), a grid
@@ -42,18 +46,33 @@ from tests.support.table import table
 
 NAME = "backtest"
 PARTS = ("peers", "rules", "scaling", "memory", "compile")
+ALGORITHMS = ("immediate", "twap")
+OUR_ROWS = {"whole": "", "no report": ", no report", "loop": ", loop alone"}
 QUICK_PEERS = ("vectorbt",)
 SLOW_PEERS = ("backtesting", "freqtrade", "nautilus")
 ROUNDS = 3
 """Turns that the quick rows take."""
 TIMEOUT = 600.0
 SAME_SHARE = 0.005
-PEER_HEADINGS = ("program", "version", "bars", "calls", "median s", "spread %", "bars/s", "x vectorbt", "entries", "MB")
-RULE_HEADINGS = ("what", "symbols", "minutes", "calls", "median s", "spread %", "symbol-minutes/s", "of which")
+PEER_HEADINGS = (
+    "program",
+    "version",
+    "bars",
+    "calls",
+    "s",
+    "cpu s",
+    "spread %",
+    "bars/s",
+    "bars/cpu s",
+    "x vectorbt",
+    "entries",
+    "MB",
+)
+RULE_HEADINGS = ("what", "symbols", "minutes", "calls", "s", "cpu s", "spread %", "symbol-minutes/cpu s", "which")
 MEMORY_HEADINGS = ("what", "symbols", "minutes", "MB after imports", "MB at most")
 FIRST_HEADINGS = ("what", "first call s, nothing compiled", "first call s, from disk")
 ALL_RULES = "all rules, forecasts cached"
-SCALE_HEADINGS = ("what", "symbols", "minutes", "best s", "symbol-minutes/s", "x time per doubling")
+SCALE_HEADINGS = ("what", "symbols", "minutes", "best cpu s", "symbol-minutes/cpu s", "x time per doubling")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +122,10 @@ def peers(args: argparse.Namespace) -> bool:
         for _ in range(1 if args.quick else ROUNDS):
             for name in QUICK_PEERS:
                 _add(rows, name, _peer(args, name, path, 3))
-            for name, what in (("Minutehand", "cross"), ("raw limit", "limit")):
-                _add(rows, name, _measured(name, own_command(what, path, *_options(5))))
+            _add(rows, "raw limit", _measured("raw limit", own_command("limit", path, *_options(5))))
+            for algorithm in ALGORITHMS:
+                for row in _ours(path, algorithm):
+                    _add(rows, row.name, row)
         for name in SLOW_PEERS:
             _say(f"  {name} …")
             _add(rows, name, _peer(args, name, path, 1 if args.quick else 2))
@@ -126,6 +147,19 @@ def _peer(args: argparse.Namespace, name: str, path: Path, repeat: int) -> Row:
     return _measured(name, peer_command(python, f"{name}_cross", path, *_options(repeat)))
 
 
+def _ours(path: Path, algorithm: str) -> list[Row]:
+    """Our rows: all of it, without the report, the loop alone."""
+    name = f"Minutehand {algorithm}"
+    try:
+        told = measure(own_command("cross", path, algorithm, *_options(5)), TIMEOUT, ONE_THREAD)
+    except Failed as error:
+        return [Row(name, "", None, why=f"failed: {error}")]
+    return [
+        Row(f"{name}{OUR_ROWS[part]}", "", Timing.of(seconds, told["bars"]), told["crossings"], told["peak_mb"])
+        for part, seconds in told["rows"].items()
+    ]
+
+
 def _options(repeat: int) -> list[object]:
     core = a_core()
     return ["--repeat", repeat, *([] if core is None else ["--core", core])]
@@ -136,7 +170,7 @@ def _measured(name: str, command: list[str]) -> Row:
         told = measure(command, TIMEOUT, ONE_THREAD)
     except Failed as error:
         return Row(name, "", None, why=f"failed: {error}")
-    timing = Timing(tuple(told["seconds"]), told["bars"])
+    timing = Timing.of(told["seconds"], told["bars"])
     return Row(name, told.get("version", ""), timing, told["crossings"], told["peak_mb"])
 
 
@@ -153,15 +187,16 @@ def _add(rows: dict[str, Row], name: str, row: Row) -> None:
 def peer_lines(rows: Iterable[Row]) -> list[tuple[object, ...]]:
     """The table's lines, quickest first."""
     rows = list(rows)
-    base = next((row.timing.rate for row in rows if row.name == "vectorbt" and row.timing), None)
-    done = sorted((row for row in rows if row.timing), key=lambda row: -row.timing.rate)
+    base = next((row.timing.rate_used for row in rows if row.name == "vectorbt" and row.timing), None)
+    done = sorted((row for row in rows if row.timing), key=lambda row: -row.timing.rate_used)
     lines: list[tuple[object, ...]] = []
     for row in done:
         timing = row.timing
+        ratio: object = timing.rate_used / base if base else "-"
         lines.append(
             (
-                *(row.name, row.version, timing.done, len(timing.seconds), timing.median, timing.spread * 100.0),
-                *(timing.rate, timing.rate / base if base else "-", row.entries, round(row.peak_mb)),
+                *(row.name, row.version, timing.done, len(timing.seconds), timing.wall, timing.used, timing.spread),
+                *(timing.rate, timing.rate_used, ratio, row.entries, round(row.peak_mb)),
             )
         )
     return lines
@@ -226,20 +261,17 @@ def point_lines(what: str, told: dict[str, Any], *, rate: bool) -> list[tuple[ob
     lines: list[tuple[object, ...]] = []
     before: tuple[int, float] | None = None
     for symbols, minutes, seconds in told["points"]:
-        timing = Timing(tuple(seconds), symbols * minutes)
+        timing = Timing.of(seconds, symbols * minutes)
         if rate:
-            spread = timing.spread * 100.0
-            lines.append(
-                (what, symbols, minutes, len(seconds), timing.median, spread, timing.rate, told.get("note", ""))
-            )
+            used = (timing.wall, timing.used, timing.spread, timing.rate_used)
+            lines.append((what, symbols, minutes, len(seconds), *used, told.get("note", "")))
             continue
-        best = min(seconds)
         ratio: object = "-"
         if before:
             # Between points that are not exactly twice as large, the time of one doubling.
-            ratio = (best / before[1]) ** (1.0 / math.log2(timing.done / before[0]))
-        lines.append((what, symbols, minutes, best, timing.done / best, ratio))
-        before = (timing.done, best)
+            ratio = (timing.best / before[1]) ** (1.0 / math.log2(timing.done / before[0]))
+        lines.append((what, symbols, minutes, timing.best, timing.done / timing.best, ratio))
+        before = (timing.done, timing.best)
     return lines
 
 
@@ -252,7 +284,7 @@ def memory(args: argparse.Namespace) -> bool:
     root = args.root / f"lake-10x{4 * days}"
     big_lake(root, 10, 4 * days, _say)
     lines = []
-    for what, job in (("features in pieces", "features"), (f"{ALL_RULES}, in pieces", "account")):
+    for what, job in (("all features, in pieces", "features"), (ALL_RULES, "account")):
         found = []
         for length in (days, 4 * days):
             told = _told(what, own_command("memory_job", job, root, length, *_options(1)))

@@ -12,24 +12,30 @@ from tests.bench.support.processes import Failed, Timing, answer_of, measure
 from tests.support.table import table
 
 
+def took(*seconds: float, done: int = 1000) -> Timing:
+    """Calls that had the processor for themselves."""
+    return Timing(tuple((one, one) for one in seconds), done)
+
+
 def test_a_timing_tells_median_rate_and_spread():
-    timing = Timing((2.0, 1.0, 4.0), 1000)
-    assert (timing.median, timing.rate, timing.spread) == (2.0, 500.0, 1.5)
+    timing = Timing.of([[4.0, 2.0], [9.0, 1.0], [5.0, 4.0]], 1000)
+    assert (timing.wall, timing.rate) == (5.0, 200.0)
+    assert (timing.used, timing.best, timing.rate_used, timing.spread) == (2.0, 1.0, 500.0, 150.0)
 
 
 def test_calls_are_timed_one_by_one():
     given = iter(range(10))
     seconds, answer = timed(lambda: next(given), 3)
     assert (len(seconds), answer) == (3, 2)
-    assert all(one >= 0.0 for one in seconds)
+    assert all(one >= 0.0 for pair in seconds for one in pair)
     assert peak_mb() > 10.0
 
 
 def test_the_peers_table_is_sorted_by_rate_and_counts_in_vectorbts():
     rows = [
-        Row("slow", "1.0", Timing((10.0,), 1000), 5, 100.0),
-        Row("vectorbt", "2.0", Timing((1.0, 1.0, 1.2), 1000), 5, 200.0),
-        Row("ours", "", Timing((0.1, 0.1), 1000), 5, 50.4),
+        Row("slow", "1.0", took(10.0, done=1000), 5, 100.0),
+        Row("vectorbt", "2.0", took(1.0, 1.0, 1.2, done=1000), 5, 200.0),
+        Row("ours", "", took(0.1, 0.1, done=1000), 5, 50.4),
         Row("absent", "", None, why="not installable here: no wheel"),
     ]
     lines = backtest.peer_lines(rows)
@@ -42,24 +48,24 @@ def test_the_peers_table_is_sorted_by_rate_and_counts_in_vectorbts():
 
 
 def test_without_vectorbt_there_is_no_ratio():
-    ((*_, ratio, _, _),) = backtest.peer_lines([Row("ours", "", Timing((0.1,), 10))])
+    ((*_, ratio, _, _),) = backtest.peer_lines([Row("ours", "", took(0.1, done=10))])
     assert ratio == "-"
 
 
 def test_turns_are_joined_and_a_failed_turn_loses_nothing():
     rows: dict[str, Row] = {}
-    backtest._add(rows, "a", Row("a", "1", Timing((1.0,), 10), 5, 30.0))
+    backtest._add(rows, "a", Row("a", "1", took(1.0, done=10), 5, 30.0))
     backtest._add(rows, "a", Row("a", "", None, why="failed: killed"))
-    backtest._add(rows, "a", Row("a", "1", Timing((3.0,), 10), 5, 20.0))
-    assert rows["a"].timing == Timing((1.0, 3.0), 10)
+    backtest._add(rows, "a", Row("a", "1", took(3.0, done=10), 5, 20.0))
+    assert rows["a"].timing == took(1.0, 3.0, done=10)
     assert rows["a"].peak_mb == 30.0
 
 
 def test_a_program_that_ran_another_strategy_is_named():
-    rows = [Row(name, "", Timing((1.0,), 10), entries) for name, entries in (("raw limit", 1000), ("a", 1004))]
+    rows = [Row(name, "", took(1.0, done=10), entries) for name, entries in (("raw limit", 1000), ("a", 1004))]
     assert backtest.other_entries(rows) == []
     assert backtest.other_entries([]) == []
-    (said,) = backtest.other_entries([*rows, Row("b", "", Timing((1.0,), 10), 900)])
+    (said,) = backtest.other_entries([*rows, Row("b", "", took(1.0, done=10), 900)])
     assert said.startswith("b: 900 entries where 1000 were expected")
 
 
@@ -70,8 +76,8 @@ def test_answers_are_equal_to_what_the_order_of_adding_up_leaves():
 
 
 def test_a_line_of_the_lake_counts_the_minutes_of_its_job():
-    told = {"seconds": [2.0, 1.0, 3.0], "peak_mb": 150.0, "before_mb": 100.0}
-    assert lake.row_of("walk", "dask", 10, 3, told) == ("walk", "dask", 10, 43_200, 2.0, 3.0, 21_600.0, 50)
+    told = {"seconds": [[2.0, 1.0], [1.0, 1.0], [3.0, 1.5]], "peak_mb": 150.0, "before_mb": 100.0}
+    assert lake.row_of("walk", "dask", 10, 3, told) == ("walk", "dask", 10, 43_200, 2.0, 1.0, 21_600.0, 50)
     assert lake.row_of("day", "lake", 10, 3, told)[3] == 4320
 
 
@@ -104,3 +110,15 @@ def test_an_installed_peer_is_not_installed_again(tmp_path, monkeypatch):
     said: list[str] = []
     assert python_of(tmp_path, "hare", said.append) == tmp_path / "hare" / "bin" / "python"
     assert said == []
+
+
+def test_scaling_is_time_per_doubling_even_between_uneven_points():
+    told = {"points": [[5, 100, [[9.0, 1.0], [9.0, 1.1]]], [10, 100, [[9.0, 2.0]]], [40, 100, [[9.0, 8.0]]]]}
+    lines = backtest.point_lines("x", told, rate=False)
+    assert [line[-1] for line in lines] == ["-", 2.0, pytest.approx(2.0)]
+    assert [line[4] for line in lines] == [500.0, 500.0, 500.0]
+    assert all(len(line) == len(backtest.SCALE_HEADINGS) for line in lines)
+    ((*head, note),) = backtest.point_lines("x", {"points": [[5, 100, [[2.0, 1.0]]]], "note": "3 fills"}, rate=True)
+    assert head == ["x", 5, 100, 1, 2.0, 1.0, 0.0, 500.0]
+    assert note == "3 fills"
+    assert len(head) + 1 == len(backtest.RULE_HEADINGS)

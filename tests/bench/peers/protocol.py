@@ -24,14 +24,14 @@ FAST, SLOW, FEE = 20, 60, 0.001
 """The strategy of the peers' table: long while the mean of 20 closes is above that of 60; 0.1 % a side."""
 
 
-def arguments(*first: str) -> argparse.Namespace:
+def arguments(*first: str, words: list[str] | None = None) -> argparse.Namespace:
     """What is given in order (``bars``, a Parquet file of ts and the five values, by default), and the common options."""
     parser = argparse.ArgumentParser()
     for name in first or ("bars",):
         parser.add_argument(name)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--core", type=int, default=None, help="keep to this core")
-    args = parser.parse_args()
+    args = parser.parse_args(words)
     pin(args.core)
     return args
 
@@ -42,21 +42,25 @@ def pin(core: int | None) -> None:
         os.sched_setaffinity(0, {core})
 
 
-def timed(call: Callable[[], Any], repeat: int) -> tuple[list[float], Any]:
-    """Seconds of ``repeat`` calls and what the last gave. The caller has made the first, cold call already."""
+def timed(call: Callable[[], Any], repeat: int) -> tuple[list[list[float]], Any]:
+    """[wall, processor] seconds of ``repeat`` calls and what the last gave. The caller has made the cold call already.
+
+    On a quiet machine the two are equal for a program on one thread; elsewhere the processor's time tells what the
+    program needed, and the wall's how long it waited for others.
+    """
     seconds, answer = [], None
     for _ in range(repeat):
         answer = None
         gc.collect()
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         answer = call()
-        seconds.append(time.perf_counter() - began)
+        seconds.append([time.perf_counter() - began, time.process_time() - used])
     return seconds, answer
 
 
-def in_turns(calls: list[Callable[[], Any]], repeat: int) -> list[list[float]]:
-    """Seconds of each of several calls, ``repeat`` times one after the other, so that all meet the same machine."""
-    seconds: list[list[float]] = [[] for _ in calls]
+def in_turns(calls: list[Callable[[], Any]], repeat: int) -> list[list[list[float]]]:
+    """As ``timed`` for several calls, one after the other, ``repeat`` times, so that all meet the same machine."""
+    seconds: list[list[list[float]]] = [[] for _ in calls]
     for _ in range(repeat):
         for number, call in enumerate(calls):
             seconds[number] += timed(call, 1)[0]

@@ -5,6 +5,7 @@ import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,25 +24,47 @@ class Failed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds of the repetitions of one thing, and how much was done in each."""
+    """(wall, processor) seconds of the repetitions of one thing, and how much was done in each."""
 
-    seconds: tuple[float, ...]
+    seconds: tuple[tuple[float, float], ...]
     done: int
     """Bars, rows or symbol-minutes a repetition."""
 
+    @classmethod
+    def of(cls, told: Sequence[Sequence[float]], done: int) -> "Timing":
+        """From what a process reported."""
+        return cls(tuple((wall, used) for wall, used in told), done)
+
     @property
-    def median(self) -> float:
-        return statistics.median(self.seconds)
+    def wall(self) -> float:
+        """Median seconds by the clock."""
+        return statistics.median(wall for wall, _ in self.seconds)
+
+    @property
+    def used(self) -> float:
+        """Median seconds of the processor."""
+        return statistics.median(used for _, used in self.seconds)
+
+    @property
+    def best(self) -> float:
+        """Fewest seconds of the processor."""
+        return min(used for _, used in self.seconds)
 
     @property
     def rate(self) -> float:
-        """Done a second, by the median."""
-        return self.done / self.median
+        """Done a second of the clock, by the median."""
+        return self.done / self.wall
+
+    @property
+    def rate_used(self) -> float:
+        """Done a second of the processor, by the median."""
+        return self.done / self.used
 
     @property
     def spread(self) -> float:
-        """Slowest less fastest, as a share of the median."""
-        return (max(self.seconds) - min(self.seconds)) / self.median
+        """Most less fewest processor seconds, in per cent of the median."""
+        used = [one for _, one in self.seconds]
+        return (max(used) - min(used)) / self.used * 100.0
 
 
 def measure(command: list[str], timeout: float, env: dict[str, str] | None = None) -> dict[str, Any]:
