@@ -250,5 +250,4 @@ def _name(source: MarketSource) -> str:
 
 
 def _words(source: MarketSource, market: MarketCut) -> str:
-    kind = "synthetic market" if source.synthetic else "market"
-    return f"{kind} {source.name}, {len(market.instruments)} instruments"
+    return f"{'synthetic' if source.synthetic else 'recorded'} market, {len(market.instruments)} instruments"

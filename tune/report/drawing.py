@@ -56,7 +56,9 @@ def stack(times: FloatArray, layers: list[tuple[str, FloatArray]], title: str) -
 
 
 def heat(values: FloatArray, columns: list[str], rows: list[str], unit: str, hover: str) -> go.Figure:
-    most = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 0.0
+    known = np.abs(values[np.isfinite(values)])
+    # One wild cell does not wash out all others: it and the next few share the darkest colour.
+    most = float(np.quantile(known, 0.97) or known.max()) if len(known) else 0.0
     figure = go.Figure(
         go.Heatmap(
             z=values,

@@ -117,7 +117,7 @@ def symbols_table(groups: pl.DataFrame, net: float) -> str:
                 _rate(row["exposure"], 1),
                 amount(row["notional_usdt"], money(row["notional_usdt"])),
                 amount(gross, money(gross, sign=True), coloured=True),
-                *(amount(value, money(value)) for value in costs),
+                *(amount(-value, money(-value, sign=True)) for value in costs),
                 amount(row["net_usdt"], money(row["net_usdt"], sign=True), coloured=True),
             ]
         )
@@ -168,7 +168,7 @@ def luck_table(cash: float, period: str, bands: Bands | None, luck: MonteCarlo |
     note = (
         ""
         if luck is None
-        else f"<p class='quiet'>{percent(luck.loss, 0)} of {luck.resamples:,} resampled orders of the {luck.trades:,} trades "
+        else f"<p class='quiet'>{percent(luck.loss, 0)} of {luck.resamples:,} resampled runs of the {luck.trades:,} trades "
         "end below the cash they began with.</p>"
     )
     heads = ["of resampled runs", "5 %", "25 %", "half", "75 %", "95 %"]

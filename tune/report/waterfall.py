@@ -9,7 +9,7 @@ WORDS = {
     "fees": ("fees", "what the venue takes of each fill"),
     "spread": ("half spread", "from the mid to the best price of the other side"),
     "impact": ("impact", "deeper levels eaten, and rounding to the tick"),
-    "delay": ("delay", "how far the mid moved between the decision and the fill; negative when it moved in favour"),
+    "delay": ("delay", "how far the mid moved between the decision and the fill; above zero when it moved in favour"),
     "net": ("net", "last equity less the first"),
 }
 
