@@ -11,7 +11,8 @@ from core.params import SelectionSettings
 from core.selection import Selector, WeightTable
 from core.units import MINUTE_MS
 from data.market import MarketCut
-from serve.models.base import TrainingSet
+from serve.models.base import TrainingSet, standardiser
+from serve.models.ridge import Ridge
 from tune.folds import Fold, walk_forward
 
 CENTRE = 4
@@ -73,6 +74,19 @@ def unpurged(horizon: int, folds: int = 2):
         return walk_forward(minutes, folds, purge=0, first=data.first)
 
     return make
+
+
+class ScaledOnEverything(Ridge):
+    """A member that takes its scale from the whole feature table it was handed, not from the samples it may learn
+    from: the table also holds the minutes it will be judged on."""
+
+    family = "scaled on everything"
+
+    def fit(self, data: TrainingSet, seed: int = 0) -> dict[str, float]:
+        notes = super().fit(data, seed)
+        seen = data.features.reshape(-1, data.features.shape[2])
+        self.mean, self.scale = standardiser(seen[np.isfinite(seen).all(axis=1)])
+        return notes
 
 
 class PeekingSelector:

@@ -10,13 +10,15 @@ from core.features import HISTORY
 from core.messages import FloatArray
 from core.units import MINUTE_MS
 from data.market import MarketCut
+from serve.models.registry import FAMILIES
 from tests.support import cheats
-from tests.support.markets import BTC, ETH, MINUTE, walk
+from tests.support.markets import BTC, ETH, MINUTE
+from tests.support.trending import trending
 from tune.check_command import _chosen
 from tune.checks.account_subjects import decisions_subject
 from tune.checks.changes import CHANGES
 from tune.checks.lookahead import Leak, Looked, Subject, look
-from tune.checks.subjects import features_subject, labels_subject, our_subjects
+from tune.checks.subjects import features_subject, labels_subject, member_subject, our_subjects
 from tune.folds import walk_forward
 
 HORIZON = 15
@@ -28,7 +30,7 @@ def a_market(minutes: int = HISTORY + 400, gaps: float = 0.02) -> MarketCut:
         start_minute=MINUTE,
         first_minute=MINUTE + HISTORY * MINUTE_MS,
         minutes=minutes - HISTORY,
-        bars=np.stack([walk(minutes, seed, gaps=gaps) for seed in (1, 2)]),
+        bars=np.stack([trending(minutes, seed, gaps=gaps) for seed in (1, 2)]),
         synthetic=True,
         sentiment=tuple((MINUTE + k * 60 * MINUTE_MS + 1_000, 40.0 + k) for k in range(minutes // 60)),
     )
@@ -126,6 +128,14 @@ def test_a_rule_that_peeks_at_the_next_open_is_caught_in_its_decisions(market: M
     assert not columns & {"input_hash", "votes", "events", "regime"}, "what it saw was honest, what it wanted was not"
     target = next(leak for leak in found.leaks if leak.where.column == "target")
     assert (target.nearest, target.farthest) == (1, 1)
+
+
+def test_a_member_scaled_on_what_it_is_judged_on_is_caught(market: MarketCut, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FAMILIES, "scaled", ("tests.support.cheats", "ScaledOnEverything"))
+    minutes = market.bars.shape[1]
+    for family, leaks in (("scaled", {"what it learned", "stdev_bps"}), ("ridge", set())):
+        found = look(member_subject(family, HORIZON, minutes - 180, minutes, 1, thorough=False), market)
+        assert {leak.where.column for leak in found.leaks} - {"mean_bps"} == leaks
 
 
 def test_nothing_of_ours_knows_its_future(market: MarketCut, settings: Settings) -> None:

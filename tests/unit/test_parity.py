@@ -22,6 +22,7 @@ from data.records import RecordStore
 from serve.models.registry import load_member
 from serve.panel import LocalPanel
 from tests.support.markets import BTC, ETH, MINUTE
+from tests.support.trending import trending
 from tune import parity_command
 from tune.backtest import make_backtest, make_tape
 from tune.checks.sources import CutLake
@@ -36,23 +37,11 @@ CASH = Decimal(10_000)
 Doctor = Callable[[MinuteRecord], MinuteRecord]
 
 
-def trending(seed: int, minutes: int = LEARNED + DECIDED) -> np.ndarray:
-    """(T, 5) bars whose moves go on for a while, so that there is something to learn and to trade."""
-    rng = np.random.default_rng(seed)
-    move = np.zeros(minutes)
-    for t in range(1, minutes):
-        move[t] = 0.8 * move[t - 1] + rng.normal(0.0, 1e-3)
-    close = 100.0 * np.exp(np.cumsum(move))
-    opened = np.concatenate([[100.0], close[:-1]])
-    high, low = np.maximum(opened, close) * 1.0002, np.minimum(opened, close) * 0.9998
-    return np.stack([opened, high, low, close, rng.exponential(500.0, minutes)], axis=1)
-
-
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as a replay leaves it, made by the LocalDesk: members trained, minutes run, records and tape kept."""
     folder = tmp_path_factory.mktemp("runs") / "20260101-000000-1"
-    bars = np.stack([trending(1), trending(2)])
+    bars = np.stack([trending(LEARNED + DECIDED, seed) for seed in (1, 2)])
     market = MarketCut(
         instruments=(BTC, ETH),
         start_minute=MINUTE,

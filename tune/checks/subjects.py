@@ -3,19 +3,25 @@
 Each subject runs the very code that backtest, training and the live bot run, on the market it is given.
 """
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+import torch
 
 from config.settings import Settings
 from core.bars import fill_gaps
 from core.events import event_rules, read_market, read_table
-from core.features import FEATURE_NAMES, HISTORY, WINDOW
+from core.features import FEATURE_NAMES, HISTORY, N_FEATURES, WINDOW
 from core.liquidity import HOUR_MS, half_spreads, liquidity_at
 from core.messages import FloatArray
 from core.units import BPS, MINUTE_MS
 from data.market import MarketCut
-from serve.models.base import TrainingSet
+from serve.models.base import Member, TrainingSet
+from serve.models.rl import RlPolicy
+from serve.panel import PRECOMPUTED_TOLERANCE_BPS, forecast_history
 from tune.checks.account_subjects import decisions_subject, engine_subject
 from tune.checks.answers import Answers, Column, by_minute
 from tune.checks.changes import CHANGES, SAME_LENGTH, minutes_of
@@ -23,7 +29,7 @@ from tune.checks.lookahead import Ask, Subject
 from tune.checks.sources import CutLake, samples_of, table_of
 from tune.folds import Fold, walk_forward
 from tune.samples import LOOK_BACK, draw, forecast
-from tune.train import fit_on, out_of_fold
+from tune.train import fit_on
 
 FOLDS = 3
 LEARNED_SHARE = 0.45
@@ -61,6 +67,7 @@ def our_subjects(
         labels_subject("labels", _our_folds(horizon), minutes=minutes, market=market, horizon=horizon),
         walk_subject(horizon, minutes, seed),
         *(member_subject(family, horizon, test_first, minutes, seed, thorough=thorough) for family in families),
+        policy_subject(seed),
         engine_subject(settings, minutes),
         decisions_subject(settings, families, horizon, test_first, minutes, seed, thorough=thorough),
     )
@@ -163,13 +170,16 @@ def member_subject(family: str, horizon: int, test_first: int, minutes: int, see
 
     def ask(market: MarketCut) -> Answers:
         data = samples_of(market, horizon)
-        fold = Fold(data.first, test_first - horizon, test_first, minutes_of(market))
-        mean, stdev = out_of_fold(family, data, (fold,), seed, lambda text, share: None)
-        labels = tuple(map(str, market.instruments))
+        member, _ = fit_on(family, data.between(data.first, test_first - horizon), seed)
+        end, labels = minutes_of(market), tuple(map(str, market.instruments))
+        said = [forecast_history(member, rows, test_first, end) for rows in data.features]
+        mean, stdev = (np.stack(part, axis=1) for part in zip(*said, strict=True))
         about = {"first": test_first, "labels": labels, "tolerance": BATCHED_BPS if family == "tcn" else 0.0}
+        # What was learned is compared as well: a member that distrusts itself forecasts zero whatever it has seen.
         return {
-            "mean_bps": by_minute(mean[:, test_first:].T, **about),
-            "stdev_bps": by_minute(stdev[:, test_first:].T, **about),
+            "what it learned": by_minute(np.array([_digest(member)], dtype=object), first=test_first - 1),
+            "mean_bps": by_minute(mean, **about),
+            "stdev_bps": by_minute(stdev, **about),
         }
 
     # The first cut leaves one forecast before it: whatever reaches into the fit from there on shows at once.
@@ -182,6 +192,33 @@ def member_subject(family: str, horizon: int, test_first: int, minutes: int, see
         tries=tries,
         about=f"fit and {minutes - test_first} minutes of forecasts after it",
     )
+
+
+def _digest(member: Member) -> str:
+    """SHA-256 (hex) of the files that a member is kept in."""
+    digest = hashlib.sha256()
+    with TemporaryDirectory() as folder:
+        member.save(Path(folder))
+        for path in sorted(Path(folder).iterdir()):
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def policy_subject(seed: int) -> Subject:
+    """An agent's policy as it is served, with drawn weights: training one takes an hour and is not repeated here."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        drawn = torch.jit.trace(torch.nn.Linear(N_FEATURES, 2), torch.zeros(1, N_FEATURES))
+    policy = RlPolicy(drawn, np.zeros(N_FEATURES), np.ones(N_FEATURES))
+
+    def ask(market: MarketCut) -> Answers:
+        table, labels = table_of(market), tuple(map(str, market.instruments))
+        said = [forecast_history(policy, rows, 0, table.shape[1]) for rows in table]
+        mean, stdev = (np.stack(part, axis=1) for part in zip(*said, strict=True))
+        about = {"labels": labels, "tolerance": PRECOMPUTED_TOLERANCE_BPS}
+        return {"mean_bps": by_minute(mean, **about), "stdev_bps": by_minute(stdev, **about)}
+
+    return Subject(name="member rl", ask=ask, first=HISTORY + 2, about="forecasts of a policy with drawn weights")
 
 
 def _bars(market: MarketCut) -> Answers:
