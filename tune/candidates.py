@@ -20,6 +20,7 @@ from tune.stats.sharpe import Moments
 
 DIGITS = 4
 LEAST_RETURNS = 10
+LEAST_GROWTH = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,7 +74,8 @@ def annual_sharpe(minute: np.ndarray, growth: FloatArray) -> float | None:
 
 def returns(minute: np.ndarray, growth: FloatArray) -> FloatArray:
     """(n, K) returns of the same periods, for ``tune.stats.overfitting``."""
-    return np.stack([sampled(minute, row).returns for row in growth], axis=1)
+    # An account that lost everything is not cut short: all have to have the same periods.
+    return np.stack([sampled(minute, np.maximum(row, LEAST_GROWTH)).returns for row in growth], axis=1)
 
 
 def choose(tables: Sequence[WeightTable], past: Sequence[Track]) -> tuple[WeightTable, str]:

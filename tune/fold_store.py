@@ -8,14 +8,16 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
-from core.errors import DataError
+from core.errors import DataError, TimedOut
 from data.artifacts import sha256_of
 from serve.models.base import Member
 from tune.candidates import Track
@@ -42,10 +44,26 @@ def key_of(content: Mapping[str, Any]) -> str:
 
 
 class FoldStore:
-    """Finished folds under one folder."""
+    """Finished folds under one folder. Written by one process at a time: whoever writes holds ``lock``."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Raises TimedOut when another process works on these folds."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        held = FileLock(self.root / ".lock")
+        try:
+            held.acquire(timeout=0)
+        except Timeout:
+            raise TimedOut(
+                f"{self.root}: another walk-forward of this market is running; wait for it, or stop it (what it has done is kept)"
+            ) from None
+        try:
+            yield
+        finally:
+            held.release()
 
     def forecast(self, number: int, key: str) -> Forecast | None:
         """What the fold of this key left; None where it is not finished. DataError when it is damaged."""

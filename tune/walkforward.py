@@ -84,20 +84,8 @@ def run_walk_forward(
     traded = folds[-1].test_end - folds[0].test_first
     choice = len(work.tables) > 1
     progress.plan(sum(sum(work.bars(f)) for f in folds) + len(instruments) * traded * (1 + choice * len(work.tables)))
-    found: list[Forecast] = []
-    tracks: list[Track] = []
-    schedule: list[tuple[int, WeightTable]] = []
-    notes: list[str] = []
-    for number, fold in enumerate(folds):
-        where = f"fold {number + 1} of {len(folds)}"
-        said = work.learn(number, fold, where)
-        # Chosen on the folds before this one, so before its own candidates are looked at.
-        table, why = choose(work.tables, tracks)
-        if choice:
-            tracks.append(work.track(number, fold, said, where))
-        found.append(said)
-        schedule.append((work.ms(fold.test_first), table))
-        notes.append(note_of(work, number, fold, said, why))
+    with work.store.lock():
+        found, tracks, schedule, notes = _fold_by_fold(work, folds)
     _list_folds(out, work, folds, found, schedule)
     progress.say("one account over all test parts")
     market = cut_out(source, instruments, schedule[0][0], traded, HISTORY)
@@ -130,6 +118,27 @@ def run_walk_forward(
         new_trials=new,
         trials=len(sharpes),
     )
+
+
+def _fold_by_fold(
+    work: FoldWork, folds: Sequence[Fold]
+) -> tuple[list[Forecast], list[Track], list[tuple[int, WeightTable]], list[str]]:
+    """Forecasts, candidates' tracks (none where there is nothing to choose), weights by first minute, notes."""
+    found: list[Forecast] = []
+    tracks: list[Track] = []
+    schedule: list[tuple[int, WeightTable]] = []
+    notes: list[str] = []
+    for number, fold in enumerate(folds):
+        where = f"fold {number + 1} of {len(folds)}"
+        said = work.learn(number, fold, where)
+        # Chosen on the folds before this one, so before its own candidates are looked at.
+        table, why = choose(work.tables, tracks)
+        if len(work.tables) > 1:
+            tracks.append(work.track(number, fold, said, where))
+        found.append(said)
+        schedule.append((work.ms(fold.test_first), table))
+        notes.append(note_of(work, number, fold, said, why))
+    return found, tracks, schedule, notes
 
 
 def _list_folds(

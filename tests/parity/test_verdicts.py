@@ -11,6 +11,7 @@ from data.market import synthetic_source
 from data.synthetic import SyntheticSpec, make_market, write_market
 from tune.walkforward import Plan, Walked, run_walk_forward
 
+pytestmark = pytest.mark.timeout(300)
 SEEDS = 20
 MOST_WRONG = 1
 INSTRUMENTS = 'trade.instruments=["binance:BTC/USDT","binance:ETH/USDT"]'
@@ -38,7 +39,6 @@ def test_a_planted_edge_is_found(tmp_path: Path) -> None:
     assert walked.result.costs.fees > 0.0
 
 
-@pytest.mark.timeout(300)
 def test_where_nothing_can_be_earned_the_word_is_none(tmp_path: Path) -> None:
     settings = load_settings(environ={}, overrides=[INSTRUMENTS, MEMBERS, *EAGER])
     words, traded = [], 0

@@ -17,7 +17,7 @@ from actors.runs.edge import judge_edge
 from config.load import load_settings
 from config.settings import Settings
 from core.bars import fill_gaps
-from core.errors import ConfigError, DataError
+from core.errors import ConfigError, DataError, TimedOut
 from core.features import HISTORY, SEQUENCE
 from core.selection import WeightTable
 from core.units import MINUTE_MS, Instrument
@@ -28,6 +28,7 @@ from data.synthetic import SyntheticMarket, SyntheticSpec, make_market
 from tune import walkforward_command
 from tune.candidates import Track, candidates, choose, stitched
 from tune.dataset import tables
+from tune.fold_store import FoldStore
 from tune.result import Result
 from tune.walkforward import FOLDS_FILE, Plan, Progress, Walked, make_folds, run_walk_forward
 
@@ -177,6 +178,15 @@ def test_a_damaged_fold_is_said(made: SyntheticMarket, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\1")
     with pytest.raises(DataError, match=r"mean_bps\.npy: damaged; delete .*fold-00"):
         walk(source, tmp_path, alone)
+
+
+def test_two_walk_forwards_of_one_market_at_once_are_one_too_many(tmp_path: Path) -> None:
+    folds = FoldStore(tmp_path / "folds")
+    with folds.lock(), pytest.raises(TimedOut, match="another walk-forward of this market"):  # noqa: SIM117
+        with FoldStore(tmp_path / "folds").lock():
+            pass
+    with FoldStore(tmp_path / "folds").lock():
+        pass
 
 
 # The past only
