@@ -98,6 +98,7 @@ def main(args: argparse.Namespace) -> int:
             raise ConfigError("--walk-forward runs on the compiled engine: leave --exact away")
         out = args.out or walkforward_command.folder_of(var, source)
         result, verdict = walkforward_command.run(args, settings, source, out, console)
+        result = replace(result, name=f"Walk-forward: {source.name}")
         return _tell(args, console, out, result, against, absent, Judged(verdict.word, verdict.reasons))
     market = cut_of(args, source, settings.config.trade.rows, DEFAULT_MINUTES)
     out = args.out or var / "backtests" / f"{source.name}-{market.first_minute // 1000}-{market.minutes}"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import EXIT_OK, DataError
+from core.errors import EXIT_OK, ConfigError, DataError
 from data.synthetic import SyntheticSpec, make_market, write_market
-from tune import backtest_command
+from tune import backtest_command, report_command
 from tune.result import Result
 
 MEMBER = 'rules.models.members=[{"name":"rules","family":"rules"}]'
@@ -27,10 +27,10 @@ def var(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def backtest(var) -> Callable[..., int]:
-    def run(*words: str | Path) -> int:
+    def run(*words: str | Path, minutes: int = 240) -> int:
         parser = argparse.ArgumentParser()
         backtest_command.arguments(parser)
-        fixed = ("--market", "tiny", f"--set=var_dir={var}", f"--set={MEMBER}", "--minutes", "240")
+        fixed = ("--market", "tiny", f"--set=var_dir={var}", f"--set={MEMBER}", "--minutes", str(minutes))
         return backtest_command.main(parser.parse_args([*fixed, *map(str, words)]))
 
     return run
@@ -97,6 +97,27 @@ def test_ctrl_c_keeps_the_minutes_that_are_done(backtest, tmp_path, monkeypatch,
     assert result.notes == ("interrupted: 50 of 240 minutes were run",)
     assert "interrupted: 50 of 240" in (tmp_path / "part" / "report.html").read_text(encoding="utf-8")
     assert "interrupted" in capsys.readouterr().out
+
+
+def test_a_walk_forward_puts_its_verdict_on_top(backtest, tmp_path, capsys):
+    few = ("--folds", "1", "--samples", "1000", "--candidates", "1")
+    assert backtest("--walk-forward", *few, "--out", tmp_path / "walk", "--json", minutes=2_880) == EXIT_OK
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["verdict"] in ("unproven", "none"), "half a day proves nothing"
+    assert told["reasons"]
+    page = (tmp_path / "walk" / "report.html").read_text(encoding="utf-8")
+    assert page.index(f"chip {told['verdict']}'>") < page.index("<h2>Equity")
+    assert report_command.main(parsed(tmp_path / "walk")) == EXIT_OK, "the verdict is read back beside the result"
+    assert f"verdict: {told['verdict']}" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="leave --exact away"):
+        backtest("--walk-forward", "--exact")
+
+
+def parsed(*words: str | Path) -> argparse.Namespace:
+    """Arguments of ``run.py report``."""
+    parser = argparse.ArgumentParser()
+    report_command.arguments(parser)
+    return parser.parse_args([*map(str, words)])
 
 
 @pytest.mark.parametrize("cash", ["nothing", "-5", "0", "nan"])

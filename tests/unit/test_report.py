@@ -132,6 +132,22 @@ def test_a_synthetic_market_and_every_note_are_told_first(tmp_path):
     assert "SYNTHETIC" not in page_of(replace(run, synthetic=False), tmp_path)
 
 
+def test_many_notes_are_folded_but_all_there(tmp_path):
+    text = page_of(made_up_result(notes=tuple(f"note {number}" for number in range(9))), tmp_path)
+    assert "<summary>5 more notes</summary>" in text
+    assert text.index("note 3") < text.index("<summary>5 more notes") < text.index("note 8") < text.index("<h2>")
+
+
+def test_a_run_that_traded_nothing_says_why(tmp_path):
+    run = made_up_result(trades=0)
+    rules = {"rules": {"selection": {"entry_edge_bps": 500.0}}}
+    text = page_of(replace(run, settings=rules), tmp_path)
+    assert f"the strongest forecast was {run.edge_bps.max():.1f} bps, and a position is opened from 500 on" in text
+    silent = replace(run, edge_bps=np.full_like(run.edge_bps, np.nan))
+    assert "no member gave a forecast" in page_of(silent, tmp_path)
+    assert "Nothing was traded" not in page_of(made_up_result(), tmp_path)
+
+
 def test_the_lines_of_the_waterfall_on_the_page_add_up_to_the_net(tmp_path):
     run = made_up_result(10_000, trades=150)
     text = page_of(run, tmp_path)

@@ -15,7 +15,10 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from tune.report.series import MOST_COLUMNS, MOST_POINTS
+from tune.report.style import plural
 
+MOST_NOTES = 4
+"""Shown at once; the rest opens on a click."""
 HERE = Path(__file__).parent
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 
@@ -54,15 +57,29 @@ def head(
     title: str, lines: Iterable[str], *, synthetic: bool, notes: Iterable[str] = (), verdict: Judged | None = None
 ) -> str:
     """Title, what it ran over, and whatever a reader must know before any figure. Opens <main>."""
-    told = "".join(f"<p class='banner'>{html.escape(note)}</p>" for note in notes)
     banner = "<p class='banner'><b>SYNTHETIC market:</b> these prices never happened.</p>" if synthetic else ""
     judged = ""
     if verdict is not None:
-        reasons = "".join(f"<li>{html.escape(reason)}</li>" for reason in verdict.reasons)
+        reasons = "".join(f"<li class='{_kind(reason)}'>{html.escape(reason)}</li>" for reason in verdict.reasons)
         word = html.escape(verdict.word)
         judged = f"<div class='verdict'><span class='chip {word}'>{word}</span><ul>{reasons}</ul></div>"
     words = "".join(f"<p class='quiet'>{html.escape(line)}</p>" for line in lines if line)
-    return f"<header><h1>{html.escape(title)}</h1>{words}{banner}{told}{judged}</header><main>"
+    return f"<header><h1>{html.escape(title)}</h1>{words}{banner}{judged}{_told(list(notes))}</header><main>"
+
+
+def _told(notes: list[str]) -> str:
+    """Notes as a list; what is beyond the first few is folded away."""
+    lines = [f"<li>{html.escape(note)}</li>" for note in notes]
+    if not lines:
+        return ""
+    rest = lines[MOST_NOTES:]
+    more = f"<details><summary>{plural(len(rest), 'more note')}</summary>{''.join(rest)}</details>" if rest else ""
+    return f"<ul class='notes'>{''.join(lines[:MOST_NOTES])}{more}</ul>"
+
+
+def _kind(reason: str) -> str:
+    """Class of a verdict's reason, by its first word."""
+    return {"Passed": "passed", "Failed": "failed"}.get(reason.partition(":")[0], "untested")
 
 
 def section(title: str, content: str) -> str:
