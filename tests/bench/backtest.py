@@ -52,7 +52,7 @@ QUICK_PEERS = ("vectorbt",)
 SLOW_PEERS = ("backtesting", "freqtrade", "nautilus")
 ROUNDS = 3
 """Turns that the quick rows take."""
-TIMEOUT = 600.0
+TIMEOUT = 900.0
 SAME_SHARE = 0.005
 PEER_HEADINGS = (
     "program",

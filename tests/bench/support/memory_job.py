@@ -17,11 +17,13 @@ from data.market import MarketSource, cut_out
 from tests.bench.peers.protocol import arguments, peak_mb, report, timed
 from tests.bench.support.big_lake import START
 from tests.bench.support.engine_job import WIDE
-from tests.bench.support.made_market import CASH, MEMBERS, forecasts_of, settings_for
+from tests.bench.support.made_market import MEMBERS, forecasts_of, settings_for
 from tune.samples import walk
 from tune.simulate import Forecasts, simulate
 
 PIECE = 10_080
+CASH = Decimal(20_000)
+"""Small beside what the made-up lake trades a minute, so that orders are filled and not tried again each minute."""
 
 
 def features(lake: Lake, instruments: tuple[Instrument, ...], days: int) -> int:
@@ -47,7 +49,7 @@ def account(lake: Lake, instruments: tuple[Instrument, ...], days: int) -> int:
         del said
         mean, stdev = (np.load(Path(folder) / f"{name}.npy", mmap_mode="r") for name in ("mean", "stdev"))
         forecasts = Forecasts(members=MEMBERS, versions=("bench",) * len(MEMBERS), mean_bps=mean, stdev_bps=stdev)
-        found = simulate(settings_for(instruments, *WIDE), market, forecasts, cash=Decimal(CASH))
+        found = simulate(settings_for(instruments, *WIDE), market, forecasts, cash=CASH)
     return found.fills.height
 
 
