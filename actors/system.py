@@ -81,10 +81,11 @@ def start_ray(config: Config, root: Path, dashboard_port: int) -> None:
         }
     try:
         ray.init(address=config.ray.address, configure_logging=False, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:
+        # A raylet or store that is slow to come up is a bare Exception of Ray's.
         what = "Ray did not start" if own else f"no Ray cluster answers at {config.ray.address!r}"
         hint = (
-            "run `python3 run.py doctor`"
+            "try again when the machine is less busy, or run `python3 run.py doctor`"
             if own
             else 'start one with `ray start --head` (same RAY_AUTH_TOKEN_PATH), or set ray.address to "local"'
         )

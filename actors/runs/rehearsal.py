@@ -39,6 +39,7 @@ log = logging.getLogger("rehearsal")
 MEMBERS = ("sure",)
 SYMBOLS = ("BTC/USDT", "ETH/USDT")
 MINUTES = 2
+NICENESS = 5
 SURE_BPS = 100.0
 """Forecast of the one member: enough to buy."""
 
@@ -114,4 +115,6 @@ class Rehearsal:
 
 
 if __name__ == "__main__":
+    # Where processors are few, Ray's start comes first: it gives up when it is kept waiting.
+    os.nice(NICENESS)
     rehearse()
