@@ -6,7 +6,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from config import load
 from core.errors import EXIT_OK, DataError
 from tune.report.compare import write_comparison
 from tune.report.findings import Findings, findings_of
@@ -35,7 +34,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help=f"where the page goes (default {PAGE} or {COMPARED} in the first folder)",
     )
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON line, nothing else")
-    load.arguments(parser)
 
 
 def main(args: argparse.Namespace) -> int:
