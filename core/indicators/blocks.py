@@ -7,9 +7,9 @@ minute alone.
 import math
 
 import numpy as np
-from numba import njit
 
 from core.indicators import candles, channels, context, cross, returns, smoothed, volume
+from core.indicators.compiled import compiled
 from core.indicators.series import (
     BREADTH,
     LEADER,
@@ -115,7 +115,7 @@ def table(
         first = end
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _hand_over(w: FloatArray, to: int, needs: FloatArray, out: FloatArray, s: int, column: int) -> None:
     """Turn the feature rows from column ``to`` on into rows of ``out`` (S, T, F); NaN where a look-back is not whole."""
     run = w[RUN]

@@ -2,8 +2,7 @@
 
 import math
 
-from numba import njit
-
+from core.indicators.compiled import compiled
 from core.indicators.series import CLOSES, HIGHS, LOWS, OPENS, TEMP, TRUE_RANGE
 from core.indicators.spec import FeatureSpec
 from core.indicators.windows import window_sum
@@ -35,7 +34,7 @@ def write(w: FloatArray, base: int) -> None:
     _shapes(w, base)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _shapes(w: FloatArray, base: int) -> None:
     n = w.shape[1]
     opened, high, low, close, true_range, usual = w[OPENS], w[HIGHS], w[LOWS], w[CLOSES], w[TRUE_RANGE], w[TEMP]

@@ -6,8 +6,8 @@ The clock's table is (6, minutes of a week), computed once, so that compiled and
 import math
 
 import numpy as np
-from numba import njit
 
+from core.indicators.compiled import compiled
 from core.indicators.series import FILLER, MOOD, PREMIUM, TEMP
 from core.indicators.spec import FeatureSpec
 from core.indicators.windows import window_sum
@@ -68,7 +68,7 @@ def write(w: FloatArray, base: int, first_minute: int, clock: FloatArray) -> Non
     _scale(w, base)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _copy(w: FloatArray, base: int, first_minute: int, clock: FloatArray) -> None:
     """The clock, and values with their masks; whether the premium is known goes into TEMP too."""
     n = w.shape[1]
@@ -88,7 +88,7 @@ def _copy(w: FloatArray, base: int, first_minute: int, clock: FloatArray) -> Non
         is_filler[t] = filler[t]
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _scale(w: FloatArray, base: int) -> None:
     """Sums to shares; the premium's sum of 60 minutes to its distance from their mean."""
     n = w.shape[1]

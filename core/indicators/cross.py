@@ -10,8 +10,8 @@ are 1, residuals 0, and ``peers`` is 0.
 import math
 
 import numpy as np
-from numba import njit
 
+from core.indicators.compiled import compiled
 from core.indicators.series import (
     BREADTH,
     FLAT_RETURN,
@@ -113,7 +113,7 @@ SPECS: tuple[FeatureSpec, ...] = (
 ) = range(14)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def read_closes(bars: FloatArray, start: int, logs: FloatArray) -> None:
     """(S, n) log closes from index ``start`` on; NaN where the bar is not known."""
     for s in range(logs.shape[0]):
@@ -121,7 +121,7 @@ def read_closes(bars: FloatArray, start: int, logs: FloatArray) -> None:
             logs[s, t] = math.log(bars[s, start + t, CLOSE]) if is_known(bars, s, start + t) else math.nan
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def read_market(logs: FloatArray, filler: BoolArray, start: int, shared: FloatArray) -> None:
     """Fill the (SHARED, n) rows from the log closes (S, n) of all instruments, of which ``start`` is the first minute."""
     rows, n = logs.shape
@@ -184,7 +184,7 @@ def write(w: FloatArray, base: int, rows: int) -> None:
     _correlation(w, TEMP + 1, TEMP + 2, TEMP + 3, base + LEAD_CORR)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _plain(w: FloatArray, base: int, rows: int) -> None:
     """What is taken over as it is; and into TEMP the leader's return of one minute before."""
     n = w.shape[1]
@@ -205,7 +205,7 @@ def _plain(w: FloatArray, base: int, rows: int) -> None:
         before = leader[t]
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _market_model(w: FloatArray, base: int) -> None:
     """Slope on the market from the co-moments in TEMP + 1 and TEMP + 2, and what it does not explain."""
     n = w.shape[1]
@@ -223,7 +223,7 @@ def _market_model(w: FloatArray, base: int) -> None:
         long[t] = long[t] - beta[t] * market_60[t]
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _correlation(w: FloatArray, own: int, both: int, other: int, to: int) -> None:
     """Correlation from three rows of co-moments of 60 returns; 0 where one of the two does not move."""
     n = w.shape[1]

@@ -2,8 +2,7 @@
 
 import math
 
-from numba import njit
-
+from core.indicators.compiled import compiled
 from core.indicators.series import FLAT_RETURN, HIGHS, LOG, LOWS, OPENS, RET, TEMP, difference
 from core.indicators.spec import FeatureSpec
 from core.indicators.windows import window_sum
@@ -103,7 +102,7 @@ def write(w: FloatArray, base: int) -> None:
     _roots(w, base)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _powers(w: FloatArray) -> None:
     """Squares (TEMP), falling squares, cubes, and products of neighbours without and with their sign."""
     n = w.shape[1]
@@ -120,7 +119,7 @@ def _powers(w: FloatArray) -> None:
         before = now
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _ratios(w: FloatArray, base: int) -> None:
     n = w.shape[1]
     at = base + len(HORIZONS)
@@ -138,7 +137,7 @@ def _ratios(w: FloatArray, base: int) -> None:
         autocorr[t] = autocorr[t] / half[t] if half[t] > 30.0 * FLAT_RETURN * FLAT_RETURN else 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _ranges(w: FloatArray) -> None:
     """What one bar's range says about variance, after Parkinson (TEMP), Garman & Klass, Rogers & Satchell."""
     n = w.shape[1]
@@ -161,7 +160,7 @@ def _ranges(w: FloatArray) -> None:
             c[t] = math.nan
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _roots(w: FloatArray, base: int) -> None:
     n = w.shape[1]
     parkinson, garman, rogers = w[base + PARKINSON], w[base + GARMAN_KLASS], w[base + ROGERS_SATCHELL]

@@ -13,8 +13,7 @@ ends the recursion: NaN until the next block whose run-in is known.
 
 import math
 
-from numba import njit
-
+from core.indicators.compiled import compiled
 from core.indicators.series import is_known
 from core.indicators.spec import ANCHORED, FeatureSpec
 from core.messages import CLOSE, HIGH, LOW, FloatArray
@@ -77,13 +76,13 @@ SPECS: tuple[FeatureSpec, ...] = (
 (EMA_GAP, SIGNAL, HISTOGRAM, RSI, NATR, ADX, DI_GAP, KELTNER, SUPERTREND) = range(9)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _share(count: float, period: float, share: float) -> float:
     """Weight of the newest value: a plain mean until ``period`` values are in, then ``share``."""
     return 1.0 / count if count <= period else share
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def write(bars: FloatArray, s: int, anchor: int, first: int, to: int, w: FloatArray, base: int) -> None:
     """Fill the rows of SPECS for the bars [first, first + n - to) of instrument ``s``, from column ``to`` on.
 

@@ -2,8 +2,7 @@
 
 import math
 
-from numba import njit
-
+from core.indicators.compiled import compiled
 from core.indicators.series import CLOSES, HIGHS, LOWS, OPENS, RET, TEMP, TYPICAL, VOLUMES, difference
 from core.indicators.spec import FeatureSpec
 from core.indicators.windows import window_comoment, window_sum
@@ -114,7 +113,7 @@ def write(w: FloatArray, base: int, rv_60: int) -> None:
         _weighted(w, base + VWAP + k)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _split(w: FloatArray, rv_60: int) -> None:
     """Each bar's volume signed by its body (_A), by where it closed (_B), and by its return in bulk (_C)."""
     n = w.shape[1]
@@ -131,7 +130,7 @@ def _split(w: FloatArray, rv_60: int) -> None:
         bought[t] = traded * (size / math.sqrt(2.0 + size * size))
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _shares(w: FloatArray, base: int) -> None:
     """Volume against its usual size, and signed volume as a share of all."""
     n = w.shape[1]
@@ -149,7 +148,7 @@ def _shares(w: FloatArray, base: int) -> None:
         bulk[t] = bulk[t] / half[t] if half[t] > 0.0 else 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _flows(w: FloatArray) -> None:
     """From the changes of the typical price (_A) and of the close (_B): money flow signed (_A) and not (_C), volume
     signed by the close (_B), the return's size (_D), and all money that changed hands (_E)."""
@@ -167,7 +166,7 @@ def _flows(w: FloatArray) -> None:
         value[t] = flow
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _balances(w: FloatArray, base: int) -> None:
     n = w.shape[1]
     hour, quarter, gross, short = w[_HOUR], w[_QUARTER], w[_A], w[_B]
@@ -181,7 +180,7 @@ def _balances(w: FloatArray, base: int) -> None:
         thin[t] = (a - b) / (a + b) if quarter[t] > 0.0 and a + b > 0.0 else 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _weighted(w: FloatArray, to: int) -> None:
     """Distance of the close from money (_A) over volume (_B)."""
     n = w.shape[1]

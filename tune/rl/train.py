@@ -28,7 +28,8 @@ HELD_OUT = 0.2
 """Share of the minutes, the newest, that the agent never trains on and is judged on."""
 STEPS = 960
 """Minutes of experience an iteration: four episodes."""
-LEAST_MINUTES = 600
+LEAST_MINUTES = 480
+"""Two episodes to learn from, less what is held out."""
 
 
 def worlds(settings: Settings, market: MarketCut) -> tuple[World, World]:
