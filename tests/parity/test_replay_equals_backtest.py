@@ -12,6 +12,7 @@ import pytest
 from core.messages import MinuteRecord
 from tests.support.replays import ROOT, Finished, left_behind, run_replay
 from tune.parity import Replayed, backtest_of, first_difference, open_replay
+from tune.parity_engine import engine_difference, engine_of
 
 REAL = ROOT.parent / "shared" / "data" / "binance_2026-03"
 MARKETS = ["demo", *(["real"] if REAL.exists() else [])]
@@ -56,6 +57,10 @@ def test_journal_records_and_the_exchange_agree(finished: Finished) -> None:
 
 def test_decisions_are_equal_given_the_votes_that_were_cast(replayed: Replayed) -> None:
     assert first_difference(replayed.records, backtest_of(replayed, recorded_votes=True)) is None
+
+
+def test_the_compiled_engine_makes_the_same_of_the_votes(replayed: Replayed) -> None:
+    assert engine_difference(replayed, engine_of(replayed)) is None
 
 
 def test_forecasts_computed_afresh_agree(replayed: Replayed) -> None:
