@@ -12,8 +12,9 @@ import pytest
 from core.bars import fill_gaps
 from core.cache import MAX_BOOK_AGE_MS, Cache
 from core.errors import Defect, StaleData
-from core.features import HISTORY, LOOKBACK, SEQUENCE, WINDOW, feature_table
-from core.messages import CLOSE, AccountState, Balance, Bar, MarketSlice
+from core.extras import Extras
+from core.features import FEATURE_NAMES, HISTORY, LOOKBACK, SEQUENCE, WINDOW, feature_table
+from core.messages import CLOSE, AccountState, Balance, Bar, MarketSlice, Sentiment
 from core.units import MINUTE_MS, Instrument
 from tests.support.markets import BTC, ETH, MINUTE, account, bar, piece, tick, top, walk
 
@@ -78,6 +79,52 @@ def test_a_cache_without_history_knows_a_feature_as_soon_as_its_look_back_is_who
         np.testing.assert_array_equal(market.features[:, -1], table[:, t])
     assert np.isfinite(market.features[:, -1]).all()
     assert np.isnan(table[:, 0]).any()
+
+
+def test_the_mood_a_feed_hears_of_is_the_mood_of_the_table():
+    """Readings come with the minutes; one heard late is put right in what models look back at."""
+    total = HISTORY + 200
+    bars = np.stack([walk(total, 1), walk(total, 2)])
+    first_minute = MINUTE - (HISTORY - 1) * MINUTE_MS
+    readings = [(MINUTE - 40 * MINUTE_MS, 20.0), (MINUTE + 100 * MINUTE_MS + 1, 80.0)]
+    extras = Extras.of(PAIR, bars, np.zeros(bars.shape[:2], dtype=bool), first_minute, readings)
+    table = feature_table(bars, np.zeros(bars.shape[:2], dtype=bool), first_minute, extras)
+    cache = restored(bars[:, :HISTORY])
+    for t in range(HISTORY, total):
+        minute = first_minute + t * MINUTE_MS
+        heard = [Sentiment(value=v, knowable_ms=ms) for ms, v in readings if ms <= minute + MINUTE_MS - 4 * MINUTE_MS]
+        said = replace(to_slice(minute, bars[:, t]), sentiment=heard[-1] if heard and t % 5 else None)
+        market = cache.observe(tick(minute), said, EMPTY)
+        if t > HISTORY:  # every fifth time the source was away
+            np.testing.assert_array_equal(market.features, table[:, t + 1 - SEQUENCE : t + 1])
+    assert set(table[0, -150:, FEATURE_NAMES.index("fear_greed")].tolist()) == {20 / 50 - 1, 80 / 50 - 1}
+
+
+def test_history_brings_the_readings_that_were_known_by_then():
+    bars = np.stack([walk(HISTORY, 1), walk(HISTORY, 2)])
+    readings = [(MINUTE - 5_000 * MINUTE_MS + k * 720 * MINUTE_MS, float(k)) for k in range(40)]
+    first_minute = MINUTE - (HISTORY - 1) * MINUTE_MS
+    filler = np.zeros(bars.shape[:2], dtype=bool)
+    cache = Cache(PAIR)
+    cache.restore(bars, filler, MINUTE, readings)
+    market = cache.observe(tick(MINUTE), to_slice(MINUTE, bars[:, -1]), EMPTY)
+    table = feature_table(bars, filler, first_minute, Extras.of(PAIR, bars, filler, first_minute, readings))
+    np.testing.assert_array_equal(market.features, table[:, -SEQUENCE:])
+
+
+def test_two_venues_give_the_premium_live_as_in_a_table():
+    rows = (BTC, Instrument("upbit", "BTC/KRW"), Instrument("upbit", "USDT/KRW"))
+    bars, filler = fill_gaps(np.stack([walk(HISTORY + 30, k, price=p) for k, p in enumerate((5e4, 7e7, 1.4e3))]))
+    first_minute = MINUTE - (HISTORY - 1) * MINUTE_MS
+    table = feature_table(bars, filler, first_minute, Extras.of(rows, bars, filler, first_minute))
+    cache = Cache(rows)
+    cache.restore(bars[:, :HISTORY], filler[:, :HISTORY], MINUTE)
+    for t in range(HISTORY, HISTORY + 30):
+        minute = first_minute + t * MINUTE_MS
+        said = replace(piece(minute, rows, (None,) * 3), bars=to_slice(minute, bars[:, t]).bars)
+        market = cache.observe(tick(minute), said, EMPTY)
+        np.testing.assert_array_equal(market.features, table[:, t + 1 - SEQUENCE : t + 1])
+    assert table[1, -1, FEATURE_NAMES.index("premium_known")] == 1.0
 
 
 def test_a_missing_bar_is_stood_in_for_and_not_fresh():
