@@ -32,9 +32,9 @@ _VIP = (
     ("0.00011", "0.00023"),
 )
 BINANCE_SPOT = tuple((Decimal(maker), Decimal(taker)) for maker, taker in _VIP)
-"""(maker, taker) of Binance spot, VIP 0 to 9, as https://www.binance.com/en/fee/trading listed them in 2025. Levels 3 and
-up were changed several times since 2022; an account's own rates are at GET /api/v3/account/commission, and a live bot
-uses those."""
+"""(maker, taker) of Binance spot, VIP 0 to 9, as https://www.binance.com/en/fee/trading listed them in 2025, noted from
+memory: the page could not be read when this was written, and levels 3 and up were changed several times since 2022.
+Check them before relying on a level; an account's own rates are at GET /api/v3/account/commission."""
 BNB_FACTOR = Decimal("0.75")
 """25 % off when fees are paid in BNB (same page; ``discount`` of account/commission)."""
 UPBIT = {"KRW": Decimal("0.0005"), "BTC": Decimal("0.0025"), "USDT": Decimal("0.0025")}
