@@ -27,7 +27,7 @@ from serve.panel import LocalPanel
 from tune import walkforward_command
 from tune.backtest import make_backtest, make_tape
 from tune.forecasts import forecasts_of
-from tune.progress import minutes_bar, rate
+from tune.progress import minutes_bar, rate, share_bar
 from tune.recorded_result import Touches, result_of_records
 from tune.report.findings import Findings, findings_of
 from tune.report.frame import Judged
@@ -181,7 +181,7 @@ def _members(
     """The members and their weights, none of which has seen a bar of the tested minutes."""
     store = ArtifactStore(source.root / "artifacts")
     span = newest_span(source, settings, TRAINING_DAYS, market.first_minute)
-    with console.status("members trained on the minutes before …") as status:
+    with share_bar(console, "members") as progress:
         found = ensure_members(
             source.lake,
             market.instruments,
@@ -190,7 +190,7 @@ def _members(
             store,
             source=source.name,
             before=market.first_minute,
-            progress=lambda text, share: status.update(f"{text} ({share:.0%})"),
+            progress=progress,
         )
     reference = newest_weights(store, market.first_minute)
     return found, None if reference is None else read_weights(store, reference)

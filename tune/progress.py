@@ -4,7 +4,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 Done = Callable[[int, int], None]
@@ -21,6 +30,15 @@ class BarsPerSecond(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
         return Text("" if speed is None else f"{rate(speed * self._instruments)} bars/s", style="progress.data.speed")
+
+
+@contextmanager
+def share_bar(console: Console, what: str) -> Iterator[Callable[[str, float], None]]:
+    """As ``minutes_bar`` for work that tells (what it does, share done) and knows no bars."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=1.0)
+        yield lambda text, share: progress.update(task, description=f"{what}: {text}", completed=share)
 
 
 def rate(speed: float) -> str:

@@ -1,0 +1,36 @@
+"""The bar of long work: how far, how fast, how long yet."""
+
+import io
+
+from rich.console import Console
+from rich.progress import Progress
+
+from tune.progress import BarsPerSecond, minutes_bar, rate, share_bar
+
+
+def test_speeds_are_short():
+    assert [rate(v) for v in (0.4, 950, 12_345, 2_410_000)] == ["0", "950", "12.3 k", "2.41 M"]
+
+
+def test_speed_counts_every_instrument_and_waits_for_a_first_step():
+    now = 0.0
+    progress = Progress(get_time=lambda: now, console=Console(file=io.StringIO()))
+    progress.add_task("trading", total=1_000)
+    task = progress.tasks[0]
+    assert BarsPerSecond(5).render(task).plain == ""
+    for _ in range(3):
+        now += 1.0
+        progress.advance(task.id, 100)
+    assert BarsPerSecond(5).render(task).plain == "500 bars/s"
+
+
+def test_a_bar_shows_what_is_done_and_leaves_nothing_behind():
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=100)
+    with minutes_bar(console, "trading", 500, 5) as done:
+        done(250, 500)
+    assert "trading" in out.getvalue()
+    assert "250/500" in out.getvalue() or "500" in out.getvalue()
+    with share_bar(console, "members") as told:
+        told("ridge", 0.5)
+    assert "members: ridge" in out.getvalue()
