@@ -10,7 +10,7 @@ from core.messages import FloatArray
 
 HORIZONS = (1, 5, 15, 30, 60, 120, 240)
 _PER_MINUTE = "log return per sqrt(minute)"
-_RANGE_SOURCE = "Garman & Klass 1980, equation 20 without the overnight term"
+_RANGE_SOURCE = "Garman & Klass 1980, their practical estimator"
 
 SPECS: tuple[FeatureSpec, ...] = (
     *(

@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from core.features import FEATURE_NAMES, FEATURES, LOOKBACK, N_FEATURES, feature
 from core.indicators.spec import ANCHOR_BARS, BLOCK_MINUTES, REACH
 from core.messages import CLOSE, HIGH, VOLUME
 from core.units import MINUTE_MS
+from tests.support.feature_page import page
 from tests.support.features import reference
 from tests.support.markets import MINUTE, flat, walk
 
@@ -53,6 +55,11 @@ def test_the_library_is_large_and_every_feature_is_written_down():
         assert spec.name and spec.unit and spec.doc and spec.source and spec.talib
         assert 0 <= spec.lookback <= LOOKBACK
         assert spec.anchored or spec.lookback <= REACH
+
+
+def test_the_page_of_features_is_the_registry_itself():
+    written = Path(__file__).resolve().parents[2] / "docs" / "features.md"
+    assert written.read_text(encoding="utf-8") == page(), "python3 -m tests.support.feature_page > docs/features.md"
 
 
 @pytest.mark.parametrize("seed", range(4))
