@@ -7,8 +7,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from core.lean import lean
 from core.messages import BoolArray, FloatArray, TradingState
 from core.params import RiskSettings
 from core.sizing import Limit, Rows
@@ -54,7 +54,7 @@ def loss_limits(limits: RiskSettings) -> LossLimits:
     return LossLimits(float(limits.daily_loss_pct), float(limits.max_drawdown_pct), limits.on_loss_limit == "close")
 
 
-@njit(cache=True)
+@lean
 def mark(before: Mark, equity: float, day: int, reconciled: bool, limits: LossLimits) -> tuple[Mark, int, float]:
     """Mark the account to market: move the peak and the day, and reduce when a loss limit is breached.
 
@@ -78,12 +78,12 @@ def mark(before: Mark, equity: float, day: int, reconciled: bool, limits: LossLi
     return after, NO_BREACH, math.nan
 
 
-@njit(cache=True)
+@lean
 def loss_pct(equity: float, base: float) -> float:
     return (1.0 - equity / base) * 100.0
 
 
-@njit(cache=True)
+@lean
 def _breached(equity: float, base: float, allowed_pct: float) -> bool:
     if not equity < base:
         return False
@@ -91,7 +91,7 @@ def _breached(equity: float, base: float, allowed_pct: float) -> bool:
     return loss > 0.0 and loss >= allowed_pct
 
 
-@njit(cache=True)
+@lean
 def fill_rows(
     rows: Rows,
     target: FloatArray,

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from core.errors import DataError, Defect
 from core.events import VOLATILITY_SHOCK
+from core.lean import lean
 from core.messages import BoolArray, Detected, FloatArray, Intents, Market, Regime, Votes
 from core.params import SelectionSettings
 
@@ -91,7 +91,7 @@ def selection_rules(settings: SelectionSettings) -> SelectionRules:
     )
 
 
-@njit(cache=True)
+@lean
 def share_out(weights: FloatArray, spoke: BoolArray, out: FloatArray) -> bool:
     """Write the (M,) weights of those who spoke, summing to 1: a silent one's is shared out in proportion.
 
@@ -106,7 +106,7 @@ def share_out(weights: FloatArray, spoke: BoolArray, out: FloatArray) -> bool:
     return total > 0.0
 
 
-@njit(cache=True)
+@lean
 def combine(weights: FloatArray, mean_bps: FloatArray, edge: FloatArray) -> None:
     """Write the (S,) weighted mean of the (M, S) forecasts; NaN when no weight is left."""
     for i in range(edge.shape[0]):
@@ -119,7 +119,7 @@ def combine(weights: FloatArray, mean_bps: FloatArray, edge: FloatArray) -> None
         edge[i] = total if heard else math.nan
 
 
-@njit(cache=True)
+@lean
 def disagree(
     weights: FloatArray, mean_bps: FloatArray, stdev_bps: FloatArray, edge: FloatArray, spread: FloatArray
 ) -> None:
@@ -139,7 +139,7 @@ def disagree(
         spread[i] = math.sqrt(square) if heard else math.nan
 
 
-@njit(cache=True)
+@lean
 def wanted(edge: float, held: bool, shocked: bool, fresh: bool, share: float, rules: SelectionRules) -> float:
     """The fraction of the investable equity that one instrument asks for; ``share`` is the most it may.
 
@@ -157,7 +157,7 @@ def wanted(edge: float, held: bool, shocked: bool, fresh: bool, share: float, ru
     return math.nan if held else 0.0
 
 
-@njit(cache=True)
+@lean
 def is_held(position: float, worth: float, equity: float) -> bool:
     """More than dust. Without a known equity anything counts: what is not understood is not sold for being small."""
     if math.isfinite(equity):
@@ -165,7 +165,7 @@ def is_held(position: float, worth: float, equity: float) -> bool:
     return position > 0.0
 
 
-@njit(cache=True)
+@lean
 def choose_targets(
     edge: FloatArray,
     position: FloatArray,

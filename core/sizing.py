@@ -21,7 +21,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from core.messages import FloatArray
+from core.lean import lean
+from core.messages import BoolArray, FloatArray
 from core.units import BPS, MarketRules
 
 _SHAVE = 1.0 - 1e-12
@@ -151,19 +152,41 @@ class Sized(NamedTuple):
 @njit(cache=True)
 def size_rows(rows: Rows, caps: Caps) -> Sized:
     """Size every row: first all sells, then all buys in row order."""
+    groups = group_count(rows.coin, rows.purse)
     count = rows.target.shape[0]
-    lots = np.zeros(count)
-    ticks = np.full(count, math.nan)
-    asked = np.full(count, math.nan)
-    allowed = np.full(count, math.nan)
-    limit = np.full(count, _KEEP)
+    found, limit = np.empty((5, groups)), np.empty(count, dtype=np.int64)
+    size_into(rows, caps, found, np.empty((3, groups), dtype=np.bool_), limit)
+    return Sized(found[0][:count], found[1][:count], found[2][:count], found[3][:count], limit)
+
+
+@lean
+def group_count(coin: np.ndarray, purse: np.ndarray) -> int:
+    """Room that ``size_into`` needs: a place a row, a coin and a purse."""
+    groups = coin.shape[0]
+    for i in range(coin.shape[0]):
+        groups = max(groups, coin[i] + 1, purse[i] + 1)
+    return groups
+
+
+@lean
+def size_into(rows: Rows, caps: Caps, floats: FloatArray, flags: BoolArray, limit: np.ndarray) -> None:
+    """``size_rows`` in room that is given: writes lots, ticks, asked and allowed to ``floats`` (5, G), and ``limit`` (S,).
+
+    G is ``group_count``; ``flags`` is (3, G).
+    """
+    count = rows.target.shape[0]
+    lots, ticks, asked, allowed = floats[0][:count], floats[1][:count], floats[2][:count], floats[3][:count]
+    spent = floats[4]  # by purse number, quote units
+    sold, buys, counted = flags[0], flags[1], flags[2]  # the first and the last by coin number
+    for g in range(spent.shape[0]):
+        spent[g] = 0.0
+        sold[g] = buys[g] = counted[g] = False
+    for i in range(count):
+        lots[i] = 0.0
+        ticks[i] = asked[i] = allowed[i] = math.nan
+        limit[i] = _KEEP
     solvent = caps.equity > 0.0 and caps.equity < math.inf
     orders_left = caps.max_orders
-    groups = 1
-    for i in range(count):
-        groups = max(groups, rows.coin[i] + 1, rows.purse[i] + 1)
-    sold = np.zeros(groups, dtype=np.bool_)  # by coin number
-    buys = np.zeros(count, dtype=np.bool_)
 
     for i in range(count):
         target = rows.target[i]
@@ -238,8 +261,7 @@ def size_rows(rows: Rows, caps: Caps) -> Sized:
             orders_left -= 1.0
             sold[rows.coin[i]] = True
 
-    gross = _gross(rows, groups)
-    spent = np.zeros(groups)  # by purse number, quote units
+    gross = _gross(rows, counted)
     for i in range(count):
         if not buys[i]:
             continue
@@ -301,14 +323,12 @@ def size_rows(rows: Rows, caps: Caps) -> Sized:
             orders_left -= 1.0
             gross += most * lot
             spent[rows.purse[i]] += most * worst_lot / rows.rate[i] * (1.0 + rows.fee[i])
-    return Sized(lots, ticks, asked, allowed, limit)
 
 
-@njit(cache=True)
-def _gross(rows: Rows, groups: int) -> float:
-    """USDT value of everything held, each coin once; NaN when a held one has no price."""
+@lean
+def _gross(rows: Rows, counted: BoolArray) -> float:
+    """USDT value of everything held, each coin once; NaN when a held one has no price. ``counted``: by coin, False."""
     total = 0.0
-    counted = np.zeros(groups, dtype=np.bool_)
     for i in range(rows.held.shape[0]):
         if rows.held[i] > 0.0 and not counted[rows.coin[i]]:
             counted[rows.coin[i]] = True

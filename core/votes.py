@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from core.lean import lean
 from core.messages import BoolArray, FloatArray, Market, Votes
 
 ABSENT = "absent: no answer"
@@ -44,7 +44,7 @@ SPOKE, MEAN_UNFIT, STDEV_UNFIT, STDEV_NEGATIVE = range(4)
 """What ``fault_of`` finds."""
 
 
-@njit(cache=True)
+@lean
 def fault_of(mean_bps: FloatArray, stdev_bps: FloatArray, asked: BoolArray) -> tuple[int, int]:
     """(SPOKE or what is wrong, in which row) of one member's (S,) answer; only what was asked is looked at."""
     for i in range(asked.shape[0]):

@@ -15,6 +15,7 @@ from config.settings import Settings
 from core.bars import MAX_PRICE, MAX_VOLUME, fill_gaps
 from core.costs import UNITS, fees_of
 from core.engine.loop import FULL, TOO_LARGE, advance
+from core.engine.prepared import liquidity_table
 from core.engine.tables import (
     EXACT,
     REPORTING_CURRENCY,
@@ -278,7 +279,7 @@ def make_tape(settings: Settings, market: MarketCut) -> Tape:
     bars = recorded if terms.halts else fill_gaps(recorded)[0]
     bars, recorded = (np.require(a, np.float64, ["C", "W"]) for a in (bars, recorded))
     half = half_spreads(bars, market.start_minute, terms.half_spread_default_bps, terms.half_spread_max_bps)
-    return Tape(bars, recorded, half, market.start_minute)
+    return Tape(bars, recorded, liquidity_table(bars, terms.min_volatility), half, market.start_minute)
 
 
 def last_closes(bars: FloatArray, end: int) -> FloatArray:

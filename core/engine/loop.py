@@ -7,8 +7,6 @@ what the members say, what is wanted, what is allowed, and the minute's orders. 
 
 import math
 
-from numba import njit
-
 from core.engine.market import middle, shown_mid, traded_lately
 from core.engine.orders import exact, work
 from core.engine.tables import (
@@ -60,11 +58,12 @@ from core.engine.tables import (
     Scratch,
     Tape,
 )
+from core.lean import lean
 from core.liquidity import hour_column
-from core.loss_limits import REDUCING, Mark, fill_rows, mark
+from core.loss_limits import REDUCING, LossLimits, Mark, fill_rows, mark
 from core.messages import CLOSE, VOLUME, FloatArray
 from core.selection import SelectionRules, choose_targets, combine, share_out
-from core.sizing import Caps, Rows, Sized, size_rows
+from core.sizing import Caps, Rows, size_into
 from core.units import DAY_MS, MINUTE_MS
 from core.votes import SPOKE, fault_of
 
@@ -72,7 +71,7 @@ DONE, FULL, TOO_LARGE = range(3)
 """Why ``advance`` returned: the end, the logs, or a balance that is not counted exactly any more."""
 
 
-@njit(cache=True)
+@lean
 def advance(
     tape: Tape,
     grids: Grids,
@@ -104,34 +103,76 @@ def advance(
     most_fills = count * rules.slices * level.shape[1]
     # Whether an order's latency may carry it into the next minute, whose touch then shows what it took.
     late = (rules.slices - 1) * rules.slice_ms + terms.latency_ms >= MINUTE_MS
-    orders, fills = 0, 0
+    f, n = scratch.floats, scratch.ints
+    rows = Rows(  # in the order of ROW_FLOATS
+        f[0],
+        f[1],
+        f[2],
+        f[3],
+        f[4],
+        f[5],
+        f[6],
+        f[7],
+        f[8],
+        f[9],
+        f[10],
+        f[11],
+        f[12],
+        n[PURSE],
+        n[COIN],
+        n[BUY_BLOCK],
+        n[SELL_BLOCK],
+    )
+    # The usual account: every instrument is paid from one balance and has a coin of its own.
+    one_purse = True
+    for i in range(count):
+        one_purse = one_purse and grid_ints[i, QUOTE] == 0 and grid_ints[i, BASE] == i + 1
+    # Typed from the start: a literal would have the callees compiled twice.
+    orders, fills = first - first, first - first
     index = first
+    next_row = first - columns.first
+    grid_row = (next_row + stride - 1) // stride
+    next_row = grid_row * stride
+    equity, invested, marked_day, moved = math.nan, 0.0, first - first - 1, True
+    quiet_low, quiet_high = math.inf, -math.inf
     while index < end:
         if orders + count > logs.orders.shape[0] or fills + most_fills > logs.fills.shape[0]:
             return FULL, index, state, orders, fills
-        if not exact(units):
-            return TOO_LARGE, index, state, orders, fills
         minute = start_minute + index * MINUTE_MS
         k = index - said.first
         # --- what is seen: a bar of this minute and a book make a row fresh
         for i in range(count):
             seen = False
             volume = recorded[i, index, VOLUME]
-            if not math.isnan(volume):
+            if volume == volume:
                 close[i] = recorded[i, index, CLOSE]
                 seen = volume > 0.0 or traded_lately(bars[i], index + 1)
             position[i] = amount[grid_ints[i, BASE]]
             mid[i] = math.nan
             if late and seen:
                 mid[i] = shown_mid(tape, grids, terms, account.taken[i], level, i, index)
-                seen = not math.isnan(mid[i])
+                seen = mid[i] == mid[i]
             elif seen and position[i] > 0.0:
                 bps = half_bps[i, hour_column(start_minute, minute + MINUTE_MS)]
                 mid[i] = middle(close[i], bps, grid_floats[i, TICK], grid_ints[i, TICK_NUM], grid_floats[i, TICK_DEN])
             fresh[i] = seen
-        # --- what it is worth
-        equity, invested = add_up(amount, grid_ints, mid, close, rate, worth)
-        state, _, _ = mark(state, equity, minute // DAY_MS, True, losses)
+            moved = moved or position[i] > 0.0
+        # --- what it is worth; nothing to do while nothing is held and nothing changed
+        day = minute // DAY_MS
+        if moved or day != marked_day:
+            if one_purse:
+                equity, invested = 0.0 if amount[0] == 0.0 else amount[0] * rate[0], 0.0
+                for i in range(count):
+                    if position[i] > 0.0:
+                        price = mid[i] if mid[i] == mid[i] else close[i]
+                        equity += position[i] * (price * rate[i])
+                        invested += position[i] * (price * rate[i])
+            else:
+                equity, invested = add_up(amount, grid_ints, mid, close, rate, worth)
+            if not (day == marked_day and quiet_low < equity <= quiet_high):
+                state, _, _ = mark(state, equity, day, True, losses)
+                quiet_low, quiet_high = _quiet(state, losses)
+            marked_day, moved = day, False
         # --- what is wanted
         if ensemble:
             _listen(said, scratch, close, rules.selection, equity, k)
@@ -149,17 +190,19 @@ def advance(
             for i in range(count):
                 if fresh[i] and math.isnan(mid[i]) and not math.isnan(target[i]):
                     mid[i] = shown_mid(tape, grids, terms, account.taken[i], level, i, index)
-            sized = _size(grid_ints, rules.caps, account, scratch, state, equity)
+            _size(rows, grid_ints, rules.caps, account, scratch, state, equity)
             regime = said.which[REGIME, k] if ensemble else -1
-            parents = _log_orders(sized, scratch, logs, orders, orders_before, index, regime, equity)
+            parents = _log_orders(rows, scratch, logs, orders, orders_before, index, regime, equity)
             orders += parents
         # --- written down
         c = index - columns.first
         minutes[c, EQUITY] = equity
         minutes[c, INVESTED] = invested
         minutes[c, STATE] = state.state
-        if c % stride == 0 or c + 1 == minutes.shape[0]:
-            _write(close, scratch, columns, (c + stride - 1) // stride)
+        if c == next_row or c + 1 == minutes.shape[0]:
+            _write(close, scratch, columns, grid_row)
+            next_row += stride
+            grid_row += 1
         # --- the orders
         if parents > 0:
             fills = work(
@@ -176,11 +219,28 @@ def advance(
                 index,
                 parents,
             )
+            moved = True
+            if not exact(units):
+                return TOO_LARGE, index + 1, state, orders, fills
         index += 1
     return DONE, index, state, orders, fills
 
 
-@njit(cache=True)
+@lean
+def _quiet(state: Mark, losses: LossLimits) -> tuple[float, float]:
+    """Between which equities (above the first, up to the second) marking to market on the same day changes nothing.
+
+    The lower one stands a little above where a limit is breached, beyond any doubt of rounding: there ``mark`` decides.
+    """
+    if math.isnan(state.peak) or math.isnan(state.day_equity):
+        return math.inf, -math.inf
+    low = max(
+        state.day_equity * (1.0 - losses.daily_loss_pct / 100.0), state.peak * (1.0 - losses.max_drawdown_pct / 100.0)
+    )
+    return max(low, 0.0) + 1e-9 * state.peak, state.peak
+
+
+@lean
 def add_up(
     amount: FloatArray, grid: IntArray, mid: FloatArray, close: FloatArray, rate: FloatArray, worth: FloatArray
 ) -> tuple[float, float]:
@@ -209,7 +269,7 @@ def add_up(
     return equity, invested
 
 
-@njit(cache=True)
+@lean
 def _listen(said: Said, scratch: Scratch, close: FloatArray, selection: SelectionRules, equity: float, k: int) -> None:
     """Weigh the votes of minute ``k`` of ``said`` into targets."""
     asked, shock = scratch.flags[IS_ASKED], scratch.flags[IN_SHOCK]
@@ -229,39 +289,15 @@ def _listen(said: Said, scratch: Scratch, close: FloatArray, selection: Selectio
     choose_targets(edge, position, close, rate, equity, shock, fresh, selection, target)
 
 
-@njit(cache=True)
-def _rows(scratch: Scratch) -> Rows:
-    """The sizing's rows, as views of the scratch (in the order of ``ROW_FLOATS``)."""
-    f, n = scratch.floats, scratch.ints
-    return Rows(
-        f[0],
-        f[1],
-        f[2],
-        f[3],
-        f[4],
-        f[5],
-        f[6],
-        f[7],
-        f[8],
-        f[9],
-        f[10],
-        f[11],
-        f[12],
-        n[PURSE],
-        n[COIN],
-        n[BUY_BLOCK],
-        n[SELL_BLOCK],
-    )
-
-
-@njit(cache=True)
-def _size(grid: IntArray, caps: Caps, account: Account, scratch: Scratch, state: Mark, equity: float) -> Sized:
+@lean
+def _size(
+    rows: Rows, grid: IntArray, caps: Caps, account: Account, scratch: Scratch, state: Mark, equity: float
+) -> None:
     """What the limits leave of what is wanted."""
     position, cash, sellable = scratch.floats[POSITION], scratch.floats[CASH], scratch.floats[SELLABLE]
     for i in range(position.shape[0]):
         cash[i] = account.amount[grid[i, QUOTE]]
         sellable[i] = float(account.units[grid[i, BASE]] // grid[i, STEP_UNITS])
-    rows = _rows(scratch)
     fill_rows(
         rows,
         scratch.floats[WANTED],
@@ -287,12 +323,12 @@ def _size(grid: IntArray, caps: Caps, account: Account, scratch: Scratch, state:
         caps.collar,
         caps.max_orders,
     )
-    return size_rows(rows, now)
+    size_into(rows, now, scratch.sizing, scratch.sizing_flags, scratch.limits)
 
 
-@njit(cache=True)
+@lean
 def _log_orders(
-    sized: Sized,
+    rows: Rows,
     scratch: Scratch,
     logs: Logs,
     orders: int,
@@ -302,16 +338,17 @@ def _log_orders(
     equity: float,
 ) -> int:
     """Write the sized orders to the log, in row order, and to ``scratch.parent``, sells first; gives how many."""
-    rows, edge, weights, mean = _rows(scratch), scratch.floats[SEEN_EDGE], scratch.weights, scratch.votes[MEAN]
-    parent = scratch.parent
+    edge, weights, mean = scratch.floats[SEEN_EDGE], scratch.weights, scratch.votes[MEAN]
+    parent, limits = scratch.parent, scratch.limits
+    sized_lots, sized_ticks, asked, allowed = scratch.sizing[0], scratch.sizing[1], scratch.sizing[2], scratch.sizing[3]
     sells, count = 0, 0
     for i in range(edge.shape[0]):
-        sells += 1 if sized.lots[i] < 0.0 else 0
+        sells += 1 if sized_lots[i] < 0.0 else 0
     next_sell, next_buy = 0, sells
     for i in range(edge.shape[0]):
-        if sized.lots[i] == 0.0:
+        if sized_lots[i] == 0.0:
             continue
-        lots, ticks = int(sized.lots[i]), int(sized.ticks[i])
+        lots, ticks = int(sized_lots[i]), int(sized_ticks[i])
         k = next_buy if lots > 0 else next_sell
         next_buy += 1 if lots > 0 else 0
         next_sell += 1 if lots < 0 else 0
@@ -319,9 +356,9 @@ def _log_orders(
         parent[k, ROW], parent[k, ORDER], parent[k, LIMIT] = i, orders_before + at, ticks
         parent[k, UNSENT], parent[k, BUYS] = abs(lots), 1 if lots > 0 else 0
         line, more = logs.orders[at], logs.floats[at]
-        line[0], line[1], line[2], line[3], line[4], line[5] = index, i, lots, ticks, sized.limit[i], regime
+        line[0], line[1], line[2], line[3], line[4], line[5] = index, i, lots, ticks, limits[i], regime
         more[0], more[1], more[2], more[3] = rows.mid[i], edge[i], rows.target[i], equity
-        more[4], more[5], more[6], more[7] = rows.held[i], rows.price[i], sized.asked[i], sized.allowed[i]
+        more[4], more[5], more[6], more[7] = rows.held[i], rows.price[i], asked[i], allowed[i]
         for m in range(weights.shape[0]):
             part = weights[m] * mean[m, i] if weights[m] > 0.0 else 0.0
             logs.shares[at, m] = part / edge[i] if edge[i] != 0.0 else 1.0 / weights.shape[0]
@@ -329,7 +366,7 @@ def _log_orders(
     return count
 
 
-@njit(cache=True)
+@lean
 def _write(close: FloatArray, scratch: Scratch, columns: Columns, g: int) -> None:
     """Write the minute down in full, as grid row ``g``."""
     position, mid, rate = scratch.floats[POSITION], scratch.floats[MID], scratch.floats[RATE_USDT]

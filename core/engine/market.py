@@ -2,8 +2,6 @@
 
 import math
 
-from numba import njit
-
 from core.book import LEVELS, best_ticks, half_spread_of, side_levels
 from core.checks import lot_ok, notional_ok, percent_price_ok
 from core.costs import Terms
@@ -28,7 +26,8 @@ from core.engine.tables import (
     IntArray,
     Tape,
 )
-from core.liquidity import VOLUME_MINUTES, hour_column, liquidity_at
+from core.lean import lean
+from core.liquidity import VOLUME_MINUTES, hour_column
 from core.messages import CLOSE, HIGH, LOW, OPEN, VOLUME, FloatArray
 from core.path import place_of, price_at
 from core.units import MINUTE_MS
@@ -36,19 +35,19 @@ from core.units import MINUTE_MS
 SELL, BUY = 0, 1
 
 
-@njit(cache=True)
+@lean
 def as_price(ticks: int, num: int, den: float) -> float:
     """The float64 of so many ticks: correctly rounded, as the Decimal's is."""
     return ticks * num / den
 
 
-@njit(cache=True)
+@lean
 def minute_of(tape: Tape, ms: int) -> int:
     """Index of the minute that ``ms`` lies in (a boundary: the one it opens); T and above after the end."""
     return max(0, (ms - tape.start_minute) // MINUTE_MS)
 
 
-@njit(cache=True)
+@lean
 def traded_lately(bars: FloatArray, e: int) -> bool:
     """Whether anything traded in the minutes before ``e`` that a book's depth follows; else there is no book."""
     times = 0
@@ -58,14 +57,14 @@ def traded_lately(bars: FloatArray, e: int) -> bool:
     return times > 0
 
 
-@njit(cache=True)
+@lean
 def middle(price: float, half_bps: float, tick: float, num: int, den: float) -> float:
     """Middle of the touch around ``price``, as the float64 of its two prices' Decimals gives it."""
     bid, ask = best_ticks(price, half_spread_of(price, half_bps), tick)
     return (as_price(bid, num, den) + as_price(ask, num, den)) / 2.0
 
 
-@njit(cache=True)
+@lean
 def price_now(tape: Tape, row: int, ms: int) -> float:
     """Price at ``ms``; NaN in a minute without a bar."""
     index, elapsed = place_of(tape.start_minute, ms, tape.bars.shape[1])
@@ -75,24 +74,24 @@ def price_now(tape: Tape, row: int, ms: int) -> float:
     return price_at(bar[OPEN], bar[HIGH], bar[LOW], bar[CLOSE], elapsed)
 
 
-@njit(cache=True)
+@lean
 def half_now(tape: Tape, row: int, ms: int, price: float) -> float:
     """Half the spread in force, quote units."""
     column = min(hour_column(tape.start_minute, ms), tape.half_bps.shape[1] - 1)
     return half_spread_of(price, tape.half_bps[row, column])
 
 
-@njit(cache=True)
+@lean
 def book_at(
     tape: Tape, grids: Grids, terms: Terms, row: int, buying: bool, e: int, price: float, half: float, level: IntArray
 ) -> int:
     """Write the levels that an order meets in minute ``e`` to ``level``; gives how many."""
-    volume, sigma = liquidity_at(tape.bars[row], e, terms.min_volatility)
+    volume, sigma = tape.liquidity[row, e, 0], tape.liquidity[row, e, 1]
     tick, step = grids.floats[row, TICK], grids.floats[row, STEP]
     return side_levels(buying, price, half, tick, step, volume, sigma, terms.depth, level[TICKS], level[STEPS])
 
 
-@njit(cache=True)
+@lean
 def shown_mid(tape: Tape, grids: Grids, terms: Terms, taken: IntArray, level: IntArray, row: int, index: int) -> float:
     """Middle of the touch shown at the close of minute ``index``, which has a bar and a book; NaN if we emptied it.
 
@@ -119,7 +118,7 @@ def shown_mid(tape: Tape, grids: Grids, terms: Terms, taken: IntArray, level: In
     return total / 2.0
 
 
-@njit(cache=True)
+@lean
 def turned_away(tape: Tape, grids: Grids, row: int, ms: int, ticks: int, steps: int) -> bool:
     """Whether the venue refuses a limit order sent at ``ms``: its filters, or a market that stands still."""
     e = min(minute_of(tape, ms), tape.bars.shape[1])
@@ -139,7 +138,7 @@ def turned_away(tape: Tape, grids: Grids, row: int, ms: int, ticks: int, steps: 
     return math.isnan(now)
 
 
-@njit(cache=True)
+@lean
 def forget_taken(taken: IntArray, e: int) -> None:
     """Start counting what one side of ours takes (LEVELS + 2,) anew when it was of another minute than ``e``."""
     if taken[TAKEN_MINUTE] != e:

@@ -2,8 +2,6 @@
 
 import math
 
-from numba import njit
-
 from core.book import best_ticks, room_of, take_levels
 from core.checks import money_of
 from core.costs import UNITS, Terms, commission
@@ -37,13 +35,14 @@ from core.engine.tables import (
     Tape,
 )
 from core.execution.twap import least_lots, next_slice
+from core.lean import lean
 from core.messages import VOLUME
 from core.units import MINUTE_MS
 
 REFUSED = -1
 
 
-@njit(cache=True)
+@lean
 def exact(units: IntArray) -> bool:
     """Whether every balance is still small enough to be counted without loss."""
     largest = 0
@@ -52,13 +51,13 @@ def exact(units: IntArray) -> bool:
     return largest < EXACT
 
 
-@njit(cache=True)
+@lean
 def _move(account: Account, asset: int, change: int) -> None:
     account.units[asset] += change
     account.amount[asset] = account.units[asset] / float(UNITS)
 
 
-@njit(cache=True)
+@lean
 def _covered(grids: Grids, units: IntArray, row: int, buying: bool, ticks: int, steps: int) -> bool:
     """Whether the account holds what the venue would set aside for the order."""
     grid = grids.ints[row]
@@ -69,7 +68,7 @@ def _covered(grids: Grids, units: IntArray, row: int, buying: bool, ticks: int, 
     return money + fee <= units[grid[QUOTE]]
 
 
-@njit(cache=True)
+@lean
 def _settle(grids: Grids, account: Account, row: int, buying: bool, ticks: int, steps: int) -> int:
     """Book one part of a fill; gives the fee, in units of what it is paid in."""
     grid = grids.ints[row]
@@ -85,7 +84,7 @@ def _settle(grids: Grids, account: Account, row: int, buying: bool, ticks: int, 
     return fee
 
 
-@njit(cache=True)
+@lean
 def send(
     tape: Tape,
     grids: Grids,
@@ -141,7 +140,7 @@ def send(
     return done, fills
 
 
-@njit(cache=True)
+@lean
 def work(
     tape: Tape,
     grids: Grids,

@@ -19,7 +19,7 @@ from core.messages import BoolArray, FloatArray
 from core.params import CostSettings, ExecutionSettings, RiskSettings, SelectionSettings, TradeSettings
 from core.risk import groups, is_tradable
 from core.selection import SelectionRules, selection_rules
-from core.sizing import Caps, Rows
+from core.sizing import Caps, Rows, group_count
 from core.units import BPS, Instrument, MarketRules
 
 IntArray = np.ndarray
@@ -38,6 +38,8 @@ class Tape(NamedTuple):
     """(S, T, 5), NaN where there is no bar; what trades are made of."""
     seen: FloatArray
     """The same; it differs only with halts switched off: there ``bars`` are filled, and this is what was recorded."""
+    liquidity: FloatArray
+    """(S, T + 1, 2) volume and sigma of ``core.liquidity.liquidity_at`` before each minute (``liquidity_table``)."""
     half_bps: FloatArray
     """(S, H) half spreads (``core.liquidity.half_spreads``)."""
     start_minute: int
@@ -175,6 +177,10 @@ class Scratch(NamedTuple):
     """(S, 5): row, order, limit in ticks, unsent lots, and 1 for a buy, of those at work this minute."""
     level: IntArray
     """(4, LEVELS): a book's ticks and steps, and what an order takes of which."""
+    sizing: FloatArray
+    """(5, G) and (3, G) and (S,): ``core.sizing.size_into``'s room."""
+    sizing_flags: BoolArray
+    limits: IntArray
 
 
 def fraction_of(value: Decimal) -> tuple[int, float]:
@@ -322,6 +328,7 @@ def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
     ints[PURSE], ints[COIN] = rows.purse, rows.coin
     flags = np.zeros((4, count), dtype=np.bool_)
     flags[TRADABLE] = True
+    groups = int(group_count(rows.coin, rows.purse))
     return Scratch(
         floats=floats,
         ints=ints,
@@ -332,6 +339,9 @@ def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
         worth=np.zeros(assets),
         parent=np.zeros((count, 5), dtype=np.int64),
         level=np.zeros((4, LEVELS), dtype=np.int64),
+        sizing=np.zeros((5, groups)),
+        sizing_flags=np.zeros((3, groups), dtype=np.bool_),
+        limits=np.zeros(count, dtype=np.int64),
     )
 
 

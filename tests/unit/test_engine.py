@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.costs import UNITS
+from core.engine.prepared import liquidity_table
 from core.engine.tables import AVERAGE_MINUTES, MAX_NOTIONAL_UNITS, MULTIPLIER_DOWN, MULTIPLIER_UP
+from core.liquidity import liquidity_at
 from core.messages import Regime
 from core.selection import WeightTable
 from core.units import MINUTE_MS
@@ -247,6 +249,17 @@ def test_a_truncated_market_decides_the_same() -> None:
     assert part.orders.drop("executed").equals(whole.orders[: part.orders.height].drop("executed"))
 
 
+def test_the_liquidity_table_is_what_one_minute_asks_for() -> None:
+    bars = np.array(make_market(2, 2_500, gaps=0.1).bars)
+    bars[0, 1_000:1_200] = np.nan
+    bars[1, 1_500:1_530, 4] = 0.0
+    bars[1, :7] = np.nan
+    table = liquidity_table(bars, 1e-4)
+    for row in range(2):
+        one_by_one = [liquidity_at(bars[row], e, 1e-4) for e in range(bars.shape[1] + 1)]
+        np.testing.assert_array_equal(table[row], np.array(one_by_one))
+
+
 def test_the_venues_limits_are_the_simulated_exchanges() -> None:
     limits = Limits()
     assert (limits.multiplier_up, limits.multiplier_down) == (
@@ -277,7 +290,6 @@ def test_compiled_and_uncompiled_agree_bit_for_bit() -> None:
             capture_output=True,
             text=True,
             check=True,
-            timeout=200,
         ).stdout
         for off in ("0", "1")
     ]
