@@ -84,7 +84,7 @@ def main(args: argparse.Namespace) -> int:
     configure_logs(settings.config.logs, var / "logs", "run")
     note_start(var / "runs", run_dir.name, "replay")
     try:
-        with closing(Training(source, market.first_minute, args)) as members:
+        with closing(Training(source, market.first_minute, args, args.data)) as members:
             records = _run(settings, source, market, members.versions, run_dir, speed, cash, console)
     finally:
         forget_run(var / "runs")
@@ -97,10 +97,11 @@ class Training:
     """Looks for members trained on the market before ``before`` and trains those that are missing, in a process of
     its own: torch and the features of weeks of bars leave with it. ``close`` ends it, finished or not."""
 
-    def __init__(self, source: MarketSource, before: int, args: argparse.Namespace) -> None:
+    def __init__(self, source: MarketSource, before: int, args: argparse.Namespace, data: Path | None = None) -> None:
+        """``data``: the folder that ``--data`` named, whose market the child finds as we did."""
         command = [sys.executable, str(load.ROOT / "run.py"), "train", "--ensure", "--json", "--before-ms", str(before)]
-        if args.data:
-            command += ["--data", str(args.data)]
+        if data is not None:
+            command += ["--data", str(data)]
         elif source.synthetic:
             command += ["--market", source.name]
         command += [f"--set={change}" for change in args.overrides]
