@@ -93,6 +93,8 @@ def main(argv: list[str]) -> int:
     add_market(parser)
     parser.add_argument("--bars", type=int, default=YEAR, help=f"minutes of the peers' table (default {YEAR:,})")
     parser.add_argument("--only", default=",".join(PARTS), help=f"some of {', '.join(PARTS)}")
+    everyone = ",".join((*QUICK_PEERS, *SLOW_PEERS))
+    parser.add_argument("--peers", default=everyone, help=f"some of {everyone}, or none")
     parser.add_argument("--quick", action="store_true", help="a tenth of the bars, few calls: does it all still run")
     parser.add_argument("--root", type=Path, default=ROOT / "var" / "bench", help="where the peers' environments lie")
     args = parser.parse_args(argv)
@@ -115,18 +117,19 @@ def peers(args: argparse.Namespace) -> bool:
     """Print the table; whether all that finished found the same entries."""
     minutes = args.bars // 10 if args.quick else args.bars
     rows: dict[str, Row] = {}
+    asked = args.peers.split(",")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bars.parquet"
         said = write_bars(path, minutes, args)
         _say(f"peers: {said}, core {a_core()}")
         for _ in range(1 if args.quick else ROUNDS):
-            for name in QUICK_PEERS:
+            for name in [name for name in QUICK_PEERS if name in asked]:
                 _add(rows, name, _peer(args, name, path, 3))
             _add(rows, "raw limit", _measured("raw limit", own_command("limit", path, *_options(5))))
             for algorithm in ALGORITHMS:
                 for row in _ours(path, algorithm):
                     _add(rows, row.name, row)
-        for name in SLOW_PEERS:
+        for name in [name for name in SLOW_PEERS if name in asked]:
             _say(f"  {name} …")
             _add(rows, name, _peer(args, name, path, 1 if args.quick else 2))
     print(table(PEER_HEADINGS, peer_lines(rows.values())), flush=True)

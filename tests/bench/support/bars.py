@@ -14,7 +14,7 @@ from data.schema import VALUES
 from tests.bench.support.big_lake import START
 
 YEAR = 525_600
-PRICE, STEP = 30_000.0, 5e-4
+PRICE, STEP = 70_000.0, 5e-4
 
 
 def made_bars(minutes: int, seed: int = 7) -> pl.DataFrame:
