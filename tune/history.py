@@ -9,17 +9,15 @@ import numpy as np
 
 from config.settings import Settings
 from core.bars import fill_gaps
-from core.events import VOLATILITY_SHOCK, Detector
+from core.events import event_rules, read_market
 from core.features import WINDOW, schema_hash
-from core.messages import CLOSE, AccountState, BoolArray, FloatArray, Market, Regime
+from core.messages import CLOSE, BoolArray, FloatArray
 from core.params import EventSettings
-from core.units import MINUTE_MS, Instrument
 from data.lake import Lake
 from tune.dataset import forward_return_bps, training_set
 from tune.folds import walk_forward
 from tune.train import Progress, Span, out_of_fold
 
-REGIMES = tuple(Regime)
 FOLDS = 3
 
 
@@ -73,39 +71,10 @@ def fingerprint(bars: FloatArray, settings: Settings, members: tuple[tuple[str, 
     return hashlib.sha256(text.encode() + np.ascontiguousarray(bars).tobytes()).hexdigest()[:12]
 
 
-def readings(
-    bars: FloatArray, filler: BoolArray, first_minute: int, instruments: tuple[Instrument, ...], events: EventSettings
-) -> tuple[np.ndarray, BoolArray]:
-    """(T,) regime index and (S, T) shocks of every minute, by the live detector; -1 before its window is whole."""
-    detector = Detector(events)
-    rows, minutes = bars.shape[:2]
-    regime, shock = np.full(minutes, -1), np.zeros((rows, minutes), dtype=np.bool_)
-    account = AccountState(at_ms=0, balances=())
-    empty, none = np.zeros((rows, 0, 0)), np.full(rows, np.nan)
-    for t in range(WINDOW - 1, minutes):
-        minute = first_minute + t * MINUTE_MS
-        market = Market(
-            minute=minute,
-            now_ms=minute + MINUTE_MS,
-            trace="",
-            instruments=instruments,
-            bars=bars[:, t + 1 - WINDOW : t + 1],
-            filler=filler[:, t + 1 - WINDOW : t + 1],
-            features=empty,
-            bid=none,
-            ask=none,
-            fresh=~filler[:, t],
-            account=account,
-            equity=0.0,
-            cash=none,
-            position=none,
-            quote_rate=none,
-        )
-        detected = detector.detect(market)
-        regime[t] = REGIMES.index(detected.regime)
-        for event in detected.events:
-            if event.kind == VOLATILITY_SHOCK and event.instrument is not None:
-                shock[instruments.index(event.instrument), t] = True
+def readings(bars: FloatArray, filler: BoolArray, events: EventSettings) -> tuple[np.ndarray, BoolArray]:
+    """(T,) regime index and (S, T) shocks of every minute, by the live detector's rule; -1 before its window is whole."""
+    regime, shock = read_market(bars, filler, event_rules(events))
+    regime[: WINDOW - 1], shock[:, : WINDOW - 1] = -1, False
     return regime, shock
 
 
@@ -124,7 +93,7 @@ def make_history(
     folds = walk_forward(span.minutes, FOLDS, purge=horizon, first=data.first)
     bars, filler = fill_gaps(lake.window(instruments, span.first_minute, span.minutes))
     progress("reading regimes", 0.0)
-    regime, shock = readings(bars, filler, span.first_minute, instruments, settings.rules.events)
+    regime, shock = readings(bars, filler, settings.rules.events)
     mean = np.stack([out_of_fold(family, data, folds, seed, progress)[0] for _, family in members])
     following = forward_return_bps(bars[:, :, CLOSE], 1)
     fold = np.full(span.minutes, -1)

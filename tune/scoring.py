@@ -8,10 +8,11 @@ ranks thousands of candidates, many at once.
 import numpy as np
 from numba import njit
 
+from core.events import REGIMES
 from core.messages import BoolArray, FloatArray
 from core.params import SelectionSettings
 from core.selection import SelectionRules, WeightTable, is_held, selection_rules, wanted
-from tune.history import REGIMES, History
+from tune.history import History
 
 COST_BPS = 11.0
 """Taker fee of 10 bps and about one for the spread."""

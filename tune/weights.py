@@ -28,6 +28,7 @@ from ray.tune.search.optuna import OptunaSearch
 from config.load import resolve_var
 from config.settings import Settings
 from core.errors import DataError
+from core.events import REGIMES
 from core.features import schema_hash
 from core.messages import FloatArray
 from core.params import SelectionSettings
@@ -35,7 +36,7 @@ from core.selection import WeightTable
 from data.artifacts import Artifact, ArtifactStore
 from data.market import MarketSource
 from tune.cluster import own_ray
-from tune.history import FOLDS, REGIMES, History, fingerprint, make_history
+from tune.history import FOLDS, History, fingerprint, make_history
 from tune.scoring import as_array, judge, score
 from tune.train import CODE, Progress, Span, lower_priority
 from tune.trials import Trial, TrialLog, key_of

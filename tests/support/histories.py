@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from tune.history import REGIMES, History
+from core.events import REGIMES
+from tune.history import History
 
 MEMBERS = ("good", "bad")
 

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from config.load import load_settings
+from core.events import REGIMES
 from core.messages import Regime
 from core.params import SelectionSettings
 from core.selection import Selector, WeightTable
 from tests.support.histories import MEMBERS, history
 from tests.support.markets import BTC, ETH, detected, market, votes
-from tune.history import REGIMES, History
+from tune.history import History
 from tune.scoring import as_array, edges, exposures, net_bps, score
 from tune.weights import decide, parameter, proposal, variations
 
