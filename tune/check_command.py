@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from config import load
+from config.argument_types import whole
 from core.errors import EXIT_FAILURE, EXIT_OK, ConfigError
 from data.market import MarketCut, MarketSource, cut_out
 from data.market_arguments import add_market, add_span, cut_of, fitted, source_of
@@ -36,7 +37,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         formatter_class=raw,
     )
     _common(one)
-    one.add_argument("--cuts", type=_count, default=3, help="places at which the future is changed (default 3)")
+    one.add_argument(
+        "--cuts", type=whole(1, 10_000), default=3, help="places at which the future is changed (default 3)"
+    )
     one.add_argument("--thorough", action="store_true", help="every change and cut for the slow ones too (minutes)")
     one = verbs.add_parser(
         "warmup",
@@ -48,13 +51,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         formatter_class=raw,
     )
     _common(one)
-    one.add_argument("--starts", type=_count, default=30, help="later starts of the history to try (default 30)")
+    one.add_argument(
+        "--starts", type=whole(1, 10_000), default=30, help="later starts of the history to try (default 30)"
+    )
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
     add_market(parser)
     add_span(parser, MINUTES)
-    parser.add_argument("--seed", type=int, default=1, help="same seed, same cuts and futures (default 1)")
+    parser.add_argument("--seed", type=whole(0), default=1, help="same seed, same cuts and futures (default 1)")
     parser.add_argument("--only", action="append", metavar="NAME", help="only this one (may be repeated)")
     parser.add_argument("--json", action="store_true", help="print one JSON line, nothing else")
     load.arguments(parser)
@@ -196,10 +201,3 @@ def _warm_table(found: list[Warmth], market: MarketCut) -> Table:
             "WRONG" if one.fault else "constant here" if one.constant else "ok",
         )
     return table
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 10_000:
-        raise argparse.ArgumentTypeError(f"{text} is not between 1 and 10,000")
-    return value

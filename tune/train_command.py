@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from config import load
+from config.argument_types import days, whole
 from config.settings import Settings
 from core.errors import EXIT_OK, ConfigError, DataError
 from core.params import MemberSettings
@@ -30,16 +31,18 @@ SHOWN = ("ic", "mse_vs_zero", "coverage_80", "shrink", "holdout_bps", "holdout_f
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_trained_market(parser)
     parser.add_argument(
-        "--days", type=float, default=DEFAULT_DAYS, help="newest days to learn from (default %(default)g)"
+        "--days", type=days, default=DEFAULT_DAYS, help="newest days to learn from (default %(default)g)"
     )
     parser.add_argument("--families", metavar="A,B", help="only members of these families, e.g. ridge,rules")
     parser.add_argument(
-        "--before-ms", type=int, metavar="MS", help="learn only from bars that closed by then (epoch ms)"
+        "--before-ms", type=whole(0), metavar="MS", help="learn only from bars that closed by then (epoch ms)"
     )
     parser.add_argument("--ensure", action="store_true", help="train only the members that have no usable artifact")
     parser.add_argument("--rl", action="store_true", help="train the reinforcement-learning agent instead")
-    parser.add_argument("--iterations", type=int, default=5, help="PPO iterations with --rl (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="everything drawn is drawn from it (default %(default)s)")
+    parser.add_argument("--iterations", type=whole(1), default=5, help="PPO iterations with --rl (default %(default)s)")
+    parser.add_argument(
+        "--seed", type=whole(0), default=0, help="everything drawn is drawn from it (default %(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON line: members, versions, metrics")
     load.arguments(parser)
 
@@ -92,8 +95,9 @@ def main(args: argparse.Namespace) -> int:
 
 def add_trained_market(parser: argparse.ArgumentParser) -> None:
     """Which market to learn from: the lake, unless another is named."""
-    parser.add_argument("--market", metavar="NAME", help="a synthetic market ('demo' is made when it is not there)")
-    parser.add_argument(
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--market", metavar="NAME", help="a synthetic market ('demo' is made when it is not there)")
+    group.add_argument(
         "--data", type=Path, metavar="PATH", help="a folder of bar files, or of a lake, instead of var/lake"
     )
 
@@ -102,8 +106,6 @@ def picked(args: argparse.Namespace, settings: Settings) -> tuple[Settings, Mark
     """The market the arguments name, and the settings with the instruments that it has."""
     if not args.data:
         return settings, pick_source(args.market, settings)
-    if args.market:
-        raise ConfigError("--market and --data name two markets: give one of them")
     source = folder_source(load.resolve_var(settings), args.data)
     return fitted(args, settings, source)[0], source
 

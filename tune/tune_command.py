@@ -8,6 +8,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from config import load
+from config.argument_types import days, number, whole
 from core.errors import EXIT_OK
 from data.artifacts import ArtifactStore
 from tune.train import lower_priority
@@ -20,13 +21,20 @@ EXAMPLE = "python3 run.py tune --trials 60 --minutes 5"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_trained_market(parser)
+    parser.add_argument("--days", type=days, default=DEFAULT_DAYS, help="newest days to judge on (default %(default)g)")
+    parser.add_argument("--before-ms", type=whole(0), metavar="MS", help="use only bars that closed by then (epoch ms)")
     parser.add_argument(
-        "--days", type=float, default=DEFAULT_DAYS, help="newest days to judge on (default %(default)g)"
+        "--trials", type=whole(1), default=40, help="trials of 32 candidates each (default %(default)s)"
     )
-    parser.add_argument("--before-ms", type=int, metavar="MS", help="use only bars that closed by then (epoch ms)")
-    parser.add_argument("--trials", type=int, default=40, help="trials of 32 candidates each (default %(default)s)")
-    parser.add_argument("--minutes", type=float, default=10.0, help="stop searching after this (default %(default)g)")
-    parser.add_argument("--seed", type=int, default=0, help="everything drawn is drawn from it (default %(default)s)")
+    parser.add_argument(
+        "--minutes",
+        type=number(0, 1e6, above=True),
+        default=10.0,
+        help="stop searching after this (default %(default)g)",
+    )
+    parser.add_argument(
+        "--seed", type=whole(0), default=0, help="everything drawn is drawn from it (default %(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON line: version, weights, scores")
     load.arguments(parser)
 

@@ -11,8 +11,10 @@ from config.argument_types import amount, days, minute, minutes, number, whole
 from core.units import MINUTE_MS
 from data import data_command
 from exchanges import sim_command
+from tune import backtest_command, train_command, tune_command
 
 VERBS = {
+    "backtest": backtest_command,
     "config": config_command,
     "data": data_command,
     "live": live_command,
@@ -20,6 +22,8 @@ VERBS = {
     "replay": replay_command,
     "sim": sim_command,
     "stop": stop_command,
+    "train": train_command,
+    "tune": tune_command,
 }
 
 
@@ -58,6 +62,12 @@ def read(verb: str, *words: str) -> argparse.Namespace:
         ("sim --key-rights steal", "argument --key-rights: 'steal': known are trade, withdraw"),
         ("data synth x --days 0", "argument --days: '0' is not a whole number from 1 to 3,660"),
         ("data synth x --edge-bps -1", "argument --edge-bps: '-1' is not a number from 0 to 1000"),
+        ("backtest --cash abc", "argument --cash: 'abc' is not an amount of USDT above 0"),
+        ("backtest --minutes -5", "argument --minutes: '-5' is not a whole number from 1"),
+        ("train --days 0", "argument --days: '0' is not a number above 0"),
+        ("train --market x --data y", "argument --data: not allowed with argument --market"),
+        ("tune --trials 0", "argument --trials: '0' is not a whole number from 1 on"),
+        ("tune --minutes 0", "argument --minutes: '0' is not a number above 0"),
         ("config check --equity none", "argument --equity: 'none' is not an amount of USDT above 0"),
     ],
 )
