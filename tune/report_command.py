@@ -44,18 +44,18 @@ def main(args: argparse.Namespace) -> int:
             found.append(findings_of(read_stored(folder)))
     runs = list(zip(names_of(args.runs), found, strict=True))
     page = args.out or args.runs[0] / (PAGE if len(runs) == 1 else COMPARED)
-    verdict = read_verdict(args.runs[0])
+    verdicts = [read_verdict(folder) for folder in args.runs]
+    verdict = verdicts[0]
     try:
         if len(runs) == 1:
             write_page(page, found[0], verdict=verdict)
         else:
-            write_comparison(page, runs)
+            write_comparison(page, runs, verdicts)
     except OSError as error:
         raise DataError(
             f"{page}: the report cannot be written there ({error.strerror}); name a file by --out"
         ) from error
     if args.json:
-        verdicts = [read_verdict(folder) for folder in args.runs]
         told = [as_json(one, judged) for one, judged in zip(found, verdicts, strict=True)]
         print(json.dumps({"report": str(page), "runs": told}, allow_nan=False))
         return EXIT_OK

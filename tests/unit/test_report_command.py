@@ -43,10 +43,13 @@ def test_one_run_gets_its_page_again_with_its_verdict(runs, capsys):
 
 
 def test_several_runs_get_one_page_that_compares_them(runs, capsys, tmp_path):
+    judged = Verdict(word="unproven", reasons=("Failed: few.",), figures={})
+    (runs[1] / "verdict.json").write_text(judged.to_json(), encoding="utf-8")
     out = tmp_path / "elsewhere" / "page.html"
     assert report(*runs, "--out", out) == EXIT_OK
     page = out.read_text(encoding="utf-8")
     assert "<h1>first against second, third</h1>" in page
+    assert page.count("verdict: unproven") == 1
     assert page.count("<th scope='col'>") == 6, "three columns of figures, three of costs"
     assert not (runs[0] / "compared.html").exists()
     told = capsys.readouterr().out

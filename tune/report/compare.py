@@ -8,7 +8,7 @@ from pathlib import Path
 from tune.report.equity import overlay_figure
 from tune.report.figures import costs_figure
 from tune.report.findings import Findings
-from tune.report.frame import figure, head, pair, section, write_html
+from tune.report.frame import Judged, figure, head, pair, section, write_html
 from tune.report.key_figures import KeyFigure
 from tune.report.style import money, number
 
@@ -76,11 +76,15 @@ def comparison_section(runs: Sequence[Named]) -> str:
     )
 
 
-def write_comparison(path: Path, runs: Sequence[Named]) -> Path:
-    """One page of several runs, the first being what the others are held against."""
+def write_comparison(path: Path, runs: Sequence[Named], verdicts: Sequence[Judged | None] = ()) -> Path:
+    """One page of several runs, the first being what the others are held against; ``verdicts`` of each, where known."""
     title = " against ".join([runs[0][0], ", ".join(name for name, _ in runs[1:])])
-    lines = [f"{name}: {found.result.market}, {found.result.cash:,.2f} USDT" for name, found in runs]
-    notes = [f"{name}: {note}" for name, found in runs for note in found.result.notes] + mismatches(runs)
+    words = [f"; verdict: {one.word}" if one is not None else "" for one in verdicts] or [""] * len(runs)
+    lines = [
+        f"{name}: {found.result.market}, {found.result.cash:,.2f} USDT{word}"
+        for (name, found), word in zip(runs, words, strict=True)
+    ]
+    notes = mismatches(runs) + [f"{name}: {note}" for name, found in runs for note in found.result.notes]
     body = [
         head(title, lines, synthetic=any(found.result.synthetic for _, found in runs), notes=notes),
         comparison_section(runs),
