@@ -153,6 +153,8 @@ class Replayed:
     """Minutes it was meant to run; an interrupted one has fewer."""
     source: str
     """Name of the market."""
+    clock: str
+    """``lockstep`` or ``speed``; empty when the run did not say."""
     cash: Decimal
     versions: dict[str, str]
     weights_version: str | None
@@ -203,6 +205,7 @@ def open_replay(run_dir: Path) -> Replayed:
         market=market,
         planned=planned,
         source=told.get("market", ""),
+        clock=told.get("clock", ""),
         cash=Decimal(told["cash"]),
         versions=told["versions"],
         weights_version=told["weights_version"],

@@ -15,10 +15,14 @@ ROUNDING_BPS = 1e-2
 """A larger difference of forecasts is no matter of rounding."""
 
 
-def cause_of(found: Difference, features_agree: bool | None = None) -> str:
+AT_SPEED = "the replay ran at a speed, not in --lockstep: it decided some market time after the close, at the book of that instant"
+
+
+def cause_of(found: Difference, features_agree: bool | None = None, clock: str = "") -> str:
     """The likely reason of a difference between a replay (left) and its backtest (right).
 
     ``features_agree``: whether the members, asked again about this minute, say what they said; None when not known.
+    ``clock``: of the replay, ``lockstep`` or ``speed``; empty when not known.
     """
     left, right = found.records
     if left is None or right is None:
@@ -27,9 +31,12 @@ def cause_of(found: Difference, features_agree: bool | None = None) -> str:
             f"the {gone} has no record of this minute and the {there} has: one of them began or ended at another time"
         )
     if found.stage == "features" and features_agree:
+        if clock == "speed":
+            return AT_SPEED
+        perhaps = "" if clock else f"; or {AT_SPEED}"
         return (
             "the same closes, holdings and forecasts, so the same bars and features; what is left is the book (the exchange "
-            "was set to other costs: half spread), free cash, or the mood reading"
+            f"was set to other costs: half spread), free cash, or the mood reading{perhaps}"
         )
     return _CAUSES[found.stage](left, right)
 

@@ -125,7 +125,7 @@ class Comparisons:
         if found is None:
             return None, "", note
         agree = self._features_agree(found)
-        return replace(found, stage="book") if agree else found, cause_of(found, agree), note
+        return replace(found, stage="book") if agree else found, cause_of(found, agree, self._replayed.clock), note
 
     def engine(self) -> Found:
         result = engine_of(self._replayed)

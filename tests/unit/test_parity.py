@@ -281,6 +281,18 @@ def test_the_earliest_stage_is_told_first(original: Path) -> None:
     assert "depth or participation" in cause_of(found)
 
 
+def test_a_run_at_speed_is_said_to_be_one(original: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = doctored(original, tmp_path / "run", one(*CAUSES["book"][:2]))
+    told = json.loads((folder / "run.json").read_text())
+    for clock, said in (("speed", "not in --lockstep"), ("lockstep", "half spread")):
+        (folder / "run.json").write_text(json.dumps(told | {"clock": clock}))
+        code, out = parity(folder, capsys)
+        assert code == EXIT_FAILURE
+        cause = next(line for line in out.splitlines() if "cause: book" in line)
+        assert said in cause
+        assert ("speed" in cause) == (clock == "speed")
+
+
 def test_an_interrupted_run_is_compared_as_far_as_it_went(
     original: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
