@@ -30,12 +30,14 @@ def trials_of(work: FoldWork, result: Result, tracks: Sequence[Track]) -> list[T
         "first": int(result.minute[0]),
         "end": int(result.minute[-1]) + MINUTE_MS,
     }
-    variant = [rules, schema_hash(), {name: getattr(work.plan, name) for name in work.plan.__slots__}]
+    # How many candidates there were makes another choice, but no other candidate.
+    plan = {name: getattr(work.plan, name) for name in work.plan.__slots__ if name != "candidates"}
+    variant = [rules, schema_hash(), plan]
     made = [
         Trial(
             kind="walk-forward",
             what=f"rules {rules}, {len(work.tables)} candidates, seed {work.plan.seed}",
-            key=key_of("walk-forward", *variant),
+            key=key_of("walk-forward", len(work.tables), *variant),
             annual_sharpe=annual_sharpe(result.minute, growth_of(result)),
             **about,
         )
