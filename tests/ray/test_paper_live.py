@@ -9,16 +9,21 @@ from pathlib import Path
 import pytest
 
 from actors.runs.arming import read_past
+from actors.runs.edge import JOURNAL, SENTENCE
 from config.load import load_settings
 from core.units import Instrument
+from data.journal import read_journal
 from data.market import cut, synthetic_source
 from data.synthetic import SyntheticSpec, make_market, write_market
 from exchanges.simulated.process import start_simulator
 from exchanges.simulated.tape import Tape
 
 ROOT = Path(__file__).resolve().parents[2]
-PAIRS = ("BTC/USDT", "ETH/USDT")
+PAIRS = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT", "BNB/USDT")
+PAPER_MINUTES = 12
+"""Longer than this market ever goes without a forecast that asks for a trade."""
 LONG_S = 240
+ACCEPTED = ("--without-proven-edge", SENTENCE)
 BASE = "MINUTEHAND__EXCHANGES__BINANCE__"
 
 
@@ -39,7 +44,8 @@ class World:
         }
         (config / "trading_rules.json").write_text(json.dumps(rules))
         write_market(
-            make_market(SyntheticSpec(name="tiny", seed=3, days=2, edge="planted")), self.var / "synth" / "tiny"
+            make_market(SyntheticSpec(name="tiny", seed=3, days=2, edge="planted", edge_bps=150)),
+            self.var / "synth" / "tiny",
         )
         source = synthetic_source(self.var, "tiny")
         market = cut(source, tuple(Instrument("binance", p) for p in PAIRS), 400)
@@ -90,23 +96,25 @@ def summary(done: subprocess.CompletedProcess) -> dict:
 
 def test_live_without_paper_is_refused_and_paper_then_live_run_whole(world):
     refused = world.run("live", "--account", "1")
-    assert refused.returncode == 1
-    assert "[no_paper_run]" in refused.stderr
-    assert "[models_missing]" in refused.stderr
+    assert refused.returncode == 4
+    for reason in ("no_paper_run", "models_missing", "no_proven_edge"):
+        assert f"[{reason}]" in refused.stderr
 
-    paper = summary(world.run("paper", "--minutes", "4", "--cash", "5000"))
-    assert (paper["minutes"], paper["differences"]) == (4, [])
-    # Which minutes these are depends on how fast Ray came up; some of them bring no trade.
+    paper = summary(world.run("paper", "--minutes", str(PAPER_MINUTES), "--cash", "5000"))
+    assert (paper["minutes"], paper["differences"]) == (PAPER_MINUTES, [])
+    assert paper["fills"] > 0
     account = json.loads((world.var / "paper" / "stand-in.json").read_text())["balances"]
-    assert (float(account["USDT"]) < 5_000) == (paper["fills"] > 0)
+    assert float(account["USDT"]) != 5_000
     statement = json.loads((Path(paper["run_dir"]) / "statement.json").read_text())
     assert len(statement["trades"]) == paper["fills"]
 
-    live = summary(world.run("live", "--account", "1", "--minutes", "3"))
+    live = summary(world.run("live", "--account", "1", "--minutes", "3", *ACCEPTED))
     assert (live["minutes"], live["differences"]) == (3, [])
     # A busy machine may miss one of these two-second minutes.
     assert min(paper["done"], live["done"]) >= 1
     assert live["run_dir"] == str(world.var / "live" / "stand-in-live")
+    (said,) = read_journal(world.var / "live" / "stand-in-live" / JOURNAL)
+    assert SENTENCE in said[1].decode()
 
     # The journal goes on: the next run knows this one's orders, and none is left hanging.
     past = read_past(world.var / "live" / "stand-in-live", load_settings(world.config, environ={}), "live")
