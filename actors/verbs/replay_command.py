@@ -185,6 +185,7 @@ def _run(
             told = {
                 "settings": settings.model_dump(mode="json"),
                 "market": source.name,
+                "clock": plan.clock,
                 "first_minute": market.first_minute,
                 "cash": str(cash),
                 "versions": launch.versions,

@@ -3,6 +3,9 @@
 Everything it does follows from (market, time asked for, own orders), so the same calls in-process and over the
 wire give the same digits. Time moves only by ``advance_to``. An order sent now meets the book of a little later
 (``MarketSource.arrival_ms``): only matching looks that far, and what it did is stamped with that later time.
+
+Above 400 lines because orders, matching and the clock work on one set of books; what needs none of it stands beside
+it (accounts, filters, matching, ladder, footprint).
 """
 
 import copy

@@ -7,7 +7,7 @@ import pytest
 
 from core.bars import fill_gaps
 from core.errors import DataError
-from core.features import HISTORY, LOOKBACK, N_FEATURES, SEQUENCE, feature_rows
+from core.features import LOOKBACK, N_FEATURES, SEQUENCE, feature_rows
 from core.messages import CLOSE
 from core.params import MemberSettings, ModelSettings
 from core.units import MINUTE_MS, Instrument

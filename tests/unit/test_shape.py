@@ -23,10 +23,12 @@ CATCHES_ALL = {
     "actors/conductor_actor.py": {"_answers", "_run"},
     "actors/runs/launch.py": {"_quietly"},
     "actors/notifier.py": {"_try"},
+    "actors/system.py": {"start_ray"},
     "actors/supervisor.py": {"_check", "_restart", "_publish"},
     "serve/panel.py": {"_ask"},
 }
-"""The outermost loops, by function: each records what it caught and goes on. Anything else names its errors."""
+"""The outermost loops, by function: each records what it caught and goes on. ``start_ray`` gives Ray's bare Exception
+a name. Anything else names its errors."""
 
 
 def sources() -> dict[str, str]:
