@@ -7,3 +7,7 @@ most of what these kernels do. A ``lean`` kernel does not: so it must not alloca
 from numba import njit
 
 lean = njit(cache=True, _nrt=False)  # type: ignore[call-overload]
+
+inlined = njit(cache=True, _nrt=False, forceinline=True)  # type: ignore[call-overload]
+"""A lean kernel that becomes part of its caller: for what has one caller or is a line or two, as handing on a tuple of
+arrays costs as much as a hundred additions."""

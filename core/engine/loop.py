@@ -7,6 +7,7 @@ what the members say, what is wanted, what is allowed, and the minute's orders. 
 
 import math
 
+from core.engine.coast import coast
 from core.engine.market import middle, shown_mid, traded_lately
 from core.engine.orders import exact, work
 from core.engine.tables import (
@@ -127,6 +128,7 @@ def advance(
     one_purse = True
     for i in range(count):
         one_purse = one_purse and grid_ints[i, QUOTE] == 0 and grid_ints[i, BASE] == i + 1
+    coasting = one_purse and not ensemble and not late
     # Typed from the start: a literal would have the callees compiled twice.
     orders, fills = first - first, first - first
     index = first
@@ -136,6 +138,38 @@ def advance(
     equity, invested, marked_day, moved = math.nan, 0.0, first - first - 1, True
     quiet_low, quiet_high = math.inf, -math.inf
     while index < end:
+        if coasting and not moved and not (state.closing and state.state == REDUCING):
+            stop = min(end, columns.first + minutes.shape[0] - 1)
+            stop = min(stop, ((marked_day + 1) * DAY_MS - start_minute) // MINUTE_MS)
+            if index < stop:
+                purse = 0.0 if amount[0] == 0.0 else amount[0] * rate[0]
+                index = coast(
+                    recorded,
+                    half_bps,
+                    start_minute,
+                    asked_target,
+                    said.first,
+                    grid_floats,
+                    grid_ints,
+                    rate,
+                    position,
+                    close,
+                    mid,
+                    minutes,
+                    columns.grid,
+                    columns.first,
+                    stride,
+                    purse,
+                    state.state,
+                    quiet_low,
+                    quiet_high,
+                    index,
+                    stop,
+                )
+                grid_row = (index - columns.first + stride - 1) // stride
+                next_row = grid_row * stride
+                if index == end:
+                    break
         if orders + count > logs.orders.shape[0] or fills + most_fills > logs.fills.shape[0]:
             return FULL, index, state, orders, fills
         minute = start_minute + index * MINUTE_MS

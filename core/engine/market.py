@@ -26,7 +26,7 @@ from core.engine.tables import (
     IntArray,
     Tape,
 )
-from core.lean import lean
+from core.lean import inlined, lean
 from core.liquidity import VOLUME_MINUTES, hour_column
 from core.messages import CLOSE, HIGH, LOW, OPEN, VOLUME, FloatArray
 from core.path import place_of, price_at
@@ -35,13 +35,13 @@ from core.units import MINUTE_MS
 SELL, BUY = 0, 1
 
 
-@lean
+@inlined
 def as_price(ticks: int, num: int, den: float) -> float:
     """The float64 of so many ticks: correctly rounded, as the Decimal's is."""
     return ticks * num / den
 
 
-@lean
+@inlined
 def minute_of(tape: Tape, ms: int) -> int:
     """Index of the minute that ``ms`` lies in (a boundary: the one it opens); T and above after the end."""
     return max(0, (ms - tape.start_minute) // MINUTE_MS)
@@ -57,14 +57,14 @@ def traded_lately(bars: FloatArray, e: int) -> bool:
     return times > 0
 
 
-@lean
+@inlined
 def middle(price: float, half_bps: float, tick: float, num: int, den: float) -> float:
     """Middle of the touch around ``price``, as the float64 of its two prices' Decimals gives it."""
     bid, ask = best_ticks(price, half_spread_of(price, half_bps), tick)
     return (as_price(bid, num, den) + as_price(ask, num, den)) / 2.0
 
 
-@lean
+@inlined
 def price_now(tape: Tape, row: int, ms: int) -> float:
     """Price at ``ms``; NaN in a minute without a bar."""
     index, elapsed = place_of(tape.start_minute, ms, tape.bars.shape[1])
@@ -74,14 +74,14 @@ def price_now(tape: Tape, row: int, ms: int) -> float:
     return price_at(bar[OPEN], bar[HIGH], bar[LOW], bar[CLOSE], elapsed)
 
 
-@lean
+@inlined
 def half_now(tape: Tape, row: int, ms: int, price: float) -> float:
     """Half the spread in force, quote units."""
     column = min(hour_column(tape.start_minute, ms), tape.half_bps.shape[1] - 1)
     return half_spread_of(price, tape.half_bps[row, column])
 
 
-@lean
+@inlined
 def book_at(
     tape: Tape, grids: Grids, terms: Terms, row: int, buying: bool, e: int, price: float, half: float, level: IntArray
 ) -> int:
@@ -118,7 +118,7 @@ def shown_mid(tape: Tape, grids: Grids, terms: Terms, taken: IntArray, level: In
     return total / 2.0
 
 
-@lean
+@inlined
 def turned_away(tape: Tape, grids: Grids, row: int, ms: int, ticks: int, steps: int) -> bool:
     """Whether the venue refuses a limit order sent at ``ms``: its filters, or a market that stands still."""
     e = min(minute_of(tape, ms), tape.bars.shape[1])
@@ -138,7 +138,7 @@ def turned_away(tape: Tape, grids: Grids, row: int, ms: int, ticks: int, steps: 
     return math.isnan(now)
 
 
-@lean
+@inlined
 def forget_taken(taken: IntArray, e: int) -> None:
     """Start counting what one side of ours takes (LEVELS + 2,) anew when it was of another minute than ``e``."""
     if taken[TAKEN_MINUTE] != e:

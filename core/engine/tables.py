@@ -324,6 +324,7 @@ def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
     floats = np.zeros((len(ROW_FLOATS) + 6, count))
     for k, name in enumerate(ROW_FLOATS):
         floats[k] = getattr(rows, name)
+    floats[SEEN_EDGE] = math.nan
     ints = np.zeros((4, count), dtype=np.int64)
     ints[PURSE], ints[COIN] = rows.purse, rows.coin
     flags = np.zeros((4, count), dtype=np.bool_)

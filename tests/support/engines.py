@@ -8,7 +8,7 @@ import numpy as np
 
 from config.settings import Config, Settings, TradingRules
 from core.execution.machine import symbol_code
-from core.messages import Market, MinuteRecord, TradingState, Votes
+from core.messages import Detected, Intents, Market, MinuteRecord, TradingState, Votes
 from core.orders import parse_id
 from core.selection import WeightTable
 from core.units import MINUTE_MS, Instrument, Side
@@ -17,7 +17,7 @@ from data.market import MarketCut
 from tests.support.markets import MINUTE, walk
 from tune.backtest import make_backtest
 from tune.result import REGIMES, STATES, Result
-from tune.simulate import Forecasts, simulate
+from tune.simulate import Forecasts, simulate, simulate_targets
 
 HISTORY = 310
 """Minutes before the first decision: features are whole, and a spread is estimated from the third hour on."""
@@ -122,6 +122,34 @@ def run_both(
     return Pair(records=records, result=simulate(settings, market, forecasts, cash=Decimal(cash), weights=weights))
 
 
+class Wishes:
+    """A selector that wants what a table of targets says."""
+
+    def __init__(self, market: MarketCut, target: np.ndarray) -> None:
+        self._market, self._target = market, target
+
+    def choose(self, market: Market, events: Detected, votes: Votes) -> Intents:
+        t = (market.minute - self._market.start_minute) // MINUTE_MS
+        unknown = np.full(len(market.instruments), np.nan)
+        return Intents(
+            minute=market.minute,
+            trace=market.trace,
+            regime=events.regime,
+            weights=(0.0,) * len(votes.members),
+            weights_version="",
+            edge_bps=unknown,
+            spread_bps=unknown,
+            target=self._target[t].copy(),
+        )
+
+
+def run_targets(settings: Settings, market: MarketCut, target: np.ndarray, cash: str = "10000") -> Pair:
+    panel = Panel(market, make_forecasts(market), settings.rules.models.horizon_minutes)
+    test = make_backtest(settings, market, panel, cash=Decimal(cash), selector=Wishes(market, target))
+    found = simulate_targets(settings, market, target, cash=Decimal(cash))
+    return Pair(records=list(test.run()), result=found)
+
+
 def difference(pair: Pair) -> str:
     """The first thing that is not equal to the last digit; empty when nothing is."""
     result, rows = pair.result, pair.result.instruments
@@ -137,7 +165,7 @@ def difference(pair: Pair) -> str:
         if seen != mine:
             return f"{where}: desk {seen}, engine {mine}"
         if len(result.grid) == result.minutes:
-            weights = tuple(v.weight for v in record.votes)
+            weights = tuple(v.weight for v in record.votes)[: len(result.members)]
             pairs = (
                 ("weights", weights, result.weights[k]),
                 ("edge", record.edge_bps, result.edge_bps[k]),

@@ -30,7 +30,9 @@ from tests.support.engines import (
     make_market,
     make_settings,
     run_both,
+    run_targets,
 )
+from tests.support.markets import MINUTE
 from tune import simulate as simulation
 from tune.simulate import Forecasts, simulate
 
@@ -158,6 +160,47 @@ def test_engine_and_desk_are_equal_on_wild_markets(seed: int) -> None:
     forecasts = make_forecasts(market, seed=seed % 1_000, silent=float(rng.choice([0.0, 0.02])))
     pair = run_both(make_settings(rows, **changes), market, forecasts, str(rng.choice([200, 10_000, 1_000_000])))
     assert difference(pair) == ""
+
+
+def wishes(rng: np.random.Generator, minutes: int, rows: int) -> np.ndarray:
+    """(T, S) targets that change now and then, as a simple strategy's do."""
+    target = np.full((HISTORY + minutes, rows), np.nan)
+    changes = rng.random(target.shape) < 0.05
+    target[changes] = rng.choice([0.0, 0.1, 0.2, 1.0, np.inf], int(changes.sum()))
+    return target
+
+
+@settings(max_examples=8, deadline=None, derandomize=True)
+@given(st.integers(0, 2**32 - 1))
+def test_given_targets_are_worked_as_on_a_desk(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = int(rng.integers(1, 4))
+    market = cut_of(wild(rng, rows, 150))
+    changes = {
+        "risk__daily_loss_pct": float(rng.choice([0.2, 5.0])),
+        "risk__on_loss_limit": str(rng.choice(["close", "hold"])),
+        "execution__algorithm": str(rng.choice(["twap", "immediate"])),
+        "costs__latency_ms": int(rng.choice([86, 10_000])),
+    }
+    pair = run_targets(make_settings(rows, **changes), market, wishes(rng, 150, rows))
+    assert difference(pair) == ""
+
+
+def test_a_day_turns_while_nothing_is_asked_for() -> None:
+    day = 86_400_000
+    market = make_market(1, 200)
+    # Midnight falls into the middle of what is traded.
+    start = (MINUTE // day + 1) * day - (HISTORY + 100) * MINUTE_MS
+    market = replace(market, start_minute=start, first_minute=start + HISTORY * MINUTE_MS)
+    bars = market.bars.copy()
+    bars[0, HISTORY + 20 :, :4] *= np.linspace(1.0, 0.97, 180)[:, None]
+    target = np.full((HISTORY + 200, 1), np.nan)
+    target[HISTORY + 10] = 0.25
+    rules = make_settings(1, risk__daily_loss_pct=0.2, risk__max_drawdown_pct=0.35, risk__on_loss_limit="hold")
+    pair = run_targets(rules, replace(market, bars=bars), target)
+    assert difference(pair) == ""
+    assert describe(pair)["reduced"]
+    assert 0 < (pair.result.state == 0).sum() < 200
 
 
 def test_regimes_choose_weights_and_tables_take_turns() -> None:
