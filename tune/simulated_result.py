@@ -184,35 +184,40 @@ def orders_of(found: Found, fills: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def why_of(found: Found) -> list[list[str]]:
-    """How each order's size came about, in the words of ``core.sizing.arithmetic``."""
-    lines = []
-    one = {name: np.zeros(1) for name in Rows._fields}
-    for order, floats in zip(found.orders, found.order_floats, strict=True):
-        index, row, lots, ticks, limit = (int(x) for x in order[:5])
-        mid, _, target, equity, held, price, asked, allowed = (float(x) for x in floats)
-        instrument = found.market.instruments[row]
-        rules = found.rules[instrument]
-        changes = {"target": target, "held": held, "mid": mid, "price": price}
-        stay = {name: float(getattr(found.rows, name)[row]) for name in ("rate", "step", "tick")}
-        rows = Rows(**{**one, **{name: np.array([value]) for name, value in {**changes, **stay}.items()}})
-        sized = Sized(*(np.array([x]) for x in (float(lots), float(ticks), asked, allowed)), np.array([limit]))
-        text = list(arithmetic(rows, found.caps._replace(equity=equity), sized, 0, rules))
-        impact = impact_of(_window(found.tape, row, index), 0, float(abs(lots) * rules.step))
-        if math.isfinite(impact):
-            text.append(f"expected impact {impact:.2f} bps")
-        lines.append(text)
-    return lines
+def why_of(found: Found) -> pl.Series:
+    """How each order's size came about, in the words of ``core.sizing.arithmetic``; lists of lines."""
+    row, lots, limit = found.orders[:, 1], found.orders[:, 2], found.orders[:, 4]
+    _, _, target, equity, held, price, asked, allowed = found.order_floats.T
+    count = len(found.orders)
+    # As if all orders were rows of one minute: what is told of each is its own row and equity alone.
+    columns = {name: np.zeros(count) for name in Rows._fields}
+    columns |= {name: getattr(found.rows, name)[row] for name in ("rate", "step", "tick")}
+    columns |= {"target": target, "held": held, "mid": found.order_floats[:, 0], "price": price}
+    rows = Rows(**columns)
+    sized = Sized(lots.astype(np.float64), found.orders[:, 3].astype(np.float64), asked, allowed, limit)
+    rules = [found.rules[i] for i in found.market.instruments]
+    quantity = _counted(np.abs(lots), row, [r.step for r in rules])
+    impact = _impacts(found.tape.seen, row, found.orders[:, 0], quantity)
+    texts = []
+    for k in range(count):
+        lines = arithmetic(rows, found.caps._replace(equity=float(equity[k])), sized, k, rules[row[k]])
+        if math.isfinite(impact[k]):
+            lines += (f"expected impact {impact[k]:.2f} bps",)
+        texts.append("\n".join(lines))
+    return pl.Series("why", texts, dtype=pl.String).str.split("\n")
 
 
-def _window(tape: Tape, row: int, index: int) -> SimpleNamespace:
-    """As much of a ``Market`` as ``impact_of`` looks at: the filled bars up to minute ``index``."""
-    first = max(0, index - IMPACT_MINUTES)
-    bars = tape.seen[row, first : index + 1]
-    if np.isnan(bars[0, CLOSE]):
-        known = np.flatnonzero(np.isfinite(tape.seen[row, :first, CLOSE]))
-        bars = tape.seen[row, known[-1] if len(known) else first : index + 1]
-    return SimpleNamespace(bars=fill_gaps(bars)[0][None])
+def _impacts(bars: FloatArray, row: np.ndarray, index: np.ndarray, quantity: FloatArray) -> FloatArray:
+    """``impact_of`` every order at its decision, in bps."""
+    found = np.full(len(row), np.nan)
+    for k in range(len(row)):
+        first = max(0, index[k] - IMPACT_MINUTES)
+        window = bars[row[k], first : index[k] + 1]
+        if np.isnan(window[:, CLOSE]).any():
+            known = np.flatnonzero(np.isfinite(bars[row[k], : first + 1, CLOSE]))
+            window = fill_gaps(bars[row[k], known[-1] if len(known) else first : index[k] + 1])[0]
+        found[k] = impact_of(SimpleNamespace(bars=window[None]), 0, float(quantity[k]))
+    return found
 
 
 def costs_of(equity: FloatArray, fills: pl.DataFrame, last: int) -> Costs:
