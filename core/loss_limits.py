@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.lean import lean
+from core.lean import inlined, lean
 from core.messages import BoolArray, FloatArray, TradingState
 from core.params import RiskSettings
 from core.sizing import Limit, Rows
@@ -91,7 +91,7 @@ def _breached(equity: float, base: float, allowed_pct: float) -> bool:
     return loss > 0.0 and loss >= allowed_pct
 
 
-@lean
+@inlined
 def fill_rows(
     rows: Rows,
     target: FloatArray,

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from core.lean import lean
+from core.lean import inlined, lean
 from core.messages import BoolArray, FloatArray
 from core.units import BPS, MarketRules
 
@@ -168,7 +168,7 @@ def group_count(coin: np.ndarray, purse: np.ndarray) -> int:
     return groups
 
 
-@lean
+@inlined
 def size_into(rows: Rows, caps: Caps, floats: FloatArray, flags: BoolArray, limit: np.ndarray) -> None:
     """``size_rows`` in room that is given: writes lots, ticks, asked and allowed to ``floats`` (5, G), and ``limit`` (S,).
 
@@ -325,7 +325,7 @@ def size_into(rows: Rows, caps: Caps, floats: FloatArray, flags: BoolArray, limi
             spent[rows.purse[i]] += most * worst_lot / rows.rate[i] * (1.0 + rows.fee[i])
 
 
-@lean
+@inlined
 def _gross(rows: Rows, counted: BoolArray) -> float:
     """USDT value of everything held, each coin once; NaN when a held one has no price. ``counted``: by coin, False."""
     total = 0.0

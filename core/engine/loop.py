@@ -59,7 +59,7 @@ from core.engine.tables import (
     Scratch,
     Tape,
 )
-from core.lean import lean
+from core.lean import inlined, lean
 from core.liquidity import hour_column
 from core.loss_limits import REDUCING, LossLimits, Mark, fill_rows, mark
 from core.messages import CLOSE, VOLUME, FloatArray
@@ -323,7 +323,7 @@ def _listen(said: Said, scratch: Scratch, close: FloatArray, selection: Selectio
     choose_targets(edge, position, close, rate, equity, shock, fresh, selection, target)
 
 
-@lean
+@inlined
 def _size(
     rows: Rows, grid: IntArray, caps: Caps, account: Account, scratch: Scratch, state: Mark, equity: float
 ) -> None:
@@ -360,7 +360,7 @@ def _size(
     size_into(rows, now, scratch.sizing, scratch.sizing_flags, scratch.limits)
 
 
-@lean
+@inlined
 def _log_orders(
     rows: Rows,
     scratch: Scratch,
@@ -400,7 +400,7 @@ def _log_orders(
     return count
 
 
-@lean
+@inlined
 def _write(close: FloatArray, scratch: Scratch, columns: Columns, g: int) -> None:
     """Write the minute down in full, as grid row ``g``."""
     position, mid, rate = scratch.floats[POSITION], scratch.floats[MID], scratch.floats[RATE_USDT]

@@ -35,7 +35,7 @@ from core.engine.tables import (
     Tape,
 )
 from core.execution.twap import least_lots, next_slice
-from core.lean import inlined, lean
+from core.lean import inlined
 from core.messages import VOLUME
 from core.units import MINUTE_MS
 
@@ -140,7 +140,7 @@ def send(
     return done, fills
 
 
-@lean
+@inlined
 def work(
     tape: Tape,
     grids: Grids,
