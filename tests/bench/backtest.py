@@ -70,7 +70,7 @@ PEER_HEADINGS = (
 )
 RULE_HEADINGS = ("what", "symbols", "minutes", "calls", "s", "cpu s", "spread %", "symbol-minutes/cpu s", "which")
 MEMORY_HEADINGS = ("what", "symbols", "minutes", "MB after imports", "MB at most")
-FIRST_HEADINGS = ("what", "first call s, nothing compiled", "first call s, from disk")
+FIRST_HEADINGS = ("what", "first call s", "cpu s", "from disk s", "cpu s")
 ALL_RULES = "all rules, forecasts cached"
 SCALE_HEADINGS = ("what", "symbols", "minutes", "best cpu s", "symbol-minutes/cpu s", "x time per doubling")
 
@@ -310,8 +310,8 @@ def first(args: argparse.Namespace) -> bool:
                 told = _told(
                     what, own_command(module, "2x2000", *_options(1)), {**ONE_THREAD, "NUMBA_CACHE_DIR": folder}
                 )
-                took += [told["first_s"]] if told else []
-        if len(took) == 2:
+                took += told["first_s"] if told else []
+        if len(took) == 4:
             lines.append((what, *took))
     print(table(FIRST_HEADINGS, lines), flush=True)
     return bool(lines)

@@ -14,15 +14,15 @@ def sizes_of(text: str) -> list[tuple[int, int]]:
 def run(call_of: Callable[[int, int], Callable[[], str]]) -> None:
     """Make the calls of the sizes on the command line, make each once, time them in turns, and report.
 
-    A call gives a word on what it did; that of the last size is reported. ``first_s`` is the very first call: what
+    A call gives a word on what it did; that of the last size is reported. ``first_s`` is the very first call, [wall, processor] seconds: what
     compiles, or loads what is compiled.
     """
     args = arguments("points")
     sizes = sizes_of(args.points)
     calls = [call_of(*size) for size in sizes]
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     calls[0]()
-    first_s = time.perf_counter() - began
+    first_s = [time.perf_counter() - began, time.process_time() - used]
     note = [call() for call in calls[1:] or calls][-1]
     seconds = in_turns(calls, args.repeat)
     told = [(*size, took) for size, took in zip(sizes, seconds, strict=True)]
