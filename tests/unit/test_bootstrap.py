@@ -49,6 +49,7 @@ def test_the_bootstrap_needs_only_the_standard_library(name):
                 "config",
                 "config.pip_progress",
                 "config.setup_faults",
+                "config.numba_cache",
                 "config.ray_environment",
                 "core.errors",
             }

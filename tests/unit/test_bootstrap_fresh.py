@@ -22,6 +22,7 @@ OWN = (
     "config/bootstrap.py",
     "config/pip_progress.py",
     "config/setup_faults.py",
+    "config/numba_cache.py",
     "config/ray_environment.py",
     "core/errors.py",
 )
