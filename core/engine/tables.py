@@ -290,10 +290,11 @@ def make_rules(
 def make_account(instruments: Sequence[Instrument], balances: Mapping[str, Decimal]) -> Account:
     """An account with ``balances`` by asset; raises ConfigError for one that no float64 holds to the last unit."""
     assets = assets_of(instruments)
-    units = np.array([units_of(balances.get(asset, Decimal(0))) for _, asset in assets], dtype=np.int64)
-    for (_, asset), amount in zip(assets, units.tolist(), strict=True):
+    counted = [units_of(balances.get(asset, Decimal(0))) for _, asset in assets]
+    for (_, asset), amount in zip(assets, counted, strict=True):
         if amount >= EXACT:
             raise ConfigError(f"{asset}: a balance above {EXACT // UNITS} cannot be counted exactly; start with less")
+    units = np.array(counted, dtype=np.int64)
     rows = len(instruments)
     return Account(
         units=units,

@@ -164,6 +164,7 @@ def test_what_cannot_be_is_named() -> None:
     bars[0, 340, 4] = 1e30
     refused(replace(market, bars=bars), DataError, "BTC/USDT .* is no market's bar", said=said)
     refused(market, ConfigError, "USDT: a balance above", cash=Decimal(EXACT) / 10**7)
+    refused(market, ConfigError, "USDT: a balance above", cash=Decimal(10) ** 30)
     table = WeightTable.equal(("a", "b"))
     refused(market, ConfigError, "minutes that increase", weights=[(5, table), (5, table)])
     refused(market, ConfigError, "needs a first table", weights=[])
