@@ -46,3 +46,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def shared_data() -> Path:
     """Folder of real bars; for tests marked ``shared``."""
     return SHARED_DATA
+
+
+@pytest.fixture(autouse=True)
+def priority_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verb that trains lowers its process's priority for good: run here, every test after it would pay."""
+    if hasattr(os, "nice"):
+        monkeypatch.setattr(os, "nice", lambda increment: 0)
