@@ -15,7 +15,8 @@ from core.units import MINUTE_MS
 DAY_MINUTES = 1_440
 LONGEST_MINUTES = 10 * 366 * DAY_MINUTES
 """Ten years: the longest run, and more than any lake here holds."""
-LARGEST_CASH = Decimal("1e12")
+LARGEST_CASH = Decimal(90_000_000)
+"""A float64 counts units of 1e-8 exactly up to here, and an account has to be counted exactly."""
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
@@ -69,7 +70,7 @@ def amount(text: str) -> Decimal:
     except InvalidOperation:
         value = Decimal("nan")
     if not (value.is_finite() and 0 < value < LARGEST_CASH):
-        raise argparse.ArgumentTypeError(f"{text!r} is not an amount of USDT above 0 (and below {LARGEST_CASH:.0e})")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an amount of USDT above 0 (and below {LARGEST_CASH:,})")
     return value
 
 

@@ -95,12 +95,19 @@ def cut(
     Raises DataError naming the span that is there when the asked one, or its history, is not.
     """
     first, last = source.lake.common_span(instruments)
+    asked = first_minute
     if first_minute is None:
         first_minute = last - (minutes - 1) * MINUTE_MS
     start = first_minute - WARMUP_MINUTES * MINUTE_MS
     end = first_minute + minutes * MINUTE_MS
     if start < first or end - MINUTE_MS > last:
         have = (last - first) // MINUTE_MS + 1
+        earliest, latest = first + WARMUP_MINUTES * MINUTE_MS, last - (minutes - 1) * MINUTE_MS
+        if asked is not None and earliest <= latest:
+            raise DataError(
+                f"{source.lake.root}: {minutes} minutes from {_utc(asked)} on are not all there; such a run can start from"
+                f" {_utc(earliest)} (the {WARMUP_MINUTES} minutes before it are its history) to {_utc(latest)} UTC"
+            )
         raise DataError(
             f"{source.lake.root}: {minutes} minutes and {WARMUP_MINUTES} of history before them are asked for,"
             f" but the instruments share {have} minutes ({_utc(first)} to {_utc(last)} UTC)"

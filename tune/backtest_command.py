@@ -1,6 +1,7 @@
 """``run.py backtest``: the rules of the live bot over stored minutes, compiled, in one process, with a report."""
 
 import argparse
+import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -8,13 +9,15 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 from config import load
 from config.argument_types import amount
+from config.identity import rules_hash
 from config.settings import Settings
-from core.errors import EXIT_OK, ConfigError, DataError
-from core.messages import MinuteRecord
+from core.errors import EXIT_OK, BotError, ConfigError, DataError
+from core.messages import CLOSE, MinuteRecord
 from core.selection import WeightTable
 from core.units import Instrument
 from data.artifacts import Artifact, ArtifactStore
@@ -82,9 +85,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     load.arguments(parser)
 
 
+class MisplacedOption(BotError):
+    """An option of another kind of backtest."""
+
+    exit_code = 2
+
+
 def main(args: argparse.Namespace) -> int:
     settings = load.from_arguments(args)
     var = load.resolve_var(settings)
+    if not args.walk_forward and (strange := walkforward_command.given(args)):
+        raise MisplacedOption(f"{', '.join(strange)}: only for a walk-forward; add --walk-forward")
     console = Console(stderr=args.json)
     against = [
         (name, findings_of(read_stored(f))) for name, f in zip(names_of(args.against), args.against, strict=True)
@@ -97,14 +108,45 @@ def main(args: argparse.Namespace) -> int:
         if args.exact:
             raise ConfigError("--walk-forward runs on the compiled engine: leave --exact away")
         out = args.out or walkforward_command.folder_of(var, source)
+        _make_room(out)
         result, verdict = walkforward_command.run(args, settings, source, out, console)
         result = replace(result, name=f"Walk-forward: {source.name}")
         return _tell(args, console, out, result, against, absent, Judged(verdict.word, verdict.reasons))
     market = cut_of(args, source, settings.config.trade.rows, DEFAULT_MINUTES)
-    out = args.out or var / "backtests" / f"{source.name}-{market.first_minute // 1000}-{market.minutes}"
+    # Other rules or other money make another run: it must not take the place of the one to compare it with.
+    ran = hashlib.sha256(f"{rules_hash(settings)} {args.cash}".encode()).hexdigest()[:6]
+    out = args.out or var / "backtests" / f"{source.name}-{market.first_minute // 1000}-{market.minutes}-{ran}"
+    _make_room(out)
     result = (_exact if args.exact else _fast)(args, source, settings, market, out, args.cash, console)
+    result = replace(result, notes=(*result.notes, *_gaps(market)))
     code = _tell(args, console, out, result, against, absent, None)
     return EXIT_INTERRUPTED if result.minutes < market.minutes else code
+
+
+def _make_room(out: Path) -> None:
+    """The folder of the result, tried before the work and not after it."""
+    new = not out.exists()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".writable"
+        probe.touch()
+        probe.unlink()
+        if new:
+            out.rmdir()  # a run that is interrupted leaves no empty folder
+    except OSError as error:
+        raise ConfigError(f"{out}: nothing can be kept there ({error.strerror}); name a folder by --out") from error
+
+
+def _gaps(market: MarketCut) -> tuple[str, ...]:
+    """Minutes without a bar, by instrument: filled for the look-backs, never traded."""
+    missing = np.isnan(market.bars[:, :, CLOSE]).sum(axis=1)
+    told = [f"{i.symbol} {count:,}" for i, count in zip(market.instruments, missing.tolist(), strict=True) if count]
+    whole = market.bars.shape[1]
+    return (
+        (f"Minutes without a bar, of {whole:,} with the history: {', '.join(told)}. Nothing trades in them.",)
+        if told
+        else ()
+    )
 
 
 def _fast(

@@ -6,6 +6,7 @@ statistics, verdict and report are computed by the same code from all of them.
 
 import json
 import math
+import zipfile
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -175,8 +176,11 @@ class Result:
                 **head,
             )
         except FileNotFoundError as error:
-            raise DataError(f"{folder}: no result of a backtest in it ({error.filename} is missing)") from None
-        except (KeyError, TypeError, ValueError, OSError, pl.exceptions.PolarsError) as error:
+            missing = Path(error.filename).name if error.filename else "a part of it"
+            raise DataError(f"{folder}: no result of a backtest in it ({missing} is missing)") from None
+        except KeyError as error:
+            raise DataError(f"{folder}: the result lacks {error}; run the backtest again") from error
+        except (TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile, pl.exceptions.PolarsError) as error:
             raise DataError(f"{folder}: the result cannot be read ({error}); run the backtest again") from error
 
 

@@ -82,6 +82,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def given(args: argparse.Namespace) -> list[str]:
+    """Options of a walk-forward that were given another value than the one they have by themselves."""
+    own = {
+        "folds": None,
+        "test_days": None,
+        "rolling_days": None,
+        "first_share": DEFAULTS.first_share,
+        "purge": None,
+        "embargo": None,
+        "samples": DEFAULTS.samples,
+        "candidates": DEFAULTS.candidates,
+        "seed": 0,
+    }
+    return [f"--{name.replace('_', '-')}" for name, value in own.items() if getattr(args, name) != value]
+
+
 def plan_of(args: argparse.Namespace) -> Plan:
     """The plan the options ask for."""
     return Plan(

@@ -4,12 +4,15 @@ import argparse
 import json
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from core.errors import EXIT_OK, ConfigError, DataError
 from data.synthetic import SyntheticSpec, make_market, write_market
+from tests.support import engines
 from tune import backtest_command, report_command
 from tune.result import Result
 
@@ -128,7 +131,49 @@ def test_cash_that_is_none_is_a_usage_error(backtest, cash, capsys):
     assert "--cash" in capsys.readouterr().err
 
 
-def test_a_folder_that_cannot_be_written_is_told(backtest, tmp_path):
+def test_a_folder_that_cannot_be_written_is_told_before_the_work(backtest, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
-    with pytest.raises(DataError, match="name a folder by --out"):
+    monkeypatch.setattr(backtest_command, "simulate", None)
+    with pytest.raises(ConfigError, match="name a folder by --out"):
         backtest("--out", tmp_path / "file" / "run")
+
+
+def test_other_rules_or_money_do_not_take_the_place_of_an_earlier_run(backtest, var, capsys):
+    pages = []
+    for words in ((), ("--set", "rules.selection.entry_edge_bps=31"), ("--cash", "5000"), ()):
+        assert backtest("--json", *words) == EXIT_OK
+        pages.append(json.loads(capsys.readouterr().out)["report"])
+    assert len(set(pages[:3])) == 3
+    assert pages[3] == pages[0]
+
+
+def test_an_option_of_the_walk_forward_alone_is_a_usage_error(backtest):
+    with pytest.raises(backtest_command.MisplacedOption, match="--folds, --seed: only for a walk-forward") as caught:
+        backtest("--folds", "3", "--seed", "5")
+    assert caught.value.exit_code == 2
+
+
+def test_a_start_outside_the_data_is_told_what_there_is(backtest):
+    with pytest.raises(DataError, match=r"such a run can start from 20\d\d-.* to 20\d\d-"):
+        backtest("--start", "2020-01-01")
+
+
+@pytest.mark.parametrize("name", ["columns.npz", "fills.parquet", "orders.parquet", "result.json"])
+def test_a_damaged_result_is_named(backtest, tmp_path, name):
+    assert backtest("--out", tmp_path / "run", "--json", minutes=5) == EXIT_OK
+    part = tmp_path / "run" / name
+    part.write_bytes(part.read_bytes()[:100])
+    with pytest.raises(DataError, match=r"run: the result"):
+        Result.load(tmp_path / "run")
+    part.unlink()
+    with pytest.raises(DataError, match=rf"no result of a backtest in it \(({name}|a part of it) is missing\)"):
+        Result.load(tmp_path / "run")
+
+
+def test_minutes_without_a_bar_are_counted():
+    market = engines.make_market(1, 50)
+    bars = market.bars.copy()
+    bars[0, 10:14] = np.nan
+    (told,) = backtest_command._gaps(replace(market, bars=bars))
+    assert f"{market.instruments[0].symbol} 4." in told
+    assert backtest_command._gaps(market) == ()
