@@ -3,6 +3,9 @@
 What a LocalDesk does for one minute with objects stands here as one pass over rows: what is seen, what it is worth,
 what the members say, what is wanted, what is allowed, and the minute's orders. Equal to it to the last digit, which
 ``tests/unit/test_engine.py`` holds.
+
+Above 400 lines because one minute is read here from top to bottom; what it sees of the market, and how orders are
+worked, stand beside it.
 """
 
 import math

@@ -23,13 +23,14 @@ RUN = (
 
 def make_core(root: Path, rate: str) -> None:
     (root / "core").mkdir(exist_ok=True)
+    (root / "core" / "__init__.py").touch()
     (root / "core" / "callee.py").write_text(CALLEE.format(rate=rate))
     (root / "core" / "caller.py").write_text(CALLER)
 
 
 def run(root: Path) -> tuple[float, int]:
     """(what the caller says, times it came from the disk) in a process of its own."""
-    env = {k: v for k, v in os.environ.items() if k not in (VARIABLE, "NUMBA_DISABLE_JIT")}
+    env = {k: v for k, v in os.environ.items() if k not in (VARIABLE, "NUMBA_DISABLE_JIT", "PYTHONPATH")}
     # `config` comes from the project, `core` from the made-up root.
     link = root / "config"
     if not link.exists():
