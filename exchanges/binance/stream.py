@@ -11,8 +11,8 @@ from config.settings import ExchangeSettings
 from core.errors import DataError
 from core.messages import Bar, Top
 from core.units import Instrument
-from exchanges.binance.link import Leave, Link, LinkPolicy, LinkState
 from exchanges.binance.wire import MarketFrame, decode, decode_kline, decode_top, reader
+from exchanges.link import Leave, Link, LinkPolicy, LinkState
 
 log = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ from config.settings import ExchangeSettings
 from core.errors import ConfigError, DataError, ExchangeRefused
 from core.messages import Balance, OrderSnapshot
 from core.units import Instrument
-from exchanges.binance.link import Leave, Link, LinkPolicy, LinkState
 from exchanges.binance.signing import KeyPair
 from exchanges.binance.wire import EventKind, Subscription, UserFrame, decode, decode_position, decode_report, reader
 from exchanges.faults import clean
+from exchanges.link import Leave, Link, LinkPolicy, LinkState
 
 log = logging.getLogger(__name__)
 

@@ -3,9 +3,9 @@
 import orjson
 from aiohttp import web
 
-from exchanges.simulated.payloads import number
-from exchanges.simulated.rest import json_answer
-from exchanges.simulated.state import STATE
+from exchanges.simulated.binance.payloads import number
+from exchanges.simulated.binance.rest import json_answer
+from exchanges.simulated.binance.state import STATE
 
 CLASSES = ((25, "Extreme Fear"), (46, "Fear"), (55, "Neutral"), (76, "Greed"), (101, "Extreme Greed"))
 """(below, name), as the index names its values."""

@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from core.errors import BotError, ConfigError, Defect
-from exchanges.simulated import control, private, public
-from exchanges.simulated.auth import Keyring, VenueTime
-from exchanges.simulated.budget import Allowance, Budget
+from exchanges.simulated import control
+from exchanges.simulated.binance import private, public
+from exchanges.simulated.binance.auth import Keyring, VenueTime
+from exchanges.simulated.binance.budget import Allowance, Budget
+from exchanges.simulated.binance.rest import json_answer
+from exchanges.simulated.binance.state import STATE, TRADES_ONLY, Mode, ServerState
+from exchanges.simulated.binance.streams import market_streams
+from exchanges.simulated.binance.user_stream import websocket_api
 from exchanges.simulated.exchange import SimulatedExchange
-from exchanges.simulated.rest import json_answer
-from exchanges.simulated.state import STATE, TRADES_ONLY, Mode, ServerState
-from exchanges.simulated.streams import market_streams
-from exchanges.simulated.user_stream import websocket_api
 
 TICK_S = 0.1
 KLINE_EVERY_MS = 2_000

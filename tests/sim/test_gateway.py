@@ -13,10 +13,10 @@ from core.errors import ExchangeRefused, ExchangeUnavailable
 from core.messages import CancelOrder, OrderState, PlaceOrder, TimeInForce
 from core.units import MINUTE_MS, Instrument, Side, floor_to_step, round_price, to_decimal
 from exchanges.binance.gateway import BinanceGateway
-from exchanges.binance.link import LinkPolicy
 from exchanges.binance.standing import KeyRights
 from exchanges.binance.stream import MarketStream
 from exchanges.binance.user_stream import UserStream
+from exchanges.link import LinkPolicy
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.local import SimulatedVenue
 from exchanges.simulated.server import serve_exchange

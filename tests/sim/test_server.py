@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import BotError, ConfigError
 from core.units import MINUTE_MS
-from exchanges.simulated.budget import Allowance
+from exchanges.simulated.binance.budget import Allowance
 from exchanges.simulated.server import serve_exchange
 from tests.sim.conftest import BEGIN, KEY, MONEY, SECRET, START, make_exchange
 

@@ -7,8 +7,8 @@ import pytest
 
 from core.errors import ConfigError
 from core.units import Instrument
-from exchanges.binance.link import LinkPolicy
 from exchanges.binance.stream import PER_SUBSCRIBE, MarketStream
+from exchanges.link import LinkPolicy
 from tests.support.binance_stub import BinanceStub
 from tests.wire.test_decode import kline
 

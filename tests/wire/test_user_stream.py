@@ -14,8 +14,8 @@ from config.settings import ExchangeSettings
 from core.errors import ConfigError, ExchangeRefused, ExchangeUnavailable
 from core.messages import OrderState
 from core.units import Instrument
-from exchanges.binance.link import LinkPolicy
 from exchanges.binance.user_stream import UserStream
+from exchanges.link import LinkPolicy
 from tests.support.binance_stub import API_KEY, SECRET, BinanceStub
 from tests.wire.test_decode import report
 

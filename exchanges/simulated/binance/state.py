@@ -8,14 +8,9 @@ from aiohttp import web
 
 from core.messages import Bar
 from core.units import MINUTE_MS
-from exchanges.simulated.auth import Keyring
-from exchanges.simulated.budget import Budget
-from exchanges.simulated.depth import DepthView
-from exchanges.simulated.events import AccountMoved, BarClosed, BookMoved, BookTop, Event, OrderMoved
-from exchanges.simulated.exchange import SimulatedExchange
-from exchanges.simulated.hub import Hub
-from exchanges.simulated.orders import ZERO, SimOrder
-from exchanges.simulated.payloads import (
+from exchanges.simulated.binance.auth import Keyring
+from exchanges.simulated.binance.budget import Budget
+from exchanges.simulated.binance.payloads import (
     account_position,
     amount,
     book_ticker_frame,
@@ -23,6 +18,11 @@ from exchanges.simulated.payloads import (
     kline_frame,
     symbol_of,
 )
+from exchanges.simulated.depth import DepthView
+from exchanges.simulated.events import AccountMoved, BarClosed, BookMoved, BookTop, Event, OrderMoved
+from exchanges.simulated.exchange import SimulatedExchange
+from exchanges.simulated.hub import Hub
+from exchanges.simulated.orders import ZERO, SimOrder
 
 Mode = Literal["lockstep", "speed", "follow"]
 """Who moves time: ``POST /sim/advance``, the monotonic clock, or the market that is watched."""

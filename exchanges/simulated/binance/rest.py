@@ -13,10 +13,10 @@ from urllib.parse import parse_qsl
 import orjson
 from aiohttp import web
 
-from exchanges.simulated.auth import signed_part
-from exchanges.simulated.budget import FREE_WHEN_DONE, WEIGHTS, depth_weight
+from exchanges.simulated.binance.auth import signed_part
+from exchanges.simulated.binance.budget import FREE_WHEN_DONE, WEIGHTS, depth_weight
+from exchanges.simulated.binance.state import STATE, ServerState
 from exchanges.simulated.refusals import VenueRefusal, illegal, invalid_symbol, missing
-from exchanges.simulated.state import STATE, ServerState
 
 BASE = "/api/v3/"
 WALLET = "/sapi/v1/"

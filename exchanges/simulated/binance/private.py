@@ -3,10 +3,17 @@
 from aiohttp import web
 
 from core.units import Side
+from exchanges.simulated.binance.payloads import (
+    amount,
+    cancel_answer,
+    new_order_answer,
+    order_row,
+    symbol_of,
+    trade_row,
+)
+from exchanges.simulated.binance.rest import WALLET, Ask, Security, endpoint
 from exchanges.simulated.orders import OrderRequest, OrderType
-from exchanges.simulated.payloads import amount, cancel_answer, new_order_answer, order_row, symbol_of, trade_row
 from exchanges.simulated.refusals import VenueRefusal, cancel_rejected, missing, not_needed
-from exchanges.simulated.rest import WALLET, Ask, Security, endpoint
 
 TIMES_IN_FORCE = ("GTC", "IOC", "FOK")
 UID = 1

@@ -9,8 +9,8 @@ import asyncio
 import orjson
 from aiohttp import WSMsgType, web
 
+from exchanges.simulated.binance.state import STATE, ServerState
 from exchanges.simulated.hub import Connection, Hub, RateGuard
-from exchanges.simulated.state import STATE, ServerState
 
 PING_S = 20.0
 MAX_STREAMS = 1_024

@@ -10,9 +10,9 @@ import asyncio
 import orjson
 from aiohttp import WSMsgType, web
 
+from exchanges.simulated.binance.state import STATE, USER, ServerState
 from exchanges.simulated.hub import Connection, RateGuard
 from exchanges.simulated.refusals import VenueRefusal
-from exchanges.simulated.state import STATE, USER, ServerState
 
 PING_S = 20.0
 MESSAGES_PER_SECOND = 50

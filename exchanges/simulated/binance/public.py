@@ -4,11 +4,11 @@ from aiohttp import web
 
 from core.messages import Bar
 from core.units import MINUTE_MS
+from exchanges.simulated.binance.payloads import book_ticker_row, kline_row, number, symbol_of, symbol_row
+from exchanges.simulated.binance.rest import Ask, Security, endpoint
 from exchanges.simulated.events import BookTop
 from exchanges.simulated.orders import ZERO
-from exchanges.simulated.payloads import book_ticker_row, kline_row, number, symbol_of, symbol_row
 from exchanges.simulated.refusals import VenueRefusal
-from exchanges.simulated.rest import Ask, Security, endpoint
 
 PRINTS = 12
 """Trades that stand for one minute in GET /aggTrades."""
