@@ -8,13 +8,13 @@ has no worth, the equity is unknown, and nothing is bought. Nothing is ever move
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
 import numpy as np
 
 from core.extras import counterparts
-from core.messages import FloatArray, QuoteRate
+from core.messages import FloatArray, QuoteRate, Top
 from core.units import BPS, MINUTE_MS, Instrument
 
 REPORTING_CURRENCY = "USDT"
@@ -25,6 +25,26 @@ KEPT_MS = 6 * 60 * MINUTE_MS
 CONTRADICTION = 0.5
 """Own market and coins may differ by a premium, not by half."""
 IMPLIED = "implied by coins at two venues"
+OWN_MARKETS = {"KRW": Instrument("upbit", "USDT/KRW")}
+"""Where a currency trades against USDT."""
+
+
+def watched_markets(instruments: Sequence[Instrument]) -> tuple[Instrument, ...]:
+    """Markets to watch, beside those traded, so that every quote currency has a rate."""
+    wanted = (OWN_MARKETS[i.quote] for i in instruments if i.quote in OWN_MARKETS)
+    return tuple(dict.fromkeys(market for market in wanted if market not in instruments))
+
+
+def read_rates(tops: Mapping[Instrument, Top]) -> tuple[QuoteRate, ...]:
+    """The rates that watched markets show, from their best bid and ask."""
+    found = []
+    for currency, market in OWN_MARKETS.items():
+        top = tops.get(market)
+        if top is not None and 0.0 < top.bid <= top.ask:
+            mid = (top.bid + top.ask) / 2.0
+            usdt = mid if market.base == currency else 1.0 / mid
+            found.append(QuoteRate(currency=currency, usdt=usdt, source=str(market), at_ms=top.at_ms))
+    return tuple(found)
 
 
 class Rates:
