@@ -56,7 +56,7 @@ def test_two_venues_that_agree_are_one_story(both):
 def test_a_balance_that_does_not_follow_from_the_trades_is_named_with_its_venue(both):
     books, statements, fills = both
     statements[1]["balances"]["KRW"]["free"] = "299651"
-    assert audit(books, statements, fills, CASH).differences == ("upbit holds 299651 KRW, its trades give 299650",)
+    assert audit(books, statements, fills, CASH).differences == ("upbit holds 299651 KRW, its trades give 299650.00",)
 
 
 def test_a_trade_that_only_one_side_knows_is_named(both):
