@@ -43,7 +43,12 @@ def add_pairs(bars: FloatArray, first: int, end: int, sums: FloatArray) -> None:
         if not bars[k, LOW] > 0.0:
             known = False
             continue
-        o, h, low, c = math.log(bars[k, OPEN]), math.log(bars[k, HIGH]), math.log(bars[k, LOW]), math.log(bars[k, CLOSE])
+        o, h, low, c = (
+            math.log(bars[k, OPEN]),
+            math.log(bars[k, HIGH]),
+            math.log(bars[k, LOW]),
+            math.log(bars[k, CLOSE]),
+        )
         if k > 0:
             r1 = (h + low) / 2.0 - o
             sums[1] += 1.0

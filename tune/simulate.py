@@ -12,17 +12,15 @@ from itertools import pairwise
 import numpy as np
 
 from config.settings import Settings
-from core.bars import MAX_PRICE, MAX_VOLUME, fill_gaps
+from core.bars import fill_gaps, last_known
 from core.costs import UNITS, fees_of
 from core.engine.loop import FULL, TOO_LARGE, advance
-from core.engine.prepared import liquidity_table
 from core.engine.tables import (
     EXACT,
     REPORTING_CURRENCY,
     Columns,
     Logs,
     Said,
-    Tape,
     fresh_mark,
     make_account,
     make_columns,
@@ -34,12 +32,11 @@ from core.engine.tables import (
 )
 from core.errors import ConfigError, DataError
 from core.events import LONG, event_rules, read_span_of_market
-from core.liquidity import half_spreads
 from core.messages import CLOSE, VOLUME, BoolArray, FloatArray, Regime
 from core.selection import WeightTable
-from core.units import MINUTE_MS, Instrument, MarketRules
+from core.units import MINUTE_MS
 from data.market import MarketCut
-from exchanges.simulated.tape import Tape as RecordedTape
+from tune.prepared import Prepared, prepare
 from tune.result import Result, grid_of
 from tune.simulated_result import Found, make_result
 
@@ -79,11 +76,13 @@ def simulate(
     weights: WeightTable | Schedule | None = None,
     name: str = "",
     progress: Progress | None = None,
+    prepared: Prepared | None = None,
 ) -> Result:
     """Trade ``market`` on ``forecasts`` with one account of ``cash`` USDT.
 
     ``weights``: one table, or tables by the minute from which they hold (before the first of them, it holds too); by
-    default the configured ones. Ctrl-C keeps the minutes done, with a note. Raises ConfigError or DataError naming
+    default the configured ones. ``prepared``: the market made ready before (``tune.prepared``), where it fits; else it is
+    made ready now. Ctrl-C keeps the minutes done, with a note. Raises ConfigError or DataError naming
     what cannot be simulated.
     """
     rows, minutes = len(market.instruments), market.bars.shape[1]
@@ -93,7 +92,9 @@ def simulate(
             raise DataError(f"forecasts: {what} is {array.shape}, the market wants {shape} (members, symbols, minutes)")
     if forecasts.asked is not None and forecasts.asked.shape != shape[1:]:
         raise DataError(f"forecasts: asked is {forecasts.asked.shape}, the market wants {shape[1:]}")
-    return _Run(settings, market, forecasts, None, _schedule(settings, weights), cash, name).finish(progress)
+    return _Run(settings, market, forecasts, None, _schedule(settings, weights), cash, name, True, prepared).finish(
+        progress
+    )
 
 
 def simulate_targets(
@@ -105,6 +106,7 @@ def simulate_targets(
     name: str = "",
     progress: Progress | None = None,
     regimes: bool = True,
+    prepared: Prepared | None = None,
 ) -> Result:
     """Trade ``market`` by wanted exposures: ``target`` (T, S) fractions of the investable equity over the minutes of
     ``market.bars``, decided at each minute's close; NaN keeps what is held. Limits, sizing, schedules and costs are
@@ -113,7 +115,7 @@ def simulate_targets(
     shape = (market.bars.shape[1], len(market.instruments))
     if target.shape != shape:
         raise DataError(f"target is {target.shape}, the market wants {shape} (minutes, symbols)")
-    return _Run(settings, market, None, target, [], cash, name, regimes).finish(progress)
+    return _Run(settings, market, None, target, [], cash, name, regimes, prepared).finish(progress)
 
 
 class _Run:
@@ -129,21 +131,23 @@ class _Run:
         cash: Decimal,
         name: str,
         regimes: bool = True,
+        prepared: Prepared | None = None,
     ) -> None:
         self.settings, self.market, self.name, self.cash = settings, market, name, cash
         self.forecasts, self.target, self.regimes = forecasts, target, regimes
         instruments, rules = market.instruments, settings.rules
-        self.rules = market_rules(settings, market)
-        _check(market)
+        if prepared is None or not prepared.fits(settings, market):
+            prepared = prepare(settings, market)
+        self.rules = prepared.rules(settings)
         members = forecasts.members if forecasts else ()
         self.first = (market.first_minute - market.start_minute) // MINUTE_MS
-        self.tape = make_tape(settings, market)
+        self.tape = prepared.tape
         self.grids = make_grids(instruments, self.rules, {i: fees_of(i, rules.costs).in_quote for i in instruments})
         self.account_rules = make_rules(
             settings.config.trade, rules.risk, rules.selection, rules.execution, rules.costs
         )
         self.account = make_account(instruments, {REPORTING_CURRENCY: cash})
-        self.account.close[:] = last_closes(market.bars, self.first)
+        self.account.close[:] = last_closes(self.tape.seen, self.first)
         self.rows = make_rows(instruments, self.rules)
         self.scratch = make_scratch(self.rows, len(self.account.units), len(members))
         grid = grid_of(market.minutes)
@@ -158,7 +162,7 @@ class _Run:
         self.orders: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self.fills: list[np.ndarray] = []
         self.done = 0
-        self.notes: tuple[str, ...] = ()
+        self.notes = prepared.notes
 
     def finish(self, progress: Progress | None) -> Result:
         """Run to the end, or to where Ctrl-C finds it."""
@@ -204,7 +208,7 @@ class _Run:
             if not self.done:
                 raise
             when = _utc(self.market.first_minute + self.done * MINUTE_MS)
-            self.notes = (f"interrupted: {self.done} of {minutes} minutes were run, up to {when} UTC",)
+            self.notes += (f"interrupted: {self.done} of {minutes} minutes were run, up to {when} UTC",)
         return make_result(self._found())
 
     def _said(self, first: int, end: int) -> Said:
@@ -213,7 +217,7 @@ class _Run:
         flags = np.zeros((2, rows, size), dtype=np.bool_)
         which = np.zeros((2, size), dtype=np.int64)
         if self.regimes:
-            which[0], flags[1] = readings(self.settings, market, first, end)
+            which[0], flags[1] = readings(self.settings, self.tape.seen, first, end)
             self.regime[first - self.first : end - self.first] = which[0]
         if self.forecasts is None:
             target = np.ascontiguousarray(self.target[first:end], dtype=np.float64)  # type: ignore[index]
@@ -259,45 +263,16 @@ class _Run:
         )
 
 
-def market_rules(settings: Settings, market: MarketCut) -> dict[Instrument, MarketRules]:
-    """The rules of the simulated venue for this market; raises DataError for bars that cannot be."""
-    tape = RecordedTape(market.instruments, market.start_minute, market.bars, market.synthetic, market.sentiment)
-    return tape.default_rules(settings.rules.costs)
-
-
-def make_tape(settings: Settings, market: MarketCut) -> Tape:
-    """The market as the engine trades it under the configured costs."""
-    rules = make_rules(
-        settings.config.trade,
-        settings.rules.risk,
-        settings.rules.selection,
-        settings.rules.execution,
-        settings.rules.costs,
-    )
-    terms = rules.terms
-    recorded = np.ascontiguousarray(market.bars, dtype=np.float64)
-    bars = recorded if terms.halts else fill_gaps(recorded)[0]
-    bars, recorded = (np.require(a, np.float64, ["C", "W"]) for a in (bars, recorded))
-    half = half_spreads(bars, market.start_minute, terms.half_spread_default_bps, terms.half_spread_max_bps)
-    return Tape(bars, recorded, liquidity_table(bars, terms.min_volatility), half, market.start_minute)
-
-
 def last_closes(bars: FloatArray, end: int) -> FloatArray:
     """(S,) the newest known close of each instrument before minute ``end``; NaN where there is none."""
-    found = np.full(bars.shape[0], np.nan)
-    for row in range(bars.shape[0]):
-        if end and np.isfinite(bars[row, end - 1, CLOSE]):
-            found[row] = bars[row, end - 1, CLOSE]
-        elif len(known := np.flatnonzero(np.isfinite(bars[row, :end, CLOSE]))):
-            found[row] = bars[row, known[-1], CLOSE]
-    return found
+    return np.array([last_known(bars[row, :, CLOSE], end) for row in range(bars.shape[0])])
 
 
-def readings(settings: Settings, market: MarketCut, first: int, end: int) -> tuple[np.ndarray, BoolArray]:
-    """(N,) regimes and (S, N) shocks of the minutes [first, end) of ``market.bars``."""
+def readings(settings: Settings, recorded: FloatArray, first: int, end: int) -> tuple[np.ndarray, BoolArray]:
+    """(N,) regimes and (S, N) shocks of the minutes [first, end) of ``recorded`` (S, T, 5)."""
     low = max(0, first - LONG)
-    window = np.array(market.bars[:, low:end], dtype=np.float64, order="C")
-    for row, close in enumerate(last_closes(market.bars, low)):
+    window = np.array(recorded[:, low:end], dtype=np.float64, order="C")
+    for row, close in enumerate(last_closes(recorded, low)):
         if not np.isfinite(window[row, 0, VOLUME]) and np.isfinite(close):
             window[row, 0] = (close, close, close, close, 0.0)
     bars, filler = fill_gaps(window)
@@ -315,21 +290,6 @@ def _schedule(settings: Settings, weights: WeightTable | Schedule | None) -> lis
     if not found or any(a >= b for (a, _), (b, _) in pairwise(found)):
         raise ConfigError("a schedule of weights needs a first table, and minutes that increase")
     return found
-
-
-def _check(market: MarketCut) -> None:
-    """Raises ConfigError or DataError for a market that the engine does not trade."""
-    for instrument in market.instruments:
-        if instrument.quote != REPORTING_CURRENCY:
-            raise ConfigError(f"{instrument}: a backtest trades {REPORTING_CURRENCY} markets only")
-    if not market.minutes:
-        raise DataError("there are no minutes to run")
-    with np.errstate(invalid="ignore"):
-        wild = (market.bars[..., :4] >= MAX_PRICE).any(axis=2) | (market.bars[..., VOLUME] >= MAX_VOLUME)
-    if wild.any():
-        row, index = (int(x[0]) for x in np.nonzero(wild))
-        when = _utc(market.start_minute + index * MINUTE_MS)
-        raise DataError(f"{market.instruments[row]} {when} UTC: {market.bars[row, index].tolist()} is no market's bar")
 
 
 def _utc(ms: int) -> str:
