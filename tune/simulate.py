@@ -17,6 +17,8 @@ from core.costs import UNITS, fees_of
 from core.engine.loop import FULL, TOO_LARGE, advance
 from core.engine.tables import (
     EXACT,
+    FEE_IN_QUOTE,
+    ORDER_FLOATS,
     REPORTING_CURRENCY,
     Columns,
     Logs,
@@ -36,9 +38,10 @@ from core.messages import CLOSE, VOLUME, BoolArray, FloatArray, Regime
 from core.selection import WeightTable
 from core.units import MINUTE_MS
 from data.market import MarketCut
+from tune.found import INDEX, Found, priced_of
 from tune.prepared import Prepared, prepare
 from tune.result import Result, grid_of
-from tune.simulated_result import Found, make_result
+from tune.simulated_result import make_result
 
 Progress = Callable[[int, int], object]
 """Told (minutes done, all minutes)."""
@@ -241,6 +244,9 @@ class _Run:
         fills = np.concatenate([*self.fills, np.zeros((0, self.logs.fills.shape[1]), np.int64)])
         ints, floats, shares = (np.concatenate(parts) for parts in zip(*self.orders, strict=True))
         kept = int(np.searchsorted(ints[:, 0], last))
+        fills = fills[: int(np.searchsorted(fills[:, INDEX], last))]
+        mid = floats[:, ORDER_FLOATS.index("mid")]
+        rules = [self.rules[i] for i in self.market.instruments]
         return Found(
             name=self.name,
             settings=self.settings,
@@ -257,8 +263,8 @@ class _Run:
             orders=ints[:kept],
             order_floats=floats[:kept],
             shares=shares[:kept].reshape(kept, members),
-            fills=fills[: int(np.searchsorted(fills[:, 1], last))],
-            fee_in_quote=self.grids.ints[:, 7] > 0,
+            fills=fills,
+            priced=priced_of(fills, mid, rules, self.grids.ints[:, FEE_IN_QUOTE] > 0),
             notes=self.notes,
         )
 
