@@ -262,4 +262,5 @@ def grid_of(minutes: int, most: int = 20_000) -> np.ndarray:
     if not minutes:
         return np.zeros(0, dtype=np.int64)
     stride = max(1, math.ceil(minutes / most))
-    return np.unique(np.append(np.arange(0, minutes, stride), minutes - 1)).astype(np.int64)
+    grid = np.arange(0, minutes, stride, dtype=np.int64)
+    return grid if grid[-1] == minutes - 1 else np.append(grid, minutes - 1)

@@ -16,10 +16,14 @@ from core.bars import fill_gaps, last_known
 from core.costs import UNITS, fees_of
 from core.engine.loop import FULL, TOO_LARGE, advance
 from core.engine.tables import (
+    ASKED,
     EXACT,
     FEE_IN_QUOTE,
     ORDER_FLOATS,
+    REGIME,
     REPORTING_CURRENCY,
+    SHOCK,
+    TABLE,
     Columns,
     Logs,
     Said,
@@ -50,7 +54,7 @@ Schedule = Sequence[tuple[int, WeightTable]]
 
 CHUNK_CELLS = 1 << 20
 """Member-symbol-minutes handed to the engine at a time (8 MB of means)."""
-MOST_CHUNK = 16_384
+MOST_CHUNK = 1 << 19
 """Minutes, at most: an interruption waits for the end of a chunk."""
 
 
@@ -155,7 +159,9 @@ class _Run:
         self.scratch = make_scratch(self.rows, len(self.account.units), len(members))
         grid = grid_of(market.minutes)
         stride = int(grid[1] - grid[0]) if len(grid) > 1 else 1
-        self.columns: Columns = make_columns(self.first, market.minutes, stride, len(instruments), len(members))
+        columns = make_columns(self.first, market.minutes, stride, len(instruments), len(members))
+        # Each column in one piece, so that the result's are these and not copies of them.
+        self.columns: Columns = columns._replace(minutes=np.empty(columns.minutes.shape[::-1]).T)
         self.logs: Logs = make_logs(len(instruments), len(members), self.account_rules.slices)
         self.tables = np.array(
             [[table.weights(regime, members) for regime in Regime] for _, table in schedule], dtype=np.float64
@@ -217,14 +223,16 @@ class _Run:
     def _said(self, first: int, end: int) -> Said:
         """What the engine needs of the minutes [first, end)."""
         market, rows, size = self.market, len(self.market.instruments), end - first
-        flags = np.zeros((2, rows, size), dtype=np.bool_)
-        which = np.zeros((2, size), dtype=np.int64)
         if self.regimes:
-            which[0], flags[1] = readings(self.settings, self.tape.seen, first, end)
-            self.regime[first - self.first : end - self.first] = which[0]
+            regime, shock = readings(self.settings, self.tape.seen, first, end)
+            self.regime[first - self.first : end - self.first] = regime
         if self.forecasts is None:
+            # Nothing but the target is read of it then.
             target = np.ascontiguousarray(self.target[first:end], dtype=np.float64)  # type: ignore[index]
+            flags, which = np.zeros((2, rows, 0), dtype=np.bool_), np.zeros((2, 0), dtype=np.int64)
             return Said(first, False, np.zeros((2, 0, rows, 0)), flags, which, np.zeros((1, len(Regime), 0)), target)
+        flags, which = np.empty((2, rows, size), dtype=np.bool_), np.empty((2, size), dtype=np.int64)
+        which[REGIME], flags[SHOCK] = regime, shock
         votes = np.stack(
             [
                 np.asarray(a[:, :, first:end], dtype=np.float64)
@@ -232,9 +240,9 @@ class _Run:
             ]
         )
         asked = self.forecasts.asked
-        flags[0] = np.isfinite(votes[0]).any(axis=0) if asked is None else asked[:, first:end]
+        flags[ASKED] = np.isfinite(votes[0]).any(axis=0) if asked is None else asked[:, first:end]
         opens = market.start_minute + np.arange(first, end) * MINUTE_MS
-        which[1] = np.maximum(np.searchsorted(self.holds_from, opens, side="right") - 1, 0)
+        which[TABLE] = np.maximum(np.searchsorted(self.holds_from, opens, side="right") - 1, 0)
         return Said(first, True, votes, flags, which, self.tables, np.zeros((0, rows)))
 
     def _found(self) -> Found:
