@@ -54,6 +54,8 @@ Schedule = Sequence[tuple[int, WeightTable]]
 
 CHUNK_CELLS = 1 << 20
 """Member-symbol-minutes handed to the engine at a time (8 MB of means)."""
+LOGGED = 16_384
+"""Orders, and fills, that the engine notes down before they are taken from it."""
 MOST_CHUNK = 1 << 19
 """Minutes, at most: an interruption waits for the end of a chunk."""
 
@@ -162,7 +164,7 @@ class _Run:
         columns = make_columns(self.first, market.minutes, stride, len(instruments), len(members))
         # Each column in one piece, so that the result's are these and not copies of them.
         self.columns: Columns = columns._replace(minutes=np.empty(columns.minutes.shape[::-1]).T)
-        self.logs: Logs = make_logs(len(instruments), len(members), self.account_rules.slices)
+        self.logs: Logs = make_logs(len(instruments), len(members), self.account_rules.slices, LOGGED)
         self.tables = np.array(
             [[table.weights(regime, members) for regime in Regime] for _, table in schedule], dtype=np.float64
         ).reshape(len(schedule), len(Regime), len(members))

@@ -21,7 +21,7 @@ from tune.simulated_tables import fills_of, orders_of
 def make_result(found: Found) -> Result:
     """Everything that a report needs of the run."""
     market, columns, done = found.market, found.columns, found.minutes
-    minute = market.first_minute + np.arange(done, dtype=np.int64) * MINUTE_MS
+    minute = np.arange(market.first_minute, market.first_minute + done * MINUTE_MS, MINUTE_MS, dtype=np.int64)
     equity = np.ascontiguousarray(columns.minutes[:done, EQUITY])
     whole = grid_of(market.minutes)
     kept = int(np.searchsorted(whole, done))
