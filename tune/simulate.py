@@ -43,6 +43,7 @@ from core.selection import WeightTable
 from core.units import MINUTE_MS
 from data.market import MarketCut
 from tune.found import INDEX, Found, priced_of
+from tune.pieces import Pieces
 from tune.prepared import Prepared, prepare
 from tune.result import Result, grid_of
 from tune.simulated_result import make_result
@@ -66,10 +67,10 @@ class Forecasts:
 
     members: tuple[str, ...]
     versions: tuple[str, ...]
-    mean_bps: FloatArray
+    mean_bps: FloatArray | Pieces
     """(M, S, T) expected log return over the horizon, basis points; NaN where it could not be asked. Any float; may be
     mapped from a file."""
-    stdev_bps: FloatArray
+    stdev_bps: FloatArray | Pieces
     """(M, S, T) its own uncertainty."""
     asked: BoolArray | None = None
     """(S, T) a forecast could be asked for; by default wherever some member gave one. A member that is not finite where

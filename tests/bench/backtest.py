@@ -83,7 +83,7 @@ PEER_HEADINGS = (
     "MB",
 )
 RULE_HEADINGS = ("what", "symbols", "minutes", "calls", "s", "cpu s", "spread %", "symbol-minutes/cpu s", "which")
-MEMORY_HEADINGS = ("what", "symbols", "minutes", "MB after imports", "MB at most")
+MEMORY_HEADINGS = ("what", "symbols", "minutes", "MB after imports", "MB at most", "MB with mapped files")
 FIRST_HEADINGS = ("what", "first call s", "cpu s", "from disk s", "cpu s")
 ALL_RULES = "all rules, forecasts cached"
 SCALE_HEADINGS = ("what", "symbols", "minutes", "best cpu s", "symbol-minutes/cpu s", "x time per doubling")
@@ -296,7 +296,10 @@ def point_lines(what: str, told: dict[str, Any], *, rate: bool) -> list[tuple[ob
 
 
 def memory(args: argparse.Namespace) -> bool:
-    """Most memory of a process that goes through a history, and of one that goes through four times as much."""
+    """Most memory of a process that goes through a history, and of one that goes through four times as much.
+
+    Anonymous memory; beside it with the pages of mapped files, which the system takes back when it needs room.
+    """
     days = 14 if args.quick else 56
     root = args.root / f"lake-10x{4 * days}"
     big_lake(root, 10, 4 * days, _say)
@@ -306,8 +309,8 @@ def memory(args: argparse.Namespace) -> bool:
         for length in (days, 4 * days):
             told = _told(what, own_command("memory_job", job, root, length, *_options(1)))
             if told:
-                found.append(told["peak_mb"])
-                lines.append((what, 10, length * 1440, told["before_mb"], told["peak_mb"]))
+                found.append(told["anonymous_mb"])
+                lines.append((what, 10, length * 1440, told["before_mb"], told["anonymous_mb"], round(told["peak_mb"])))
         if len(found) == 2:
             _say(f"{what}: four times the history took {found[1] / found[0]:.2f} times the memory")
     print(table(MEMORY_HEADINGS, lines), flush=True)
