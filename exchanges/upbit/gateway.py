@@ -271,10 +271,10 @@ class UpbitGateway:
             start = stop
         return [bars[minute] for minute in sorted(bars)]
 
-    async def newest_trades(self) -> dict[Instrument, int]:
-        """When each instrument last traded, epoch ms, by one request for all of them."""
+    async def newest_trades(self) -> dict[Instrument, tuple[int, float]]:
+        """When each instrument last traded (epoch ms) and for how much, by one request for all of them."""
         rows = await self._read(TICKER, {"markets": ",".join(self._codes)}, list[answers.WireTicker])
-        return {self._codes[t.market]: t.trade_timestamp for t in rows if t.market in self._codes}
+        return {self._codes[t.market]: (t.trade_timestamp, t.trade_price) for t in rows if t.market in self._codes}
 
     async def close(self) -> None:
         await self._client.close()

@@ -16,7 +16,7 @@ from core.errors import DataError
 from core.messages import Balance, Fill, OrderSnapshot, OrderState, Top
 from core.ports import ZERO
 from core.units import Instrument, Side
-from exchanges.trade_bars import Trade
+from exchanges.trade import Trade
 from exchanges.upbit.names import VENUE, client_id_of
 
 UNREADABLE = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
@@ -46,6 +46,7 @@ class TradeFrame(msgspec.Struct):
     trade_volume: float
     trade_timestamp: int
     sequential_id: int
+    ask_bid: str
 
 
 class Level(msgspec.Struct):
@@ -142,8 +143,9 @@ def decode_trade(payload: bytes) -> tuple[str, Trade]:
     price, volume = frame.trade_price, frame.trade_volume
     if not (0 < price < MAX_PRICE and 0 < volume < MAX_VOLUME and 0 <= frame.sequential_id < 1 << 63):
         raise DataError(f"{VENUE} {what}: {volume} at {price}, number {frame.sequential_id} is no trade")
+    sold = side_of(frame.ask_bid, what) is Side.SELL
     at_ms = moment(frame.trade_timestamp, what)
-    return frame.code, Trade(price=price, volume=volume, at_ms=at_ms, sequence=frame.sequential_id)
+    return frame.code, Trade(id=frame.sequential_id, price=price, quantity=volume, at_ms=at_ms, sold=sold)
 
 
 def decode_book(payload: bytes) -> tuple[str, Top | None]:
