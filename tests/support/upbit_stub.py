@@ -143,10 +143,8 @@ class UpbitStub:
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         self.handshakes.append(dict(request.headers))
         if self.refuse_handshake:
-            return web.json_response(
-                {"error": {"name": "invalid_access_key", "message": "잘못된 엑세스 키입니다."}},
-                status=self.refuse_handshake,
-            )
+            name = "invalid_access_key" if self.refuse_handshake == 401 else "server_error"
+            return web.json_response({"error": {"name": name, "message": "거절"}}, status=self.refuse_handshake)
         if request.path.endswith("/private"):
             self._check(request.headers.get("Authorization", ""), "", request.path)
         socket = web.WebSocketResponse()
