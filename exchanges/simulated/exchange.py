@@ -51,7 +51,8 @@ class SimulatedExchange:
     """One account at one simulated spot exchange.
 
     ``rules`` give each market's grid, minimum and fees; ``balances`` what the account starts with, by asset; ``costs``
-    how a tape trades (``TapeMarket``) and in which coin fees are taken.
+    how a tape trades (``TapeMarket``) and in which coin fees are taken. ``whole_units``: every price times every lot
+    comes to whole units of 1e-8, as the engine that loops over years counts them.
     Every refusal is a ``VenueRefusal`` with Binance's code and text.
     """
 
@@ -63,6 +64,8 @@ class SimulatedExchange:
         start_ms: int | None = None,
         limits: Limits | None = None,
         costs: CostSettings = DEFAULT_COSTS,
+        *,
+        whole_units: bool = True,
     ) -> None:
         self.market: MarketSource = TapeMarket(market, dict(rules), costs) if isinstance(market, Tape) else market
         self.instruments = self.market.instruments
@@ -82,7 +85,7 @@ class SimulatedExchange:
         self._unit = [r.tick * r.step for r in self.rules]
         self._fee_in_quote = [fees_of(r.instrument, costs).in_quote for r in self.rules]
         for rule, unit in zip(self.rules, self._unit, strict=True):
-            if unit % UNIT:
+            if whole_units and unit % UNIT:
                 raise ConfigError(
                     f"{rule.instrument}: tick {rule.tick} x step {rule.step} has over 8 decimals; use a coarser grid"
                 )
@@ -133,6 +136,11 @@ class SimulatedExchange:
         ask, ask_qty = (asks[0][0] * tick, asks[0][1] * step) if asks else (ZERO, ZERO)
         return BookTop(bid, bid_qty, ask, ask_qty)
 
+    def met(self, row: int, side: Side) -> Levels:
+        """The levels that an order on ``side`` sent now would meet, own resting orders included."""
+        bids, asks = self._depth(row, self.market.arrival_ms(self.now_ms))
+        return asks if side is Side.BUY else bids
+
     def query(self, row: int, order_id: int | None = None, client_id: str | None = None) -> SimOrder:
         """The order by either id (the newest with that client id); VenueRefusal -2013 when there is none."""
         order = self._find(row, order_id, client_id)
@@ -173,7 +181,7 @@ class SimulatedExchange:
         limit = None if request.price is None else int(request.price / rule.tick)
         arrival = self.market.arrival_ms(self.now_ms)
         if request.type is OrderType.LIMIT_MAKER:
-            self._refuse_if_matching(row, request.side, limit, arrival)
+            self._refuse_if_matching(row, request.side, limit)
         takes = self._plan(row, request, limit, arrival)
         steps = sum(t.steps for t in takes) if request.quantity is None else int(request.quantity / rule.step)
         if request.time_in_force == "FOK" and sum(t.steps for t in takes) < steps:
@@ -272,9 +280,8 @@ class SimulatedExchange:
         want = int((request.quantity or ZERO) / self.rules[row].step)
         return take(levels, taken, request.side, limit, want, room)
 
-    def _refuse_if_matching(self, row: int, side: Side, limit: int | None, arrival: int) -> None:
-        bids, asks = self._depth(row, arrival)
-        opposite = asks if side is Side.BUY else bids
+    def _refuse_if_matching(self, row: int, side: Side, limit: int | None) -> None:
+        opposite = self.met(row, side)
         if opposite and crosses(side, limit, opposite[0][0]):
             raise would_match()
 

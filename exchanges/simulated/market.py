@@ -30,6 +30,10 @@ class Passage:
     """Quote units."""
     volume: float
     """Base units traded in that second, both directions."""
+    tick: float = 0.0
+    """What prices of the book were whole numbers of in that second; 0 = the tick of the market's rules."""
+    grid: int = 1
+    """Ticks of the rules in one ``tick``."""
 
 
 class MarketSource(Protocol):

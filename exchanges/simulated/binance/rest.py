@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 import orjson
 from aiohttp import web
 
+from exchanges.simulated.answers import json_answer
 from exchanges.simulated.binance.auth import signed_part
 from exchanges.simulated.binance.budget import FREE_WHEN_DONE, WEIGHTS, depth_weight
 from exchanges.simulated.binance.state import STATE, ServerState
@@ -127,10 +128,6 @@ def _weight(key: tuple[str, str], ask: Ask) -> int:
     if key == ("GET", "openOrders") and not ask.params.get("symbol"):
         return 80
     return WEIGHTS.get(key, 1)
-
-
-def json_answer(answer: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(body=orjson.dumps(answer), status=status, headers=headers, content_type="application/json")
 
 
 def refused(state: ServerState, refusal: VenueRefusal) -> web.Response:
