@@ -26,6 +26,8 @@ WEIGHTS: dict[tuple[str, str], int] = {
     ("GET", "account"): 20,
     ("GET", "account/commission"): 20,
     ("GET", "order"): 4,
+    ("GET", "order/amendments"): 4,
+    ("PUT", "order/amend/keepPriority"): 4,
     ("GET", "openOrders"): 6,
     ("GET", "myTrades"): 20,
     ("GET", "allOrders"): 20,
@@ -33,7 +35,9 @@ WEIGHTS: dict[tuple[str, str], int] = {
 }
 """What is not listed costs 1."""
 
-FREE_WHEN_DONE = {("POST", "order"), ("DELETE", "order"), ("DELETE", "openOrders")}
+COUNTS_ORDERS = {("POST", "order"), ("POST", "order/cancelReplace")}
+"""Calls whose answers say how many orders count."""
+FREE_WHEN_DONE = COUNTS_ORDERS | {("DELETE", "order"), ("DELETE", "openOrders")}
 
 
 def depth_weight(limit: int) -> int:

@@ -14,7 +14,7 @@ import orjson
 from aiohttp import web
 
 from exchanges.simulated.binance.auth import signed_part
-from exchanges.simulated.binance.budget import FREE_WHEN_DONE, WEIGHTS, depth_weight
+from exchanges.simulated.binance.budget import COUNTS_ORDERS, FREE_WHEN_DONE, WEIGHTS, depth_weight
 from exchanges.simulated.binance.state import STATE, ServerState
 from exchanges.simulated.refusals import VenueRefusal, illegal, invalid_symbol, missing
 
@@ -116,7 +116,7 @@ def endpoint(method: str, path: str, security: Security, call: Call, base: str =
                 state.budget.refund(weight)
         except VenueRefusal as refusal:
             return refused(state, refusal)
-        return json_answer(answer, headers=state.budget.headers(ordered=key == ("POST", "order")))
+        return json_answer(answer, headers=state.budget.headers(ordered=key in COUNTS_ORDERS))
 
     return web.route(method, base + path, handle)
 
@@ -137,4 +137,9 @@ def refused(state: ServerState, refusal: VenueRefusal) -> web.Response:
     headers = state.budget.headers()
     if refusal.retry_after_s is not None:
         headers["Retry-After"] = str(refusal.retry_after_s)
-    return json_answer({"code": refusal.number, "msg": refusal.text}, refusal.status, headers)
+    return json_answer(refusal_body(refusal), refusal.status, headers)
+
+
+def refusal_body(refusal: VenueRefusal) -> dict:
+    body: dict = {"code": refusal.number, "msg": refusal.text}
+    return body if refusal.data is None else body | {"data": refusal.data}
