@@ -65,6 +65,8 @@ class SimulatedExchange:
         self.account = Account(balances)
         self._rows = {instrument: row for row, instrument in enumerate(self.instruments)}
         in_quote = [fees_of(r.instrument, costs).in_quote for r in self.rules]
+        self.fees_in_quote = any(in_quote)
+        """Fees are taken from the quote coin, at their worth in another: then none is paid in BNB itself."""
         self._books = Books(self.rules, in_quote, self.account, self._bnb_price)
         self.orders, self.trades = self._books.orders, self._books.trades
         self._working, self._waiting = self._books.working, self._books.waiting

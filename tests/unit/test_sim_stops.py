@@ -1,6 +1,7 @@
 """Contingent orders at the simulated exchange: waiting, triggering, trailing, and what they are refused for."""
 
 from decimal import Decimal as D
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -180,14 +181,13 @@ def test_a_cancelled_stop_gives_back_what_it_set_aside():
 )
 def test_trailing_orders_act_where_the_venues_own_examples_do(side, kind, stop, path, at):
     delta = {44_000: 500, 39_000: 1_000, 38_000: 850, 42_000: 750, 0: 700}[stop]
-    extreme = 0.0
-    for leg, (start, end) in enumerate(zip(path, path[1:], strict=False), start=1):
+    extreme, acted = 0.0, []
+    for start, end in pairwise(path):
         moved = follow(Watch(side, kind, stop, delta, extreme), start, end)
         extreme = moved.extreme
-        if moved.at is not None:
-            break
-    assert leg == at
-    assert moved.at == pytest.approx(1.0)
+        acted.append(moved.at)
+    assert acted[: at - 1] == [None] * (at - 1)
+    assert acted[at - 1] == pytest.approx(1.0)
 
 
 PRICES = st.floats(1.0, 1e6)
@@ -202,7 +202,7 @@ PRICES = st.floats(1.0, 1e6)
 )
 def test_a_trigger_lies_on_the_way_and_an_extreme_never_gets_worse(side, kind, stop, delta, path):
     extreme = 0.0
-    for start, end in zip(path, path[1:], strict=False):
+    for start, end in pairwise(path):
         moved = follow(Watch(side, kind, stop, delta, extreme), start, end)
         assert moved.at is None or 0.0 <= moved.at <= 1.0
         if extreme and delta:

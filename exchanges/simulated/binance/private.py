@@ -10,7 +10,8 @@ from exchanges.simulated.binance.payloads import (
     trade_row,
 )
 from exchanges.simulated.binance.rest import WALLET, Ask, Security, endpoint
-from exchanges.simulated.binance.trading import which
+from exchanges.simulated.binance.trading import discount, which
+from exchanges.simulated.refusals import VenueRefusal, missing
 
 UID = 1
 """Number of the one account there is."""
@@ -58,13 +59,24 @@ async def commission(ask: Ask) -> dict:
         "standardCommission": none | {"maker": amount(rule.maker_fee), "taker": amount(rule.taker_fee)},
         "specialCommission": none,
         "taxCommission": none,
-        "discount": {
-            "enabledForAccount": False,
-            "enabledForSymbol": False,
-            "discountAsset": "BNB",
-            "discount": "0.75000000",
-        },
+        "discount": discount(ask),
     }
+
+
+async def bnb_burn(ask: Ask) -> dict:
+    """Whether fees are paid in BNB while there is some; the wallet API's switch."""
+    return {"spotBNBBurn": ask.state.exchange.burns_bnb, "interestBNBBurn": False}
+
+
+async def switch_bnb_burn(ask: Ask) -> dict:
+    wanted = ask.params.get("spotBNBBurn")
+    if wanted is not None:
+        if wanted not in ("true", "false"):
+            raise missing("spotBNBBurn")
+        if ask.state.exchange.fees_in_quote:
+            raise VenueRefusal(-1020, "This operation is not supported.")
+        ask.state.exchange.burns_bnb = wanted == "true"
+    return await bnb_burn(ask)
 
 
 async def query_order(ask: Ask) -> dict:
@@ -142,4 +154,11 @@ ROUTES: list[web.RouteDef] = [
         ("GET", "rateLimit/order", order_counts),
     )
 ]
-ROUTES.append(endpoint("GET", "account/apiRestrictions", Security.SIGNED, api_restrictions, WALLET))
+ROUTES += [
+    endpoint(method, path, Security.SIGNED, call, WALLET)
+    for method, path, call in (
+        ("GET", "account/apiRestrictions", api_restrictions),
+        ("GET", "bnbBurn", bnb_burn),
+        ("POST", "bnbBurn", switch_bnb_burn),
+    )
+]

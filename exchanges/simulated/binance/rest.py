@@ -126,6 +126,10 @@ def _weight(key: tuple[str, str], ask: Ask) -> int:
         return depth_weight(ask.integer("limit", 100))
     if key == ("GET", "openOrders") and not ask.params.get("symbol"):
         return 80
+    if key == ("POST", "order/test") and ask.params.get("computeCommissionRates") == "true":
+        return 20
+    if key == ("GET", "myTrades") and ask.params.get("orderId"):
+        return 5
     return WEIGHTS.get(key, 1)
 
 

@@ -5,9 +5,11 @@ Source: binance-spot-api-docs, rest-api.md; faqs/order_amend_keep_priority.md.
 
 from aiohttp import web
 
+from core.costs import BNB_FACTOR
 from core.units import Side
-from exchanges.simulated.binance.payloads import amend_answer, cancel_answer, new_order_answer
+from exchanges.simulated.binance.payloads import amend_answer, amount, cancel_answer, new_order_answer
 from exchanges.simulated.binance.rest import Ask, Security, endpoint
+from exchanges.simulated.fees import DISCOUNT_ASSET
 from exchanges.simulated.orders import OrderRequest, OrderType, Status
 from exchanges.simulated.refusals import VenueRefusal, cancel_rejected, missing, neither, no_permission, not_needed
 
@@ -100,8 +102,28 @@ async def new_order(ask: Ask) -> dict:
 
 
 async def test_order(ask: Ask) -> dict:
-    ask.state.exchange.check(read_order(ask))
-    return {}
+    row = ask.state.exchange.check(read_order(ask))
+    if ask.params.get("computeCommissionRates") != "true":
+        return {}
+    rule = ask.state.exchange.rules[row]
+    none = {"maker": "0.00000000", "taker": "0.00000000"}
+    return {
+        "standardCommissionForOrder": {"maker": amount(rule.maker_fee), "taker": amount(rule.taker_fee)},
+        "specialCommissionForOrder": none,
+        "taxCommissionForOrder": none,
+        "discount": discount(ask),
+    }
+
+
+def discount(ask: Ask) -> dict:
+    """What is said about paying fees in BNB."""
+    exchange = ask.state.exchange
+    return {
+        "enabledForAccount": exchange.burns_bnb,
+        "enabledForSymbol": not exchange.fees_in_quote,
+        "discountAsset": DISCOUNT_ASSET,
+        "discount": amount(BNB_FACTOR),
+    }
 
 
 async def cancel_order(ask: Ask) -> dict:
