@@ -83,6 +83,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default="trade",
         help="what the test key may do beside reading: trade, withdraw (comma-separated)",
     )
+    parser.add_argument(
+        "--burn-bnb", action="store_true", help="pay fees in BNB, a quarter off, while the account has some"
+    )
     parser.add_argument("--seed", type=whole(0), default=7, help="of the built-in synthetic market")
     parser.add_argument("--statement", type=Path, help="write trades and balances to this file at the end (JSON)")
     parser.add_argument("--parent-pid", type=int, help="stop when this process is gone")
@@ -207,6 +210,10 @@ async def _serve(args: argparse.Namespace) -> int:
     if args.paused and args.lockstep:
         raise ConfigError("--paused goes with --speed: in lockstep time stands anyway until POST /sim/advance")
     exchange = make_exchange(args, wall_ms())
+    if args.burn_bnb:
+        if exchange.fees_in_quote:
+            raise ConfigError("--burn-bnb: costs.fee_paid_in is bnb already, at its worth in the quote currency")
+        exchange.burns_bnb = True
     # Made for this run, shown once, written nowhere.
     api_key, secret = secrets.token_hex(32), secrets.token_hex(32)
     mode = "lockstep" if args.lockstep else "speed"

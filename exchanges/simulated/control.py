@@ -1,10 +1,13 @@
 """What is no venue's: the clock's controls, and the mood index that alternative.me serves."""
 
+from decimal import Decimal, InvalidOperation
+
 import orjson
 from aiohttp import web
 
 from exchanges.simulated.answers import json_answer
 from exchanges.simulated.binance.payloads import number
+from exchanges.simulated.refusals import VenueRefusal
 from exchanges.simulated.served import SERVED
 
 CLASSES = ((25, "Extreme Fear"), (46, "Fear"), (55, "Neutral"), (76, "Greed"), (101, "Extreme Greed"))
@@ -46,6 +49,26 @@ async def run(request: web.Request) -> web.Response:
     return json_answer(served.describe())
 
 
+async def transfer(request: web.Request) -> web.Response:
+    """POST /sim/transfer {"asset": "USDT", "amount": "-500"}: a deposit, or a withdrawal. Answers the balance."""
+    served = request.app[SERVED]
+    try:
+        ask = orjson.loads(await request.read())
+        asset, moved = str(ask["asset"]).upper(), Decimal(str(ask["amount"]))
+        if not moved.is_finite() or not asset.isalnum():
+            raise ValueError
+    except (ValueError, KeyError, TypeError, InvalidOperation):
+        return _wrong(400, 'send {"asset": "USDT", "amount": "<decimal, negative to withdraw>"}')
+    async with served.lock:
+        account = served.exchange.account
+        try:
+            served.exchange.transfer(asset, moved)
+        except VenueRefusal:
+            return _wrong(409, f"only {account.free(asset)} {asset} is free")
+        await served.traded(None)
+        return json_answer({"asset": asset, "free": str(account.free(asset)), "locked": str(account.locked(asset))})
+
+
 def _wrong(status: int, text: str) -> web.Response:
     return json_answer({"error": text}, status)
 
@@ -66,6 +89,7 @@ ROUTES = [
     web.get("/sim/state", state),
     web.post("/sim/advance", advance),
     web.post("/sim/run", run),
+    web.post("/sim/transfer", transfer),
     web.get("/fng/", fear_and_greed),
     web.get("/fng", fear_and_greed),
 ]

@@ -62,6 +62,10 @@ class MarketSource(Protocol):
         """Own takes stay missing from the book until this number changes."""
         ...
 
+    def price(self, row: int, ms: int) -> float | None:
+        """The last price at ``ms``, quote units; None while nothing trades."""
+        ...
+
     def passage(self, row: int, second_ms: int) -> Passage | None:
         """The second that ended at ``second_ms`` (a whole second), or None when nothing traded."""
         ...
@@ -141,6 +145,10 @@ class TapeMarket:
         terms = self._terms
         return int(room_of(float(self._bars[row, index, VOLUME]), terms.share, self._steps[row], terms.halts))
 
+    def price(self, row: int, ms: int) -> float | None:
+        elapsed, prices = self._prices(row, ms)
+        return None if prices is None else price_at(*prices, elapsed)
+
     def passage(self, row: int, second_ms: int) -> Passage | None:
         elapsed, prices = self._prices(row, second_ms)
         if prices is None or elapsed < SECOND_MS:
@@ -176,8 +184,7 @@ class TapeMarket:
         known = closes[np.isfinite(closes)]
         if known.size:
             return float(known.mean())
-        elapsed, prices = self._prices(row, ms)
-        return None if prices is None else price_at(*prices, elapsed)
+        return self.price(row, ms)
 
     def sentiment_at(self, ms: int) -> Sentiment | None:
         return self.tape.sentiment_at(ms)

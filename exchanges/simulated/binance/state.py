@@ -11,13 +11,14 @@ from exchanges.simulated.binance.budget import Budget
 from exchanges.simulated.binance.payloads import (
     account_position,
     amount,
+    balance_update,
     book_ticker_frame,
     execution_report,
     kline_frame,
     symbol_of,
 )
 from exchanges.simulated.depth import DepthView
-from exchanges.simulated.events import AccountMoved, BarClosed, BookMoved, BookTop, Event, OrderMoved
+from exchanges.simulated.events import AccountMoved, BarClosed, BookMoved, BookTop, Event, OrderMoved, Transferred
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.orders import ZERO
 from exchanges.simulated.served import TRADES_ONLY, USER, Mode, Served
@@ -62,6 +63,12 @@ class ServerState(Served):
                 self.users.add(USER, execution_report(event))
             elif isinstance(event, AccountMoved):
                 self.users.add(USER, account_position(event))
+            elif isinstance(event, Transferred):
+                self.users.add(USER, balance_update(event))
+
+    async def traded_in(self, row: int) -> None:
+        """The same for a market in which several orders moved, or none. Hold the lock."""
+        await self.publish([*self.exchange.take_events(), BookMoved(row, self.exchange.now_ms)])
 
     async def show_running_bars(self) -> None:
         """Write the bars that are still open (speed mode only: lockstep shows final ones). Hold the lock."""

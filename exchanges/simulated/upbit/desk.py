@@ -11,9 +11,9 @@ from dataclasses import replace
 from decimal import Decimal
 
 from core.units import Side, floor_to_step
-from exchanges.simulated.accounts import fee_on
 from exchanges.simulated.events import OrderMoved
 from exchanges.simulated.exchange import SimulatedExchange
+from exchanges.simulated.fees import fee_on
 from exchanges.simulated.filters import CLIENT_ID
 from exchanges.simulated.orders import ZERO, OrderRequest, OrderType, SimOrder, Status
 from exchanges.simulated.refusals import VenueRefusal

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from core.units import Side
-from exchanges.simulated.accounts import fee_on
+from exchanges.simulated.fees import fee_on
 from exchanges.simulated.orders import ZERO, SimOrder, Status, Trade
 from exchanges.simulated.upbit.errors import WORDS
 from exchanges.simulated.upbit.payloads import KST, code_of, created, exact, moment
