@@ -15,6 +15,8 @@ from config.argument_types import minutes, number, whole
 from core.errors import EXIT_OK, ConfigError
 from core.params import CostSettings
 from core.units import MINUTE_MS, Instrument
+from exchanges.simulated.chaos.plan import Chaos
+from exchanges.simulated.chaos.spec import catalogue, parse_chaos
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.process import until_stopped
 from exchanges.simulated.server import RunningServer, serve_exchange
@@ -24,15 +26,19 @@ from exchanges.simulated.walk import random_walk_tape
 from exchanges.simulated.warmup import load_matching
 
 HELP = "serve a simulated Binance on this machine"
-EXAMPLE = """python3 run.py sim --port 8500 --speed 60
+EXAMPLE = f"""python3 run.py sim --port 8500 --speed 60
+python3 run.py sim --chaos seed=7,rate=0.05,only=drop+dup
 
 unmodified ccxt trades on it by URL alone:
-  ex = ccxt.binance({"apiKey": API_KEY, "secret": SECRET, "options": {
-      "fetchMarkets": {"types": ["spot"]}, "fetchMargins": False, "fetchCurrencies": False}})
+  ex = ccxt.binance({{"apiKey": API_KEY, "secret": SECRET, "options": {{
+      "fetchMarkets": {{"types": ["spot"]}}, "fetchMargins": False, "fetchCurrencies": False}}}})
   ex.urls["api"]["public"] = ex.urls["api"]["private"] = "http://127.0.0.1:8500/api/v3"
   # ccxt.pro also:
   ex.urls["api"]["ws"]["spot"] = "ws://127.0.0.1:8500/stream/ws"
   ex.urls["api"]["ws"]["ws-api"]["spot"] = "ws://127.0.0.1:8500/ws-api/v3"
+
+faults of --chaos (a name, or what stands before its dash; what was done is told by GET /sim/chaos):
+{catalogue()}
 """
 
 SYMBOLS = "BTC/USDT,ETH/USDT"
@@ -69,6 +75,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=parse_rights,
         default="trade",
         help="what the test key may do beside reading: trade, withdraw (comma-separated)",
+    )
+    parser.add_argument(
+        "--chaos",
+        type=parse_chaos,
+        metavar="seed=N[,rate=R][,only=A+B]",
+        help="let things go wrong as at a real venue, by chance: rate of the requests and frames (default 0.05), "
+        "of the faults named below (default: all); pace=P makes each wait P times as long",
     )
     parser.add_argument("--seed", type=whole(0), default=7, help="of the built-in synthetic market")
     parser.add_argument("--statement", type=Path, help="write trades and balances to this file at the end (JSON)")
@@ -182,6 +195,7 @@ async def _serve(args: argparse.Namespace) -> int:
         wall_ms=wall_ms,
         paused=args.paused,
         key_rights=args.key_rights,
+        chaos=Chaos.seeded(**args.chaos) if args.chaos is not None else None,
     )
     try:
         _announce(server, args.json, api_key, secret)

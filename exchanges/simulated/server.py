@@ -22,6 +22,8 @@ from exchanges.simulated.binance.rest import json_answer
 from exchanges.simulated.binance.state import STATE, TRADES_ONLY, Mode, ServerState
 from exchanges.simulated.binance.streams import market_streams
 from exchanges.simulated.binance.user_stream import websocket_api
+from exchanges.simulated.chaos.install import install, interrupt
+from exchanges.simulated.chaos.plan import Chaos
 from exchanges.simulated.exchange import SimulatedExchange
 
 TICK_S = 0.1
@@ -71,14 +73,15 @@ async def serve_exchange(
     market_ms: Callable[[], int] | None = None,
     on_account: Callable[[], None] | None = None,
     key_rights: frozenset[str] = TRADES_ONLY,
+    chaos: Chaos | None = None,
 ) -> RunningServer:
     """Serve ``exchange``; port 0 takes a free one. ``credentials`` are API key: secret.
 
     ``wall_ms`` admits clients that stamp their requests with the time of day (``auth.VenueTime``). ``paused`` (speed
     mode) lets the clock stand until ``POST /sim/run``. ``market_ms`` (follow mode) tells the watched market's time,
     which runs at about ``speed``. ``on_account`` is called after every change of the account, before it is told to
-    anybody. ``key_rights``: what every key may do, of ``trade`` and ``withdraw``. Raises ConfigError for a host that is not this machine or a speed that is none, BotError for a port in
-    use.
+    anybody. ``key_rights``: what every key may do, of ``trade`` and ``withdraw``. ``chaos``: what goes wrong, and when.
+    Raises ConfigError for a host that is not this machine or a speed that is none, BotError for a port in use.
     """
     if not _is_loopback(host):
         raise ConfigError(
@@ -91,14 +94,18 @@ async def serve_exchange(
     loop = asyncio.get_running_loop()
     began = loop.time()
     time = VenueTime(
-        now_ms=lambda: exchange.now_ms,
+        now_ms=lambda: exchange.now_ms + (chaos.clock_offset_ms(exchange.now_ms) if chaos is not None else 0),
         elapsed_ms=lambda: int((loop.time() - began) * 1000),
         steady=mode != "lockstep" and speed == 1.0 and not paused,
         wall_ms=wall_ms,
     )
     budget = Budget(lambda: exchange.now_ms, 1.0 if mode == "lockstep" else speed, allowance)
     state = ServerState(exchange, Keyring(credentials or {}, time), budget, mode, speed, paused, on_account, key_rights)
-    runner = web.AppRunner(make_app(state), access_log=None, shutdown_timeout=SHUTDOWN_S, handle_signals=False)
+    app = make_app(state)
+    if chaos is not None:
+        interrupt(exchange, chaos)
+        install(app, exchange, ((state.hub, "market"), (state.users, "user")), chaos)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S, handle_signals=False)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
