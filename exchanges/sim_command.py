@@ -15,6 +15,8 @@ from config.argument_types import minutes, number, whole
 from core.errors import EXIT_OK, ConfigError
 from core.params import CostSettings
 from core.units import MINUTE_MS, Instrument
+from exchanges.simulated.chaos.plan import Chaos
+from exchanges.simulated.chaos.spec import catalogue, parse_chaos
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.process import until_stopped
 from exchanges.simulated.server import VENUES, RunningServer, serve_exchange
@@ -26,22 +28,26 @@ from exchanges.simulated.walk import random_walk_tape
 from exchanges.simulated.warmup import load_matching
 
 HELP = "serve a simulated Binance or Upbit on this machine"
-EXAMPLE = """python3 run.py sim --port 8500 --speed 60
+EXAMPLE = f"""python3 run.py sim --port 8500 --speed 60
 python3 run.py sim --venue upbit --port 8600
+python3 run.py sim --chaos seed=7,rate=0.05,only=drop+dup
 
 unmodified ccxt trades on it by URL alone:
-  ex = ccxt.binance({"apiKey": API_KEY, "secret": SECRET, "options": {
-      "fetchMarkets": {"types": ["spot"]}, "fetchMargins": False, "fetchCurrencies": False}})
+  ex = ccxt.binance({{"apiKey": API_KEY, "secret": SECRET, "options": {{
+      "fetchMarkets": {{"types": ["spot"]}}, "fetchMargins": False, "fetchCurrencies": False}}}})
   ex.urls["api"]["public"] = ex.urls["api"]["private"] = "http://127.0.0.1:8500/api/v3"
   # ccxt.pro also:
   ex.urls["api"]["ws"]["spot"] = "ws://127.0.0.1:8500/stream/ws"
   ex.urls["api"]["ws"]["ws-api"]["spot"] = "ws://127.0.0.1:8500/ws-api/v3"
 
 and on a simulated Upbit:
-  ex = ccxt.upbit({"apiKey": API_KEY, "secret": SECRET})
+  ex = ccxt.upbit({{"apiKey": API_KEY, "secret": SECRET}})
   ex.urls["api"]["public"] = ex.urls["api"]["private"] = "http://127.0.0.1:8600"
   # ccxt.pro also:
   ex.urls["api"]["ws"] = "ws://127.0.0.1:8600/websocket/v1"
+
+faults of --chaos (a name, or what stands before its dash; what was done is told by GET /sim/chaos):
+{catalogue()}
 """
 
 SYMBOLS = {"binance": "BTC/USDT,ETH/USDT", "upbit": "BTC/KRW,ETH/KRW,USDT/KRW"}
@@ -85,6 +91,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--burn-bnb", action="store_true", help="pay fees in BNB, a quarter off, while the account has some"
+    )
+    parser.add_argument(
+        "--chaos",
+        type=parse_chaos,
+        metavar="seed=N[,rate=R][,only=A+B]",
+        help="let things go wrong as at a real venue, by chance: rate of the requests and frames (default 0.05), "
+        "of the faults named below (default: all); pace=P makes each wait P times as long",
     )
     parser.add_argument("--seed", type=whole(0), default=7, help="of the built-in synthetic market")
     parser.add_argument("--statement", type=Path, help="write trades and balances to this file at the end (JSON)")
@@ -227,6 +240,7 @@ async def _serve(args: argparse.Namespace) -> int:
         paused=args.paused,
         key_rights=args.key_rights,
         venue=args.venue,
+        chaos=Chaos.seeded(venue=args.venue, **args.chaos) if args.chaos is not None else None,
     )
     try:
         _announce(server, args.json, api_key, secret)

@@ -20,7 +20,7 @@ class Desk:
     """Moves orders between the books and the market."""
 
     def __init__(self, market: MarketSource, rules: Sequence[MarketRules], books: Books, floor: Floor) -> None:
-        self._market = market
+        self.market = market
         self._rules = tuple(rules)
         self._books = books
         self._floor = floor
@@ -40,7 +40,7 @@ class Desk:
 
     def keep(self, order: SimOrder) -> None:
         """Take an order that waits for its price, unless that is there already."""
-        price = self._market.price(order.row, order.created_ms)
+        price = self.market.price(order.row, order.created_ms)
         stop = float(order.stop_price)
         if stop and price is not None and reached(order.side, order.type, stop, price):
             raise would_trigger()
@@ -54,7 +54,7 @@ class Desk:
         """Let the second that just ended pass over the open orders of a market."""
         if not self._books.working[row] and not self._books.waiting[row]:
             return
-        passage = self._market.passage(row, now_ms)
+        passage = self.market.passage(row, now_ms)
         if passage is not None:
             self._let_rest(row, passage, now_ms)
             self._let_wait(row, passage, now_ms)

@@ -83,6 +83,11 @@ class SimulatedExchange:
             self.account.add(rule.instrument.base)
             self.account.add(rule.instrument.quote)
 
+    def trade_on(self, market: MarketSource) -> None:
+        """Trade on another source of the same markets from now on."""
+        self.market = market
+        self._floor.market = self._desk.market = market
+
     # Reading
 
     def row(self, instrument: Instrument) -> int:

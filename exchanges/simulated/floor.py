@@ -16,7 +16,7 @@ class Floor:
     def __init__(
         self, market: MarketSource, rules: Sequence[MarketRules], working: Sequence[dict[int, SimOrder]]
     ) -> None:
-        self._market = market
+        self.market = market
         self._working = working
         self._smallest = [int(r.min_qty / r.step) for r in rules]
         self._footprints = [Footprint() for _ in rules]
@@ -40,8 +40,8 @@ class Floor:
 
     def room(self, row: int, side: Side, ms: int) -> int:
         """Steps that we may still trade on one side in the epoch of ``ms``."""
-        traded = self._footprints[row].of(self._market.epoch(row, ms)).traded[side]
-        return max(0, self._market.room(row, ms) - traded)
+        traded = self._footprints[row].of(self.market.epoch(row, ms)).traded[side]
+        return max(0, self.market.room(row, ms) - traded)
 
     def find(self, row: int, side: Side, limit: int | None, steps: int, ms: int) -> list[Take]:
         """The market's levels that an order for ``steps`` takes at ``ms``, none past ``limit``."""
@@ -61,15 +61,15 @@ class Floor:
 
     def took(self, row: int, side: Side, level: int, steps: int, ms: int) -> None:
         """Note that a level was taken from: it is missing there until the book is another one."""
-        self._footprints[row].of(self._market.epoch(row, ms)).taken[side][level] += steps
+        self._footprints[row].of(self.market.epoch(row, ms)).taken[side][level] += steps
 
     def traded(self, row: int, side: Side, steps: int, ms: int) -> None:
         """Note a fill, for the cap on our share of the volume."""
-        self._footprints[row].of(self._market.epoch(row, ms)).traded[side] += steps
+        self._footprints[row].of(self.market.epoch(row, ms)).traded[side] += steps
 
     def _book(self, row: int, ms: int) -> tuple[Ladder, Trace]:
         """The market's ladder at an instant, and what we did in it."""
-        return self._market.ladder(row, ms), self._footprints[row].of(self._market.epoch(row, ms))
+        return self.market.ladder(row, ms), self._footprints[row].of(self.market.epoch(row, ms))
 
     def _levels(self, row: int, side: Side, ms: int) -> tuple[Levels, Trace]:
         ladder, trace = self._book(row, ms)

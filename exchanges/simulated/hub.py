@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 import orjson
 from aiohttp import web
@@ -20,6 +22,8 @@ class Connection:
         self._transport = transport
         self.combined = combined
         self.streams: set[str] = set()
+        self.meddle: Callable[[list[Any]], list[Any]] | None = None
+        """Changes what is about to be written (``chaos.frames``)."""
         self._waiting: list[str | bytes] = []
 
     def add(self, stream: str, text: str) -> None:
@@ -33,6 +37,10 @@ class Connection:
     async def flush(self) -> None:
         """Write what waits. A client that does not read is dropped, as the venue does."""
         frames, self._waiting = self._waiting, []
+        await self.write(frames if self.meddle is None else self.meddle(frames))
+
+    async def write(self, frames: list[Any]) -> None:
+        """Write these frames, past the queue."""
         if not frames or self.socket.closed:
             return
         try:
@@ -53,7 +61,14 @@ class Hub:
 
     def __init__(self) -> None:
         self.connections: set[Connection] = set()
+        self.on_join: Callable[[Connection], None] | None = None
+        """Told of each new connection before anything is written to it."""
         self._listeners: dict[str, set[Connection]] = {}
+
+    def join(self, connection: Connection) -> None:
+        if self.on_join is not None:
+            self.on_join(connection)
+        self.connections.add(connection)
 
     def wanted(self, stream: str) -> bool:
         return stream in self._listeners

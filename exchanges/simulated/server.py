@@ -23,6 +23,8 @@ from exchanges.simulated.binance.auth import Keyring, VenueTime
 from exchanges.simulated.binance.budget import Allowance, Budget
 from exchanges.simulated.binance.streams import market_streams
 from exchanges.simulated.binance.user_stream import websocket_api
+from exchanges.simulated.chaos.install import install, interrupt
+from exchanges.simulated.chaos.plan import Chaos
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.served import SERVED, TRADES_ONLY, Mode, Served
 from exchanges.simulated.upbit import budget as upbit_limits
@@ -90,6 +92,7 @@ async def serve_exchange(
     on_account: Callable[[], None] | None = None,
     key_rights: frozenset[str] = TRADES_ONLY,
     venue: str = "binance",
+    chaos: Chaos | None = None,
 ) -> RunningServer:
     """Serve ``exchange`` in the wire of ``venue``; port 0 takes a free one. ``credentials`` are API key: secret.
 
@@ -97,8 +100,8 @@ async def serve_exchange(
     mode) lets the clock stand until ``POST /sim/run``. ``market_ms`` (follow mode) tells the watched market's time,
     which runs at about ``speed``. ``on_account`` is called after every change of the account, before it is told to
     anybody. ``key_rights``: what every key may do, of ``trade`` and ``withdraw``. ``allowance``: the venue's own kind.
-    Raises ConfigError for a host that is not this machine, a speed that is none or a venue there is no wire for,
-    BotError for a port in use.
+    ``chaos``: what goes wrong, and when. Raises ConfigError for a host that is not this machine, a speed that is none or
+    a venue there is no wire for, BotError for a port in use.
     """
     if not _is_loopback(host):
         raise ConfigError(
@@ -110,13 +113,18 @@ async def serve_exchange(
         raise Defect("serve_exchange: a watched market's time goes with follow mode, and only with it")
     if venue not in VENUES:
         raise ConfigError(f"venue {venue!r} has no simulated wire; there are {', '.join(VENUES)}")
+    if chaos is not None:
+        interrupt(exchange, chaos)
     how = (mode, speed, paused, on_account, key_rights)
     state: Served
     if venue == "upbit":
         state = _upbit(exchange, credentials or {}, allowance, how)
     else:
-        state = _binance(exchange, credentials or {}, allowance, how, wall_ms)
-    runner = web.AppRunner(make_app(state), access_log=None, shutdown_timeout=SHUTDOWN_S, handle_signals=False)
+        state = _binance(exchange, credentials or {}, allowance, how, wall_ms, chaos)
+    app = make_app(state)
+    if chaos is not None:
+        install(app, exchange, ((state.hub, "market"), (state.users, "user")), chaos)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S, handle_signals=False)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
@@ -134,13 +142,18 @@ async def serve_exchange(
 
 
 def _binance(
-    exchange: SimulatedExchange, credentials: Mapping[str, str], allowance: Any, how: tuple, wall_ms: Any
+    exchange: SimulatedExchange,
+    credentials: Mapping[str, str],
+    allowance: Any,
+    how: tuple,
+    wall_ms: Callable[[], int] | None,
+    chaos: Chaos | None,
 ) -> binance.ServerState:
     mode, speed, paused, *_ = how
     loop = asyncio.get_running_loop()
     began = loop.time()
     time = VenueTime(
-        now_ms=lambda: exchange.now_ms,
+        now_ms=lambda: exchange.now_ms + (chaos.clock_offset_ms(exchange.now_ms) if chaos is not None else 0),
         elapsed_ms=lambda: int((loop.time() - began) * 1000),
         steady=mode != "lockstep" and speed == 1.0 and not paused,
         wall_ms=wall_ms,

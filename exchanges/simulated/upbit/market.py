@@ -35,8 +35,6 @@ class PricedGridMarket(TapeMarket):
     def __init__(self, tape: Tape, rules: dict[Instrument, MarketRules], costs: CostSettings = DEFAULT_COSTS) -> None:
         super().__init__(tape, rules, costs)
         self._fine = [rules[i].tick for i in self.instruments]
-        self.min_total = [rules[i].min_notional for i in self.instruments]
-        """Smallest order, quote units."""
 
     def tick_at(self, row: int, price: float) -> Decimal:
         """The price step in force at ``price``."""
@@ -79,6 +77,25 @@ def priced_rules(tape: Tape, costs: CostSettings = DEFAULT_COSTS) -> dict[Instru
     return found
 
 
+class UpbitExchange(SimulatedExchange):
+    """A simulated exchange whose prices lie on a grid that follows them."""
+
+    def __init__(
+        self,
+        tape: Tape,
+        balances: Mapping[str, Decimal],
+        start_ms: int | None = None,
+        costs: CostSettings = DEFAULT_COSTS,
+    ) -> None:
+        rules = priced_rules(tape, costs)
+        # A ``best`` buy for the least money comes to a lot less: the wire asks for the minimum, of what was asked.
+        free = {instrument: replace(rule, min_notional=Decimal(0)) for instrument, rule in rules.items()}
+        market = PricedGridMarket(tape, rules, costs)
+        super().__init__(market, free, balances, start_ms, LIMITS, costs, whole_units=False)
+        self.min_total = [rules[i].min_notional for i in self.instruments]
+        """Smallest order, quote units."""
+
+
 def upbit_exchange(
     tape: Tape,
     balances: Mapping[str, Decimal],
@@ -88,24 +105,20 @@ def upbit_exchange(
     """A simulated Upbit that plays ``tape``. With ``costs.rounding`` off, prices and lots are as fine as anywhere."""
     if not costs.rounding:
         return SimulatedExchange(tape, tape.default_rules(costs), balances, start_ms, LIMITS, costs)
-    rules = priced_rules(tape, costs)
-    market = PricedGridMarket(tape, rules, costs)
-    # A ``best`` buy for the least money comes to a lot less than that: the wire asks for the minimum, of what was asked.
-    free = {instrument: replace(rule, min_notional=Decimal(0)) for instrument, rule in rules.items()}
-    return SimulatedExchange(market, free, balances, start_ms, LIMITS, costs, whole_units=False)
+    return UpbitExchange(tape, balances, start_ms, costs)
 
 
 def min_total(exchange: SimulatedExchange, row: int) -> Decimal:
     """Smallest order of a market, quote units."""
-    if isinstance(exchange.market, PricedGridMarket):
-        return exchange.market.min_total[row]
+    if isinstance(exchange, UpbitExchange):
+        return exchange.min_total[row]
     return exchange.rules[row].min_notional
 
 
 def tick_of(exchange: SimulatedExchange, row: int, price: Decimal | float) -> Decimal:
     """The price step an order at ``price`` must lie on."""
-    if isinstance(exchange.market, PricedGridMarket):
-        return exchange.market.tick_at(row, float(price))
+    if isinstance(exchange, UpbitExchange):
+        return upbit_tick(exchange.instruments[row].symbol, float(price))
     return exchange.rules[row].tick
 
 

@@ -70,7 +70,7 @@ async def _serve(request: web.Request, state: UpbitState, hub: Hub, private: boo
     await socket.prepare(request)
     loop = asyncio.get_running_loop()
     connection = UpbitConnection(socket, request.transport, loop.time())
-    hub.connections.add(connection)
+    hub.join(connection)
     limits = state.allowance
     guards = (RateGuard(limits.messages_a_second), RateGuard(limits.messages_a_minute, 60.0))
     try:
