@@ -17,8 +17,8 @@ from core.errors import DataError
 from core.grid import step_for
 from core.messages import Balance, Bar, Fill, OrderSnapshot
 from core.ports import ZERO
-from core.units import MINUTE_MS, Instrument, MarketRules
-from exchanges.upbit.names import VENUE, client_id_of
+from core.units import MINUTE_MS, Instrument, MarketRules, Side, round_price
+from exchanges.upbit.names import VENUE, client_id_of, market_code
 from exchanges.upbit.wire import UNREADABLE, WireAsset, amount, balance_of, moment, order_state, side_of
 
 RATE = Decimal("0.000001")
@@ -250,6 +250,18 @@ def key_expiry(keys: list[WireKey], ours: str) -> int | None:
     """When our key ends, epoch ms; None when the list does not name it."""
     ends: Mapping[str, str] = {key.access_key: key.expire_at for key in keys}
     return instant(ends[ours], "key list") if ours in ends else None
+
+
+def smallest_order(instrument: Instrument, tick: Decimal, price: Decimal) -> dict[str, str]:
+    """A buy the venue would take, of twice its smallest value: to be tested, not placed."""
+    volume = (2 * MIN_TOTAL.get(instrument.quote, Decimal(1)) / price).quantize(UNIT)
+    return {
+        "market": market_code(instrument),
+        "side": "bid",
+        "ord_type": "limit",
+        "volume": plain(volume),
+        "price": plain(round_price(price, tick, Side.BUY)),
+    }
 
 
 def plain(value: Decimal) -> str:

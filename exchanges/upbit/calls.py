@@ -36,6 +36,7 @@ CANDLES = _public("/v1/candles/minutes/1", "minute candles", "candle", Priority.
 ACCOUNTS = Call("GET", "/v1/accounts", "accounts", "default", Priority.ACCOUNT)
 CHANCE = Call("GET", "/v1/orders/chance", "order terms", "default", Priority.ACCOUNT)
 KEYS = Call("GET", "/v1/api_keys", "key list", "default", Priority.ACCOUNT)
+WITHDRAWALS = Call("GET", "/v1/withdraws/chance", "withdrawal terms", "default", Priority.ACCOUNT)
 TEST = Call("POST", "/v1/orders/test", "test order", "order-test", Priority.ACCOUNT)
 """Placed nowhere: it only asks whether the key may."""
 ENTER = Call("POST", "/v1/orders", "new order", "order", Priority.ORDER, placing=True)

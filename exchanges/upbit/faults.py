@@ -10,6 +10,7 @@ from exchanges.upbit.names import VENUE
 from exchanges.upbit.standing import ADVICE
 
 NOT_FOUND = "order_not_found"
+OUT_OF_SCOPE = "out_of_scope"
 NONCE_USED = "nonce_used"
 """Our nonces are never used twice, so the venue has read this very request before: the connection broke under its
 first answer, and the library sent it again."""

@@ -31,10 +31,11 @@ from exchanges.upbit.calls import (
     TEST,
     TICKER,
     TICKS,
+    WITHDRAWALS,
     Call,
 )
 from exchanges.upbit.client import UpbitClient
-from exchanges.upbit.faults import NOT_FOUND
+from exchanges.upbit.faults import NOT_FOUND, OUT_OF_SCOPE
 from exchanges.upbit.names import ATTEMPTS, CLIENT_ID, VENUE, identifier, instrument_of, market_code, near
 from exchanges.upbit.signing import KeyPair, Params, new_nonce
 from exchanges.upbit.standing import ClockReading, DateClock, KeyRights, VenueTime, date_ms, mono_ms
@@ -164,15 +165,26 @@ class UpbitGateway:
     async def rights(self) -> KeyRights:
         """What our key may do, as far as Upbit tells.
 
-        Known: when it ends, and whether it may order (a test order is placed nowhere, but asks for the right). Upbit
-        gives no account number, and does not say whether a key may withdraw. A key that may order is always bound to
-        addresses: Upbit issues none without.
+        Known: when it ends, and whether it may order (a test order is placed nowhere, but asks for the right). A key
+        that may look at withdrawals is taken for one that may make them; that one may not look says nothing, for the
+        two are granted apart. A key that may order is always bound to addresses: Upbit issues none without. No account
+        number is told.
         """
         keys = await self._read(KEYS, {}, list[answers.WireKey])
         expires = self._parsed(KEYS, lambda: answers.key_expiry(keys, self._keys.api_key))
-        can_trade = await self._may_order()
+        code, instrument = next(iter(self._codes.items()), ("KRW-BTC", Instrument(VENUE, "BTC/KRW")))
+        (ticker,) = await self._read(TICKER, {"markets": code}, list[answers.WireTicker])
+        price = Decimal(repr(ticker.trade_price))
+        can_trade = await self._granted(
+            TEST, answers.smallest_order(instrument, self._ticks.at(instrument, price), price)
+        )
+        looks = await self._granted(WITHDRAWALS, {"currency": instrument.base})
         return KeyRights(
-            account="", can_trade=can_trade, can_withdraw=None, ip_bound=can_trade or None, expires_ms=expires
+            account="",
+            can_trade=can_trade,
+            can_withdraw=looks or None,
+            ip_bound=can_trade or None,
+            expires_ms=expires,
         )
 
     async def place(self, order: PlaceOrder) -> OrderSnapshot:
@@ -350,23 +362,12 @@ class UpbitGateway:
             quote: await self._read(CHANCE, {"market": code}, answers.WireChance) for quote, code in markets.items()
         }
 
-    async def _may_order(self) -> bool:
-        """Whether a test order is turned down for want of the right; any other refusal is about the order."""
-        code, instrument = next(iter(self._codes.items()), ("KRW-BTC", Instrument(VENUE, "BTC/KRW")))
-        (ticker,) = await self._read(TICKER, {"markets": code}, list[answers.WireTicker])
-        price = Decimal(repr(ticker.trade_price))
-        least = answers.MIN_TOTAL.get(instrument.quote, Decimal(1))
-        params = {
-            "market": code,
-            "side": "bid",
-            "ord_type": "limit",
-            "volume": plain((2 * least / price).quantize(UNIT)),
-            "price": plain(round_price(price, self._ticks.at(instrument, price), Side.BUY)),
-        }
+    async def _granted(self, call: Call, params: Params) -> bool:
+        """Whether the key has the right that this call needs; any other refusal is about what was asked."""
         try:
-            await self._call(TEST, params)
+            await self._call(call, params)
         except ExchangeRefused as refused:
-            return refused.code != "out_of_scope"
+            return refused.code != OUT_OF_SCOPE
         return True
 
     def _any_market(self) -> Params:

@@ -19,7 +19,7 @@ from tests.support.binance_stub import Reply, Request
 ACCESS_KEY = "xxxxxxxxACCESSxxxxxxxxKEYxxxxxxxx0001"
 SECRET_KEY = "yyyyyyyySECRETyyyyyyyyKEYyyyyyyyy0002"
 
-PRIVATE = re.compile(r"/v1/(accounts|orders?(/.*)?|api_keys)")
+PRIVATE = re.compile(r"/v1/(accounts|orders?(/.*)?|api_keys|withdraws/.*)")
 
 
 def refusal(name: str, message: str = "왜", status: int = 400, **headers: str) -> Reply:

@@ -405,18 +405,22 @@ KEY_ROWS = [
 
 
 @pytest.mark.parametrize(
-    ("answer", "may"),
+    ("test_order", "look", "trade", "withdraw"),
     [
-        (Reply(order_answer(), status=201), True),
-        (refusal("insufficient_funds_bid"), True),
-        (refusal("out_of_scope", status=401), False),
+        (Reply(order_answer(), status=201), refusal("out_of_scope", status=401), True, None),
+        (refusal("insufficient_funds_bid"), refusal("out_of_scope", status=403), True, None),
+        (refusal("out_of_scope", status=401), Reply({"currency": {}}), False, True),
+        (refusal("under_min_total_bid"), refusal("validation_error"), True, True),
     ],
 )
-async def test_the_rights_of_a_key_as_far_as_upbit_tells(stub, gateway, answer, may):
+async def test_the_rights_of_a_key_as_far_as_upbit_tells(stub, gateway, test_order, look, trade, withdraw):
     stub.on("GET", "/v1/api_keys", Reply(KEY_ROWS))
-    stub.on("POST", "/v1/orders/test", answer)
+    stub.on("POST", "/v1/orders/test", test_order)
+    stub.on("GET", "/v1/withdraws/chance", look)
     rights = await gateway.rights()
-    assert (rights.can_trade, rights.can_withdraw, rights.expires_ms) == (may, None, 1_803_513_600_000)
+    assert (rights.can_trade, rights.can_withdraw, rights.expires_ms) == (trade, withdraw, 1_803_513_600_000)
+    (sent,) = stub.calls("POST", "/v1/orders/test")
+    assert D(sent.params["volume"]) * D(sent.params["price"]) > 5_000
     assert stub.calls("POST", ORDERS) == []
 
 
