@@ -161,7 +161,7 @@ class Line(msgspec.Struct):
         priority = Priority(mine.priority)
         if isinstance(counter, Sliding):
             return counter.wait_ms(now_ms, amount, flying, priority)
-        low, high = self._venue(now_ms)
+        low, high = self.venue_span(now_ms)
         if mine.probe and not counter.known(low, high):
             return 0.0
         return counter.wait_ms(low, high, amount, flying, priority)
@@ -181,10 +181,10 @@ class Line(msgspec.Struct):
         first = self.counters[next(iter(self.counters))]
         if done.probe and answered and isinstance(first, Fixed) and self.unknown(now_ms, done.costs):
             # Asked, and it does not say (or said it between two windows): from here on our own count must do.
-            first.recorded_from = first.windows(*self._venue(now_ms))[-1]
+            first.recorded_from = first.windows(*self.venue_span(now_ms))[-1]
 
     def _settle(self, now_ms: int, done: Ticket, stated: Mapping[str, int], over: str) -> None:
-        low, high = self._venue(done.sent_ms)[0], self._venue(now_ms)[1]
+        low, high = self.venue_span(done.sent_ms)[0], self.venue_span(now_ms)[1]
         for name, amount in done.costs.items():
             counter = self.counters[name]
             if isinstance(counter, Sliding):
@@ -202,7 +202,7 @@ class Line(msgspec.Struct):
         self.refusals += 1
         if retry_after_s is None:
             counter = self.counters.get(name) or next(iter(self.counters.values()))
-            low, _ = self._venue(now_ms)
+            low, _ = self.venue_span(now_ms)
             turn = counter.window_ms - (low % counter.window_ms if isinstance(counter, Fixed) else 0)
             retry_after_s = BAN_S if status == 418 else turn / 1_000
         self.paused[name] = max(self.paused.get(name, 0), now_ms + round(retry_after_s * 1_000))
@@ -230,7 +230,7 @@ class Line(msgspec.Struct):
     def forget(self, now_ms: int) -> None:
         """Start, or after damage: what is used will be asked, not assumed."""
         for counter in self.counters.values():
-            counter.forget(now_ms if isinstance(counter, Sliding) else self._venue(now_ms)[1])
+            counter.forget(now_ms if isinstance(counter, Sliding) else self.venue_span(now_ms)[1])
 
     # --- looking ----------------------------------------------------------------------------------------------
 
@@ -244,19 +244,19 @@ class Line(msgspec.Struct):
     def used(self, now_ms: int, name: str) -> int:
         counter = self.counters[name]
         return self.flying(name) + (
-            counter.used(now_ms) if isinstance(counter, Sliding) else counter.used(*self._venue(now_ms))
+            counter.used(now_ms) if isinstance(counter, Sliding) else counter.used(*self.venue_span(now_ms))
         )
 
     def unknown(self, now_ms: int, costs: Mapping[str, int]) -> bool:
         """The first counter, which a cheap request asks for, is needed and not known."""
         first = next(iter(self.counters))
         counter = self.counters[first]
-        return first in costs and isinstance(counter, Fixed) and not counter.known(*self._venue(now_ms))
+        return first in costs and isinstance(counter, Fixed) and not counter.known(*self.venue_span(now_ms))
 
     def _pause(self, now_ms: int, name: str) -> int:
         return max(0, self.paused.get(name, 0) - now_ms)
 
-    def _venue(self, now_ms: int) -> tuple[float, float]:
+    def venue_span(self, now_ms: int) -> tuple[float, float]:
         """The venue's time at a moment, as a span that it lies in."""
         at = now_ms + self.ahead_ms
         return at - self.slack_ms, at + self.slack_ms
