@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from actors.executor import ExecutorActor
+from actors.limits import gate_of
 from actors.plan import RunPlan
 from actors.shell import Shell
 from config.secrets import Secrets, load_secrets, require_keys
@@ -31,7 +32,7 @@ class LiveExecutor(Shell):
         config, rules = plan.settings.config, plan.settings.rules
         exchange, instruments = plan.orders_at or config.exchanges["binance"], config.trade.rows
         keys = require_keys(keys_of(plan), "binance")
-        self._gateway = BinanceGateway(exchange, keys, instruments)
+        self._gateway = BinanceGateway(exchange, keys, instruments, ledger=gate_of(plan, "binance", exchange))
         self._executor = ExecutorActor(
             rules.execution, plan.instance, self._gateway, SqliteJournal(plan.run_dir / "journal.sqlite")
         )

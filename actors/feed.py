@@ -11,6 +11,7 @@ from collections import OrderedDict
 import numpy as np
 
 from actors.clock import MarketTime
+from actors.limits import gate_of
 from actors.plan import RunPlan
 from actors.shell import Shell
 from core.errors import BotError
@@ -35,7 +36,7 @@ class FeedActor(Shell):
         self._instruments = plan.settings.config.trade.rows
         self._grace_s = GRACE_S[plan.clock]
         self._time = MarketTime(plan.speed, wall=plan.clock == "wall")
-        self._gateway = BinanceGateway(exchange, None, self._instruments)
+        self._gateway = BinanceGateway(exchange, None, self._instruments, ledger=gate_of(plan, "binance", exchange))
         self._stream = MarketStream(
             exchange, self._instruments, self._on_bar, None, self._on_gap, now_ms=self._time.now_ms
         )

@@ -13,7 +13,7 @@ from exchanges.limits.counters import Fixed
 from exchanges.limits.gate import Gate
 from exchanges.limits.line import Line
 from exchanges.limits.priority import Priority
-from exchanges.limits.sharing import FOLDER, limits_file, look_at, shared_gate
+from exchanges.limits.sharing import FOLDER, look_at, shared_gate
 from exchanges.limits.tables import LINES
 
 
@@ -73,15 +73,20 @@ class Standing:
             yield f"limits of {self.venue}: the venue asked for a pause ({name or 'everything'}), {left:,.0f} s left"
 
 
-def standings(folders: Sequence[Path], urls: dict[str, str | None]) -> list[Standing]:
-    """What the shared files say now. ``urls``: venue → REST address as in the settings."""
+def standings(folders: Sequence[Path]) -> list[Standing]:
+    """What the shared files of these folders say now."""
     found = []
-    for venue, url in urls.items():
-        for folder in folders:
-            seen = look_at(limits_file(folder, venue, url), venue, wall_ms) if venue in LINES else None
-            if seen is not None:
-                found.append(_standing(*seen))
+    for path in (path for folder in folders for path in sorted(folder.glob("*-*.bin"))):
+        venue = path.name.partition("-")[0]
+        seen = look_at(path, venue, wall_ms) if venue in LINES else None
+        if seen is not None:
+            found.append(_standing(*seen))
     return found
+
+
+def folders_of(var: Path, run_id: str) -> list[Path]:
+    """Where the lines of a run are: the machine's, and the run's own at a simulator."""
+    return [var / FOLDER, var / "runs" / run_id / FOLDER, *sorted((var / "live").glob(f"*/{FOLDER}"))]
 
 
 def _standing(line: Line, now_ms: int) -> Standing:
