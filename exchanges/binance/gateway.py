@@ -94,6 +94,8 @@ class BinanceGateway:
         self._ahead_ms = 0.0
         """Venue minus our time base (the clock, or milliseconds since the start)."""
         self._synced_at: float | None = None
+        self._told_ms = 0
+        """What the venue's clock showed when it was last asked: it is not earlier by now."""
         self._syncing = asyncio.Lock()
         self._client = make_client(settings, self._keys.api_key, self._keys.secret, self.now_ms, self.gate.heard)
 
@@ -109,7 +111,8 @@ class BinanceGateway:
     async def server_time_ms(self) -> int:
         """The venue's own clock, asked now."""
         answer = await self._call(TIME, {})
-        return self._parsed(TIME, lambda: read(answer, answers.WireTime).serverTime)
+        self._told_ms = self._parsed(TIME, lambda: read(answer, answers.WireTime).serverTime)
+        return self._told_ms
 
     async def sync_clock(self) -> None:
         """Read the venue's clock; requests are stamped with it from now on."""
@@ -253,7 +256,7 @@ class BinanceGateway:
         """
         bars: list[Bar] = []
         end = first_minute + count * MINUTE_MS
-        now = await self.server_time_ms()
+        now = self._told_ms if end <= self._told_ms else await self.server_time_ms()
         start = first_minute
         while start < min(end, now):
             limit = min(PAGE, (end - start) // MINUTE_MS)
@@ -265,6 +268,13 @@ class BinanceGateway:
                 break
             start = rows[-1][0].minute + MINUTE_MS
         return bars
+
+    async def first_minute(self, instrument: Instrument) -> int | None:
+        """The first minute the venue has a bar of; None when it has none."""
+        params = {"symbol": venue_symbol(instrument), "interval": "1m", "startTime": 0, "limit": 1}
+        answer = await self._call(KLINES, params)
+        rows = self._parsed(KLINES, lambda: [answers.bar_of(row, instrument) for row in read(answer, list[list])])
+        return rows[0][0].minute if rows else None
 
     async def close(self) -> None:
         await self.gate.close()
