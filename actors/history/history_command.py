@@ -108,7 +108,9 @@ async def _download(args: argparse.Namespace) -> int:
             raise ConfigError(f"--since {args.since} is not before --until {args.until}")
         _writable(lake)
         await _listed(gateway)
-        downloader = Downloader(lake, gateway, archive, say, replace=args.replace, patience_s=args.patience)
+        downloader = Downloader(
+            lake, gateway, archive, say, replace=args.replace, again=args.again, patience_s=args.patience
+        )
         done = []
         progress = Progress(say, len(instruments) * (end - since) // MINUTE_MS)
         for instrument in instruments:
