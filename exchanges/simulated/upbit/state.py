@@ -135,11 +135,11 @@ class UpbitState(Served):
         for second in fold(self.trades.between(row, self._candles_ms - 1, upto - 1), SECOND_MS):
             at = second.start_ms + SECOND_MS
             for topic in wanted:
-                candle = second if not topic.minutes else self.running(row, topic.minutes, at - 1)
+                candle = second if not topic.minutes else self.candle_at(row, topic.minutes, at - 1)
                 if candle is not None:
                     self._send(self.hub, topic, self._head(topic, candle_frame(candle, at)))
 
-    def running(self, row: int, unit: int, at_ms: int) -> Candle | None:
+    def candle_at(self, row: int, unit: int, at_ms: int) -> Candle | None:
         """The candle of ``unit`` minutes that ``at_ms`` lies in, as far as it is."""
         start = at_ms - at_ms % (unit * MINUTE_MS)
         minutes = [self.trades.candle(row, m, at_ms) for m in range(start, at_ms + 1, MINUTE_MS)]
