@@ -26,7 +26,7 @@ from exchanges.simulated.tape import Tape
 
 SMALLEST_UNIT = Decimal("0.000000001")
 """Least money that price times lot may come to, so that a milliard KRW stays countable in 64 bits."""
-LIMITS = Limits(max_orders=1_000)
+LIMITS = Limits(max_orders=1_000, market_lot_share=Decimal(1))
 
 
 class PricedGridMarket(TapeMarket):

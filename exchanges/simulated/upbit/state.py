@@ -28,7 +28,7 @@ from exchanges.simulated.upbit.frames import (
 )
 from exchanges.simulated.upbit.market import tick_of
 from exchanges.simulated.upbit.payloads import code_of, units
-from exchanges.simulated.upbit.prints import Candle, Print, TradeTape, fold, merge
+from exchanges.simulated.upbit.prints import Candle, TradeTape, fold, merge
 from exchanges.simulated.upbit.subscriptions import ALL, CANDLES, UNITS, Topic
 from exchanges.simulated.upbit.tickers import Tickers
 
@@ -108,23 +108,25 @@ class UpbitState(Served):
         """Frames of everything public that happened since this was last called."""
         now = self.exchange.now_ms
         for row, code in enumerate(self._names):
-            self._told(row, code, list(self.trades.between(row, self._told_ms, now)))
+            self._told(row, code, now)
             self._candles(row, code, now)
         self._told_ms, self._candles_ms = now, now - now % SECOND_MS
         for row in books:
             self._book(row)
 
-    def _told(self, row: int, code: str, trades: list[Print]) -> None:
-        if not trades:
+    def _told(self, row: int, code: str, now: int) -> None:
+        """Every trade, and the ticker after the newest one."""
+        trade, ticker = Topic("trade", code), Topic("ticker", code)
+        hears_trades, hears_ticker = self._wanted(self.hub, trade), self._wanted(self.hub, ticker)
+        if not hears_trades and not hears_ticker:
             return
-        topic = Topic("trade", code)
-        if self._wanted(self.hub, topic):
+        prints = list(self.trades.between(row, self._told_ms, now))
+        if hears_trades and prints:
             closed_at, top = self.tickers.closed_at(row), self.exchange.top(row)
-            for trade in trades:
-                self._send(self.hub, topic, self._head(topic, trade_frame(trade, closed_at, top)))
-        topic = Topic("ticker", code)
-        if self._wanted(self.hub, topic) and (frame := self.tickers.frame(row)) is not None:
-            self._send(self.hub, topic, self._head(topic, frame))
+            for made in prints:
+                self._send(self.hub, trade, self._head(trade, trade_frame(made, closed_at, top)))
+        if hears_ticker and prints and (frame := self.tickers.frame(row)) is not None:
+            self._send(self.hub, ticker, self._head(ticker, frame))
 
     def _candles(self, row: int, code: str, now: int) -> None:
         """One frame for every second in which something traded, when that second is over."""
