@@ -6,6 +6,7 @@ Endpoints, parameters and answers from docs.upbit.com, API reference v1.6.4. The
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from email.utils import formatdate
 from urllib.parse import parse_qsl
 
 import orjson
@@ -67,7 +68,7 @@ def endpoint(method: str, path: str, group: str, call: Call, right: str = "", st
                 answer = await call(_ask(state, query, body))
         except UpbitRefusal as refusal:
             return refused(state, refusal, counted)
-        return json_answer(answer, status, state.budget.headers(counted))
+        return json_answer(answer, status, _headers(state, counted))
 
     return web.route(method, BASE + path, handle)
 
@@ -98,4 +99,9 @@ def _ask(state: UpbitState, query: str, body: dict) -> Ask:
 
 
 def refused(state: UpbitState, refusal: UpbitRefusal, group: str) -> web.Response:
-    return json_answer(refusal.body(), refusal.status, state.budget.headers(group))
+    return json_answer(refusal.body(), refusal.status, _headers(state, group))
+
+
+def _headers(state: UpbitState, group: str) -> dict[str, str]:
+    """What every answer carries. ``Date`` is all the venue tells of its time: whole seconds, and here the market's."""
+    return state.budget.headers(group) | {"Date": formatdate(state.exchange.now_ms // 1_000, usegmt=True)}
