@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidURI, WebSocketException
+from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 
 from core.errors import ConfigError, ExchangeUnavailable
 
@@ -61,7 +61,8 @@ class Leave:
 
 class Link:
     """Runs lives of a WebSocket until closed. ``on_open`` subscribes; ``on_frame`` returns None or ``Leave``;
-    ``on_down`` is told when a life has ended."""
+    ``on_down`` is told when a life has ended. ``headers`` makes those of each handshake; ``on_rejected`` is told status
+    and body of an answer that refused one, and may raise where trying again cannot help."""
 
     def __init__(
         self,
@@ -71,7 +72,11 @@ class Link:
         on_open: Callable[["Link"], Awaitable[None]],
         on_frame: Callable[[bytes], Leave | None],
         on_down: Callable[[], None] | None = None,
+        *,
+        headers: Callable[[], dict[str, str]] | None = None,
+        on_rejected: Callable[[int, bytes], None] | None = None,
     ) -> None:
+        self._headers, self._on_rejected = headers, on_rejected
         self.name, self.url, self.policy, self.state = name, url, policy, LinkState()
         self._on_open, self._on_frame, self._on_down = on_open, on_frame, on_down
         self._socket: ClientConnection | None = None
@@ -107,6 +112,11 @@ class Link:
         if self._socket is not None:
             await self._socket.send(text)
 
+    async def ping(self) -> None:
+        """Returns when the other end has answered a ping: what was sent before has arrived there."""
+        if self._socket is not None:
+            await (await self._socket.ping())
+
     async def close(self) -> None:
         """End the current life and let ``run`` return."""
         self._closing.set()
@@ -119,6 +129,7 @@ class Link:
         try:
             async with connect(
                 self.url,
+                additional_headers=self._headers() if self._headers is not None else None,
                 proxy=None if local else True,
                 compression=None,
                 open_timeout=self.policy.confirm_s,
@@ -130,11 +141,20 @@ class Link:
             ) as socket:
                 return await self._converse(socket)
         except InvalidURI:
-            raise ConfigError(f"exchanges.binance: {self.name} has no usable address: {self.url!r}") from None
+            raise ConfigError(
+                f"{self.name} has no usable address: {self.url!r}; mend it under exchanges in config.json"
+            ) from None
+        except InvalidStatus as error:
+            rejection = error.response.status_code, bytes(error.response.body or b"")
+            end = Leave(f"the handshake was refused with HTTP {rejection[0]}", planned=False)
         except (OSError, TimeoutError, WebSocketException) as error:
             return self._verdict or Leave(f"{type(error).__name__}: {str(error)[:120]}", planned=False)
         finally:
             self._socket = None
+        if self._on_rejected is not None:
+            # Outside of the except block: the library's error, which holds our headers, is not chained.
+            self._on_rejected(*rejection)
+        return end
 
     async def _converse(self, socket: ClientConnection) -> Leave:
         self._socket, state = socket, self.state

@@ -24,15 +24,15 @@ class Connection:
         self.streams: set[str] = set()
         self.meddle: Callable[[list[Any]], list[Any]] | None = None
         """Changes what is about to be written (``chaos.frames``)."""
-        self._waiting: list[str] = []
+        self._waiting: list[str | bytes] = []
 
     def add(self, stream: str, text: str) -> None:
         """Queue one frame, wrapped if this connection is a combined one."""
         self._waiting.append(f'{{"stream":"{stream}","data":{text}}}' if self.combined else text)
 
-    def answer(self, text: str) -> None:
-        """Queue one answer, never wrapped."""
-        self._waiting.append(text)
+    def answer(self, frame: str | bytes) -> None:
+        """Queue one answer, never wrapped; bytes go out as a binary frame."""
+        self._waiting.append(frame)
 
     async def flush(self) -> None:
         """Write what waits. A client that does not read is dropped, as the venue does."""
@@ -46,7 +46,7 @@ class Connection:
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 for frame in frames:
-                    await self.socket.send_str(frame)
+                    await (self.socket.send_bytes if isinstance(frame, bytes) else self.socket.send_str)(frame)
         except (TimeoutError, ConnectionError):
             self.abandon()
 
@@ -106,11 +106,12 @@ class Hub:
 
 
 class RateGuard:
-    """Counts a client's messages; ``allow`` is False when there were too many within a second."""
+    """Counts a client's messages; ``allow`` is False when there were too many within ``span_s`` seconds."""
 
-    def __init__(self, per_second: int = MESSAGES_PER_SECOND) -> None:
-        self._times: deque[float] = deque(maxlen=per_second + 1)
+    def __init__(self, most: int = MESSAGES_PER_SECOND, span_s: float = 1.0) -> None:
+        self._times: deque[float] = deque(maxlen=most + 1)
+        self._span_s = span_s
 
     def allow(self, now: float) -> bool:
         self._times.append(now)
-        return len(self._times) < (self._times.maxlen or 0) or now - self._times[0] > 1.0
+        return len(self._times) < (self._times.maxlen or 0) or now - self._times[0] > self._span_s

@@ -25,7 +25,7 @@ def interrupt(exchange: SimulatedExchange, chaos: Chaos) -> None:
     bounds = (len(market.instruments), exchange.start_ms, market.end_ms)
     halts, quiet = chaos.windows("halt", *bounds), chaos.windows("quiet", *bounds)
     if halts or quiet:
-        exchange.market = InterruptedMarket(market, halts, quiet, flat=chaos.venue == "binance")
+        exchange.trade_on(InterruptedMarket(market, halts, quiet, flat=chaos.venue == "binance"))
         for name, windows in (("halt", halts), ("quiet", quiet)):
             if windows:
                 chaos.done[name] += len(windows)

@@ -46,6 +46,9 @@ class InterruptedMarket:
     def epoch(self, row: int, ms: int) -> int:
         return self._market.epoch(row, ms)
 
+    def price(self, row: int, ms: int) -> float | None:
+        return None if _within(self._halts, row, ms) else self._market.price(row, ms)
+
     def passage(self, row: int, second_ms: int) -> Passage | None:
         return None if self._still(row, second_ms - 1) else self._market.passage(row, second_ms)
 
