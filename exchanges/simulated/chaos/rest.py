@@ -58,6 +58,8 @@ class FrontDoor:
 
     async def _faulty(self, request: web.Request, handler: Handler, where: str, fault: Fault) -> web.StreamResponse:
         words, wait_s = self.wording, fault.size / 1_000 * self.chaos.pace
+        # It has arrived in any case: a client that goes away now does not call it back.
+        await request.read()
         match fault.kind:
             case "slow-request":
                 await asyncio.sleep(wait_s)
@@ -92,9 +94,11 @@ class FrontDoor:
                     min(max(1, int(len(body) * fault.size)), max(0, len(body) - 1)) if fault.kind == "cut-json" else 0
                 )
                 return _again(response, body[:keep])
-            case "hide" if isinstance(response, web.Response) and response.status < 300:
-                for name in words.named(orjson.loads(_bytes(response))):
-                    self.hidden[name] = self.now_ms() + fault.size
+            case "hide" | "hide-lost" if isinstance(response, web.Response):
+                if response.status < 300:
+                    for name in words.named(orjson.loads(_bytes(response))):
+                        self.hidden[name] = self.now_ms() + fault.size
+                return response if fault.kind == "hide" else _cut(request)
         return response
 
     async def _answered(self, request: web.Request, handler: Handler, where: str) -> web.StreamResponse:
