@@ -15,6 +15,7 @@ from config.argument_types import minutes, number, whole
 from core.errors import EXIT_OK, ConfigError
 from core.params import CostSettings
 from core.units import MINUTE_MS, Instrument
+from exchanges.simulated.binance.auth import PUBLIC_KEY
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.process import until_stopped
 from exchanges.simulated.server import RunningServer, serve_exchange
@@ -72,6 +73,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--burn-bnb", action="store_true", help="pay fees in BNB, a quarter off, while the account has some"
+    )
+    parser.add_argument(
+        "--ed25519",
+        type=Path,
+        metavar="PEM",
+        help="public key file: the test key signs with its private half, not HMAC",
     )
     parser.add_argument("--seed", type=whole(0), default=7, help="of the built-in synthetic market")
     parser.add_argument("--statement", type=Path, help="write trades and balances to this file at the end (JSON)")
@@ -156,6 +163,16 @@ def parse_balances(text: str) -> dict[str, Decimal]:
     return found
 
 
+def read_public_key(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--ed25519 {path}: cannot be read: {error}") from None
+    if PUBLIC_KEY not in text:
+        raise ConfigError(f"--ed25519 {path}: not a public key; make one with: openssl pkey -in KEY -pubout")
+    return text
+
+
 def parse_rights(text: str) -> frozenset[str]:
     """``trade,withdraw`` as a set; empty for a key that may only read."""
     rights = frozenset(part.strip() for part in text.split(",") if part.strip())
@@ -179,19 +196,20 @@ async def _serve(args: argparse.Namespace) -> int:
         exchange.burns_bnb = True
     # Made for this run, shown once, written nowhere.
     api_key, secret = secrets.token_hex(32), secrets.token_hex(32)
+    credential = secret if args.ed25519 is None else read_public_key(args.ed25519)
     mode = "lockstep" if args.lockstep else "speed"
     server = await serve_exchange(
         exchange,
         port=args.port,
         mode=mode,
         speed=args.speed,
-        credentials={api_key: secret},
+        credentials={api_key: credential},
         wall_ms=wall_ms,
         paused=args.paused,
         key_rights=args.key_rights,
     )
     try:
-        _announce(server, args.json, api_key, secret)
+        _announce(server, args.json, api_key, secret if args.ed25519 is None else "")
         # Not before it is said where we are: clients take their time until a first order.
         threading.Thread(target=load_matching, daemon=True).start()
         await until_stopped(args.parent_pid)
