@@ -23,7 +23,7 @@ from core.execution.summary import summary
 from core.messages import Approved, MinuteTick, OrderState, PlaceOrder, TimeInForce, TradingState, Verdicts
 from core.orders import client_id, is_ours
 from core.params import ExecutionSettings
-from core.units import MINUTE_MS, Instrument, MarketRules, Side, floor_to_step, round_price, to_decimal
+from core.units import MINUTE_MS, Instrument, Side, floor_to_step, round_price, to_decimal
 from data.journal import SqliteJournal
 from exchanges.binance.gateway import BinanceGateway
 from exchanges.binance.user_stream import UserStream

@@ -4,12 +4,9 @@ from decimal import Decimal as D
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from core.costs import UNITS
 from core.grid import upbit_tick
-from core.messages import Bar
 from core.params import CostSettings
 from core.units import MINUTE_MS, Instrument, Side
 from exchanges.simulated.exchange import SimulatedExchange
@@ -17,9 +14,9 @@ from exchanges.simulated.orders import OrderRequest, OrderType
 from exchanges.simulated.refusals import VenueRefusal
 from exchanges.simulated.tape import Tape
 from exchanges.simulated.upbit.budget import Allowance, GroupBudget
+from exchanges.simulated.upbit.candles import TradeTape, fold
 from exchanges.simulated.upbit.errors import UpbitRefusal
 from exchanges.simulated.upbit.market import UpbitExchange, priced_rules
-from exchanges.simulated.upbit.prints import fold, prints_of
 from exchanges.simulated.upbit.walk import krw_walk_tape
 
 START = 1_767_225_600_000
@@ -27,34 +24,28 @@ BEGIN = START + 30 * MINUTE_MS
 AT_ONCE = CostSettings(latency=False, participation=False)
 
 
-@settings(deadline=None)
-@given(
-    st.integers(100, 4_000),
-    st.integers(-50, 50),
-    st.integers(0, 60),
-    st.integers(0, 60),
-    st.integers(1, 10**14),
-)
-def test_a_bars_trades_make_the_bar_again(opened, move, above, below, units):
-    close = max(1, opened + move)
-    high, low = max(opened, close) + above, max(1, min(opened, close) - below)
-    bar = Bar(minute=START, open=opened, high=high, low=low, close=close, volume=units / UNITS)
-    trades = prints_of(bar, lambda price: D(1))
-    assert [t.at_ms for t in trades] == sorted({t.at_ms for t in trades})
-    assert trades[0].at_ms >= START
-    assert trades[-1].at_ms < START + MINUTE_MS
-    assert sum(t.units for t in trades) == units
-    if units >= 16:
-        (made,) = fold(trades, MINUTE_MS)
-        assert (made.open, made.high, made.low, made.close, made.volume) == (opened, high, low, close, bar.volume)
-    seconds = fold(trades, 1_000)
-    assert sum(round(s.volume * UNITS) for s in seconds) == units
-    assert all(t.price == round(t.price) for t in trades)
-
-
-def test_an_empty_minute_has_no_trades():
-    bar = Bar(minute=START, open=5.0, high=5.0, low=5.0, close=5.0, volume=0.0, filler=True)
-    assert prints_of(bar, lambda price: D(1)) == ()
+@pytest.mark.parametrize("symbol", ["BTC/KRW", "DOGE/KRW", "USDT/KRW"])
+def test_trades_seconds_and_minutes_add_up_to_the_tapes_bars(symbol):
+    tape = krw_walk_tape((symbol,), START, 400, seed=9)
+    venue = UpbitExchange(tape, {"KRW": D(1)}, START + 400 * MINUTE_MS)
+    told = TradeTape(venue.market, venue.rules, lambda row, price: upbit_tick(symbol, price))
+    empty = 0
+    for minute in range(START, venue.now_ms, MINUTE_MS):
+        bar, trades = tape.bar(0, minute), told.minute(0, minute)
+        if bar.filler:
+            empty += 1
+            assert trades == []
+            assert told.candle(0, minute, venue.now_ms) is None
+            continue
+        figures = (bar.open, bar.high, bar.low, bar.close, bar.volume)
+        for made in (*fold(trades, MINUTE_MS), told.candle(0, minute, venue.now_ms)):
+            assert (made.open, made.high, made.low, made.close, made.volume) == figures
+        seconds = fold(trades, 1_000)
+        assert (max(s.high for s in seconds), min(s.low for s in seconds)) == (bar.high, bar.low)
+        assert sum(s.volume for s in seconds) == pytest.approx(bar.volume, rel=1e-12)
+        assert all(t.price % upbit_tick(symbol, float(t.price)) == 0 for t in trades)
+    assert empty
+    assert len(told.candles(0, 1, 500, venue.now_ms, venue.now_ms)) == 400 - empty
 
 
 def orders(venue, seed: int):

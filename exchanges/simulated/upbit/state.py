@@ -17,6 +17,7 @@ from exchanges.simulated.served import TRADES_ONLY, Mode, Served
 from exchanges.simulated.upbit.auth import Keyring
 from exchanges.simulated.upbit.averages import Averages
 from exchanges.simulated.upbit.budget import GroupBudget
+from exchanges.simulated.upbit.candles import Candle, TradeTape, fold, merge
 from exchanges.simulated.upbit.desk import Desk
 from exchanges.simulated.upbit.frames import (
     candle_frame,
@@ -28,7 +29,6 @@ from exchanges.simulated.upbit.frames import (
 )
 from exchanges.simulated.upbit.market import tick_of
 from exchanges.simulated.upbit.payloads import code_of, units
-from exchanges.simulated.upbit.prints import Candle, TradeTape, fold, merge
 from exchanges.simulated.upbit.subscriptions import ALL, CANDLES, UNITS, Topic
 from exchanges.simulated.upbit.tickers import Tickers
 
@@ -63,7 +63,7 @@ class UpbitState(Served):
         self.budget = budget
         self.allowance = budget.allowance
         self.desk = Desk(exchange)
-        self.trades = TradeTape(exchange.market, lambda row, price: tick_of(exchange, row, price))
+        self.trades = TradeTape(exchange.market, exchange.rules, lambda row, price: tick_of(exchange, row, price))
         self.tickers = Tickers(exchange, self.trades)
         self.averages = Averages(exchange)
         self.codes = {code_of(i): row for row, i in enumerate(exchange.instruments)}

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from core.messages import Bar
 from core.units import DAY_MS, MINUTE_MS
 from exchanges.simulated.exchange import SimulatedExchange
+from exchanges.simulated.upbit.candles import TradeTape
 from exchanges.simulated.upbit.payloads import change, code_of, kst, moment
-from exchanges.simulated.upbit.prints import TradeTape
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,23 +88,23 @@ class Tickers:
         newest = self._trades.newest(row, now)
         if not newest:
             return None
-        last = newest[0]
+        last, price = newest[0], float(newest[0].price)
         (day, recent), closed_at = self._until(row, minute), self.closed_at(row)
         running = self._trades.candle(row, minute, now)
         if running is not None:
             part = (running.open, running.high, running.low, running.volume, running.money)
             day, recent = day.then(*part), recent.then(*part)
         if not day.open:
-            day = Spell(last.price, last.price, last.price)
+            day = Spell(price, price, price)
         return {
             "trade_timestamp": last.at_ms,
             "opening_price": day.open,
             "high_price": day.high,
             "low_price": day.low,
-            "trade_price": last.price,
+            "trade_price": price,
             "prev_closing_price": closed_at or day.open,
-            **change(last.price, closed_at or day.open),
-            "trade_volume": last.volume,
+            **change(price, closed_at or day.open),
+            "trade_volume": float(last.quantity),
             "acc_trade_price": day.money,
             "acc_trade_price_24h": recent.money,
             "acc_trade_volume": day.volume,
@@ -141,7 +141,7 @@ class Tickers:
         return found | {
             "trade_date": at.strftime("%Y%m%d"),
             "trade_time": at.strftime("%H%M%S"),
-            "ask_bid": "BID" if last.bought else "ASK",
+            "ask_bid": "ASK" if last.seller_took else "BID",
             # Which side took is known of each trade, not of each bar: half of a day's volume each way.
             "acc_ask_volume": found["acc_trade_volume"] / 2.0,
             "acc_bid_volume": found["acc_trade_volume"] / 2.0,

@@ -44,18 +44,19 @@ async def test_candles_have_the_recorded_fields(api):
 
 
 async def test_minute_candles_are_newest_first_and_to_is_exclusive(api, server):
-    _, rows = await api.get("candles/minutes/1", market="KRW-BTC", count="3")
+    _, (running, *rows) = await api.get("candles/minutes/1", market="KRW-BTC", count="4")
     assert [row["candle_date_time_utc"][11:] for row in rows] == ["00:59:00", "00:58:00", "00:57:00"]
+    assert running["candle_date_time_utc"] == "2026-01-01T01:00:00"  # begins now, with the trade that opened it
     assert rows[0]["candle_date_time_kst"] == "2026-01-01T09:59:00"
     for to in ("2026-01-01T00:59:00Z", "2026-01-01 00:59:00", "2026-01-01T09:59:00+09:00", "2026-01-01T00:58:30"):
         _, found = await api.get("candles/minutes/1", market="KRW-BTC", count="2", to=to)
         assert found == rows[1:]
     _, many = await api.get("candles/minutes/1", market="KRW-BTC", count="500")
     tape = server.state.exchange.market.tape
-    assert len(many) == int((tape.bars[0, :60, 4] > 0).sum())  # all there is
+    assert len(many) == 1 + int((tape.bars[0, :60, 4] > 0).sum())  # all there is
     await advance(server, BEGIN + 30_000)
     _, (running, *_) = await api.get("candles/minutes/1", market="KRW-BTC", count="200")
-    trades = list(server.state.trades.between(0, BEGIN, BEGIN + 30_000))
+    trades = list(server.state.trades.between(0, BEGIN - 1, BEGIN + 30_000))
     assert (running["opening_price"], running["trade_price"]) == (trades[0].price, trades[-1].price)
     assert (running["high_price"], running["timestamp"]) == (max(t.price for t in trades), trades[-1].at_ms)
 
@@ -85,11 +86,11 @@ async def test_at_most_200_candles_and_longer_ones_add_up(http):
 async def test_a_minute_without_a_trade_has_no_row_and_no_trade(thin):
     api, server = thin
     await advance(server, START + 70 * MINUTE_MS)
-    _, rows = await api.get("candles/minutes/1", market="KRW-BCH", count="15")
+    _, rows = await api.get("candles/minutes/1", market="KRW-BCH", count="16")
     found = {round((row["timestamp"] - START) // MINUTE_MS) for row in rows}
     assert not found & set(EMPTY)
     assert {int(row["candle_date_time_utc"][14:16]) + 60 * int(row["candle_date_time_utc"][11:13]) for row in rows} == (
-        set(range(50, 70)) - set(EMPTY)
+        set(range(50, 71)) - set(EMPTY)
     )
     _, trades = await api.get("trades/ticks", market="KRW-BCH", count="500")
     assert not {(t["timestamp"] - START) // MINUTE_MS for t in trades} & set(EMPTY)
@@ -140,7 +141,7 @@ async def test_the_ticker_knows_the_day_and_the_last_24_hours(api, server):
     assert row["opening_price"] == candles[-1]["opening_price"]  # since midnight UTC, when the tape began
     assert row["high_price"] == max(c["high_price"] for c in candles)
     assert row["acc_trade_volume_24h"] == pytest.approx(sum(c["candle_acc_trade_volume"] for c in candles))
-    assert (row["trade_date"], row["trade_date_kst"], row["trade_time_kst"][:4]) == ("20260101", "20260101", "0959")
+    assert (row["trade_date"], row["trade_date_kst"], row["trade_time_kst"]) == ("20260101", "20260101", "100000")
     assert row["change"] == ("RISE" if row["signed_change_price"] > 0 else "FALL")
     _, rows = await api.get("ticker", markets="KRW-BTC,KRW-USDT")
     assert [r["market"] for r in rows] == ["KRW-BTC", "KRW-USDT"]

@@ -11,6 +11,7 @@ from core.units import MINUTE_MS, Instrument
 from exchanges.simulated.tape import Tape
 from exchanges.simulated.upbit.budget import Allowance
 from exchanges.simulated.upbit.market import UpbitExchange
+from exchanges.simulated.upbit.payloads import number_of
 from tests.sim.upbit.conftest import AT_ONCE, BEGIN, START, advance, make_exchange, serve
 
 QUIET_S = 0.15
@@ -64,14 +65,15 @@ async def test_a_snapshot_comes_first_then_what_happens(server, stream):
     first = await stream.next()
     last = server.state.trades.newest(0, BEGIN)[0]
     assert (first["type"], first["code"], first["stream_type"]) == ("trade", "KRW-BTC", "SNAPSHOT")
-    assert (first["sequential_id"], first["trade_price"]) == (last.number, last.price)
+    assert (first["sequential_id"], first["trade_price"]) == (number_of(last), float(last.price))
     await advance(server, BEGIN + MINUTE_MS)
     frames = await stream.rest()
     trades = list(server.state.trades.between(0, BEGIN, BEGIN + MINUTE_MS))
-    assert [f["sequential_id"] for f in frames] == [t.number for t in trades]
+    assert [f["sequential_id"] for f in frames] == [number_of(t) for t in trades]
     assert {f["stream_type"] for f in frames} == {"REALTIME"}
     bar = server.state.exchange.market.bar(0, BEGIN, BEGIN + MINUTE_MS)
-    prices = [f["trade_price"] for f in frames]
+    # The first trade of this minute was told before; the last one here opens the next.
+    prices = [first["trade_price"], *(f["trade_price"] for f in frames[:-1])]
     assert (prices[0], max(prices), min(prices), prices[-1]) == (bar.open, bar.high, bar.low, bar.close)
 
 
@@ -120,7 +122,7 @@ async def test_formats(server, stream, form):
         assert all(len(name) <= 6 for f in frames for name in f)
     else:
         assert len(book["orderbook_units"]) == 5
-        assert candle["candle_date_time_utc"] == "2026-01-01T00:59:00"  # of the minute before: none traded in this one
+        assert candle["candle_date_time_utc"] == "2026-01-01T01:00:00"
         assert ticker["trade_price"] == trade["trade_price"] == candle["trade_price"]
 
 
@@ -141,11 +143,11 @@ async def test_books_of_15_and_30_levels_show_our_own_orders_too(server, stream,
 
 @pytest.fixture
 async def thin(http):
-    """Minutes 61 and 62 are empty; 62 has no bar at all."""
+    """Minutes 60, 62 and 63 are empty; 63 has no bar at all."""
     bars = np.tile([500_000.0, 501_000, 499_000, 500_500, 2.0], (1, 90, 1))
     bars[0, :, 0] = 500_500.0
-    bars[0, 61] = [500_500.0] * 4 + [0.0]
-    bars[0, 62] = np.nan
+    bars[0, (60, 62), :] = [500_500.0] * 4 + [0.0]
+    bars[0, 63] = np.nan
     tape = Tape((Instrument("upbit", "BCH/KRW"),), START, bars, synthetic=True)
     server = await serve(UpbitExchange(tape, {"KRW": 10_000_000}, BEGIN, AT_ONCE))
     async with http.ws_connect(server.stream_url) as socket:
@@ -157,23 +159,24 @@ async def test_candles_come_once_a_second_after_a_trade_and_never_for_an_empty_m
     server, stream = thin
     await stream.ask(of("candle.1m", "KRW-BCH"), of("candle.1s", "KRW-BCH"))
     first, _ = await stream.rest()
+    # Of the minute before: nothing traded in this one.
     assert (first["candle_date_time_utc"], first["stream_type"]) == ("2026-01-01T00:59:00", "SNAPSHOT")
     told: dict[int, list] = {}
-    for minute in range(60, 64):
+    for minute in range(60, 65):
         for second in (20, 40, 60):
             await advance(server, START + minute * MINUTE_MS + second * 1_000)
         told[minute] = await stream.rest()
-    assert told[61] == told[62] == []
-    frames = [f for f in told[60] if f["type"] == "candle.1m"]
+    assert told[60] == told[62] == told[63] == []
+    frames = [f for f in told[61] if f["type"] == "candle.1m"]
     assert len(frames) > 3
-    assert {f["candle_date_time_utc"] for f in frames} == {"2026-01-01T01:00:00"}
+    assert {f["candle_date_time_utc"] for f in frames} == {"2026-01-01T01:01:00"}
     last = frames[-1]
     figures = ("opening_price", "high_price", "low_price", "trade_price", "candle_acc_trade_volume")
     assert [last[name] for name in figures] == [500_500, 501_000, 499_000, 500_500, 2.0]
     moments = [f["timestamp"] for f in frames]
     assert moments == sorted(set(moments))
     assert all(moment % 1_000 == 0 for moment in moments)
-    seconds = [f for f in told[63] if f["type"] == "candle.1s"]
+    seconds = [f for f in told[64] if f["type"] == "candle.1s"]
     assert sum(f["candle_acc_trade_volume"] for f in seconds) == pytest.approx(2.0, abs=1e-12)
     assert (seconds[0]["opening_price"], seconds[-1]["trade_price"]) == (500_500, 500_500)
 
