@@ -198,7 +198,7 @@ def states_of(sheet: Sheet, event: OrderMoved) -> list[str]:
         ended = state_of(sheet, event.order)
         return ["trade"] if ended == "wait" else ["trade", ended]
     if event.kind == "TRADE_PREVENTION":
-        return ["prevented", "cancel"]
+        return ["prevented"] if event.order.live else ["prevented", "cancel"]
     return ["cancel"]
 
 

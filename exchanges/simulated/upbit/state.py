@@ -9,7 +9,7 @@ from decimal import Decimal
 import orjson
 from aiohttp import web
 
-from core.units import MINUTE_MS
+from core.units import MINUTE_MS, Side
 from exchanges.simulated.events import AccountMoved, BookMoved, Event, OrderMoved
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.hub import Hub
@@ -90,9 +90,10 @@ class UpbitState(Served):
         if sheet is None:
             return
         if event.kind == "TRADE_PREVENTION":
-            gone = event.order.remaining * event.order.step
-            sheet.prevented_volume += gone
-            sheet.prevented_locked += gone * (event.order.price if event.order.side == "buy" else Decimal(1))
+            order = event.order
+            lost = order.prevented + (0 if order.live else order.remaining)
+            sheet.prevented_volume = lost * order.step
+            sheet.prevented_locked = sheet.prevented_volume * (order.price if order.side is Side.BUY else Decimal(1))
         if event.trade is not None:
             self.averages.traded(event.order.instrument, event.trade)
         for state in states_of(sheet, event):
