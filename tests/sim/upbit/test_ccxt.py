@@ -155,9 +155,7 @@ async def test_watch_trades_and_candles_and_the_book(server, client):
         while trades[-1]["timestamp"] != expected[-1].at_ms:
             trades = await client.watch_trades("BTC/KRW")
     seen = client.trades["BTC/KRW"][-len(expected) :]
-    assert [(t["timestamp"], t["price"], t["amount"]) for t in seen] == [
-        (p.at_ms, p.price, p.volume) for p in expected
-    ]
+    assert [(t["timestamp"], t["price"], t["amount"]) for t in seen] == [(p.at_ms, p.price, p.volume) for p in expected]
     watching = asyncio.create_task(client.watch_order_book("BTC/KRW"))
     await listened(server.state.hub, f"orderbook:{CODE}:30|0")
     async with asyncio.timeout(WAIT_S):
