@@ -8,6 +8,7 @@ because the venue's clock, by which questions are spaced, is moved by hand.
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -15,8 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from actors.executor import ExecutorActor
-from config.settings import ExchangeSettings
-from core.errors import BotError, ExchangeUnavailable
+from core.errors import BotError, ExchangeRefused, ExchangeUnavailable
 from core.execution.machine import ExecutionMachine
 from core.execution.scribe import replay
 from core.execution.summary import summary
@@ -25,24 +25,10 @@ from core.orders import client_id, is_ours
 from core.params import ExecutionSettings
 from core.units import MINUTE_MS, Instrument, Side, floor_to_step, round_price, to_decimal
 from data.journal import SqliteJournal
-from exchanges.binance.gateway import BinanceGateway
-from exchanges.binance.user_stream import UserStream
 from exchanges.link import LinkPolicy
 from exchanges.simulated.chaos.plan import Chaos
-from exchanges.simulated.exchange import SimulatedExchange
-from exchanges.simulated.local import STATES
-from exchanges.simulated.orders import OrderRequest, OrderType
-from exchanges.simulated.refusals import VenueRefusal
-from exchanges.simulated.server import serve_exchange
-from exchanges.simulated.walk import random_walk_tape
-from tests.support.binance_stub import API_KEY, SECRET
+from tests.support.chaos_venues import ChaosVenue
 
-START = 1_767_225_600_000
-PAST = 60
-"""Minutes before the first order."""
-MINUTES = 240
-SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT")
-BALANCES = {"USDT": Decimal(60_000), "BTC": Decimal("0.5"), "ETH": Decimal(10), "SOL": Decimal(200)}
 PACE = 0.05
 """A fault's second takes 50 ms; an answer that never comes outlasts the gateway's patience of 0.5 s just so."""
 MOST_STANDING = 25
@@ -50,6 +36,8 @@ EXECUTION = ExecutionSettings(slices=3, slice_seconds=15, unknown_requery_s=2.0)
 SETTLE_ROUNDS = 30
 INSTANCE = "chaos"
 ENDED = frozenset({OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED})
+NOT_FILLED = {OrderState.CANCELLED, OrderState.EXPIRED}
+"""One word at Upbit."""
 KINDS = ((TimeInForce.IOC, False), (TimeInForce.GTC, False), (TimeInForce.GTC, True))
 
 
@@ -87,13 +75,11 @@ class Outcome:
 class Run:
     """One seed."""
 
-    def __init__(self, seed: int, orders: int, folder: Path, rate: float = 0.08) -> None:
-        self.seed, self.wanted, self.folder = seed, orders, folder
+    def __init__(self, venue: ChaosVenue, seed: int, orders: int, folder: Path, rate: float) -> None:
+        self.venue, self.seed, self.wanted, self.folder = venue, seed, orders, folder
         self.rng = np.random.default_rng(seed)
-        self.chaos = Chaos.seeded(seed, rate=rate, pace=PACE)
-        tape = random_walk_tape(SYMBOLS, START, PAST + MINUTES, seed=seed)
-        self.rules = tape.default_rules()
-        self.exchange = SimulatedExchange(tape, self.rules, BALANCES, START + PAST * MINUTE_MS)
+        self.chaos = Chaos.seeded(seed, rate=rate, pace=PACE, venue=venue.name)
+        self.exchange = venue.make(seed)
         self.instruments = self.exchange.instruments
         self.news: asyncio.Queue = asyncio.Queue()
         self.standing: list[str] = []
@@ -105,19 +91,12 @@ class Run:
 
     async def play(self) -> Outcome:
         """Trade, settle, stop, compare."""
-        self.server = await serve_exchange(self.exchange, credentials={API_KEY: SECRET}, chaos=self.chaos)
-        settings = ExchangeSettings(
-            rest_url=self.server.url,
-            stream_url=self.server.stream_url,
-            user_stream_url=self.server.ws_api_url,
-            timeout_ms=500,
-        )
-        self.gateway = gateway = BinanceGateway(settings, (API_KEY, SECRET), self.instruments)
+        self.server = await self.venue.serve(self.exchange, self.chaos)
+        settings = self.venue.settings(self.server)
+        self.gateway = gateway = self.venue.gateway(settings, self.instruments)
         self.journal = journal = SqliteJournal(self.folder / f"journal-{self.seed}.sqlite")
-        self.executor = self._new_executor()
-        stream = UserStream(
+        stream = self.venue.user_stream(
             settings,
-            (API_KEY, SECRET),
             self.instruments,
             self.news.put_nowait,
             on_reconnect=lambda _: self.news.put_nowait(None),
@@ -125,6 +104,8 @@ class Run:
             resync=gateway.sync_clock,
             policy=LinkPolicy(silence_s=None, first_delay_s=0.01, longest_delay_s=0.2, confirm_s=2.0),
         )
+        self.rules = await self._patiently(gateway.rules)
+        self.executor = self._new_executor()
         await self._patiently(lambda: self.executor.start(self.exchange.now_ms))
         tasks = [asyncio.create_task(stream.run()), asyncio.create_task(self._take_news())]
         try:
@@ -174,10 +155,8 @@ class Run:
         newest = now // MINUTE_MS * MINUTE_MS - MINUTE_MS
         if newest > self.minute:
             self.minute, self.serial = newest, 0
-            try:
+            with suppress(ExchangeUnavailable):
                 await self.executor.account(MinuteTick(minute=newest, now_ms=now, trace="t"))
-            except ExchangeUnavailable:
-                pass
             verdicts = Verdicts(
                 minute=newest,
                 trace="t",
@@ -237,12 +216,12 @@ class Run:
         if not touch:
             touch = to_decimal(float(self.exchange.market.average_price(row, self.exchange.now_ms, 5) or 1.0))
         moved = touch * to_decimal(1 - away if side is Side.BUY else 1 + away)
-        return round_price(moved, rule.tick, side)
+        return round_price(moved, self.venue.tick(rule, moved), side)
 
     def _size(self, row: int) -> Decimal:
         """From too small for the venue to more than the account holds."""
         price = self._price(row, Side.BUY, 0.0)
-        return to_decimal(float(np.exp(self.rng.normal(np.log(400.0), 1.6)))) / price
+        return to_decimal(float(np.exp(self.rng.normal(np.log(self.venue.money), 1.6)))) / price
 
     def _stands(self, name: str) -> bool:
         machine = self.executor._machine
@@ -267,21 +246,15 @@ class Run:
         row = int(self.rng.integers(len(self.instruments)))
         side = Side.BUY if self.rng.random() < 0.5 else Side.SELL
         resting = self.rng.random() < 0.5
-        rule = self.rules[self.instruments[row]]
+        rule, money = self.rules[self.instruments[row]], Decimal(self.venue.money / 8)
         self.outcome.foreign += 1
-        request = OrderRequest(
-            instrument=self.instruments[row],
-            side=side,
-            type=OrderType.LIMIT,
-            quantity=max(floor_to_step(Decimal(50) / self._price(row, side, 0.0), rule.step), rule.min_qty),
-            price=self._price(row, side, 0.05 if resting else -1e-3),
-            time_in_force="GTC" if resting else "IOC",
-            client_id=f"by-hand-{self.outcome.foreign}",
-        )
+        quantity = max(floor_to_step(money / self._price(row, side, 0.0), rule.step), rule.min_qty)
+        price = self._price(row, side, 0.05 if resting else -1e-3)
+        how = {"force": "GTC" if resting else "IOC", "name": f"by-hand-{self.outcome.foreign}"}
         async with self.server.state.lock:
             try:
-                order = self.exchange.place(request)
-            except VenueRefusal:
+                order = self.venue.by_hand(self.server, self.instruments[row], side, quantity, price, **how)
+            except ExchangeRefused:
                 return
             await self.server.state.traded(order)
 
@@ -297,12 +270,11 @@ class Run:
             except BotError:
                 continue
 
-    async def _patiently(self, call) -> None:
+    async def _patiently(self, call):
         """Until the venue serves us."""
         for _ in range(20):
             try:
-                await call()
-                return
+                return await call()
             except ExchangeUnavailable:
                 await asyncio.sleep(0.05)
         raise AssertionError("the venue never answered")
@@ -339,15 +311,17 @@ class Run:
         replay(self.journal.replay(), again)
         if summary(again) != summary(machine):
             said.differences.append("the journal does not lead to our books")
-        open_hand = [o for o in self.exchange.orders.values() if o.client_id.startswith("by-hand") and o.status == "CANCELED"]
+        open_hand = [
+            o for o in self.exchange.orders.values() if o.client_id.startswith("by-hand") and o.status == "CANCELED"
+        ]
         said.differences += [f"{o.client_id}: somebody else's order was cancelled" for o in open_hand]
 
     def _compare_orders(self, machine: ExecutionMachine) -> None:
         said, books = self.outcome, machine.books
         theirs: dict[str, list] = {}
-        for order in self.exchange.orders.values():
-            if is_ours(order.client_id, INSTANCE):
-                theirs.setdefault(order.client_id, []).append(order)
+        for name, order in self.venue.orders(self.server):
+            if is_ours(name, INSTANCE):
+                theirs.setdefault(name, []).append(order)
         said.accepted = len(theirs)
         for name, orders in theirs.items():
             if len(orders) > 1:
@@ -356,13 +330,15 @@ class Run:
             if ours is None:
                 said.differences.append(f"{name}: at the venue, not in our books")
                 continue
-            if ours.state is not STATES[order.status] or order.live:
+            ended = self.venue.state_of(order)
+            same = ours.state is ended or (self.venue.name == "upbit" and {ours.state, ended} == NOT_FILLED)
+            if not same or order.live:
                 said.differences.append(f"{name}: ours {ours.state.value}, the venue's {order.status}")
             if (ours.filled, ours.executed) != (order.executed_quantity,) * 2:
                 text = f"ours {ours.filled} ({ours.executed}), the venue's {order.executed_quantity}"
                 said.differences.append(f"{name}: executed {text}")
             told = [(f.trade_id, f.quantity, f.price, f.fee, f.fee_asset) for f in ours.fills]
-            made = [(str(t.trade_id), t.quantity, t.price, t.fee, t.fee_asset) for t in order.trades]
+            made = [(self.venue.trade_id(order, t), t.quantity, t.price, t.fee, t.fee_asset) for t in order.trades]
             if sorted(told) != sorted(made):
                 said.differences.append(f"{name}: our fills {told}, the venue's trades {made}")
         for name, ours in books.orders.items():
@@ -400,13 +376,15 @@ class Run:
         account = self.exchange.account
         for asset in account.assets():
             holds = account.free(asset) + account.locked(asset)
-            due = BALANCES.get(asset, zero) + books.flows.get(("binance", asset), zero) + foreign.get(asset, zero)
+            due = (
+                self.venue.balances.get(asset, zero)
+                + books.flows.get((self.venue.name, asset), zero)
+                + foreign.get(asset, zero)
+            )
             if holds != due:
                 said.differences.append(f"{asset}: the account holds {holds}, the books say {due}")
 
 
-
-
-async def play(seed: int, orders: int, folder: Path, rate: float = 0.08) -> Outcome:
+async def play(venue: ChaosVenue, seed: int, orders: int, folder: Path, rate: float = 0.08) -> Outcome:
     """Run one seed; see ``Outcome``."""
-    return await Run(seed, orders, folder, rate).play()
+    return await Run(venue, seed, orders, folder, rate).play()
