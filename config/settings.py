@@ -22,15 +22,16 @@ from core.params import (
 
 
 class ExchangeSettings(Section):
-    """Where one venue is reached. The defaults are the real one; a simulator is set by URL."""
+    """Where one venue is reached. The defaults are the real one; a simulator is set by URL, by all three of them."""
 
     rest_url: str | None = None
     """``http://host:port`` of a simulator; None = the venue itself."""
     stream_url: str | None = None
-    """``ws://host:port/stream`` of a simulator; None = the venue itself."""
+    """``ws://host:port/stream`` (Upbit: ``…/websocket/v1``) of a simulator; None = the venue itself."""
     user_stream_url: str | None = None
-    """``ws://host:port/ws-api/v3`` of a simulator; None = the venue itself."""
+    """``ws://host:port/ws-api/v3`` (Upbit: ``…/websocket/v1/private``) of a simulator; None = the venue itself."""
     recv_window_ms: Annotated[int, Field(ge=100, le=60_000)] = 5_000
+    """How old a signed request may be when Binance reads it; Upbit's carry no time."""
     max_clock_offset_ms: Annotated[int, Field(ge=50, le=10_000)] = 1_000
     timeout_ms: Annotated[int, Field(ge=500, le=60_000)] = 10_000
 
@@ -81,7 +82,7 @@ class Config(Section):
     """``config/config.json``: what to trade, where, and with which resources."""
 
     trade: TradeSettings
-    exchanges: dict[Literal["binance"], ExchangeSettings] = Field(default={"binance": ExchangeSettings()})
+    exchanges: dict[Literal["binance", "upbit"], ExchangeSettings] = Field(default={"binance": ExchangeSettings()})
     resources: ResourceSettings = ResourceSettings()
     redis_url: str = "embedded"
     """``embedded`` runs a private Redis from a package; or ``redis://…`` / ``unix://…`` of your own."""

@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from core.bars import fill_gaps, is_sound
+from core.currency import Rates, premium_bps, rate_column
 from core.errors import Defect, StaleData
 from core.extras import Extras, Readings, mood_at, premium_of
 from core.features import HISTORY, LOOKBACK, N_FEATURES, SEQUENCE, WINDOW, feature_rows, feature_table
@@ -24,11 +25,11 @@ from core.messages import (
     Market,
     MarketSlice,
     MinuteTick,
+    QuoteRate,
     Top,
 )
 from core.units import MINUTE_MS, Instrument
 
-REPORTING_CURRENCY = "USDT"
 MAX_BOOK_AGE_MS = 120_000
 """An older top of book counts as none."""
 _READINGS = 8
@@ -57,6 +58,8 @@ class Cache:
         self._seen = 0
         self._last_minute: int | None = None
         self._gap: tuple[int, int] | None = None
+        self._rates = Rates(instruments)
+        self._two_venues = len({i.venue for i in instruments}) > 1
 
     @property
     def last_minute(self) -> int | None:
@@ -106,11 +109,9 @@ class Cache:
         tick: MinuteTick,
         slice: MarketSlice,
         account: AccountState,
-        quote_rate: FloatArray | None = None,
     ) -> Market:
         """Take in the minute ``tick.minute`` and give the market to decide upon.
 
-        ``quote_rate`` (S,) is the USDT value of one quote unit; by default 1 for USDT and unknown for others.
         Minutes missing before this one are filled by stand-ins, and nothing is fresh until ``restore`` brings the
         true bars or they have left the window. The newest minute may be taken in again. Raises StaleData when the
         slice is of another minute or of one before the newest, Defect when the rows are not this cache's.
@@ -126,10 +127,12 @@ class Cache:
         real = np.array([_is_final(bar, tick.minute) for bar in slice.bars], dtype=np.bool_)
         self._append(tick.minute, tuple(bar if ok else None for bar, ok in zip(slice.bars, real, strict=True)))
 
-        rates = self._rates(quote_rate)
         bid, ask = _books(slice.tops, tick.now_ms)
         # Without a bar of this minute the venue is not trading; what its book last showed is nobody's price now.
         bid[~real], ask[~real] = math.nan, math.nan
+        self._rates.hear(slice.rates)
+        known = self._rates.at(tick.now_ms, (bid + ask) / 2.0)
+        rates = rate_column(self._instruments, known)
         fresh = real & np.isfinite(bid) & np.isfinite(rates) & (self._gap is None)
         price = np.where(np.isfinite(bid), (bid + ask) / 2.0, self._bars[:, self._end - 1, CLOSE])
         position, cash = self._holdings(account)
@@ -149,6 +152,8 @@ class Cache:
             cash=_frozen(cash),
             position=_frozen(position),
             quote_rate=_frozen(rates),
+            rates=known,
+            premium_bps=self._premium_now((bid + ask) / 2.0, known),
             sentiment=slice.sentiment,
         )
 
@@ -249,12 +254,11 @@ class Cache:
         extras = Extras(mood, self._premium[:, held])
         self._features[:, held] = feature_table(self._bars[:, held], self._filler[:, held], first_minute, extras)
 
-    def _rates(self, quote_rate: FloatArray | None) -> FloatArray:
-        if quote_rate is None:
-            return np.array([1.0 if i.quote == REPORTING_CURRENCY else math.nan for i in self._instruments])
-        if quote_rate.shape != (len(self._instruments),):
-            raise ValueError(f"quote_rate must be ({len(self._instruments)},), got {quote_rate.shape}")
-        return np.where(np.isfinite(quote_rate) & (quote_rate > 0), quote_rate, math.nan)
+    def _premium_now(self, mid: FloatArray, rates: tuple[QuoteRate, ...]) -> FloatArray | None:
+        """(S,) bps against the other venue, None where no coin trades at two."""
+        if not self._two_venues:
+            return None
+        return _frozen(premium_bps(self._instruments, mid, rates))
 
     def _holdings(self, account: AccountState) -> tuple[FloatArray, FloatArray]:
         """(S,) base units held and (S,) free quote units, at each instrument's venue."""

@@ -86,6 +86,17 @@ class Sentiment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QuoteRate:
+    """What one unit of a quote currency was worth, and how that was known."""
+
+    currency: str
+    usdt: float
+    source: str
+    """The market it was read from (``upbit:USDT/KRW``), or the other way it was found."""
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MarketSlice:
     """What a feed saw of one minute: per instrument a closed bar or None, a top of book or None."""
 
@@ -98,6 +109,8 @@ class MarketSlice:
     revised: tuple[BarRevised, ...] = ()
     """Bars of earlier minutes that the venue's history now has otherwise, oldest first."""
     sentiment: Sentiment | None = None
+    rates: tuple[QuoteRate, ...] = ()
+    """What the markets of quote currencies against USDT showed."""
     took_ms: float = 0.0
 
 
@@ -161,6 +174,11 @@ class Market:
     """(S,) base units held (free + locked)."""
     quote_rate: FloatArray
     """(S,) reporting-currency value of one quote unit (1 for USDT)."""
+    rates: tuple[QuoteRate, ...] = ()
+    """How the rates were known, one a currency."""
+    premium_bps: FloatArray | None = None
+    """(S,) by how much the coin costs more than at the other venue that trades it; NaN where that is not known, None
+    where no coin trades at two venues."""
     sentiment: Sentiment | None = None
     took_ms: float = 0.0
 
@@ -452,6 +470,10 @@ class MinuteRecord:
     refused: tuple[Refused, ...] = ()
     orders: tuple[OrderReport, ...] = ()
     fills: tuple[Fill, ...] = ()
+    rates: tuple[QuoteRate, ...] = ()
+    """What foreign quote currencies were worth; empty where all is in USDT."""
+    premium_bps: tuple[float, ...] = ()
+    """What each coin costs more here than at the other venue; empty where no coin trades at two."""
     timings: tuple[tuple[str, float], ...] = field(default=(), compare=False)
     """(step, milliseconds), in the order of the minute."""
 

@@ -1,10 +1,12 @@
 """What the core needs of the outside, as protocols. Each has a hand-written fake in ``tests/support``."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Protocol
 
 from core.messages import (
     AccountState,
+    Bar,
     CancelOrder,
     Detected,
     Fill,
@@ -15,9 +17,11 @@ from core.messages import (
     OrderSnapshot,
     PlaceOrder,
     Reports,
+    Top,
     Verdicts,
     Votes,
 )
+from core.standing import ClockReading, KeyRights
 from core.units import Instrument, MarketRules
 
 
@@ -107,6 +111,81 @@ class Venue(Protocol):
     async def open_orders(self) -> tuple[OrderSnapshot, ...]: ...
 
     async def fills(self, client_id: str, instrument: Instrument) -> tuple[Fill, ...]: ...
+
+
+class Gateway(Venue, Protocol):
+    """A venue reached over its own wire, with what only such a one can tell. Same errors, and ``ConfigError`` for a
+    missing key and for an instrument that the venue does not list."""
+
+    instruments: tuple[Instrument, ...]
+
+    def now_ms(self) -> int:
+        """The venue's time as we know it, right only after the first call."""
+        ...
+
+    async def server_time_ms(self) -> int:
+        """The venue's clock, asked now."""
+        ...
+
+    async def sync_clock(self) -> None: ...
+
+    async def measure_clock(self, clock: "Clock | None" = None) -> ClockReading:
+        """How the venue's clock stands to ours, and whether that is within what the settings allow."""
+        ...
+
+    async def rights(self) -> KeyRights:
+        """What our key may do, as far as the venue tells."""
+        ...
+
+    async def history(self, instrument: Instrument, first_minute: int, count: int) -> list[Bar]:
+        """Up to ``count`` closed bars from ``first_minute`` on, oldest first; minutes the venue has none for are left
+        out, and the open one never comes."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class StreamState(Protocol):
+    """What became of a stream's connections so far."""
+
+    connected: bool
+    lives: int
+    frames: int
+    last_end: str
+
+
+class Stream(Protocol):
+    """A venue's stream, kept up until it is closed. What it hears goes to the callbacks it was made with."""
+
+    faults: Mapping[str, int]
+    """Frames not used, by kind."""
+    last_fault: str
+
+    @property
+    def state(self) -> StreamState: ...
+
+    async def run(self) -> None:
+        """Stream until ``close``. Raises ``ExchangeRefused`` where trying again cannot help."""
+        ...
+
+    async def close(self) -> None: ...
+
+    async def subscribed(self) -> None:
+        """Returns when the current connection is subscribed."""
+        ...
+
+
+class MarketFeed(Stream, Protocol):
+    """Public data: final bars and tops of book."""
+
+    @property
+    def tops(self) -> Mapping[Instrument, Top]:
+        """The latest best bid and ask; none for an instrument without a book, and none at all while disconnected."""
+        ...
+
+
+class AccountFeed(Stream, Protocol):
+    """Private data: orders, fills and balances as they change."""
 
 
 class LocalVenue(Protocol):

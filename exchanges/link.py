@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidURI, WebSocketException
+from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 
 from core.errors import ConfigError, ExchangeUnavailable
 
@@ -122,7 +122,9 @@ class _Life:
 
 class Link:
     """Runs lives of a WebSocket until closed. ``on_open`` subscribes; ``on_frame`` returns None or ``Leave``;
-    ``on_down`` is told when no life is left. ``place``: number of this link among those of its stream."""
+    ``on_down`` is told when no life is left. ``place``: number of this link among those of its stream. ``headers`` makes
+    those of each handshake; ``on_rejected`` is told status and body of an answer that refused one, and may raise where
+    trying again cannot help."""
 
     def __init__(
         self,
@@ -134,7 +136,10 @@ class Link:
         on_down: Callable[[], None] | None = None,
         *,
         place: int = 0,
+        headers: Callable[[], dict[str, str]] | None = None,
+        on_rejected: Callable[[int, bytes], None] | None = None,
     ) -> None:
+        self._headers, self._on_rejected = headers, on_rejected
         self.name, self.url, self.policy, self.state = name, url, policy, LinkState()
         self._on_open, self._on_frame, self._on_down = on_open, on_frame, on_down
         self._renew_s = renew_after(policy, name, place)
@@ -174,6 +179,12 @@ class Link:
         socket = self._lives[-1].socket if self._lives else None
         if socket is not None:
             await socket.send(text)
+
+    async def ping(self) -> None:
+        """Returns when the other end has answered a ping: what was sent before has arrived there."""
+        socket = self._lives[-1].socket if self._lives else None
+        if socket is not None:
+            await (await socket.ping())
 
     async def close(self) -> None:
         """End what lives and let ``run`` return."""
@@ -276,6 +287,7 @@ class Link:
         try:
             async with connect(
                 self.url,
+                additional_headers=self._headers() if self._headers is not None else None,
                 proxy=None if local else True,
                 compression=None,
                 open_timeout=self.policy.confirm_s,
@@ -288,12 +300,19 @@ class Link:
                 return await self._converse(life, socket)
         except InvalidURI:
             raise ConfigError(
-                f"{self.name}: {self.url!r} is no address of a WebSocket; mend it under exchanges in config.json"
+                f"{self.name} has no usable address: {self.url!r}; mend it under exchanges in config.json"
             ) from None
+        except InvalidStatus as error:
+            rejection = error.response.status_code, bytes(error.response.body or b"")
+            end = Leave(f"the handshake was refused with HTTP {rejection[0]}", planned=False)
         except (OSError, TimeoutError, WebSocketException) as error:
             return life.verdict or Leave(f"{type(error).__name__}: {str(error)[:120]}", planned=False)
         finally:
             life.socket = None
+        if self._on_rejected is not None:
+            # Outside of the except block: the library's error, which holds our headers, is not chained.
+            self._on_rejected(*rejection)
+        return end
 
     async def _converse(self, life: _Life, socket: ClientConnection) -> Leave:
         state, on_frame, recv, clock = self.state, self._on_frame, socket.recv, time.monotonic

@@ -15,35 +15,52 @@ from config.argument_types import minutes, number, whole
 from core.errors import EXIT_OK, ConfigError
 from core.params import CostSettings
 from core.units import MINUTE_MS, Instrument
+from exchanges.simulated.chaos.plan import Chaos
+from exchanges.simulated.chaos.spec import catalogue, parse_chaos
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.process import until_stopped
-from exchanges.simulated.server import RunningServer, serve_exchange
+from exchanges.simulated.server import VENUES, RunningServer, serve_exchange
 from exchanges.simulated.statement import write_statement
 from exchanges.simulated.tape import Tape
+from exchanges.simulated.upbit.market import upbit_exchange
+from exchanges.simulated.upbit.walk import krw_walk_tape
 from exchanges.simulated.walk import random_walk_tape
 from exchanges.simulated.warmup import load_matching
 
-HELP = "serve a simulated Binance on this machine"
-EXAMPLE = """python3 run.py sim --port 8500 --speed 60
+HELP = "serve a simulated Binance or Upbit on this machine"
+EXAMPLE = f"""python3 run.py sim --port 8500 --speed 60
+python3 run.py sim --venue upbit --port 8600
+python3 run.py sim --chaos seed=7,rate=0.05,only=drop+dup
 
 unmodified ccxt trades on it by URL alone:
-  ex = ccxt.binance({"apiKey": API_KEY, "secret": SECRET, "options": {
-      "fetchMarkets": {"types": ["spot"]}, "fetchMargins": False, "fetchCurrencies": False}})
+  ex = ccxt.binance({{"apiKey": API_KEY, "secret": SECRET, "options": {{
+      "fetchMarkets": {{"types": ["spot"]}}, "fetchMargins": False, "fetchCurrencies": False}}}})
   ex.urls["api"]["public"] = ex.urls["api"]["private"] = "http://127.0.0.1:8500/api/v3"
   # ccxt.pro also:
   ex.urls["api"]["ws"]["spot"] = "ws://127.0.0.1:8500/stream/ws"
   ex.urls["api"]["ws"]["ws-api"]["spot"] = "ws://127.0.0.1:8500/ws-api/v3"
+
+and on a simulated Upbit:
+  ex = ccxt.upbit({{"apiKey": API_KEY, "secret": SECRET}})
+  ex.urls["api"]["public"] = ex.urls["api"]["private"] = "http://127.0.0.1:8600"
+  # ccxt.pro also:
+  ex.urls["api"]["ws"] = "ws://127.0.0.1:8600/websocket/v1"
+
+faults of --chaos (a name, or what stands before its dash; what was done is told by GET /sim/chaos):
+{catalogue()}
 """
 
-SYMBOLS = "BTC/USDT,ETH/USDT"
+SYMBOLS = {"binance": "BTC/USDT,ETH/USDT", "upbit": "BTC/KRW,ETH/KRW,USDT/KRW"}
+"""Of the built-in market."""
 WARM_UP_MINUTES = 240
 """Minutes of the built-in market that lie before the start, so that there is a past to ask for."""
 MINUTES = 1_440
-BALANCES = "USDT=10000"
+BALANCES = {"binance": "USDT=10000", "upbit": "KRW=10000000"}
 RIGHTS = frozenset({"trade", "withdraw"})
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--venue", choices=VENUES, default="binance", help="whose wire to speak (default binance)")
     parser.add_argument(
         "--port", type=whole(0, 65_535), default=0, help="port on 127.0.0.1; 0 (default) takes a free one"
     )
@@ -55,11 +72,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--paused", action="store_true", help="let the clock stand until POST /sim/run (not lockstep)")
     parser.add_argument("--json", action="store_true", help="print addresses and a test key pair as one JSON line")
     parser.add_argument("--tape", type=Path, help="recorded market to play (.npz); default: a small synthetic one")
-    parser.add_argument("--symbols", help=f"comma-separated, e.g. {SYMBOLS}; default: all of the tape")
+    parser.add_argument("--symbols", help="comma-separated, e.g. BTC/USDT,ETH/USDT; default: all of the tape")
     parser.add_argument("--start", type=int, help="epoch ms to start at; default: the tape's first minute")
     parser.add_argument("--minutes", type=minutes, help="how long to run; default: to the end of the tape")
     parser.add_argument(
-        "--balances", type=parse_balances, default=BALANCES, help=f"starting account, e.g. {BALANCES},BTC=0.1"
+        "--balances",
+        type=parse_balances,
+        help="starting account, e.g. USDT=10000,BTC=0.1 (that is the default on Binance, KRW=10000000 on Upbit)",
     )
     parser.add_argument(
         "--costs", type=Path, help="JSON file: section costs of the trading rules (default: fees, spread, impact, ...)"
@@ -69,6 +88,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=parse_rights,
         default="trade",
         help="what the test key may do beside reading: trade, withdraw (comma-separated)",
+    )
+    parser.add_argument(
+        "--burn-bnb", action="store_true", help="pay fees in BNB, a quarter off, while the account has some"
+    )
+    parser.add_argument(
+        "--chaos",
+        type=parse_chaos,
+        metavar="seed=N[,rate=R][,only=A+B]",
+        help="let things go wrong as at a real venue, by chance: rate of the requests and frames (default 0.05), "
+        "of the faults named below (default: all); pace=P makes each wait P times as long",
     )
     parser.add_argument("--seed", type=whole(0), default=7, help="of the built-in synthetic market")
     parser.add_argument("--statement", type=Path, help="write trades and balances to this file at the end (JSON)")
@@ -84,8 +113,8 @@ def make_exchange(args: argparse.Namespace, now_ms: int) -> SimulatedExchange:
     symbols = tuple(s.strip() for s in args.symbols.split(",")) if args.symbols else None
     costs = read_costs(args.costs)
     if args.tape is None:
-        return _built_in(args, symbols or tuple(SYMBOLS.split(",")), costs, now_ms)
-    tape = Tape.load(args.tape)
+        return _built_in(args, symbols or tuple(SYMBOLS[args.venue].split(",")), costs, now_ms)
+    tape = _of_venue(Tape.load(args.tape), args.venue, args.tape)
     if symbols is not None:
         tape = _only(tape, symbols)
     start = tape.start_minute if args.start is None else args.start
@@ -94,18 +123,38 @@ def make_exchange(args: argparse.Namespace, now_ms: int) -> SimulatedExchange:
     if args.minutes is not None:
         keep = (start - tape.start_minute) // MINUTE_MS + args.minutes
         tape = Tape(tape.instruments, tape.start_minute, tape.bars[:, :keep], tape.synthetic, tape.sentiment)
-    return SimulatedExchange(tape, tape.default_rules(costs), args.balances, start, costs=costs)
+    return _exchange(args, tape, start, costs)
+
+
+def _exchange(args: argparse.Namespace, tape: Tape, start: int, costs: CostSettings) -> SimulatedExchange:
+    balances = args.balances if args.balances is not None else parse_balances(BALANCES[args.venue])
+    if args.venue == "upbit":
+        return upbit_exchange(tape, balances, start, costs)
+    return SimulatedExchange(tape, tape.default_rules(costs), balances, start, costs=costs)
+
+
+def _of_venue(tape: Tape, venue: str, path: Path) -> Tape:
+    """The markets of a tape that this venue has; a tape of one venue goes as it is."""
+    rows = [row for row, instrument in enumerate(tape.instruments) if instrument.venue == venue]
+    if len(rows) == len(tape.instruments) or (venue == "binance" and not rows):
+        return tape
+    if not rows:
+        raise ConfigError(
+            f"--venue {venue}: tape {path} has none of its markets, only {', '.join(map(str, tape.instruments))}"
+        )
+    return _rows(tape, rows)
 
 
 def _built_in(
     args: argparse.Namespace, symbols: tuple[str, ...], costs: CostSettings, now_ms: int
 ) -> SimulatedExchange:
     for symbol in symbols:
-        _instrument(symbol)
+        _instrument(args.venue, symbol)
     start = now_ms // MINUTE_MS * MINUTE_MS if args.start is None else args.start // MINUTE_MS * MINUTE_MS
     minutes = WARM_UP_MINUTES + (args.minutes or MINUTES)
-    tape = random_walk_tape(symbols, start - WARM_UP_MINUTES * MINUTE_MS, minutes, args.seed)
-    return SimulatedExchange(tape, tape.default_rules(costs), args.balances, start, costs=costs)
+    walk = krw_walk_tape if args.venue == "upbit" else random_walk_tape
+    tape = walk(symbols, start - WARM_UP_MINUTES * MINUTE_MS, minutes, args.seed)
+    return _exchange(args, tape, start, costs)
 
 
 def _only(tape: Tape, symbols: tuple[str, ...]) -> Tape:
@@ -113,16 +162,20 @@ def _only(tape: Tape, symbols: tuple[str, ...]) -> Tape:
     for symbol in symbols:
         if symbol not in held:
             raise ConfigError(f"--symbols {symbol}: not on the tape, which holds {', '.join(held)}")
-    rows = [held[s] for s in symbols]
+    return _rows(tape, [held[s] for s in symbols])
+
+
+def _rows(tape: Tape, rows: list[int]) -> Tape:
     chosen = tuple(tape.instruments[r] for r in rows)
     return Tape(chosen, tape.start_minute, tape.bars[rows], tape.synthetic, tape.sentiment)
 
 
-def _instrument(symbol: str) -> Instrument:
+def _instrument(venue: str, symbol: str) -> Instrument:
+    example = SYMBOLS[venue].partition(",")[0]
     try:
-        return Instrument.parse(f"binance:{symbol}")
+        return Instrument.parse(f"{venue}:{symbol}")
     except ValueError:
-        raise ConfigError(f"--symbols {symbol}: write BASE/QUOTE, e.g. BTC/USDT") from None
+        raise ConfigError(f"--symbols {symbol}: write BASE/QUOTE, e.g. {example}") from None
 
 
 def read_costs(path: Path | None) -> CostSettings:
@@ -170,6 +223,10 @@ async def _serve(args: argparse.Namespace) -> int:
     if args.paused and args.lockstep:
         raise ConfigError("--paused goes with --speed: in lockstep time stands anyway until POST /sim/advance")
     exchange = make_exchange(args, wall_ms())
+    if args.burn_bnb:
+        if exchange.fees_in_quote:
+            raise ConfigError("--burn-bnb: costs.fee_paid_in is bnb already, at its worth in the quote currency")
+        exchange.burns_bnb = True
     # Made for this run, shown once, written nowhere.
     api_key, secret = secrets.token_hex(32), secrets.token_hex(32)
     mode = "lockstep" if args.lockstep else "speed"
@@ -182,6 +239,8 @@ async def _serve(args: argparse.Namespace) -> int:
         wall_ms=wall_ms,
         paused=args.paused,
         key_rights=args.key_rights,
+        venue=args.venue,
+        chaos=Chaos.seeded(venue=args.venue, **args.chaos) if args.chaos is not None else None,
     )
     try:
         _announce(server, args.json, api_key, secret)
@@ -199,7 +258,7 @@ def _announce(server: RunningServer, as_json: bool, api_key: str, secret: str) -
     found = {
         "rest": server.url,
         "stream": server.stream_url,
-        "ws_api": server.ws_api_url,
+        "ws_api": server.user_stream_url,
         "api_key": api_key,
         "secret": secret,
     }
@@ -210,7 +269,8 @@ def _announce(server: RunningServer, as_json: bool, api_key: str, secret: str) -
     kind = "synthetic market" if state["synthetic"] else "recorded market"
     pace = "lockstep (POST /sim/advance)" if state["mode"] == "lockstep" else f"{state['speed']:g} x real speed"
     waits = ", standing until POST /sim/run" if state["paused"] else ""
-    print(f"Simulated Binance: {', '.join(state['symbols'])}, {kind}, {pace}{waits}")
+    print(f"Simulated {state['venue'].title()}: {', '.join(state['symbols'])}, {kind}, {pace}{waits}")
+    shown = {"ws_api": "events"} if state["venue"] == "upbit" else {}
     for name, value in found.items():
-        print(f"  {name:8} {value}")
+        print(f"  {shown.get(name, name):8} {value}")
     print("Ctrl-C stops it.", flush=True)

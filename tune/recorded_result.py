@@ -17,7 +17,7 @@ from core.messages import Approved, Fill, FloatArray, MinuteRecord
 from core.params import CostSettings
 from core.path import place_of, price_at
 from core.units import MINUTE_MS, Instrument, MarketRules, Side
-from tune.result import FILLS, ORDERS, REGIMES, STATES, Result, grid_of
+from tune.result import FILLS, ORDERS, REGIMES, STATES, Result, Tables, grid_of
 from tune.simulated_result import contributions, costs_of, spread_rest
 
 UNSPLIT = "Spread, impact and delay are not told apart in these records: all three stand under delay."
@@ -120,8 +120,7 @@ def result_of_records(
         edge_bps=_table([r.edge_bps for r in at_grid], len(instruments)),
         weights=_table([tuple(v.weight for v in r.votes) for r in at_grid], len(members)),
         contribution=spread_rest(earned, costs.gross),
-        fills=fills,
-        orders=orders,
+        tables=Tables(fills, orders),
         costs=costs,
         settings=settings or {},
         notes=(*notes, *said, *((UNSPLIT,) if touches is None and len(fills) else ())),

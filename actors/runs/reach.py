@@ -33,6 +33,10 @@ class Reached:
     def sim_url(self) -> str | None:
         return self.url if self.stand_in else None
 
+    @property
+    def sim_urls(self) -> tuple[str, ...]:
+        return (self.url,) if self.stand_in else ()
+
     def clock_fault(self, allowed_ms: int) -> str:
         """Why the clock forbids trading, and what to do; empty when it does not."""
         if self.offset is None or self.offset.within:

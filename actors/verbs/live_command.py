@@ -227,7 +227,7 @@ def _run(
         instance=args.instance,
         clock=reached.clock,
         speed=reached.speed,
-        sim_url=reached.sim_url,
+        sim_urls=reached.sim_urls,
         sentiment_url=reached.sim_url or PUBLIC_URL,
         minutes=args.minutes,
         synthetic=reached.synthetic,

@@ -14,10 +14,11 @@ from actors.plan import RunPlan
 from actors.runs.audit import audit_run
 from actors.runs.edge import judge_edge
 from actors.runs.ending import end_run
-from actors.runs.launch import Launch, venue_of, write_keys
+from actors.runs.launch import Launch
 from actors.runs.paper_account import PaperAccount, open_account
 from actors.runs.reach import Reached, reach
 from actors.runs.running import forget_run, note_run, refuse_second
+from actors.runs.simulators import Simulators, venue_of, write_keys
 from actors.verbs.replay_command import Training, follow
 from config import load
 from config.argument_types import amount, minutes
@@ -79,7 +80,11 @@ def main(args: argparse.Namespace) -> int:
         account.save(account.balances)
     with closing(Training(source, reached.server_ms, args)) as members:
         records = _run(args, settings, source, members.versions, run_dir, account, reached, console)
-    agreed = audit_run(run_dir, [fill for r in records for fill in r.fills], dict(account.balances))
+    agreed = audit_run(
+        run_dir,
+        [fill for r in records for fill in r.fills],
+        {("binance", asset): held for asset, held in account.balances.items()},
+    )
     return end_run(console, "paper", run_id, run_dir, settings, source, reached, records, agreed, as_json=args.json)
 
 
@@ -111,7 +116,7 @@ def _run(
 ) -> list[MinuteRecord]:
     venue = start_venue(args, run_dir, account.path, reached)
     try:
-        write_keys(run_dir / "keys.json", venue)
+        write_keys(run_dir / "keys.json", {"binance": venue})
         plan = RunPlan(
             run_id=run_dir.name,
             mode="paper",
@@ -125,9 +130,9 @@ def _run(
             notices_path=API_KEYS_PATH,
             instance=INSTANCE,
             clock=reached.clock,
-            orders_at=venue_of(venue, reached.speed),
+            orders_at={"binance": venue_of(venue, reached.speed)},
             speed=reached.speed,
-            sim_url=reached.sim_url,
+            sim_urls=reached.sim_urls,
             sentiment_url=reached.sim_url or PUBLIC_URL,
             minutes=args.minutes,
             synthetic=reached.synthetic,
@@ -139,7 +144,8 @@ def _run(
             launch.start(versions, about)
             note_run(run_dir.parent, launch.plan, launch.dashboard_url)
             try:
-                follow(launch, console, "PAPER binance", args.minutes, plan.synthetic, venue)
+                watch = Simulators({"binance": venue})
+                follow(launch, console, "PAPER binance", args.minutes, plan.synthetic, lambda: watch.check(run_dir))
                 launch.wind_down()
             finally:
                 forget_run(run_dir.parent)

@@ -1,26 +1,5 @@
-"""How our clock and our key stand with the venue."""
+"""How our clock and our key stand with the venue: the core's words for it, under the name every venue has."""
 
-from dataclasses import dataclass
+from core.standing import ClockReading, KeyRights
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClockReading:
-    """How the venue's clock stands to ours."""
-
-    offset_ms: float
-    """Venue minus ours."""
-    round_trip_ms: float
-    within: bool
-    """The offset is within ``max_clock_offset_ms``."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyRights:
-    """Whose key it is and what it may do. None: the venue would not say."""
-
-    account: str
-    """The venue's number of the account."""
-    can_trade: bool
-    """The account may trade, and (where the venue says so) the key may trade spot."""
-    can_withdraw: bool | None
-    ip_bound: bool | None
+__all__ = ["ClockReading", "KeyRights"]

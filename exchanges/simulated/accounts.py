@@ -3,16 +3,11 @@
 from collections.abc import Mapping
 from decimal import Decimal
 
-from core.costs import UNIT, commission, units_of
 from core.errors import Defect
 from core.units import Side
+from exchanges.simulated.fees import Charge
 from exchanges.simulated.orders import ZERO
 from exchanges.simulated.refusals import insufficient_balance
-
-
-def fee_on(amount: Decimal, rate: Decimal) -> Decimal:
-    """Fee on an amount, cut to the venue's 8 decimals."""
-    return int(commission(units_of(amount), units_of(rate))) * UNIT
 
 
 class Account:
@@ -51,32 +46,25 @@ class Account:
         self._move(self._locked, asset, -amount)
         self._free[asset] += amount
 
-    def settle(
-        self,
-        side: Side,
-        base: str,
-        quote: str,
-        quantity: Decimal,
-        money: Decimal,
-        rate: Decimal,
-        in_quote: bool = False,
-    ) -> Decimal:
-        """Exchange what was locked (``quantity`` to sell, ``money`` to buy) and return the fee.
-
-        The fee is taken from what comes in: base coin on a buy, quote coin on a sell, as Binance does without BNB; or,
-        ``in_quote``, always from the quote coin (on a buy out of what was locked beside ``money``).
-        """
+    def settle(self, side: Side, base: str, quote: str, quantity: Decimal, money: Decimal, fee: Charge) -> None:
+        """Exchange what was locked (``quantity`` to sell; ``money`` to buy, and a fee ``beside`` it) and take the fee."""
         if side is Side.SELL:
-            fee = fee_on(money, rate)
             self._move(self._locked, base, -quantity)
-            self._free[quote] += money - fee
-            return fee
-        fee = fee_on(money if in_quote else quantity, rate)
-        self._move(self._locked, quote, -(money + fee if in_quote else money))
-        self._free[base] += quantity if in_quote else quantity - fee
-        return fee
+            self._free[quote] += money
+        else:
+            self._move(self._locked, quote, -(money + fee.amount if fee.beside else money))
+            self._free[base] += quantity
+        if not fee.beside:
+            self._move(self._free, fee.asset, -fee.amount)
+
+    def transfer(self, asset: str, amount: Decimal) -> None:
+        """Put something in from outside, or take it out (negative); VenueRefusal -2010 when it is not there."""
+        self.add(asset)
+        if amount + self._free[asset] < 0:
+            raise insufficient_balance()
+        self._free[asset] += amount
 
     def _move(self, purse: dict[str, Decimal], asset: str, amount: Decimal) -> None:
         if purse[asset] + amount < 0:
-            raise Defect(f"simulated account: locked {asset} would fall below zero")
+            raise Defect(f"simulated account: {asset} would fall below zero")
         purse[asset] += amount

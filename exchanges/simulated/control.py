@@ -1,11 +1,14 @@
-"""What is not Binance: the clock's controls, and the mood index that alternative.me serves."""
+"""What is no venue's: the clock's controls, and the mood index that alternative.me serves."""
+
+from decimal import Decimal, InvalidOperation
 
 import orjson
 from aiohttp import web
 
+from exchanges.simulated.answers import json_answer
 from exchanges.simulated.binance.payloads import number
-from exchanges.simulated.binance.rest import json_answer
-from exchanges.simulated.binance.state import STATE
+from exchanges.simulated.refusals import VenueRefusal
+from exchanges.simulated.served import SERVED
 
 CLASSES = ((25, "Extreme Fear"), (46, "Fear"), (55, "Neutral"), (76, "Greed"), (101, "Extreme Greed"))
 """(below, name), as the index names its values."""
@@ -13,12 +16,12 @@ CLASSES = ((25, "Extreme Fear"), (46, "Fear"), (55, "Neutral"), (76, "Greed"), (
 
 async def state(request: web.Request) -> web.Response:
     """GET /sim/state."""
-    return json_answer(request.app[STATE].describe())
+    return json_answer(request.app[SERVED].describe())
 
 
 async def advance(request: web.Request) -> web.Response:
     """POST /sim/advance {"to_ms": int}: answers when everything up to then has happened and was written."""
-    served = request.app[STATE]
+    served = request.app[SERVED]
     if served.mode != "lockstep":
         return _wrong(409, "the clock runs by itself; start the simulator with --lockstep to move it")
     try:
@@ -37,7 +40,7 @@ async def advance(request: web.Request) -> web.Response:
 
 async def run(request: web.Request) -> web.Response:
     """POST /sim/run: start a clock that stands (--paused); one that runs goes on. Answers the state."""
-    served = request.app[STATE]
+    served = request.app[SERVED]
     if served.mode == "lockstep":
         return _wrong(
             409, "in lockstep time moves by POST /sim/advance; start the simulator with --speed to let it run"
@@ -46,13 +49,33 @@ async def run(request: web.Request) -> web.Response:
     return json_answer(served.describe())
 
 
+async def transfer(request: web.Request) -> web.Response:
+    """POST /sim/transfer {"asset": "USDT", "amount": "-500"}: a deposit, or a withdrawal. Answers the balance."""
+    served = request.app[SERVED]
+    try:
+        ask = orjson.loads(await request.read())
+        asset, moved = str(ask["asset"]).upper(), Decimal(str(ask["amount"]))
+        if not moved.is_finite() or not asset.isalnum():
+            raise ValueError
+    except (ValueError, KeyError, TypeError, InvalidOperation):
+        return _wrong(400, 'send {"asset": "USDT", "amount": "<decimal, negative to withdraw>"}')
+    async with served.lock:
+        account = served.exchange.account
+        try:
+            served.exchange.transfer(asset, moved)
+        except VenueRefusal:
+            return _wrong(409, f"only {account.free(asset)} {asset} is free")
+        await served.traded(None)
+        return json_answer({"asset": asset, "free": str(account.free(asset)), "locked": str(account.locked(asset))})
+
+
 def _wrong(status: int, text: str) -> web.Response:
     return json_answer({"error": text}, status)
 
 
 async def fear_and_greed(request: web.Request) -> web.Response:
     """GET /fng/: the newest reading that is knowable at the simulated now (api.alternative.me's format)."""
-    exchange = request.app[STATE].exchange
+    exchange = request.app[SERVED].exchange
     reading = exchange.market.sentiment_at(exchange.now_ms)
     rows = []
     if reading is not None:
@@ -66,6 +89,7 @@ ROUTES = [
     web.get("/sim/state", state),
     web.post("/sim/advance", advance),
     web.post("/sim/run", run),
+    web.post("/sim/transfer", transfer),
     web.get("/fng/", fear_and_greed),
     web.get("/fng", fear_and_greed),
 ]

@@ -29,12 +29,16 @@ class OrderMoved:
 
     order: SimOrder
     kind: str
-    """Binance's execution type: NEW, TRADE, CANCELED, EXPIRED."""
+    """Binance's execution type: NEW, TRADE, CANCELED, EXPIRED, REPLACED, REJECTED, TRADE_PREVENTION."""
     execution_id: int
     at_ms: int
     trade: Trade | None = None
     cancel_id: str = ""
     """Client id of the cancel request, where one caused this."""
+    former_id: str = ""
+    """Client id the order had before an amendment."""
+    reason: str = "NONE"
+    """Why the order was rejected, in Binance's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,16 @@ class AccountMoved:
     at_ms: int
 
 
-Event = BarClosed | BookMoved | OrderMoved | AccountMoved
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """Something came into the account, or left it (negative), other than by trading."""
+
+    asset: str
+    amount: Decimal
+    at_ms: int
+
+
+Event = BarClosed | BookMoved | OrderMoved | AccountMoved | Transferred
 
 
 class BookTop(NamedTuple):

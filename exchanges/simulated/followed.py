@@ -107,6 +107,11 @@ class FollowedMarket:
         bids, asks = (((round(price / tick), int(size / step + 1e-9)),) for price, size in sides)
         return Ladder(*(side if side[0][1] > 0 else () for side in (bids, asks)))
 
+    def price(self, row: int, ms: int) -> float | None:
+        """The middle of the observed top: trades are not observed."""
+        top = self._fresh(row, ms)
+        return None if top is None else (top.bid + top.ask) / 2.0
+
     def passage(self, row: int, second_ms: int) -> Passage | None:
         """The last second as one straight line between the extremes observed in it."""
         top = self._fresh(row, second_ms)
@@ -129,8 +134,7 @@ class FollowedMarket:
         closes = [self._bars[row][m].close for m in span if m in self._bars[row]]
         if closes:
             return sum(closes) / len(closes)
-        top = self._fresh(row, ms)
-        return None if top is None else (top.bid + top.ask) / 2.0
+        return self.price(row, ms)
 
     def sentiment_at(self, ms: int) -> Sentiment | None:
         return self._sentiment if self._sentiment is not None and self._sentiment.knowable_ms <= ms else None

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 import orjson
 from aiohttp import web
@@ -20,25 +22,31 @@ class Connection:
         self._transport = transport
         self.combined = combined
         self.streams: set[str] = set()
-        self._waiting: list[str] = []
+        self.meddle: Callable[[list[Any]], list[Any]] | None = None
+        """Changes what is about to be written (``chaos.frames``)."""
+        self._waiting: list[str | bytes] = []
 
     def add(self, stream: str, text: str) -> None:
         """Queue one frame, wrapped if this connection is a combined one."""
         self._waiting.append(f'{{"stream":"{stream}","data":{text}}}' if self.combined else text)
 
-    def answer(self, text: str) -> None:
-        """Queue one answer, never wrapped."""
-        self._waiting.append(text)
+    def answer(self, frame: str | bytes) -> None:
+        """Queue one answer, never wrapped; bytes go out as a binary frame."""
+        self._waiting.append(frame)
 
     async def flush(self) -> None:
         """Write what waits. A client that does not read is dropped, as the venue does."""
         frames, self._waiting = self._waiting, []
+        await self.write(frames if self.meddle is None else self.meddle(frames))
+
+    async def write(self, frames: list[Any]) -> None:
+        """Write these frames, past the queue."""
         if not frames or self.socket.closed:
             return
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 for frame in frames:
-                    await self.socket.send_str(frame)
+                    await (self.socket.send_bytes if isinstance(frame, bytes) else self.socket.send_str)(frame)
         except (TimeoutError, ConnectionError):
             self.abandon()
 
@@ -53,7 +61,14 @@ class Hub:
 
     def __init__(self) -> None:
         self.connections: set[Connection] = set()
+        self.on_join: Callable[[Connection], None] | None = None
+        """Told of each new connection before anything is written to it."""
         self._listeners: dict[str, set[Connection]] = {}
+
+    def join(self, connection: Connection) -> None:
+        if self.on_join is not None:
+            self.on_join(connection)
+        self.connections.add(connection)
 
     def wanted(self, stream: str) -> bool:
         return stream in self._listeners
@@ -91,11 +106,12 @@ class Hub:
 
 
 class RateGuard:
-    """Counts a client's messages; ``allow`` is False when there were too many within a second."""
+    """Counts a client's messages; ``allow`` is False when there were too many within ``span_s`` seconds."""
 
-    def __init__(self, per_second: int = MESSAGES_PER_SECOND) -> None:
-        self._times: deque[float] = deque(maxlen=per_second + 1)
+    def __init__(self, most: int = MESSAGES_PER_SECOND, span_s: float = 1.0) -> None:
+        self._times: deque[float] = deque(maxlen=most + 1)
+        self._span_s = span_s
 
     def allow(self, now: float) -> bool:
         self._times.append(now)
-        return len(self._times) < (self._times.maxlen or 0) or now - self._times[0] > 1.0
+        return len(self._times) < (self._times.maxlen or 0) or now - self._times[0] > self._span_s

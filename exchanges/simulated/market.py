@@ -30,6 +30,10 @@ class Passage:
     """Quote units."""
     volume: float
     """Base units traded in that second, both directions."""
+    tick: float = 0.0
+    """What prices of the book were whole numbers of in that second; 0 = the tick of the market's rules."""
+    grid: int = 1
+    """Ticks of the rules in one ``tick``."""
 
 
 class MarketSource(Protocol):
@@ -56,6 +60,10 @@ class MarketSource(Protocol):
 
     def epoch(self, row: int, ms: int) -> int:
         """Own takes stay missing from the book until this number changes."""
+        ...
+
+    def price(self, row: int, ms: int) -> float | None:
+        """The last price at ``ms``, quote units; None while nothing trades."""
         ...
 
     def passage(self, row: int, second_ms: int) -> Passage | None:
@@ -137,6 +145,10 @@ class TapeMarket:
         terms = self._terms
         return int(room_of(float(self._bars[row, index, VOLUME]), terms.share, self._steps[row], terms.halts))
 
+    def price(self, row: int, ms: int) -> float | None:
+        elapsed, prices = self._prices(row, ms)
+        return None if prices is None else price_at(*prices, elapsed)
+
     def passage(self, row: int, second_ms: int) -> Passage | None:
         elapsed, prices = self._prices(row, second_ms)
         if prices is None or elapsed < SECOND_MS:
@@ -172,8 +184,7 @@ class TapeMarket:
         known = closes[np.isfinite(closes)]
         if known.size:
             return float(known.mean())
-        elapsed, prices = self._prices(row, ms)
-        return None if prices is None else price_at(*prices, elapsed)
+        return self.price(row, ms)
 
     def sentiment_at(self, ms: int) -> Sentiment | None:
         return self.tape.sentiment_at(ms)

@@ -78,9 +78,10 @@ def queue_ahead(levels: Levels, side: Side, ticks: int) -> int:
 
 def traded_through(side: Side, ticks: int, tick: float, passage: Passage) -> bool:
     """Whether the opposite best price reached ours in that second: whoever rests there has been filled."""
+    tick, grid = passage.tick or tick, passage.grid
     if side is Side.BUY:
-        return best_ticks(min(passage.start, passage.end), passage.half_spread, tick)[1] <= ticks
-    return best_ticks(max(passage.start, passage.end), passage.half_spread, tick)[0] >= ticks
+        return best_ticks(min(passage.start, passage.end), passage.half_spread, tick)[1] * grid <= ticks
+    return best_ticks(max(passage.start, passage.end), passage.half_spread, tick)[0] * grid >= ticks
 
 
 def passed_volume(side: Side, ticks: int, tick: float, passage: Passage) -> float:

@@ -16,6 +16,20 @@ class OrderType(StrEnum):
     LIMIT = "LIMIT"
     MARKET = "MARKET"
     LIMIT_MAKER = "LIMIT_MAKER"
+    STOP_LOSS = "STOP_LOSS"
+    STOP_LOSS_LIMIT = "STOP_LOSS_LIMIT"
+    TAKE_PROFIT = "TAKE_PROFIT"
+    TAKE_PROFIT_LIMIT = "TAKE_PROFIT_LIMIT"
+
+    @property
+    def contingent(self) -> bool:
+        """It waits for a price before it acts: what Binance calls an algo order."""
+        return self not in (OrderType.LIMIT, OrderType.MARKET, OrderType.LIMIT_MAKER)
+
+    @property
+    def at_market(self) -> bool:
+        """It names no limit price."""
+        return self in (OrderType.MARKET, OrderType.STOP_LOSS, OrderType.TAKE_PROFIT)
 
 
 class Status(StrEnum):
@@ -27,6 +41,8 @@ class Status(StrEnum):
     CANCELED = "CANCELED"
     EXPIRED = "EXPIRED"
     EXPIRED_IN_MATCH = "EXPIRED_IN_MATCH"
+    REJECTED = "REJECTED"
+    """Only in reports: an order that a cancel-replace could not place. No such order exists."""
 
 
 LIVE = (Status.NEW, Status.PARTIALLY_FILLED)
@@ -47,6 +63,12 @@ class OrderRequest:
     time_in_force: str = "GTC"
     client_id: str = ""
     """Empty: the exchange makes one."""
+    stop_price: Decimal | None = None
+    """Price at which a contingent order acts (or begins to trail)."""
+    trailing_delta: int | None = None
+    """Basis points that the price must turn back by before a contingent order acts."""
+    iceberg: Decimal | None = None
+    """Quantity to show at a time; no market here takes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +85,18 @@ class Trade:
     fee: Decimal
     fee_asset: str
     maker: bool
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amendment:
+    """One reduction of an order that kept its place in the queue."""
+
+    execution_id: int
+    old_client_id: str
+    client_id: str
+    old_steps: int
+    steps: int
     at_ms: int
 
 
@@ -103,6 +137,18 @@ class SimOrder:
     """Steps of ours filled from the queue."""
     working: bool = False
     rest_ms: int = 0
+    # A contingent order's trigger.
+    stop_price: Decimal = ZERO
+    trailing_delta: int = 0
+    lock_ticks: int = 0
+    """Price at which money is set aside for a contingent order that names no limit."""
+    extreme: float = 0.0
+    """Best price since it began to trail; 0 before that."""
+    trailing_ms: int = 0
+    """When it began to trail; 0 before that."""
+    working_ms: int = -1
+    """When it came to the book; -1 while it waits for its trigger."""
+    amendments: list["Amendment"] = field(default_factory=list)
 
     @property
     def live(self) -> bool:

@@ -69,6 +69,11 @@ class Simulator:
         return f"Simulator({self.rest}, pid {self.process.pid})"
 
     @property
+    def user_stream(self) -> str:
+        """Where the account's own events are: Binance's WebSocket API, Upbit's private stream."""
+        return self.ws_api
+
+    @property
     def alive(self) -> bool:
         return self.process.poll() is None
 
@@ -77,9 +82,12 @@ class Simulator:
         end(self.process)
 
 
-def start_simulator(root: Path, arguments: list[str], **how: Any) -> Simulator:
-    """Start ``run.py sim --json`` with more ``arguments``; ``root`` is the project folder. See ``start_server``."""
-    return start_server(root, [str(root / "run.py"), "sim", "--json", *arguments], **how)
+def start_simulator(root: Path, arguments: list[str], *, venue: str = "binance", **how: Any) -> Simulator:
+    """Start ``run.py sim --json`` with more ``arguments``; ``root`` is the project folder. See ``start_server``.
+
+    One process serves one venue.
+    """
+    return start_server(root, [str(root / "run.py"), "sim", "--json", "--venue", venue, *arguments], **how)
 
 
 def start_server(

@@ -8,15 +8,32 @@ from core.errors import ExchangeRefused
 DUPLICATE = "Duplicate order sent."
 
 
+REJECT_REASONS = {
+    "Account has insufficient balance for requested action.": "INSUFFICIENT_BALANCES",
+    "Order would trigger immediately.": "STOP_PRICE_WOULD_TRIGGER_IMMEDIATELY",
+    "Order would immediately match and take.": "WOULD_MATCH_IMMEDIATELY",
+    "The relationship of the prices for the orders is not correct.": "OCO_BAD_PRICES",
+}
+
+
 class VenueRefusal(ExchangeRefused):
     """A refusal as the venue words it. ``number`` and ``text`` go over the wire as code and msg."""
 
-    def __init__(self, number: int, text: str, status: int = 400, retry_after_s: int | None = None) -> None:
+    def __init__(
+        self, number: int, text: str, status: int = 400, retry_after_s: int | None = None, data: dict | None = None
+    ) -> None:
         super().__init__(f"simulated binance refused: {text} ({number})", code=str(number))
         self.number = number
         self.text = text
         self.status = status
         self.retry_after_s = retry_after_s
+        self.data = data
+        """What a cancel-replace did and did not do."""
+
+    @property
+    def reject_reason(self) -> str:
+        """How an execution report words it (user-data-stream.md, Order Reject Reason)."""
+        return REJECT_REASONS.get(self.text, "NONE")
 
     @property
     def is_duplicate(self) -> bool:
@@ -48,6 +65,27 @@ def market_closed() -> VenueRefusal:
     return new_order_rejected("Market is closed.")
 
 
+def would_trigger() -> VenueRefusal:
+    return new_order_rejected("Order would trigger immediately.")
+
+
+def no_icebergs() -> VenueRefusal:
+    return new_order_rejected("Iceberg orders are not supported for this symbol.")
+
+
+def no_liquidity() -> VenueRefusal:
+    """A market order by money, with nothing on the other side of the book."""
+    return new_order_rejected("Order book liquidity is less than symbol minimum quantity.")
+
+
+def cancel_restricted() -> VenueRefusal:
+    return VenueRefusal(-2011, "Order was not canceled due to cancel restrictions.")
+
+
+def amend_rejected(text: str) -> VenueRefusal:
+    return VenueRefusal(-2038, text)
+
+
 def cancel_rejected() -> VenueRefusal:
     return VenueRefusal(-2011, "Unknown order sent.")
 
@@ -74,3 +112,11 @@ def too_precise(name: str) -> VenueRefusal:
 
 def illegal(name: str, legal: str) -> VenueRefusal:
     return VenueRefusal(-1100, f"Illegal characters found in parameter '{name}'; legal range is '{legal}'.")
+
+
+def neither(one: str, other: str) -> VenueRefusal:
+    return VenueRefusal(-1102, f"Param '{one}' or '{other}' must be sent, but both were empty/null!")
+
+
+def no_permission() -> VenueRefusal:
+    return VenueRefusal(-2015, "Invalid API-key, IP, or permissions for action.", status=401)

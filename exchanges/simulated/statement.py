@@ -34,6 +34,14 @@ def write_statement(path: Path, exchange: SimulatedExchange) -> None:
     open_orders = [order.client_id for order in exchange.open_orders()]
     draft = path.with_name(path.name + ".part")
     draft.write_bytes(
-        orjson.dumps({"now_ms": exchange.now_ms, "trades": trades, "balances": balances, "open_orders": open_orders})
+        orjson.dumps(
+            {
+                "venue": exchange.instruments[0].venue,
+                "now_ms": exchange.now_ms,
+                "trades": trades,
+                "balances": balances,
+                "open_orders": open_orders,
+            }
+        )
     )
     os.replace(draft, path)

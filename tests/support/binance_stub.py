@@ -94,7 +94,7 @@ class BinanceStub:
         return [r for r in self.requests if (r.method, r.path) == (method, path)]
 
     async def _rest(self, request: web.Request) -> web.StreamResponse:
-        raw = request.query_string or await request.text()
+        raw = request.rel_url.raw_query_string or await request.text()
         params = dict(request.query) | dict(await request.post())
         self.requests.append(Request(request.method, request.path, params, dict(request.headers), raw))
         script = self._scripts.get((request.method, request.path))

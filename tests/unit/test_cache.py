@@ -14,7 +14,7 @@ from core.cache import MAX_BOOK_AGE_MS, Cache
 from core.errors import Defect, StaleData
 from core.extras import Extras
 from core.features import FEATURE_NAMES, HISTORY, LOOKBACK, SEQUENCE, WINDOW, feature_table
-from core.messages import CLOSE, AccountState, Balance, Bar, MarketSlice, Sentiment
+from core.messages import CLOSE, AccountState, Balance, Bar, MarketSlice, QuoteRate, Sentiment
 from core.units import MINUTE_MS, Instrument
 from tests.support.markets import BTC, ETH, MINUTE, account, bar, piece, tick, top, walk
 
@@ -271,7 +271,7 @@ def test_equity_counts_each_asset_once_at_the_mid():
         ),
     )
     said = replace(piece(MINUTE, rows, (50_000.0, 3_000.0, 0.06)))
-    market = cache.observe(tick(), said, held, quote_rate=np.array([1.0, 1.0, 50_000.0]))
+    market = cache.observe(tick(), said, held)
     assert market.equity == pytest.approx(110.5 + 0.75 * 50_000 + 2 * 3_000, abs=1e-9)
     assert market.position.tolist() == [0.75, 2.0, 2.0]
     assert market.cash.tolist() == [100.5, 100.5, 0.5]
@@ -288,13 +288,21 @@ def test_other_currencies_are_valued_by_their_rate_and_unknown_without():
         ),
     )
     said = piece(MINUTE, rows, (50_000.0, 70_000_000.0))
-    known = Cache(rows).observe(tick(), said, held, quote_rate=np.array([1.0, 1 / 1400]))
-    assert known.equity == pytest.approx(100 + 1_000 + 0.1 * 50_000)
+    told = replace(said, rates=(QuoteRate(currency="KRW", usdt=1 / 1300, source="upbit:USDT/KRW", at_ms=MINUTE),))
+    known = Cache(rows).observe(tick(), told, held)
+    assert known.equity == pytest.approx(100 + 1_400_000 / 1_300 + 0.1 * 70_000_000 / 1_300)
     assert known.fresh.all()
-    unknown = Cache(rows).observe(tick(), said, held)
+    assert known.premium_bps is not None
+    assert known.premium_bps[1] == pytest.approx((1_400 / 1_300 - 1) * 10_000)
+    implied = Cache(rows).observe(tick(), said, held)
+    assert implied.equity == pytest.approx(100 + 1_000 + 0.1 * 50_000)
+    assert implied.premium_bps is not None
+    assert np.isnan(implied.premium_bps).all(), "the premium is in the rate already"
+    alone = piece(MINUTE, rows, (None, 70_000_000.0))
+    unknown = Cache(rows).observe(tick(), alone, held)
     assert math.isnan(unknown.equity)
-    assert unknown.fresh.tolist() == [True, False]
-    nothing_there = Cache(rows).observe(tick(), said, account(USDT="7"))
+    assert unknown.fresh.tolist() == [False, False]
+    nothing_there = Cache(rows).observe(tick(), alone, account(USDT="7"))
     assert nothing_there.equity == 7.0
 
 

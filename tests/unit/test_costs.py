@@ -21,7 +21,7 @@ from core.execution.twap import least_lots, next_slice, smallest_order
 from core.grid import fine_grid, step_for, upbit_tick
 from core.params import CostSettings
 from core.units import Instrument
-from exchanges.simulated.accounts import fee_on
+from exchanges.simulated.fees import fee_on
 from exchanges.simulated.rules import default_rules
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from exchanges.limits import BAN_S, CEILING, Budget, Ledger, Priority
+from exchanges.limits import BAN_S, CEILING, Ledger, Priority
+from exchanges.limits.budget import Budget
 
 MINUTE = 1_772_000_040_000  # a whole minute of the venue's clock
 

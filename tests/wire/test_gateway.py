@@ -18,7 +18,8 @@ from core.messages import CancelOrder, OrderState, PlaceOrder, TimeInForce
 from core.units import Instrument, Side
 from exchanges.binance.gateway import RESYNC_S, BinanceGateway
 from exchanges.faults import VenueFault
-from exchanges.limits import Budget, Ledger
+from exchanges.limits import Ledger
+from exchanges.limits.budget import Budget
 from tests.support.binance_stub import API_KEY, SECRET, BinanceStub, Reply
 
 BTC, ETH = Instrument("binance", "BTC/USDT"), Instrument("binance", "ETH/USDT")

@@ -4,14 +4,21 @@ Weights from binance-spot-api-docs, rest-api.md (state of July 2026): successful
 fill gives its order count back (faqs/order_count_decrement.md).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NoReturn
 
 from exchanges.simulated.refusals import VenueRefusal
 
 MINUTE = 60_000
 TEN_SECONDS = 10_000
 DAY = 86_400_000
+RAW_INTERVAL = 5 * MINUTE
+FIRST_BAN = 2 * MINUTE
+LONGEST_BAN = 3 * DAY
+"""Bans grow from two minutes to three days (rest-api.md, "IP Limits"); here each is twice the last."""
+STREAMS_INSTEAD = "Please use WebSocket Streams for live updates to avoid polling the API."
 
 WEIGHTS: dict[tuple[str, str], int] = {
     ("GET", "exchangeInfo"): 20,
@@ -26,6 +33,8 @@ WEIGHTS: dict[tuple[str, str], int] = {
     ("GET", "account"): 20,
     ("GET", "account/commission"): 20,
     ("GET", "order"): 4,
+    ("GET", "order/amendments"): 4,
+    ("PUT", "order/amend/keepPriority"): 4,
     ("GET", "openOrders"): 6,
     ("GET", "myTrades"): 20,
     ("GET", "allOrders"): 20,
@@ -33,7 +42,9 @@ WEIGHTS: dict[tuple[str, str], int] = {
 }
 """What is not listed costs 1."""
 
-FREE_WHEN_DONE = {("POST", "order"), ("DELETE", "order"), ("DELETE", "openOrders")}
+COUNTS_ORDERS = {("POST", "order"), ("POST", "order/cancelReplace")}
+"""Calls whose answers say how many orders count."""
+FREE_WHEN_DONE = COUNTS_ORDERS | {("DELETE", "order"), ("DELETE", "openOrders")}
 
 
 def depth_weight(limit: int) -> int:
@@ -46,6 +57,10 @@ class Allowance:
 
     weight: int = 6_000
     """A minute, for the address."""
+    raw_requests: int = 300_000
+    """In five minutes, for the address."""
+    patience: int = 10
+    """Requests that may follow a 429 before its time is over (they may have been under way) until a ban."""
     orders_10s: int = 100
     orders_day: int = 200_000
 
@@ -66,8 +81,8 @@ class _Counter:
     def add(self, now_ms: int, amount: int) -> None:
         self._count = max(0, self.count(now_ms) + amount)
 
-    def seconds_left(self, now_ms: int) -> int:
-        return (self.interval_ms - now_ms % self.interval_ms + 999) // 1000
+    def end_of_interval(self, now_ms: int) -> int:
+        return now_ms - now_ms % self.interval_ms + self.interval_ms
 
 
 class Budget:
@@ -78,24 +93,54 @@ class Budget:
         self._now = now_ms
         self._speed = speed
         self._weight = _Counter(MINUTE)
+        self._raw = _Counter(RAW_INTERVAL)
         self._orders = {"10S": _Counter(TEN_SECONDS), "1D": _Counter(DAY)}
+        self._warned_until = 0
+        """End of the interval for which the client was asked to stay away."""
+        self._ignored = 0
+        self._banned_until = 0
+        self._bans = 0
 
     def spend(self, weight: int) -> None:
-        """Take ``weight`` from the minute's allowance; VenueRefusal -1003 (429) when it is used up."""
-        now = self._now()
+        """Count one request of this weight; VenueRefusal -1003 when there was too much (429), or for too long (418)."""
+        now, allowed = self._now(), self.allowance
+        if now < self._banned_until:
+            raise self._banned(now)
+        self._raw.add(now, 1)
         self._weight.add(now, weight)
-        if self._weight.count(now) > self.allowance.weight:
-            text = (
-                f"Too much request weight used; current limit is {self.allowance.weight} request weight per 1 MINUTE. "
-                "Please use WebSocket Streams for live updates to avoid polling the API."
-            )
-            raise VenueRefusal(-1003, text, status=429, retry_after_s=self._wait(self._weight))
+        if self._weight.count(now) > allowed.weight:
+            used = f"request weight used; current limit is {allowed.weight} request weight per 1 MINUTE"
+            self._turn_away(now, self._weight, f"Too much {used}. {STREAMS_INSTEAD}")
+        if self._raw.count(now) > allowed.raw_requests:
+            sent = f"requests; current limit is {allowed.raw_requests} requests per 5 MINUTE"
+            self._turn_away(now, self._raw, f"Too many {sent}. {STREAMS_INSTEAD}")
+
+    def _turn_away(self, now: int, counter: _Counter, text: str) -> NoReturn:
+        """429, or a ban for a client that was told to stay away and went on."""
+        if now >= self._warned_until:
+            self._warned_until, self._ignored = counter.end_of_interval(now), 0
+        else:
+            self._ignored += 1
+        if self._ignored > self.allowance.patience:
+            self._banned_until = now + min(FIRST_BAN << self._bans, LONGEST_BAN)
+            self._bans += 1
+            self._warned_until = 0
+            raise self._banned(now)
+        raise VenueRefusal(-1003, text, status=429, retry_after_s=self._wait(counter))
+
+    def _banned(self, now: int) -> VenueRefusal:
+        text = (
+            f"Way too much request weight used; IP banned until {self._banned_until}. "
+            "Please use WebSocket Streams for live updates to avoid bans."
+        )
+        return VenueRefusal(-1003, text, status=418, retry_after_s=self._seconds(self._banned_until - now))
 
     def refund(self, weight: int) -> None:
         self._weight.add(self._now(), -weight)
 
     def count_order(self) -> None:
-        """Count one new order; VenueRefusal -1015 (429) when there were too many unfilled ones."""
+        """Count one new order, also one that is then refused; VenueRefusal -1015 (429) when there were too many unfilled
+        ones."""
         now = self._now()
         limits = {"10S": (self.allowance.orders_10s, "10 SECOND"), "1D": (self.allowance.orders_day, "1 DAY")}
         for name, counter in self._orders.items():
@@ -134,7 +179,13 @@ class Budget:
             row("REQUEST_WEIGHT", "MINUTE", 1, self.allowance.weight),
             row("ORDERS", "SECOND", 10, self.allowance.orders_10s),
             row("ORDERS", "DAY", 1, self.allowance.orders_day),
+            row("RAW_REQUESTS", "MINUTE", 5, self.allowance.raw_requests),
         ]
 
     def _wait(self, counter: _Counter) -> int:
-        return max(1, round(counter.seconds_left(self._now()) / self._speed + 0.5))
+        now = self._now()
+        return self._seconds(counter.end_of_interval(now) - now)
+
+    def _seconds(self, ms: int) -> int:
+        """What a client is to wait for ``ms`` to pass here, in its own seconds, rounded up."""
+        return max(1, math.ceil(ms / 1_000 / self._speed))

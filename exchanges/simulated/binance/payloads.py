@@ -8,9 +8,9 @@ from decimal import Decimal
 
 from core.messages import Bar
 from core.units import MINUTE_MS, Instrument, MarketRules, Side
-from exchanges.simulated.events import AccountMoved, BookTop, OrderMoved
+from exchanges.simulated.events import AccountMoved, BookTop, OrderMoved, Transferred
 from exchanges.simulated.filters import Limits, filter_list
-from exchanges.simulated.orders import OrderType, SimOrder, Trade
+from exchanges.simulated.orders import Amendment, OrderType, SimOrder, Trade
 
 ORDER_TYPES = [str(kind) for kind in OrderType]
 STP = "EXPIRE_MAKER"
@@ -94,7 +94,8 @@ def _order_head(order: SimOrder) -> dict:
 
 
 def _order_body(order: SimOrder) -> dict:
-    return {
+    """What all answers about an order share, the fields that only some orders have at the end."""
+    body = {
         "price": amount(order.price),
         "origQty": amount(order.quantity),
         "executedQty": amount(order.executed_quantity),
@@ -105,7 +106,15 @@ def _order_body(order: SimOrder) -> dict:
         "type": str(order.type),
         "side": order.side.value.upper(),
         "selfTradePreventionMode": STP,
-    } | ({"expiryReason": order.expiry} if order.expiry else {})
+    }
+    if order.stop_price:
+        body["stopPrice"] = amount(order.stop_price)
+    if order.trailing_delta:
+        body["trailingDelta"] = order.trailing_delta
+        body["trailingTime"] = order.trailing_ms or -1
+    if order.expiry:
+        body["expiryReason"] = order.expiry
+    return body
 
 
 def new_order_answer(order: SimOrder, kind: str) -> dict:
@@ -113,7 +122,7 @@ def new_order_answer(order: SimOrder, kind: str) -> dict:
     answer = _order_head(order) | {"transactTime": order.created_ms}
     if kind == "ACK":
         return answer
-    answer |= _order_body(order) | {"workingTime": order.created_ms}
+    answer |= _order_body(order) | {"workingTime": order.working_ms}
     if kind == "FULL":
         answer["fills"] = [
             {
@@ -134,12 +143,12 @@ def order_row(order: SimOrder) -> dict:
         _order_head(order)
         | _order_body(order)
         | {
-            "stopPrice": ZERO_TEXT,
+            "stopPrice": amount(order.stop_price),
             "icebergQty": ZERO_TEXT,
             "time": order.created_ms,
             "updateTime": order.updated_ms,
-            "isWorking": True,
-            "workingTime": order.created_ms,
+            "isWorking": order.working_ms >= 0,
+            "workingTime": order.working_ms,
         }
     )
 
@@ -150,6 +159,39 @@ def cancel_answer(order: SimOrder, cancel_id: str) -> dict:
         | _order_body(order)
         | {"origClientOrderId": order.client_id, "clientOrderId": cancel_id, "transactTime": order.updated_ms}
     )
+
+
+def amend_answer(order: SimOrder, done: Amendment) -> dict:
+    """Answer to PUT /order/amend/keepPriority; its fields are not named as in other answers."""
+    body = _order_head(order) | {
+        "origClientOrderId": done.old_client_id,
+        "price": amount(order.price),
+        "qty": amount(order.quantity),
+        "executedQty": amount(order.executed_quantity),
+        "preventedQty": ZERO_TEXT,
+        "quoteOrderQty": amount(order.quote_quantity),
+        "cumulativeQuoteQty": amount(order.quote_executed),
+        "status": str(order.status),
+        "timeInForce": order.time_in_force,
+        "type": str(order.type),
+        "side": order.side.value.upper(),
+        "workingTime": order.working_ms,
+        "selfTradePreventionMode": STP,
+    }
+    return {"transactTime": done.at_ms, "executionId": done.execution_id, "amendedOrder": body}
+
+
+def amendment_row(order: SimOrder, done: Amendment) -> dict:
+    return {
+        "symbol": symbol_of(order.instrument),
+        "orderId": order.order_id,
+        "executionId": done.execution_id,
+        "origClientOrderId": done.old_client_id,
+        "newClientOrderId": done.client_id,
+        "origQty": amount(done.old_steps * order.step),
+        "newQty": amount(done.steps * order.step),
+        "time": done.at_ms,
+    }
 
 
 def trade_row(instrument: Instrument, trade: Trade) -> dict:
@@ -182,13 +224,13 @@ def execution_report(event: OrderMoved) -> dict:
         "f": order.time_in_force,
         "q": amount(order.quantity),
         "p": amount(order.price),
-        "P": ZERO_TEXT,
+        "P": amount(order.stop_price),
         "F": ZERO_TEXT,
         "g": -1,
-        "C": order.client_id if event.cancel_id else "",
+        "C": order.client_id if event.cancel_id else event.former_id,
         "x": event.kind,
         "X": str(order.status),
-        "r": "NONE",
+        "r": event.reason,
         "i": order.order_id,
         "l": amount(trade.quantity) if trade else ZERO_TEXT,
         "z": amount(order.executed_quantity),
@@ -205,9 +247,14 @@ def execution_report(event: OrderMoved) -> dict:
         "Z": amount(order.quote_executed),
         "Y": amount(trade.quote_quantity) if trade else ZERO_TEXT,
         "Q": amount(order.quote_quantity),
-        "W": order.created_ms,
         "V": STP,
     }
+    if order.working_ms >= 0:
+        report["W"] = order.working_ms
+    if order.trailing_delta:
+        report["d"] = order.trailing_delta
+        if order.trailing_ms:
+            report["D"] = order.trailing_ms
     if order.expiry and event.kind == "EXPIRED":
         report["eR"] = order.expiry
     return report
@@ -216,6 +263,16 @@ def execution_report(event: OrderMoved) -> dict:
 def account_position(event: AccountMoved) -> dict:
     rows = [{"a": asset, "f": amount(free), "l": amount(locked)} for asset, free, locked in event.balances]
     return {"e": "outboundAccountPosition", "E": event.at_ms, "u": event.at_ms, "B": rows}
+
+
+def balance_update(event: Transferred) -> dict:
+    return {
+        "e": "balanceUpdate",
+        "E": event.at_ms,
+        "a": event.asset,
+        "d": amount(event.amount),
+        "T": event.at_ms,
+    }
 
 
 def symbol_row(rules: MarketRules, trading: bool, limits: Limits) -> dict:
@@ -236,9 +293,11 @@ def symbol_row(rules: MarketRules, trading: bool, limits: Limits) -> dict:
         "ocoAllowed": False,
         "otoAllowed": False,
         "quoteOrderQtyMarketAllowed": True,
-        "allowTrailingStop": False,
-        "cancelReplaceAllowed": False,
-        "amendAllowed": False,
+        "opoAllowed": False,
+        "allowTrailingStop": True,
+        "cancelReplaceAllowed": True,
+        "amendAllowed": True,
+        "pegInstructionsAllowed": False,
         "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,
         "filters": filter_list(rules, limits),

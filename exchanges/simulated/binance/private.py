@@ -1,24 +1,20 @@
-"""Account and order calls of the simulated Binance. All are signed."""
+"""Account calls of the simulated Binance, and what it knows of orders and trades. All are signed."""
 
 from aiohttp import web
 
-from core.units import Side
 from exchanges.simulated.binance.payloads import (
+    amendment_row,
     amount,
-    cancel_answer,
-    new_order_answer,
     order_row,
     symbol_of,
     trade_row,
 )
 from exchanges.simulated.binance.rest import WALLET, Ask, Security, endpoint
-from exchanges.simulated.orders import OrderRequest, OrderType
-from exchanges.simulated.refusals import VenueRefusal, cancel_rejected, missing, not_needed
+from exchanges.simulated.binance.trading import discount, which
+from exchanges.simulated.refusals import VenueRefusal, missing
 
-TIMES_IN_FORCE = ("GTC", "IOC", "FOK")
 UID = 1
 """Number of the one account there is."""
-ANSWERS = ("ACK", "RESULT", "FULL")
 
 
 async def account(ask: Ask) -> dict:
@@ -63,105 +59,34 @@ async def commission(ask: Ask) -> dict:
         "standardCommission": none | {"maker": amount(rule.maker_fee), "taker": amount(rule.taker_fee)},
         "specialCommission": none,
         "taxCommission": none,
-        "discount": {
-            "enabledForAccount": False,
-            "enabledForSymbol": False,
-            "discountAsset": "BNB",
-            "discount": "0.75000000",
-        },
+        "discount": discount(ask),
     }
 
 
-def _request(ask: Ask) -> OrderRequest:
-    """The order a client asks for, its parameters checked for form."""
-    row = ask.row()
-    try:
-        side = Side(ask.text("side").lower())
-    except ValueError:
-        raise VenueRefusal(-1117, "Invalid side.") from None
-    try:
-        kind = OrderType(ask.text("type"))
-    except ValueError:
-        raise VenueRefusal(-1116, "Invalid orderType.") from None
-    force = ask.params.get("timeInForce", "")
-    if force and force not in TIMES_IN_FORCE:
-        raise VenueRefusal(-1115, "Invalid timeInForce.")
-    if kind is OrderType.LIMIT and not force:
-        raise missing("timeInForce")
-    if kind is not OrderType.LIMIT and force:
-        raise not_needed("timeInForce")
-    for name in ("stopPrice", "icebergQty", "trailingDelta"):
-        if ask.params.get(name):
-            raise not_needed(name)
-    return OrderRequest(
-        instrument=ask.state.exchange.instruments[row],
-        side=side,
-        type=kind,
-        quantity=ask.decimal("quantity"),
-        quote_quantity=ask.decimal("quoteOrderQty"),
-        price=ask.decimal("price"),
-        time_in_force=force or "GTC",
-        client_id=ask.params.get("newClientOrderId", ""),
-    )
+async def bnb_burn(ask: Ask) -> dict:
+    """Whether fees are paid in BNB while there is some; the wallet API's switch."""
+    return {"spotBNBBurn": ask.state.exchange.burns_bnb, "interestBNBBurn": False}
 
 
-async def new_order(ask: Ask) -> dict:
-    request = _request(ask)
-    kind = ask.params.get("newOrderRespType") or ("ACK" if request.type is OrderType.LIMIT_MAKER else "FULL")
-    if kind not in ANSWERS:
-        raise VenueRefusal(-1122, "Invalid newOrderRespType.")
-    if "trade" not in ask.state.key_rights:
-        raise VenueRefusal(-2015, "Invalid API-key, IP, or permissions for action.", status=401)
-    ask.state.budget.count_order()
-    order = ask.state.exchange.place(request)
-    await ask.state.traded(order)
-    return new_order_answer(order, kind)
-
-
-async def test_order(ask: Ask) -> dict:
-    ask.state.exchange.check(_request(ask))
-    return {}
+async def switch_bnb_burn(ask: Ask) -> dict:
+    wanted = ask.params.get("spotBNBBurn")
+    if wanted is not None:
+        if wanted not in ("true", "false"):
+            raise missing("spotBNBBurn")
+        if ask.state.exchange.fees_in_quote:
+            raise VenueRefusal(-1020, "This operation is not supported.")
+        ask.state.exchange.burns_bnb = wanted == "true"
+    return await bnb_burn(ask)
 
 
 async def query_order(ask: Ask) -> dict:
-    row, order_id, client_id = _which(ask)
+    row, order_id, client_id = which(ask)
     return order_row(ask.state.exchange.query(row, order_id, client_id))
-
-
-def _which(ask: Ask) -> tuple[int, int | None, str | None]:
-    row = ask.row()
-    order_id, client_id = ask.optional_integer("orderId"), ask.params.get("origClientOrderId") or None
-    if order_id is None and client_id is None:
-        raise VenueRefusal(-1102, "Param 'origClientOrderId' or 'orderId' must be sent, but both were empty/null!")
-    return row, order_id, client_id
-
-
-async def cancel_order(ask: Ask) -> dict:
-    exchange = ask.state.exchange
-    row, order_id, client_id = _which(ask)
-    cancel_id = ask.params.get("newClientOrderId") or f"cancel{exchange.now_ms}"
-    order = exchange.cancel(row, order_id, client_id, cancel_id)
-    await ask.state.traded(order)
-    return cancel_answer(order, cancel_id)
 
 
 async def open_orders(ask: Ask) -> list:
     row = ask.row() if ask.params.get("symbol") else None
     return [order_row(order) for order in ask.state.exchange.open_orders(row)]
-
-
-async def cancel_open_orders(ask: Ask) -> list:
-    exchange = ask.state.exchange
-    found = exchange.open_orders(ask.row())
-    if not found:
-        raise cancel_rejected()
-    answers = []
-    for order in found:
-        cancel_id = f"cancel{order.order_id}"
-        exchange.cancel(order.row, order.order_id, cancel_id=cancel_id)
-        answers.append(cancel_answer(order, cancel_id))
-    await ask.state.traded(found[-1])
-    return answers
 
 
 async def all_orders(ask: Ask) -> list:
@@ -174,6 +99,13 @@ async def all_orders(ask: Ask) -> list:
     ]
     limit = ask.integer("limit", 500, most=1_000)
     return [order_row(o) for o in (found[:limit] if first or start else found[-limit:])]
+
+
+async def amendments(ask: Ask) -> list:
+    order = ask.state.exchange.query(ask.row(), ask.integer("orderId"))
+    first = ask.integer("fromExecutionId", 0)
+    found = [a for a in order.amendments if a.execution_id >= first]
+    return [amendment_row(order, a) for a in found[: ask.integer("limit", 500, most=1_000)]]
 
 
 async def my_trades(ask: Ask) -> list:
@@ -214,15 +146,19 @@ ROUTES: list[web.RouteDef] = [
     for method, path, call in (
         ("GET", "account", account),
         ("GET", "account/commission", commission),
-        ("POST", "order", new_order),
-        ("POST", "order/test", test_order),
         ("GET", "order", query_order),
-        ("DELETE", "order", cancel_order),
+        ("GET", "order/amendments", amendments),
         ("GET", "openOrders", open_orders),
-        ("DELETE", "openOrders", cancel_open_orders),
         ("GET", "allOrders", all_orders),
         ("GET", "myTrades", my_trades),
         ("GET", "rateLimit/order", order_counts),
     )
 ]
-ROUTES.append(endpoint("GET", "account/apiRestrictions", Security.SIGNED, api_restrictions, WALLET))
+ROUTES += [
+    endpoint(method, path, Security.SIGNED, call, WALLET)
+    for method, path, call in (
+        ("GET", "account/apiRestrictions", api_restrictions),
+        ("GET", "bnbBurn", bnb_burn),
+        ("POST", "bnbBurn", switch_bnb_burn),
+    )
+]

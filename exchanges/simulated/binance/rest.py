@@ -13,8 +13,9 @@ from urllib.parse import parse_qsl
 import orjson
 from aiohttp import web
 
+from exchanges.simulated.answers import json_answer
 from exchanges.simulated.binance.auth import signed_part
-from exchanges.simulated.binance.budget import FREE_WHEN_DONE, WEIGHTS, depth_weight
+from exchanges.simulated.binance.budget import COUNTS_ORDERS, FREE_WHEN_DONE, WEIGHTS, depth_weight
 from exchanges.simulated.binance.state import STATE, ServerState
 from exchanges.simulated.refusals import VenueRefusal, illegal, invalid_symbol, missing
 
@@ -116,7 +117,7 @@ def endpoint(method: str, path: str, security: Security, call: Call, base: str =
                 state.budget.refund(weight)
         except VenueRefusal as refusal:
             return refused(state, refusal)
-        return json_answer(answer, headers=state.budget.headers(ordered=key == ("POST", "order")))
+        return json_answer(answer, headers=state.budget.headers(ordered=key in COUNTS_ORDERS))
 
     return web.route(method, base + path, handle)
 
@@ -126,15 +127,20 @@ def _weight(key: tuple[str, str], ask: Ask) -> int:
         return depth_weight(ask.integer("limit", 100))
     if key == ("GET", "openOrders") and not ask.params.get("symbol"):
         return 80
+    if key == ("POST", "order/test") and ask.params.get("computeCommissionRates") == "true":
+        return 20
+    if key == ("GET", "myTrades") and ask.params.get("orderId"):
+        return 5
     return WEIGHTS.get(key, 1)
-
-
-def json_answer(answer: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(body=orjson.dumps(answer), status=status, headers=headers, content_type="application/json")
 
 
 def refused(state: ServerState, refusal: VenueRefusal) -> web.Response:
     headers = state.budget.headers()
     if refusal.retry_after_s is not None:
         headers["Retry-After"] = str(refusal.retry_after_s)
-    return json_answer({"code": refusal.number, "msg": refusal.text}, refusal.status, headers)
+    return json_answer(refusal_body(refusal), refusal.status, headers)
+
+
+def refusal_body(refusal: VenueRefusal) -> dict:
+    body: dict = {"code": refusal.number, "msg": refusal.text}
+    return body if refusal.data is None else body | {"data": refusal.data}

@@ -1,8 +1,6 @@
 """What the parts of the server share: the exchange, who is connected, and how events become frames."""
 
-import asyncio
 from collections.abc import Callable
-from typing import Literal
 
 from aiohttp import web
 
@@ -13,27 +11,23 @@ from exchanges.simulated.binance.budget import Budget
 from exchanges.simulated.binance.payloads import (
     account_position,
     amount,
+    balance_update,
     book_ticker_frame,
     execution_report,
     kline_frame,
     symbol_of,
 )
 from exchanges.simulated.depth import DepthView
-from exchanges.simulated.events import AccountMoved, BarClosed, BookMoved, BookTop, Event, OrderMoved
+from exchanges.simulated.events import AccountMoved, BarClosed, BookMoved, BookTop, Event, OrderMoved, Transferred
 from exchanges.simulated.exchange import SimulatedExchange
-from exchanges.simulated.hub import Hub
-from exchanges.simulated.orders import ZERO, SimOrder
-
-Mode = Literal["lockstep", "speed", "follow"]
-"""Who moves time: ``POST /sim/advance``, the monotonic clock, or the market that is watched."""
-TRADES_ONLY = frozenset({"trade"})
-"""What the key may do beside reading: ``trade``, ``withdraw``."""
-USER = "user"
-"""Name under which user-data connections listen."""
+from exchanges.simulated.orders import ZERO
+from exchanges.simulated.served import TRADES_ONLY, USER, Mode, Served
 
 
-class ServerState:
-    """One served exchange. Whatever changes it or writes frames holds ``lock``, so frames keep their order."""
+class ServerState(Served):
+    """One served exchange as Binance shows it."""
+
+    venue = "binance"
 
     def __init__(
         self,
@@ -46,20 +40,9 @@ class ServerState:
         on_account: Callable[[], None] | None = None,
         key_rights: frozenset[str] = TRADES_ONLY,
     ) -> None:
-        self.exchange = exchange
+        super().__init__(exchange, mode, speed, paused, on_account, key_rights)
         self.keyring = keyring
         self.budget = budget
-        self.mode = mode
-        self.speed = speed
-        self.running = asyncio.Event()
-        """Set once the clock may run; a paused exchange serves, and time stands."""
-        if not paused:
-            self.running.set()
-        self._on_account = on_account
-        self.key_rights = key_rights
-        self.lock = asyncio.Lock()
-        self.hub = Hub()
-        self.users = Hub()
         self.symbols = {symbol_of(i): row for row, i in enumerate(exchange.instruments)}
         self.depth = [DepthView() for _ in exchange.instruments]
         names = [symbol.lower() for symbol in self.symbols]
@@ -68,38 +51,7 @@ class ServerState:
         self._depth = [(f"{name}@depth", f"{name}@depth@100ms") for name in names]
         self._names = list(self.symbols)
 
-    @property
-    def ended(self) -> bool:
-        return self.exchange.now_ms >= self.exchange.market.end_ms
-
-    def describe(self) -> dict:
-        """GET /sim/state."""
-        exchange = self.exchange
-        return {
-            "now_ms": exchange.now_ms,
-            "start_ms": exchange.start_ms,
-            "end_ms": exchange.market.end_ms,
-            "mode": self.mode,
-            "speed": self.speed,
-            "paused": not self.running.is_set(),
-            "ended": self.ended,
-            "synthetic": exchange.market.synthetic,
-            "symbols": [i.symbol for i in exchange.instruments],
-            "open_orders": len(exchange.open_orders()),
-            "connections": len(self.hub.connections) + len(self.users.connections),
-        }
-
-    async def advance(self, to_ms: int) -> None:
-        """Move the exchange and write every frame that belongs to it. Hold the lock."""
-        await self.publish(self.exchange.advance_to(to_ms))
-
-    async def publish(self, events: list[Event]) -> None:
-        """Turn events into frames and write them. Hold the lock.
-
-        Whoever keeps the account is told before anybody hears of a change.
-        """
-        if self._on_account is not None and any(isinstance(event, AccountMoved) for event in events):
-            self._on_account()
+    def announce(self, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, BarClosed):
                 self._bar(event.row, event.minute, final=True)
@@ -111,15 +63,12 @@ class ServerState:
                 self.users.add(USER, execution_report(event))
             elif isinstance(event, AccountMoved):
                 self.users.add(USER, account_position(event))
-        await self.users.flush()
-        await self.hub.flush()
+            elif isinstance(event, Transferred):
+                self.users.add(USER, balance_update(event))
 
-    async def traded(self, order: SimOrder | None) -> None:
-        """Write the frames of what an order request caused, its market's book included. Hold the lock."""
-        events = self.exchange.take_events()
-        if order is not None:
-            events.append(BookMoved(order.row, self.exchange.now_ms))
-        await self.publish(events)
+    async def traded_in(self, row: int) -> None:
+        """The same for a market in which several orders moved, or none. Hold the lock."""
+        await self.publish([*self.exchange.take_events(), BookMoved(row, self.exchange.now_ms)])
 
     async def show_running_bars(self) -> None:
         """Write the bars that are still open (speed mode only: lockstep shows final ones). Hold the lock."""

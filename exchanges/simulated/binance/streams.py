@@ -26,7 +26,7 @@ async def market_streams(request: web.Request) -> web.WebSocketResponse:
     socket = web.WebSocketResponse(heartbeat=PING_S, compress=False, max_msg_size=1 << 16)
     await socket.prepare(request)
     connection = Connection(socket, request.transport, combined=request.path.rstrip("/") == "/stream")
-    hub.connections.add(connection)
+    hub.join(connection)
     try:
         hub.subscribe(connection, streams)
         await _listen(state, hub, connection)

@@ -34,7 +34,7 @@ async def websocket_api(request: web.Request) -> web.WebSocketResponse:
     socket = web.WebSocketResponse(heartbeat=PING_S, compress=False, max_msg_size=1 << 16)
     await socket.prepare(request)
     connection = UserConnection(socket, request.transport)
-    state.users.connections.add(connection)
+    state.users.join(connection)
     guard, loop = RateGuard(MESSAGES_PER_SECOND), asyncio.get_running_loop()
     try:
         async for message in socket:

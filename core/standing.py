@@ -1,0 +1,28 @@
+"""How our clock and our key stand with a venue."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockReading:
+    """How the venue's clock stands to ours."""
+
+    offset_ms: float
+    """Venue minus ours."""
+    round_trip_ms: float
+    within: bool
+    """The offset is within ``max_clock_offset_ms``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRights:
+    """Whose key it is and what it may do. None: the venue would not say."""
+
+    account: str
+    """The venue's number of the account; empty where it gives none."""
+    can_trade: bool
+    """The account may trade, and (where the venue says so) the key may trade spot."""
+    can_withdraw: bool | None
+    ip_bound: bool | None
+    expires_ms: int | None = None
+    """When the key ends, epoch ms; None where it does not, or the venue does not say."""

@@ -1,0 +1,128 @@
+"""A tape as Upbit trades it: the price step follows the price, for the book as for every order.
+
+The engine counts prices in one tick a market. Here that is the finest step of any price an order may have, and the book
+stands on the step of the price of the moment, so a market that crosses a row of the table changes its grid as the real
+one does. Table: ``core.grid.upbit_tick``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
+import numpy as np
+
+from core.book import LEVELS, side_levels
+from core.costs import UNIT
+from core.grid import upbit_tick
+from core.messages import HIGH, LOW
+from core.params import CostSettings
+from core.units import Instrument, MarketRules, to_decimal
+from exchanges.simulated.exchange import SimulatedExchange
+from exchanges.simulated.filters import Limits
+from exchanges.simulated.ladder import Levels
+from exchanges.simulated.market import Passage, TapeMarket
+from exchanges.simulated.rules import DEFAULT_COSTS
+from exchanges.simulated.tape import Tape
+
+SMALLEST_UNIT = Decimal("0.000000001")
+"""Least money that price times lot may come to, so that a milliard KRW stays countable in 64 bits."""
+LIMITS = Limits(max_orders=1_000)
+
+
+class PricedGridMarket(TapeMarket):
+    """A played tape whose book stands on the price step of the moment. ``rules`` hold the finest step there may be."""
+
+    def __init__(self, tape: Tape, rules: dict[Instrument, MarketRules], costs: CostSettings = DEFAULT_COSTS) -> None:
+        super().__init__(tape, rules, costs)
+        self._fine = [rules[i].tick for i in self.instruments]
+
+    def tick_at(self, row: int, price: float) -> Decimal:
+        """The price step in force at ``price``."""
+        return upbit_tick(self.instruments[row].symbol, price)
+
+    def _grid(self, row: int, price: float) -> tuple[float, int]:
+        """(step in force, how many of the engine's ticks that is)."""
+        tick = max(self.tick_at(row, price), self._fine[row])
+        return float(tick), int(tick / self._fine[row])
+
+    def _side(self, row: int, buying: bool, price: float, half: float, volume: float, sigma: float) -> Levels:
+        ticks, steps = np.empty(LEVELS, np.int64), np.empty(LEVELS, np.int64)
+        tick, grid = self._grid(row, price)
+        step = self._steps[row]
+        count = side_levels(buying, price, half, tick, step, volume, sigma, self._terms.depth, ticks, steps)
+        return tuple(zip((ticks[:count] * grid).tolist(), steps[:count].tolist(), strict=True))
+
+    def passage(self, row: int, second_ms: int) -> Passage | None:
+        found = super().passage(row, second_ms)
+        if found is None:
+            return None
+        tick, grid = self._grid(row, found.end)
+        return replace(found, tick=tick, grid=grid)
+
+
+def priced_rules(tape: Tape, costs: CostSettings = DEFAULT_COSTS) -> dict[Instrument, MarketRules]:
+    """The default rules of a tape, with the finest tick that any order within the engine's price bounds may need.
+
+    The lot is 1e-8 of a coin as at the venue, but for coins so cheap that amounts would outgrow 64 bits.
+    """
+    found = {}
+    for row, rule in enumerate(tape.default_rules(costs).values()):
+        low, high = float(np.nanmin(tape.bars[row, :, LOW])), float(np.nanmax(tape.bars[row, :, HIGH]))
+        bounds = (low * float(LIMITS.multiplier_down), high * float(LIMITS.multiplier_up))
+        # Steps grow with the price but for the stablecoins, whose row is finer than the ones below it.
+        tick = min(upbit_tick(rule.instrument.symbol, p) for p in (*bounds, *np.geomspace(*bounds, 64).tolist()))
+        step = max(UNIT, SMALLEST_UNIT / tick)
+        largest = (rule.max_qty / step).to_integral_value(rounding=ROUND_FLOOR) * step
+        found[rule.instrument] = replace(rule, tick=tick, step=step, min_qty=step, max_qty=largest)
+    return found
+
+
+class UpbitExchange(SimulatedExchange):
+    """A simulated exchange whose prices lie on a grid that follows them."""
+
+    def __init__(
+        self,
+        tape: Tape,
+        balances: Mapping[str, Decimal],
+        start_ms: int | None = None,
+        costs: CostSettings = DEFAULT_COSTS,
+    ) -> None:
+        rules = priced_rules(tape, costs)
+        # A ``best`` buy for the least money comes to a lot less: the wire asks for the minimum, of what was asked.
+        free = {instrument: replace(rule, min_notional=Decimal(0)) for instrument, rule in rules.items()}
+        market = PricedGridMarket(tape, rules, costs)
+        super().__init__(market, free, balances, start_ms, LIMITS, costs, whole_units=False)
+        self.min_total = [rules[i].min_notional for i in self.instruments]
+        """Smallest order, quote units."""
+
+
+def upbit_exchange(
+    tape: Tape,
+    balances: Mapping[str, Decimal],
+    start_ms: int | None = None,
+    costs: CostSettings = DEFAULT_COSTS,
+) -> SimulatedExchange:
+    """A simulated Upbit that plays ``tape``. With ``costs.rounding`` off, prices and lots are as fine as anywhere."""
+    if not costs.rounding:
+        return SimulatedExchange(tape, tape.default_rules(costs), balances, start_ms, LIMITS, costs)
+    return UpbitExchange(tape, balances, start_ms, costs)
+
+
+def min_total(exchange: SimulatedExchange, row: int) -> Decimal:
+    """Smallest order of a market, quote units."""
+    if isinstance(exchange, UpbitExchange):
+        return exchange.min_total[row]
+    return exchange.rules[row].min_notional
+
+
+def tick_of(exchange: SimulatedExchange, row: int, price: Decimal | float) -> Decimal:
+    """The price step an order at ``price`` must lie on."""
+    if isinstance(exchange, UpbitExchange):
+        return upbit_tick(exchange.instruments[row].symbol, float(price))
+    return exchange.rules[row].tick
+
+
+def on_grid(price: float, tick: Decimal, up: bool = False) -> float:
+    """``price`` on the grid, the step below it (or above)."""
+    rounding = ROUND_CEILING if up else ROUND_FLOOR
+    return float((to_decimal(price) / tick).to_integral_value(rounding=rounding) * tick)

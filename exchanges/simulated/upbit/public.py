@@ -1,0 +1,143 @@
+"""Market data calls of the simulated Upbit: markets, candles, trades, tickers, books, price steps."""
+
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from core.units import DAY_MS
+from exchanges.simulated.upbit.errors import missing_parameter, no_such_code, type_mismatch
+from exchanges.simulated.upbit.market import tick_of
+from exchanges.simulated.upbit.payloads import candle_row, code_of, exact, market_row, trade_row
+from exchanges.simulated.upbit.rest import Ask, endpoint
+from exchanges.simulated.upbit.subscriptions import CANDLE_MINUTES
+
+MOST_CANDLES = 200
+MOST_TRADES = 500
+MOST_UNITS = 30
+FOREVER_MS = 253_402_300_799_000
+
+
+async def markets(ask: Ask) -> list:
+    details = "true" in (ask.text("is_details"), ask.text("isDetails"))
+    return [market_row(i, details) for i in ask.state.exchange.instruments]
+
+
+def _row(ask: Ask) -> tuple[str, int]:
+    """(code, row) of the mandatory ``market``."""
+    code = ask.text("market")
+    if not code:
+        raise missing_parameter()
+    if code not in ask.state.codes:
+        raise no_such_code()
+    return code, ask.state.codes[code]
+
+
+def _rows(ask: Ask) -> list[tuple[str, int]]:
+    codes = ask.many("markets")
+    if not codes:
+        raise missing_parameter()
+    if any(code not in ask.state.codes for code in codes):
+        raise no_such_code()
+    return [(code, ask.state.codes[code]) for code in codes]
+
+
+def before(ask: Ask) -> int:
+    """``to``, exclusive, as epoch ms; without a zone it is UTC."""
+    text = ask.text("to")
+    if not text:
+        return FOREVER_MS
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise type_mismatch() from None
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+async def minute_candles(ask: Ask, unit: int) -> list:
+    (code, row), now = _row(ask), ask.state.exchange.now_ms
+    count = ask.whole("count", 1, MOST_CANDLES)
+    return [candle_row(code, c, unit) for c in ask.state.trades.candles(row, unit, count, before(ask), now)]
+
+
+async def second_candles(ask: Ask) -> list:
+    (code, row), now = _row(ask), ask.state.exchange.now_ms
+    count = ask.whole("count", 1, MOST_CANDLES)
+    return [candle_row(code, c, None) for c in ask.state.trades.seconds(row, count, before(ask), now)]
+
+
+async def recent_trades(ask: Ask) -> list:
+    """The newest trades, newest first. ``to`` is a time of day in UTC (HHmmss), of ``days_ago`` 1 to 7; ``cursor`` a
+    sequential_id that all answered ones are below."""
+    (code, row), exchange = _row(ask), ask.state.exchange
+    upto, cursor = exchange.now_ms, ask.text("cursor")
+    if ask.text("days_ago") or ask.text("to"):
+        upto = _time_of_day(ask, upto)
+    if cursor:
+        if not cursor.isdecimal():
+            raise type_mismatch()
+        upto = min(upto, (int(cursor) - 1) // 1_000)
+    found = ask.state.trades.newest(row, upto, ask.whole("count", 1, MOST_TRADES))
+    closed_at = ask.state.tickers.closed_at(row)
+    return [trade_row(code, trade, closed_at) for trade in found]
+
+
+def _time_of_day(ask: Ask, now: int) -> int:
+    ago, text = ask.text("days_ago") or "0", ask.text("to").replace(":", "") or "235959"
+    if not ago.isdecimal() or int(ago) > 7 or not text.isdecimal() or len(text) != 6:
+        raise type_mismatch()
+    seconds = int(text[:2]) * 3_600 + int(text[2:4]) * 60 + int(text[4:])
+    return min(now, now - now % DAY_MS - int(ago) * DAY_MS + seconds * 1_000 - (1 if ask.text("to") else -999))
+
+
+async def tickers(ask: Ask) -> list:
+    found = [ask.state.tickers.row(row) for _, row in _rows(ask)]
+    return [row for row in found if row is not None]
+
+
+async def all_tickers(ask: Ask) -> list:
+    quotes = ask.many("quote_currencies")
+    if not quotes:
+        raise missing_parameter()
+    rows = [row for row, i in enumerate(ask.state.exchange.instruments) if i.quote in quotes]
+    return [found for row in rows if (found := ask.state.tickers.row(row)) is not None]
+
+
+async def books(ask: Ask) -> list:
+    now, count = ask.state.exchange.now_ms, ask.whole("count", MOST_UNITS, MOST_UNITS)
+    return [{"market": code, "timestamp": now, **ask.state.book(row, count), "level": 0} for code, row in _rows(ask)]
+
+
+async def instruments(ask: Ask) -> list:
+    """The price step in force at the price of the moment."""
+    exchange, found = ask.state.exchange, []
+    for code, row in _rows(ask):
+        newest = ask.state.trades.newest(row, exchange.now_ms)
+        price = newest[0].price if newest else 0.0
+        found.append(
+            {
+                "market": code_of(exchange.instruments[row]),
+                "quote_currency": code.partition("-")[0],
+                "tick_size": exact(tick_of(exchange, row, price)),
+                "supported_levels": ["0"],
+            }
+        )
+    return found
+
+
+def _minutes(unit: int) -> web.RouteDef:
+    async def call(ask: Ask) -> list:
+        return await minute_candles(ask, unit)
+
+    return endpoint("GET", f"candles/minutes/{unit}", "candle", call)
+
+
+ROUTES: list[web.RouteDef] = [
+    endpoint("GET", "market/all", "market", markets),
+    *(_minutes(unit) for unit in CANDLE_MINUTES),
+    endpoint("GET", "candles/seconds", "candle", second_candles),
+    endpoint("GET", "trades/ticks", "trade", recent_trades),
+    endpoint("GET", "ticker", "ticker", tickers),
+    endpoint("GET", "ticker/all", "ticker", all_tickers),
+    endpoint("GET", "orderbook", "orderbook", books),
+    endpoint("GET", "orderbook/instruments", "orderbook", instruments),
+]

@@ -1,0 +1,136 @@
+"""The ticker of a market: where the price stands in its day. Fields from docs.upbit.com, API reference v1.6.4.
+
+Upbit's day begins at 09:00 in Seoul, which is midnight UTC. Figures of 52 weeks are those of the last 24 hours here: a
+tape is rarely longer.
+"""
+
+from dataclasses import dataclass
+
+from core.units import DAY_MS, MINUTE_MS
+from exchanges.simulated.exchange import SimulatedExchange
+from exchanges.simulated.upbit.payloads import change, code_of, kst, moment
+from exchanges.simulated.upbit.prints import TradeTape
+
+
+@dataclass(frozen=True, slots=True)
+class Spell:
+    """What traded over some minutes."""
+
+    open: float = 0.0
+    high: float = 0.0
+    low: float = 0.0
+    volume: float = 0.0
+    money: float = 0.0
+
+    def then(self, o: float, high: float, low: float, volume: float, money: float) -> "Spell":
+        if not self.open:
+            return Spell(o, high, low, volume, money)
+        return Spell(self.open, max(self.high, high), min(self.low, low), self.volume + volume, self.money + money)
+
+
+class Tickers:
+    """Tickers of all markets. The closed minutes of a day are added up once a minute."""
+
+    def __init__(self, exchange: SimulatedExchange, trades: TradeTape) -> None:
+        self._exchange = exchange
+        self._trades = trades
+        self._closed: dict[int, tuple[int, Spell, Spell, float]] = {}
+        """Row: (minute it holds up to, since midnight UTC, last 24 hours, last price of yesterday)."""
+
+    def closed_at(self, row: int) -> float:
+        """Yesterday's last price; the first price known when the market began today."""
+        return self._until(row, self._minute())[2]
+
+    def _minute(self) -> int:
+        return self._exchange.now_ms - self._exchange.now_ms % MINUTE_MS
+
+    def _until(self, row: int, minute: int) -> tuple[Spell, Spell, float]:
+        held = self._closed.get(row)
+        if held is not None and held[0] == minute:
+            return held[1], held[2], held[3]
+        market = self._exchange.market
+        midnight = minute - minute % DAY_MS
+        day, recent, closed_at, first = Spell(), Spell(), 0.0, 0.0
+        for begin in range(max(market.start_ms, minute - DAY_MS), minute, MINUTE_MS):
+            bar = market.bar(row, begin, self._exchange.now_ms)
+            if bar is None or not bar.volume > 0.0:
+                continue
+            first = first or bar.open
+            money = bar.volume * (bar.open + bar.high + bar.low + bar.close) / 4.0
+            recent = recent.then(bar.open, bar.high, bar.low, bar.volume, money)
+            if begin >= midnight:
+                day = day.then(bar.open, bar.high, bar.low, bar.volume, money)
+            else:
+                closed_at = bar.close
+        found = (day, recent, closed_at or first)
+        self._closed[row] = (minute, *found)
+        return found
+
+    def figures(self, row: int) -> dict | None:
+        """The part that REST and the stream share; None before the market's first trade."""
+        now, minute = self._exchange.now_ms, self._minute()
+        newest = self._trades.newest(row, now)
+        if not newest:
+            return None
+        last = newest[0]
+        day, recent, closed_at = self._until(row, minute)
+        running = self._trades.candle(row, minute, now)
+        if running is not None:
+            part = (running.open, running.high, running.low, running.volume, running.money)
+            day, recent = day.then(*part), recent.then(*part)
+        if not day.open:
+            day = Spell(last.price, last.price, last.price)
+        return {
+            "trade_timestamp": last.at_ms,
+            "opening_price": day.open,
+            "high_price": day.high,
+            "low_price": day.low,
+            "trade_price": last.price,
+            "prev_closing_price": closed_at or day.open,
+            **change(last.price, closed_at or day.open),
+            "trade_volume": last.volume,
+            "acc_trade_price": day.money,
+            "acc_trade_price_24h": recent.money,
+            "acc_trade_volume": day.volume,
+            "acc_trade_volume_24h": recent.volume,
+            "highest_52_week_price": recent.high or day.high,
+            "highest_52_week_date": moment(now).strftime("%Y-%m-%d"),
+            "lowest_52_week_price": recent.low or day.low,
+            "lowest_52_week_date": moment(now).strftime("%Y-%m-%d"),
+            "timestamp": now,
+        }
+
+    def row(self, row: int) -> dict | None:
+        """A row of GET /v1/ticker."""
+        found = self.figures(row)
+        if found is None:
+            return None
+        at = found["trade_timestamp"]
+        return {
+            "market": code_of(self._exchange.instruments[row]),
+            "trade_date": moment(at).strftime("%Y%m%d"),
+            "trade_time": moment(at).strftime("%H%M%S"),
+            "trade_date_kst": kst(at)[:10].replace("-", ""),
+            "trade_time_kst": kst(at)[11:].replace(":", ""),
+            **found,
+        }
+
+    def frame(self, row: int) -> dict | None:
+        """The body of a ``ticker`` frame."""
+        found = self.figures(row)
+        if found is None:
+            return None
+        at = moment(found["trade_timestamp"])
+        last = self._trades.newest(row, self._exchange.now_ms)[0]
+        return found | {
+            "trade_date": at.strftime("%Y%m%d"),
+            "trade_time": at.strftime("%H%M%S"),
+            "ask_bid": "BID" if last.bought else "ASK",
+            # Which side took is known of each trade, not of each bar: half of a day's volume each way.
+            "acc_ask_volume": found["acc_trade_volume"] / 2.0,
+            "acc_bid_volume": found["acc_trade_volume"] / 2.0,
+            "market_state": "ACTIVE",
+            "is_trading_suspended": False,
+            "delisting_date": None,
+            "market_warning": "NONE",
+        }
