@@ -202,7 +202,7 @@ class Cache:
                 self._bars[row, after, :VOLUME] = bar.close
                 after += 1
             changed = True
-        if changed:
+        if changed and self._last_minute is not None:
             held = np.s_[self._end - size : self._end]
             first_minute = self._last_minute - (size - 1) * MINUTE_MS
             bars, filler = self._bars[:, held], self._filler[:, held]

@@ -32,6 +32,9 @@ class Snapshot(NamedTuple):
 NO_BID, NO_ASK = 0.0, float("inf")
 """Best prices of a side without levels."""
 
+MOST_OLD = 100
+"""So many known diffs in a row are new ones under a wrong count: the book would stand still for ever."""
+
 MAX_WAITING = 2_000
 """Diffs kept while the snapshot is on its way (200 s of Binance's 100 ms diffs); beyond it they start anew."""
 
@@ -177,7 +180,7 @@ class KeptBook:
     ``resyncs`` counts that. Who owns it fetches a snapshot whenever ``wanting``.
     """
 
-    __slots__ = ("_waiting", "book", "crossings", "gaps", "last_id", "live")
+    __slots__ = ("_old", "_waiting", "book", "crossings", "gaps", "last_id", "live")
 
     def __init__(self) -> None:
         self.book = OrderBook()
@@ -186,6 +189,8 @@ class KeptBook:
         """Id of the last change in the book."""
         self.gaps = 0
         self.crossings = 0
+        self._old = 0
+        """Diffs in a row that told nothing new."""
         self._waiting: deque[tuple[int, int, list[Level], list[Level]]] = deque(maxlen=MAX_WAITING)
 
     @property
@@ -209,8 +214,10 @@ class KeptBook:
             return Step.WAITS
         known = self.last_id
         if last <= known:
-            return Step.OLD
-        if first > known + 1:
+            self._old += 1
+            if self._old < MOST_OLD:
+                return Step.OLD
+        if first > known + 1 or last <= known:
             self.gaps += 1
             self._lose()
             self._waiting.append((first, last, bids, asks))
@@ -219,7 +226,7 @@ class KeptBook:
             self.crossings += 1
             self._lose()
             return Step.CROSSED
-        self.last_id = last
+        self.last_id, self._old = last, 0
         return Step.APPLIED
 
     def snapshot(self, whole: Snapshot) -> Step:
@@ -252,5 +259,5 @@ class KeptBook:
         self._waiting.clear()
 
     def _lose(self) -> None:
-        self.live, self.last_id = False, -1
+        self.live, self.last_id, self._old = False, -1, 0
         self.book.clear()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exchanges.book import MAX_WAITING, NO_ASK, NO_BID, KeptBook, OrderBook, Snapshot, Step
+from exchanges.book import MAX_WAITING, MOST_OLD, NO_ASK, NO_BID, KeptBook, OrderBook, Snapshot, Step
 
 WHOLE = Snapshot(100, [(10.0, 1.0), (9.0, 2.0)], [(11.0, 1.5), (12.0, 3.0)])
 
@@ -92,6 +92,15 @@ def test_a_lost_connection_forgets_everything():
     kept.forget()
     assert not (kept.live or kept.wanting)
     assert kept.resyncs == 0  # no fault of the sequence
+
+
+def test_a_count_that_ran_away_does_not_freeze_the_book():
+    kept = live()
+    assert kept.diff(101, 10**15, [(10.2, 1.0)], []) is Step.APPLIED  # believed, and wrong
+    steps = [kept.diff(n, n, [], []) for n in range(102, 102 + MOST_OLD)]
+    assert steps == [Step.OLD] * (MOST_OLD - 1) + [Step.GAP]
+    assert kept.wanting
+    assert kept.snapshot(Snapshot(201, *WHOLE[1:])) is Step.APPLIED
 
 
 def test_empty_sides_have_no_top():
