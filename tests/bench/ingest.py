@@ -22,7 +22,9 @@ from core.units import Instrument
 from exchanges.binance.channels import BookChannel
 from exchanges.binance.stream import MarketStream
 from exchanges.book import OrderBook, Snapshot
+from exchanges.simulated.process import start_simulator
 from tests.bench.support.frames import MADE, SYMBOLS, Frames, find, made, recorded
+from tests.bench.support.minute import measure, spread_of
 from tests.support.table import table
 
 NAME = "ingest"
@@ -31,6 +33,8 @@ FASTER_THAN_PEER = 10.0
 SLOWER_THAN_PARSING = 3.0
 """The bars of the issue: at least so many times ccxt.pro's rate, at most so many times the time of bare parsing."""
 INSTRUMENTS = tuple(Instrument("binance", symbol) for symbol in SYMBOLS.values())
+IN_CACHE_MS = 250.0
+"""The minute's bars of 200 symbols are in the cache so soon after the last message."""
 Fetch = Callable[[Instrument], Awaitable[Snapshot]]
 HEADINGS = ("what", "messages", "CPU s", "messages a CPU s", "us each", "x bare parsing", "x ccxt.pro rate")
 
@@ -39,7 +43,11 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="run.py bench ingest", description=__doc__)
     parser.add_argument("--recording", type=Path, help="folder of the raw recording; default: ../shared/data")
     parser.add_argument("--repeats", type=int, default=5, help="the fastest of so many passes counts (default 5)")
+    parser.add_argument("--symbols", type=int, default=0, help="only: a minute of so many symbols into the cache")
+    parser.add_argument("--minutes", type=int, default=20, help="minutes measured with --symbols (default 20)")
     args = parser.parse_args(argv)
+    if args.symbols:
+        return 0 if many_symbols(args.symbols, args.minutes) else 1
     folder = find(args.recording, ROOT)
     told = made(MADE) if folder is None else recorded(folder)
     print(f"{told.about}: {len(told.frames):,} messages, {sum(map(len, told.frames)) / 2**20:.1f} MiB")
@@ -167,6 +175,37 @@ def checked(told: Frames) -> str:
                 total += 1
                 equal += tickers[at][1] == top
     return f"checked: the book's best equals the book ticker's after {equal:,} of {total:,} diffs; {stream.resyncs} resyncs"
+
+
+# ---------------------------------------------------------------- many symbols
+
+
+def many_symbols(count: int, minutes: int) -> bool:
+    """Print how soon the minute of all symbols is in the cache; whether the bar holds."""
+    names = [f"C{number:03d}/USDT" for number in range(count)]
+    instruments = tuple(Instrument("binance", name) for name in names)
+    simulator = start_simulator(ROOT, ["--lockstep", "--symbols", ",".join(names), "--minutes", str(minutes + 5)])
+    try:
+        told = asyncio.run(measure(simulator, instruments, minutes))
+    finally:
+        simulator.close()
+    rows = {
+        "last bar read to all known final": told.complete,
+        "last bar read to market in the cache": told.cached,
+        "first to last bar read": told.spread,
+        "simulator told to move, until it had written": told.wrote,
+        "simulator told to move, until in the cache": told.asked,
+        "our CPU a minute": told.cpu,
+    }
+    print(
+        f"{count} symbols, klines and book tickers, {minutes} minutes, {told.frames:,} messages; the simulator has its own process"
+    )
+    print(table(("ms", "median", "p99", "most"), [(name, *spread_of(values)) for name, values in rows.items()]))
+    worst = max(told.cached)
+    print(
+        f"in the cache {worst:.0f} ms after the last message (bar {IN_CACHE_MS:g}): {'holds' if worst <= IN_CACHE_MS else 'NOT HELD'}"
+    )
+    return worst <= IN_CACHE_MS
 
 
 # ---------------------------------------------------------------- ccxt.pro
