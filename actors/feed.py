@@ -11,6 +11,7 @@ import time
 import numpy as np
 
 from actors.clock import MarketTime
+from actors.limits import gate_of
 from actors.plan import RunPlan
 from actors.shell import Shell
 from actors.venue_feed import VenueFeed
@@ -42,6 +43,7 @@ class FeedActor(Shell):
                 own(venue, self._watched),
                 self._time.now_ms,
                 GRACE_S[plan.clock],
+                gate_of(plan, venue, config.exchanges[venue]),
                 lockstep=plan.clock == "lockstep",
             )
             for venue in dict.fromkeys(i.venue for i in self._instruments)

@@ -9,6 +9,7 @@ from actors.bar_feed import BarFeed, Gathered
 from config.settings import ExchangeSettings
 from core.messages import Top
 from core.units import MINUTE_MS, Instrument
+from exchanges.limits.gate import Gate
 from exchanges.venues import gateway_of, market_stream_of, parts_of
 
 LOCKSTEP_S = 0.02
@@ -19,7 +20,7 @@ would never send anything."""
 class VenueFeed:
     """Bars and tops of ``instruments``, all of one venue; of those in ``watched`` only the top is wanted.
 
-    ``grace_s``: how long final frames are waited for before REST is asked.
+    ``grace_s``: how long final frames are waited for before REST is asked. ``gate``: the line its requests stand in.
     """
 
     def __init__(
@@ -30,12 +31,13 @@ class VenueFeed:
         watched: Sequence[Instrument],
         now_ms: Callable[[], int],
         grace_s: float,
+        gate: Gate | None,
         *,
         lockstep: bool,
     ) -> None:
         self.venue, self.instruments = venue, tuple(instruments)
         every = (*self.instruments, *watched)
-        self.gateway = gateway_of(venue, settings, None, every)
+        self.gateway = gateway_of(venue, settings, None, every, ledger=gate)
         alone = lockstep and parts_of(venue).rest_confirms
         self.bars = BarFeed(self.instruments, self.gateway, LOCKSTEP_S if alone else grace_s)
         self._stream = market_stream_of(

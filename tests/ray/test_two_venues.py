@@ -1,6 +1,5 @@
 """Two venues in one run: Binance in USDT and Upbit in KRW, each over its own wire, one account in one number."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,9 +14,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     settings = (BOTH, *EAGER, "rules.selection.entry_edge_bps=1")
-    yield run_replay(
+    return run_replay(
         tmp_path_factory.mktemp("var"), "--lockstep", f"--minutes={MINUTES}", settings=settings, timeout_s=600
     )
 
