@@ -1,4 +1,7 @@
-"""Trading on Binance spot over REST, as ``core.ports.Venue``: one gateway per account and process."""
+"""Trading on Binance spot over REST, as ``core.ports.Venue``: one gateway per account and process.
+
+Above 400 lines because every call of the venue stands beside the others, with the one path all of them take.
+"""
 
 import asyncio
 import json
@@ -22,6 +25,7 @@ from exchanges.binance.answers import plain, read
 from exchanges.binance.calls import (
     ACCOUNT,
     CANCEL,
+    DEPTH,
     ENTER,
     KLINES,
     LEAVE,
@@ -38,6 +42,7 @@ from exchanges.binance.names import near, venue_symbol
 from exchanges.binance.signing import KeyPair
 from exchanges.binance.standing import ClockReading, KeyRights
 from exchanges.binance.wire import VENUE
+from exchanges.book import Snapshot
 from exchanges.faults import VENDOR_ERRORS, UnreadableAnswer, VenueFault, translate
 from exchanges.limits.gate import Gate, Turn
 from exchanges.limits.tables import ORDERS, ORDERS_DAY, WEIGHT, binance_costs
@@ -268,6 +273,11 @@ class BinanceGateway:
                 break
             start = rows[-1][0].minute + MINUTE_MS
         return bars
+
+    async def depth(self, instrument: Instrument) -> Snapshot:
+        """The 1,000 best levels of each side of the order book."""
+        answer = await self._call(DEPTH, {"symbol": venue_symbol(instrument), "limit": 1_000})
+        return self._parsed(DEPTH, lambda: answers.whole_book(answer))
 
     async def first_minute(self, instrument: Instrument) -> int | None:
         """The first minute the venue has a bar of; None when it has none."""

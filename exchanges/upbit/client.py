@@ -144,6 +144,7 @@ def _fault(status: int, body: bytes, headers: dict[str, str]) -> VenueFault:
         code=str(reason.name),
         text=reason.message,
         retry_after_s=float(after) if after.isdecimal() else _block_s(status, reason.message),
+        venue=VENUE,
     )
 
 
