@@ -115,7 +115,7 @@ class Run:
             await self._settle()
             self._compare()
             self.outcome.reconnects = stream.state.lives - 1
-            self.outcome.refusals = gateway.ledger.refusals
+            self.outcome.refusals = gateway.gate.look(lambda line, _: line.refusals)
         finally:
             await stream.close()
             tasks[1].cancel()

@@ -10,7 +10,7 @@ from core.grid import upbit_tick
 from core.messages import OrderState
 from core.units import MINUTE_MS, Instrument, MarketRules, Side
 from exchanges.binance.gateway import BinanceGateway
-from exchanges.limits.groups import Group, GroupLedger
+from exchanges.limits import Gate
 from exchanges.simulated.chaos.plan import Chaos
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.local import STATES
@@ -59,7 +59,8 @@ class ChaosVenue:
 
     def gateway(self, settings: ExchangeSettings, instruments: tuple[Instrument, ...]) -> Any:
         if self.name == "upbit":
-            ledger = GroupLedger(groups={name: Group(MANY, 1_000) for name in GROUPS})
+            ledger = Gate.of("upbit")
+            ledger.learn(dict.fromkeys(GROUPS, MANY))
             return UpbitGateway(settings, (API_KEY, SECRET), instruments, ledger=ledger)
         return BinanceGateway(settings, (API_KEY, SECRET), instruments)
 
