@@ -1,12 +1,12 @@
-"""The account's own stream as the executor takes it in: one by one, in order, and a look at the venue after every gap.
+"""The accounts' own streams as the executor takes them in: one by one, in order, and a look at the venues after every gap.
 
-Events that are missed are never sent again, so whoever starts or was away has to ask: the stream listens first, then the
+Events that are missed are never sent again, so whoever starts or was away has to ask: the streams listen first, then the
 executor asks what it must know (its start), and only then is the news read that came meanwhile. Nothing falls between.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from core.errors import BotError, ExchangeUnavailable, TimedOut
@@ -18,7 +18,7 @@ CONFIRM_S = 30.0
 RETRY_S = 5.0
 """Until what was missed is asked for again, when the venue did not answer."""
 
-MakeStream = Callable[[Callable[[OrderSnapshot], None], Callable[[str], None]], AccountFeed]
+MakeStreams = Callable[[Callable[[OrderSnapshot], None], Callable[[str], None]], Sequence[AccountFeed]]
 
 
 class Listener(Protocol):
@@ -32,22 +32,23 @@ class Listener(Protocol):
 
 
 class AccountNews:
-    """One account's stream and the books it keeps up. ``make_stream`` is given what to call: (on_order, on_reconnect)."""
+    """The streams of all accounts and the books they keep up. ``make_streams`` is given what each shall call: (on_order,
+    on_reconnect)."""
 
     def __init__(
-        self, make_stream: MakeStream, log: logging.Logger, confirm_s: float = CONFIRM_S, retry_s: float = RETRY_S
+        self, make_streams: MakeStreams, log: logging.Logger, confirm_s: float = CONFIRM_S, retry_s: float = RETRY_S
     ) -> None:
         self._log, self._confirm_s, self._retry_s = log, confirm_s, retry_s
         self._waiting: asyncio.Queue[OrderSnapshot | None] = asyncio.Queue()
-        self.stream = make_stream(self._waiting.put_nowait, self._interrupted)
+        self.streams = tuple(make_streams(self._waiting.put_nowait, self._interrupted))
         self._tasks: list[asyncio.Task[None]] = []
         self._timers: set[asyncio.TimerHandle] = set()
         self.problem = ""
-        """Why the stream ended for good; empty while it runs."""
+        """Why a stream ended for good; empty while all run."""
 
     @property
     def connected(self) -> bool:
-        return self.stream.state.connected
+        return all(stream.state.connected for stream in self.streams)
 
     @property
     def idle(self) -> bool:
@@ -55,28 +56,32 @@ class AccountNews:
         return self._waiting.empty()
 
     async def listen(self) -> None:
-        """Connect; returns when the subscription is confirmed. Raises what the stream ends with, or ``TimedOut``.
+        """Connect; returns when every subscription is confirmed. Raises what a stream ends with, or ``TimedOut``.
 
         Listening already, it returns at once: a start that failed after it may be tried again.
         """
         if self._tasks:
             return
-        running = asyncio.create_task(self.stream.run())
-        confirmed = asyncio.create_task(self.stream.subscribed())
-        await asyncio.wait({running, confirmed}, timeout=self._confirm_s, return_when=asyncio.FIRST_COMPLETED)
-        if confirmed.done() and not running.done():
-            running.add_done_callback(self._ended)
-            self._tasks.append(running)
+        running = [asyncio.create_task(stream.run()) for stream in self.streams]
+        confirmed = asyncio.create_task(self._confirmed())
+        await asyncio.wait({*running, confirmed}, timeout=self._confirm_s, return_when=asyncio.FIRST_COMPLETED)
+        ended = [task for task in running if task.done()]
+        if confirmed.done() and not ended:
+            for task in running:
+                task.add_done_callback(self._ended)
+            self._tasks += running
             return
-        confirmed.cancel()
-        if running.done():
-            await running
+        for task in (confirmed, *running):
+            task.cancel()
+        await asyncio.gather(confirmed, *running, return_exceptions=True)
+        if ended:
+            ended[0].result()
             raise ExchangeUnavailable("the user stream was closed before it was subscribed")
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        raise TimedOut(
-            f"the user stream was not subscribed within {self._confirm_s:g} s ({self.stream.state.last_end})"
-        )
+        ends = "; ".join(filter(None, (stream.state.last_end for stream in self.streams)))
+        raise TimedOut(f"the user stream was not subscribed within {self._confirm_s:g} s ({ends})")
+
+    async def _confirmed(self) -> None:
+        await asyncio.gather(*(stream.subscribed() for stream in self.streams))
 
     def follow(self, books: Listener) -> None:
         """From now on ``books`` are told, of what came since ``listen`` first."""
@@ -85,7 +90,8 @@ class AccountNews:
     async def close(self) -> None:
         for timer in self._timers:
             timer.cancel()
-        await self.stream.close()
+        for stream in self.streams:
+            await stream.close()
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.remove_done_callback(self._ended)

@@ -5,6 +5,7 @@ This is the only module that reads the wall clock.
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Protocol
 
 import aiohttp
@@ -91,10 +92,32 @@ class SimulatorControl:
             raise ExchangeUnavailable(f"simulated exchange at {self._base} did not answer {path}: {error!r}") from error
 
 
+class SimulatorsControl:
+    """The clocks of several simulated exchanges, moved as one; the first one tells the time."""
+
+    def __init__(self, base_urls: Sequence[str]) -> None:
+        self._parts = tuple(SimulatorControl(url) for url in base_urls)
+
+    async def state(self) -> dict:
+        return await self._parts[0].state()
+
+    async def advance(self, to_ms: int) -> dict:
+        return (await asyncio.gather(*(part.advance(to_ms) for part in self._parts)))[0]
+
+    async def run(self) -> dict:
+        return (await asyncio.gather(*(part.run() for part in self._parts)))[0]
+
+    async def close(self) -> None:
+        await asyncio.gather(*(part.close() for part in self._parts))
+
+
+Control = SimulatorControl | SimulatorsControl
+
+
 class LockstepClock:
     """Replay in lockstep: market time stands still until we move it."""
 
-    def __init__(self, control: SimulatorControl) -> None:
+    def __init__(self, control: Control) -> None:
         self._control = control
 
     async def start(self) -> None:
@@ -119,7 +142,7 @@ class SpeedClock:
     simulator that lags is followed rather than overtaken.
     """
 
-    def __init__(self, control: SimulatorControl, resync_s: float = 5.0) -> None:
+    def __init__(self, control: Control, resync_s: float = 5.0) -> None:
         self._control = control
         self._resync_s = resync_s
         self._anchor: tuple[float, int, float] | None = None
@@ -177,9 +200,9 @@ class MarketTime:
         return self._told + int((time.monotonic() - self._at) * 1000 * self._speed)
 
 
-def make_clock(kind: str, sim_url: str | None) -> MarketClock:
+def make_clock(kind: str, sim_urls: Sequence[str]) -> MarketClock:
     """The clock a run plan asks for."""
-    if kind == "wall" or sim_url is None:
+    if kind == "wall" or not sim_urls:
         return WallClock()
-    control = SimulatorControl(sim_url)
+    control = SimulatorsControl(sim_urls)
     return LockstepClock(control) if kind == "lockstep" else SpeedClock(control)

@@ -102,7 +102,7 @@ class ConductorActor(Shell):
     def __init__(self, plan: RunPlan) -> None:
         super().__init__(plan, "conductor")
         self._hot = Hot(plan.redis_url, plan.run_id)
-        self._clock = make_clock(plan.clock, plan.sim_url)
+        self._clock = make_clock(plan.clock, plan.sim_urls)
         self._score = RayScore()
         self._conductor = Conductor(
             score=self._score,

@@ -51,7 +51,7 @@ STOP_ROUNDS = 3
 
 
 class ExecutorActor:
-    """Owns the orders of one instance at one venue.
+    """Owns the orders of one instance, at one venue or behind ``exchanges.composite.Venues`` at several.
 
     Nothing is sent before ``start``; calls are taken one by one, so stimuli never interleave. The actor must run
     with ``max_task_retries=0``: a call that failed may have taken effect, and the journal knows.

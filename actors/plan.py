@@ -1,6 +1,7 @@
 """What one run is: everything an actor needs to start, or to start again after it died."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -35,12 +36,12 @@ class RunPlan:
     instance: str
     """Goes into every client order id; orders of another instance are never touched."""
     clock: ClockMode
-    orders_at: ExchangeSettings | None = None
-    """Where orders go when that is not where the market is watched (paper); None = the exchange of the settings."""
+    orders_at: Mapping[str, ExchangeSettings] = field(default_factory=dict)
+    """By venue: where orders go when that is not where the market is watched (paper)."""
     speed: float = 1.0
     """Market time per wall time: 0 in lockstep, N in a replay at N times, 1 on the wall clock."""
-    sim_url: str | None = None
-    """Base URL of the simulated exchange whose clock drives a replay."""
+    sim_urls: tuple[str, ...] = ()
+    """Base URLs of the simulated exchanges whose clocks drive a replay."""
     sentiment_url: str | None = None
     first_minute: int | None = None
     """First minute to decide (replay); None = from now on."""

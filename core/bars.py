@@ -27,6 +27,36 @@ def is_sound(bar: Bar) -> bool:
     return bar.low <= min(bar.open, bar.close) and bar.high >= max(bar.open, bar.close)
 
 
+@njit(cache=True)
+def all_sound(bars: FloatArray) -> bool:
+    """Whether every bar of ``bars`` (S, T, 5) is a market's (``is_sound``) or wholly NaN, looked at once each."""
+    for row in range(bars.shape[0]):
+        for t in range(bars.shape[1]):
+            o, h, low, c, v = bars[row, t, 0], bars[row, t, 1], bars[row, t, 2], bars[row, t, 3], bars[row, t, 4]
+            sound = 0.0 < low <= o <= h and low <= c <= h < MAX_PRICE and 0.0 <= v < MAX_VOLUME
+            if not sound and not (o != o and h != h and low != low and c != c and v != v):
+                return False
+    return True
+
+
+@njit(cache=True)
+def last_known(close: FloatArray, end: int) -> float:
+    """The newest of ``close`` (T,) before index ``end`` that is finite; NaN where none is."""
+    for t in range(end - 1, -1, -1):
+        if math.isfinite(close[t]):
+            return close[t]
+    return math.nan
+
+
+@njit(cache=True)
+def first_known(close: FloatArray) -> float:
+    """The oldest of ``close`` (T,) that is finite; NaN where none is."""
+    for t in range(close.shape[0]):
+        if math.isfinite(close[t]):
+            return close[t]
+    return math.nan
+
+
 def fill_gaps(bars: FloatArray) -> tuple[FloatArray, BoolArray]:
     """Fill minutes without a bar by the last close; returns (bars, filler), copies of the same leading shape.
 

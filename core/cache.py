@@ -10,17 +10,32 @@ import math
 import numpy as np
 
 from core.bars import fill_gaps, is_sound
+from core.currency import Rates, premium_bps, rate_column
 from core.errors import Defect, StaleData
 from core.extras import Extras, Readings, mood_at, premium_of
 from core.features import HISTORY, LOOKBACK, N_FEATURES, SEQUENCE, WINDOW, feature_rows, feature_table
-from core.messages import CLOSE, AccountState, Bar, BoolArray, FloatArray, Market, MarketSlice, MinuteTick, Top
+from core.messages import (
+    CLOSE,
+    VOLUME,
+    AccountState,
+    Bar,
+    BarRevised,
+    BoolArray,
+    FloatArray,
+    Market,
+    MarketSlice,
+    MinuteTick,
+    QuoteRate,
+    Top,
+)
 from core.units import MINUTE_MS, Instrument
 
-REPORTING_CURRENCY = "USDT"
 MAX_BOOK_AGE_MS = 120_000
 """An older top of book counts as none."""
 _READINGS = 8
 """Readings of the mood that are kept: those of a week; older ones are not in force any more."""
+_NOT_FINAL = frozenset({"filler", "unconfirmed"})
+"""Sources of bars that stand in for a final one."""
 _SLACK = 1_024
 """Minutes the buffers grow before the newest HISTORY are moved back to their front."""
 
@@ -43,6 +58,8 @@ class Cache:
         self._seen = 0
         self._last_minute: int | None = None
         self._gap: tuple[int, int] | None = None
+        self._rates = Rates(instruments)
+        self._two_venues = len({i.venue for i in instruments}) > 1
 
     @property
     def last_minute(self) -> int | None:
@@ -92,11 +109,9 @@ class Cache:
         tick: MinuteTick,
         slice: MarketSlice,
         account: AccountState,
-        quote_rate: FloatArray | None = None,
     ) -> Market:
         """Take in the minute ``tick.minute`` and give the market to decide upon.
 
-        ``quote_rate`` (S,) is the USDT value of one quote unit; by default 1 for USDT and unknown for others.
         Minutes missing before this one are filled by stand-ins, and nothing is fresh until ``restore`` brings the
         true bars or they have left the window. The newest minute may be taken in again. Raises StaleData when the
         slice is of another minute or of one before the newest, Defect when the rows are not this cache's.
@@ -108,13 +123,16 @@ class Cache:
         self._close_distance(tick.minute)
         if slice.sentiment is not None:
             self._hear([(slice.sentiment.knowable_ms, slice.sentiment.value)])
+        self._revise(slice.revised)
         real = np.array([_is_final(bar, tick.minute) for bar in slice.bars], dtype=np.bool_)
         self._append(tick.minute, tuple(bar if ok else None for bar, ok in zip(slice.bars, real, strict=True)))
 
-        rates = self._rates(quote_rate)
         bid, ask = _books(slice.tops, tick.now_ms)
         # Without a bar of this minute the venue is not trading; what its book last showed is nobody's price now.
         bid[~real], ask[~real] = math.nan, math.nan
+        self._rates.hear(slice.rates)
+        known = self._rates.at(tick.now_ms, (bid + ask) / 2.0)
+        rates = rate_column(self._instruments, known)
         fresh = real & np.isfinite(bid) & np.isfinite(rates) & (self._gap is None)
         price = np.where(np.isfinite(bid), (bid + ask) / 2.0, self._bars[:, self._end - 1, CLOSE])
         position, cash = self._holdings(account)
@@ -134,6 +152,8 @@ class Cache:
             cash=_frozen(cash),
             position=_frozen(position),
             quote_rate=_frozen(rates),
+            rates=known,
+            premium_bps=self._premium_now((bid + ask) / 2.0, known),
             sentiment=slice.sentiment,
         )
 
@@ -160,6 +180,35 @@ class Cache:
             self._gap = (first, minute - MINUTE_MS)
         if self._gap and minute - self._gap[1] >= HISTORY * MINUTE_MS:
             self._gap = None
+
+    def _revise(self, revised: tuple[BarRevised, ...]) -> None:
+        """Put right what the venue's history now has otherwise, and every feature that looked at it."""
+        changed = False
+        size = min(self._seen, HISTORY)
+        for one in revised:
+            bar, last = one.bar, self._last_minute
+            if last is None or bar.minute > last or not is_sound(bar) or bar.source in _NOT_FINAL:
+                continue
+            at = self._end - 1 - (last - bar.minute) // MINUTE_MS
+            if at < self._end - size:
+                continue
+            row = self._instruments.index(one.instrument)
+            was = float(self._bars[row, at, CLOSE])
+            self._bars[row, at] = (bar.open, bar.high, bar.low, bar.close, bar.volume)
+            self._filler[row, at] = bar.filler or bar.volume == 0.0
+            # Stand-ins after it had repeated the close that was wrong.
+            after = at + 1
+            while after < self._end and self._filler[row, after] and np.all(self._bars[row, after, :VOLUME] == was):
+                self._bars[row, after, :VOLUME] = bar.close
+                after += 1
+            changed = True
+        if changed and self._last_minute is not None:
+            held = np.s_[self._end - size : self._end]
+            first_minute = self._last_minute - (size - 1) * MINUTE_MS
+            bars, filler = self._bars[:, held], self._filler[:, held]
+            self._premium[:, held] = premium_of(self._instruments, bars, filler)
+            extras = Extras(self._mood[held], self._premium[:, held])
+            self._features[:, held] = feature_table(bars, filler, first_minute, extras)
 
     def _append(self, minute: int, bars: tuple[Bar | None, ...]) -> None:
         """Add one column: each instrument's bar, or a stand-in that repeats its last close."""
@@ -205,12 +254,11 @@ class Cache:
         extras = Extras(mood, self._premium[:, held])
         self._features[:, held] = feature_table(self._bars[:, held], self._filler[:, held], first_minute, extras)
 
-    def _rates(self, quote_rate: FloatArray | None) -> FloatArray:
-        if quote_rate is None:
-            return np.array([1.0 if i.quote == REPORTING_CURRENCY else math.nan for i in self._instruments])
-        if quote_rate.shape != (len(self._instruments),):
-            raise ValueError(f"quote_rate must be ({len(self._instruments)},), got {quote_rate.shape}")
-        return np.where(np.isfinite(quote_rate) & (quote_rate > 0), quote_rate, math.nan)
+    def _premium_now(self, mid: FloatArray, rates: tuple[QuoteRate, ...]) -> FloatArray | None:
+        """(S,) bps against the other venue, None where no coin trades at two."""
+        if not self._two_venues:
+            return None
+        return _frozen(premium_bps(self._instruments, mid, rates))
 
     def _holdings(self, account: AccountState) -> tuple[FloatArray, FloatArray]:
         """(S,) base units held and (S,) free quote units, at each instrument's venue."""
@@ -242,7 +290,7 @@ def _value(amount: float, price: float) -> float:
 
 def _is_final(bar: Bar | None, minute: int) -> bool:
     """A sound, final bar of this very minute, not something that stands in for it."""
-    return bar is not None and bar.minute == minute and bar.source != "filler" and is_sound(bar)
+    return bar is not None and bar.minute == minute and bar.source not in _NOT_FINAL and is_sound(bar)
 
 
 def _books(tops: tuple[Top | None, ...], now_ms: int) -> tuple[FloatArray, FloatArray]:

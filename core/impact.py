@@ -6,11 +6,14 @@ import math
 import numpy as np
 from numba import njit
 
-from core.messages import CLOSE, VOLUME, Market
+from core.bars import last_known
+from core.messages import CLOSE, VOLUME, FloatArray, Market
 from core.units import BPS
 
 COEFFICIENT = 1.0
 """Y: of order one in every market it was measured in; to be fitted to our own fills."""
+IMPACT_MINUTES = 60
+"""By how many minutes a market is known when it is asked what an order would move."""
 
 
 @njit(cache=True)
@@ -38,10 +41,31 @@ def expected_impact_bps(quantity: float, volume: float, volatility: float) -> fl
     return float(average_impact(COEFFICIENT, quantity, volume, volatility)) * BPS
 
 
-def impact_of(market: Market, row: int, quantity: float, minutes: int = 60) -> float:
-    """``expected_impact_bps`` of ``quantity`` base units of instrument ``row``, by its last ``minutes`` of bars."""
-    close = market.bars[row, -minutes - 1 :, CLOSE]
-    changes = np.diff(np.log(close))
-    variance = float(np.dot(changes, changes))
-    volume = float(market.bars[row, -minutes:, VOLUME].sum())
-    return expected_impact_bps(quantity, volume, math.sqrt(variance) if variance >= 0.0 else math.nan)
+def impact_of(market: Market, row: int, quantity: float, minutes: int = IMPACT_MINUTES) -> float:
+    """``expected_impact_bps`` of ``quantity`` base units of instrument ``row``, by its last ``minutes`` of bars;
+    NaN where one of them is not known."""
+    bars = market.bars[row]
+    if np.isnan(bars[-minutes - 1 :, CLOSE]).any():
+        return math.nan
+    return float(impact_at(bars, bars.shape[0] - 1, quantity, minutes))
+
+
+@njit(cache=True)
+def impact_at(bars: FloatArray, index: int, quantity: float, minutes: int = IMPACT_MINUTES) -> float:
+    """``expected_impact_bps`` at the close of minute ``index`` of one instrument's ``bars`` (T, 5), by the ``minutes``
+    up to it. A minute without a bar repeats the close before it, and nothing traded; NaN where no close came before."""
+    first = max(0, index - minutes)
+    last = bars[first, CLOSE]
+    if math.isnan(last):
+        last = last_known(bars[:, CLOSE], first)
+    before = math.log(last)
+    variance, volume = 0.0, math.nan if math.isnan(last) else 0.0
+    for k in range(first, index + 1):
+        traded = not math.isnan(bars[k, CLOSE])
+        if traded and k >= index + 1 - minutes:
+            volume += bars[k, VOLUME]
+        if k > first:
+            now = math.log(bars[k, CLOSE]) if traded else before
+            variance += (now - before) * (now - before)
+            before = now
+    return average_impact(COEFFICIENT, quantity, volume, math.sqrt(variance)) * BPS

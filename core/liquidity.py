@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from core.messages import CLOSE, VOLUME, FloatArray
-from core.spread import MOMENTS, add_pair, edge_of
+from core.spread import MOMENTS, add_pairs, edge_of
 from core.units import BPS, MINUTE_MS
 
 VOLUME_MINUTES = 15
@@ -80,8 +80,9 @@ def half_spreads(
     lead = (start_minute - first * HOUR_MS) // MINUTE_MS
     for row in range(rows):
         blocks = np.zeros((hours, MOMENTS))
-        for k in range(minutes):
-            add_pair(bars[row], k, blocks[(lead + k) // HOUR_MINUTES])
+        for hour in range(hours):
+            begin = max(0, hour * HOUR_MINUTES - lead)
+            add_pairs(bars[row], begin, min(minutes, (hour + 1) * HOUR_MINUTES - lead), blocks[hour])
         for hour in range(hours):
             window = np.zeros(MOMENTS)
             for block in range(max(0, hour - SPREAD_HOURS), hour):

@@ -51,7 +51,18 @@ class Bar:
     filler: bool = False
     """True when nothing traded and the bar only repeats the last close (or stands in for a missing one)."""
     source: str = "stream"
-    """``stream`` (the venue's final frame), ``rest``, ``lake`` or ``filler``: how its finality is known."""
+    """How its finality is known: ``stream`` (the venue's final frame, or its tape heard whole), ``rest``, ``lake`` or
+    ``filler``; ``unconfirmed`` is not final at all and never part of a slice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BarRevised:
+    """A bar that had been given out, or was missing then, turned out to be this one."""
+
+    instrument: Instrument
+    bar: Bar
+    before: Bar | None
+    """What had been given out; None when the bar was missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +86,17 @@ class Sentiment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QuoteRate:
+    """What one unit of a quote currency was worth, and how that was known."""
+
+    currency: str
+    usdt: float
+    source: str
+    """The market it was read from (``upbit:USDT/KRW``), or the other way it was found."""
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MarketSlice:
     """What a feed saw of one minute: per instrument a closed bar or None, a top of book or None."""
 
@@ -84,7 +106,11 @@ class MarketSlice:
     tops: tuple[Top | None, ...]
     late: tuple[Instrument, ...] = ()
     """Instruments whose final bar did not come in time."""
+    revised: tuple[BarRevised, ...] = ()
+    """Bars of earlier minutes that the venue's history now has otherwise, oldest first."""
     sentiment: Sentiment | None = None
+    rates: tuple[QuoteRate, ...] = ()
+    """What the markets of quote currencies against USDT showed."""
     took_ms: float = 0.0
 
 
@@ -148,6 +174,11 @@ class Market:
     """(S,) base units held (free + locked)."""
     quote_rate: FloatArray
     """(S,) reporting-currency value of one quote unit (1 for USDT)."""
+    rates: tuple[QuoteRate, ...] = ()
+    """How the rates were known, one a currency."""
+    premium_bps: FloatArray | None = None
+    """(S,) by how much the coin costs more than at the other venue that trades it; NaN where that is not known, None
+    where no coin trades at two venues."""
     sentiment: Sentiment | None = None
     took_ms: float = 0.0
 
@@ -439,6 +470,10 @@ class MinuteRecord:
     refused: tuple[Refused, ...] = ()
     orders: tuple[OrderReport, ...] = ()
     fills: tuple[Fill, ...] = ()
+    rates: tuple[QuoteRate, ...] = ()
+    """What foreign quote currencies were worth; empty where all is in USDT."""
+    premium_bps: tuple[float, ...] = ()
+    """What each coin costs more here than at the other venue; empty where no coin trades at two."""
     timings: tuple[tuple[str, float], ...] = field(default=(), compare=False)
     """(step, milliseconds), in the order of the minute."""
 

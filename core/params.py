@@ -132,6 +132,8 @@ class RiskSettings(Section):
     """Worst accepted distance of a limit from the mid."""
     rebalance_band_pct: Percent = 1
     """Changes of a position smaller than this share of equity are not traded."""
+    max_premium_bps: Annotated[float, Field(ge=0, le=100_000)] = 500
+    """Nothing is bought where a coin costs so much more than at the other venue that is traded (kimchi premium)."""
     on_loss_limit: Literal["close", "hold"] = "close"
     """When a loss limit is breached nothing is bought until a person resumes; ``close`` also sells what is held,
     ``hold`` leaves the exits to the ensemble."""

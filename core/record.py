@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import numpy as np
 
+from core.currency import REPORTING_CURRENCY
 from core.errors import Defect
 from core.messages import (
     Detected,
@@ -63,6 +64,8 @@ def make_record(
         refused=verdicts.refused,
         orders=reports.orders,
         fills=reports.fills,
+        rates=tuple(rate for rate in market.rates if rate.currency != REPORTING_CURRENCY),
+        premium_bps=() if market.premium_bps is None else _floats(market.premium_bps),
         timings=tuple((name, float(message.took_ms)) for name, message in steps),
     )
 
@@ -96,6 +99,8 @@ def input_hash(market: Market) -> str:
         array = np.asarray(getattr(market, name))
         digest.update(f"{name}{array.shape}".encode())
         digest.update(_canonical(array))
+    if market.premium_bps is not None:
+        digest.update(b"premium_bps" + _canonical(market.premium_bps))
     digest.update(_canonical(np.array([market.equity])))
     held = sorted(
         (b.venue, b.asset, _plain(b.free), _plain(b.locked)) for b in market.account.balances if b.free or b.locked

@@ -235,6 +235,9 @@ class Risk:
             STATES.index(state.state),
             state.closing,
         )
+        if market.premium_bps is not None:
+            dear = (rows.buy_block == 0) & (market.premium_bps > self._limits.max_premium_bps)
+            rows.buy_block[dear] = int(Limit.PREMIUM)
         return rows
 
     def _approve(self, market: Market, rows: Rows, caps: Caps, sized: Sized, row: int) -> Approved:
@@ -290,6 +293,9 @@ class Risk:
                 return "the venue gives no rules for it or does not trade it now"
             case Limit.MAX_ORDERS:
                 return f"allowed {self._limits.max_orders_per_minute} orders a minute"
+            case Limit.PREMIUM:
+                over = float(market.premium_bps[row]) if market.premium_bps is not None else math.nan
+                return f"it costs {over:.0f} bps more than at the other venue, allowed {self._limits.max_premium_bps:g}"
             case Limit.SAME_COIN:
                 return "another market of the coin sells this minute"
             case Limit.MIN_ORDER:

@@ -52,6 +52,7 @@ class Limit(IntEnum):
     MAX_ORDERS = 18
     MIN_ORDER = 19
     SAME_COIN = 20
+    PREMIUM = 21
 
 
 LIMIT_NAMES: dict[Limit, str] = {
@@ -71,12 +72,13 @@ LIMIT_NAMES: dict[Limit, str] = {
     Limit.MAX_ORDERS: "max_orders_per_minute",
     Limit.MIN_ORDER: "min_order",
     Limit.SAME_COIN: "one_sale_a_coin",
+    Limit.PREMIUM: "max_premium_bps",
 }
 
 _KEEP, _NOTHING, _DUST, _BAND, _PASSED = (int(v) for v in list(Limit)[:5])
 _NO_BOOK, _NO_EQUITY = int(Limit.NO_BOOK), int(Limit.NO_EQUITY)
 _MAX_ORDER, _MAX_POSITION, _MAX_GROSS, _INVEST, _CASH, _MAX_QTY, _MAX_ORDERS, _MIN_ORDER, _SAME_COIN = (
-    int(v) for v in list(Limit)[12:]
+    int(v) for v in list(Limit)[12:21]
 )
 
 

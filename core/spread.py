@@ -29,16 +29,40 @@ def add_pair(bars: FloatArray, k: int, sums: FloatArray) -> None:
 
     A bar that is NaN, or not positive, adds nothing; a pair needs both bars.
     """
-    if k < 1 or not bars[k, LOW] > 0.0:
-        return
-    o, h, low = math.log(bars[k, OPEN]), math.log(bars[k, HIGH]), math.log(bars[k, LOW])
-    m = (h + low) / 2.0
-    r1 = m - o
-    sums[1] += 1.0
-    sums[2] += r1
-    if not bars[k - 1, LOW] > 0.0:
-        return
-    h1, low1, c1 = math.log(bars[k - 1, HIGH]), math.log(bars[k - 1, LOW]), math.log(bars[k - 1, CLOSE])
+    add_pairs(bars, k, k + 1, sums)
+
+
+@njit(cache=True)
+def add_pairs(bars: FloatArray, first: int, end: int, sums: FloatArray) -> None:
+    """``add_pair`` of the bars [first, end), in the order of time; each bar's logarithms are taken once."""
+    known = 0 < first <= bars.shape[0] and bars[first - 1, LOW] > 0.0
+    h1 = low1 = c1 = 0.0
+    if known:
+        h1, low1, c1 = math.log(bars[first - 1, HIGH]), math.log(bars[first - 1, LOW]), math.log(bars[first - 1, CLOSE])
+    for k in range(first, end):
+        if not bars[k, LOW] > 0.0:
+            known = False
+            continue
+        o, h, low, c = (
+            math.log(bars[k, OPEN]),
+            math.log(bars[k, HIGH]),
+            math.log(bars[k, LOW]),
+            math.log(bars[k, CLOSE]),
+        )
+        if k > 0:
+            r1 = (h + low) / 2.0 - o
+            sums[1] += 1.0
+            sums[2] += r1
+            if known:
+                _add(bars, k, o, r1, h1, low1, c1, (h + low) / 2.0, sums)
+        known, h1, low1, c1 = True, h, low, c
+
+
+@njit(cache=True, inline="always")
+def _add(
+    bars: FloatArray, k: int, o: float, r1: float, h1: float, low1: float, c1: float, m: float, sums: FloatArray
+) -> None:
+    """The moments of one pair; logarithms of this bar's open and middle, and of the bar before."""
     m1 = (h1 + low1) / 2.0
     r2, r3, r4, r5 = o - m1, m - c1, c1 - m1, o - c1
     traded = 1.0 if bars[k, HIGH] != bars[k, LOW] or bars[k, LOW] != bars[k - 1, CLOSE] else 0.0

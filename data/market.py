@@ -57,6 +57,8 @@ class MarketCut:
     synthetic: bool
     sentiment: tuple[tuple[int, float], ...]
     """(knowable_ms, fear-and-greed value)."""
+    content: str = ""
+    """Names the bars by what they were cut from, where that is known: equal names, equal bars."""
 
 
 def real_source(var: Path) -> MarketSource:
@@ -128,8 +130,13 @@ def cut_out(
         minutes=minutes,
         bars=source.lake.window(instruments, start, history + minutes),
         synthetic=source.synthetic,
-        sentiment=_known(load_series(source.lake.root), first_minute + minutes * MINUTE_MS),
+        sentiment=mood_of(source, first_minute + minutes * MINUTE_MS),
     )
+
+
+def mood_of(source: MarketSource, end_ms: int) -> tuple[tuple[int, float], ...]:
+    """The readings beside a source's lake that are knowable before ``end_ms``."""
+    return _known(load_series(source.lake.root), end_ms)
 
 
 def _known(series: SentimentSeries, end_ms: int) -> tuple[tuple[int, float], ...]:

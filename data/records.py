@@ -41,8 +41,9 @@ _NATIVE: dict[str, pa.DataType] = {
     "target": _FLOATS,
     "state": pa.string(),
     "state_reason": pa.string(),
+    "premium_bps": _FLOATS,
 }
-_JSON = ("events", "votes", "approved", "refused", "orders", "fills", "timings")
+_JSON = ("events", "votes", "approved", "refused", "orders", "fills", "rates", "timings")
 """Fields kept as JSON text. A field that a record has and this table does not know goes here as well."""
 
 
@@ -193,7 +194,8 @@ def _read_parts(folder: Path) -> Iterator[MinuteRecord]:
 
 
 def _record(row: dict[str, Any]) -> MinuteRecord:
-    return plain.decode(MinuteRecord, row | {name: json.loads(row[name]) for name in _JSON})
+    # A part of an earlier version lacks what was added since: those fields have their defaults.
+    return plain.decode(MinuteRecord, row | {name: json.loads(row[name]) for name in _JSON if name in row})
 
 
 def _read_tail(path: Path) -> list[MinuteRecord]:

@@ -38,7 +38,7 @@ class Forecast:
     """Member → what its training had to say."""
 
 
-def key_of(content: Mapping[str, Any]) -> str:
+def key_of(content: Any) -> str:
     """Twelve digits that equal contents share."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:12]
 

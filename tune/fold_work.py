@@ -1,7 +1,7 @@
 """The work of one fold: learn on its past, forecast its test part, let every candidate trade it. Kept when done."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -13,13 +13,15 @@ from core.features import schema_hash
 from core.messages import FloatArray
 from core.selection import WeightTable
 from core.units import MINUTE_MS
-from data.market import WARMUP_MINUTES, MarketSource, cut_out
+from data.market import WARMUP_MINUTES, MarketCut, MarketSource
 from data.schema import META_CONTENT, read_metadata
 from serve.models.base import Member
 from tune.candidates import Track
 from tune.dataset import readings_of
 from tune.fold_store import FoldStore, Forecast, key_of
 from tune.folds import Fold
+from tune.pieces import Pieces
+from tune.prepared import Prepared, mapped_cut, prepare, store_of
 from tune.result import Result
 from tune.samples import LOOK_BACK, draw, forecast
 from tune.simulate import Forecasts, simulate
@@ -135,29 +137,36 @@ class FoldWork:
         if kept is not None:
             self.progress.walked(tested * len(self.tables))
             return kept
-        instruments = self.settings.config.trade.rows
-        market = cut_out(self.source, instruments, self.ms(fold.test_first), fold.test_end - fold.test_first, HISTORY)
+        market, prepared = self.market(fold.test_first, fold.test_end)
         forecasts = self.joined([said])
         growth = []
         for count, table in enumerate(self.tables, 1):
             self.progress.say(f"{where}: weights {count} of {len(self.tables)}")
-            result = simulate(self.settings, market, forecasts, cash=self.cash, weights=table, name=table.version)
+            result = simulate(
+                self.settings, market, forecasts, cash=self.cash, weights=table, name=table.version, prepared=prepared
+            )
             growth.append(growth_of(whole(result, market.minutes)))
             self.progress.walked(tested)
         track = Track(minute=result.minute, growth=np.stack(growth))
         self.store.keep_track(number, key, track)
         return track
 
+    def market(self, first: int, end: int) -> tuple[MarketCut, Prepared]:
+        """The traded minute indices [first, end), behind ``HISTORY`` minutes, mapped from files beside the lake."""
+        store, rows = store_of(self.source), self.settings.config.trade.rows
+        market, notes = mapped_cut(self.source, rows, self.ms(first), end - first, HISTORY, store)
+        prepared = prepare(self.settings, market, store)
+        return market, replace(prepared, notes=(*notes, *prepared.notes))
+
     def joined(self, found: Sequence[Forecast]) -> Forecasts:
         """Forecasts of consecutive folds, behind ``HISTORY`` minutes of silence."""
         names = tuple(m.name for m in self.settings.rules.models.enabled)
-        silence = np.full((*found[0].mean_bps.shape[:2], HISTORY), np.nan, dtype=np.float32)
         versions = found[0].versions if len(found) == 1 else tuple(f"{len(found)} folds" for _ in names)
         return Forecasts(
             members=names,
             versions=versions,
-            mean_bps=np.concatenate([silence, *(f.mean_bps for f in found)], axis=2),
-            stdev_bps=np.concatenate([silence, *(f.stdev_bps for f in found)], axis=2),
+            mean_bps=Pieces([f.mean_bps for f in found], HISTORY),
+            stdev_bps=Pieces([f.stdev_bps for f in found], HISTORY),
         )
 
     def key(self, fold: Fold) -> str:

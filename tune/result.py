@@ -7,6 +7,7 @@ statistics, verdict and report are computed by the same code from all of them.
 import json
 import math
 import zipfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -85,6 +86,58 @@ class Costs:
         return {"gross": gross, **lines, "net": net}
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much was traded."""
+
+    orders: int = 0
+    buys: int = 0
+    """Orders that buy."""
+    fills: int = 0
+
+
+class Tables:
+    """The tables of a result: at hand, or made when somebody first looks, as most runs are only asked for numbers.
+
+    Pickled as they are when made. What they are made from is let go when both are.
+    """
+
+    __slots__ = ("_counts", "_fills", "_orders")
+
+    def __init__(
+        self,
+        fills: pl.DataFrame | Callable[[], pl.DataFrame],
+        orders: pl.DataFrame | Callable[[], pl.DataFrame],
+        counts: Counts | None = None,
+    ) -> None:
+        """``counts`` are needed where the tables are not at hand."""
+        self._fills, self._orders, self._counts = fills, orders, counts
+
+    @property
+    def fills(self) -> pl.DataFrame:
+        """Columns ``FILLS``, in time order."""
+        if not isinstance(self._fills, pl.DataFrame):
+            self._fills = self._fills()
+        return self._fills
+
+    @property
+    def orders(self) -> pl.DataFrame:
+        """Columns ``ORDERS``, in time order."""
+        if not isinstance(self._orders, pl.DataFrame):
+            self._orders = self._orders()
+        return self._orders
+
+    @property
+    def counts(self) -> Counts:
+        if self._counts is None:
+            buys = int((self.orders["side"] == "buy").sum())
+            self._counts = Counts(orders=self.orders.height, buys=buys, fills=self.fills.height)
+        return self._counts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Tables, (self.fills, self.orders, self.counts)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Result:
     """A finished run of T minutes over S instruments and M members."""
@@ -120,10 +173,8 @@ class Result:
     """(G, M) weights used."""
     contribution: FloatArray
     """(M,) USDT of gross profit, shared out by what each member's weighted forecast had in the entry's edge."""
-    fills: pl.DataFrame
-    """Columns ``FILLS``, in time order."""
-    orders: pl.DataFrame
-    """Columns ``ORDERS``, in time order."""
+    tables: Tables
+    """``fills`` and ``orders``."""
     costs: Costs
     settings: dict[str, Any] = field(default_factory=dict)
     """The rules it ran under, as JSON."""
@@ -133,6 +184,21 @@ class Result:
     @property
     def minutes(self) -> int:
         return len(self.minute)
+
+    @property
+    def fills(self) -> pl.DataFrame:
+        """Columns ``FILLS``, in time order."""
+        return self.tables.fills
+
+    @property
+    def orders(self) -> pl.DataFrame:
+        """Columns ``ORDERS``, in time order."""
+        return self.tables.orders
+
+    @property
+    def counts(self) -> Counts:
+        """Known without making a table."""
+        return self.tables.counts
 
     def save(self, folder: Path) -> Path:
         """Write the folder that ``load`` reads."""
@@ -167,8 +233,7 @@ class Result:
                 arrays = {name: stored[name] for name in stored.files}
             return cls(
                 **arrays,
-                fills=pl.read_parquet(folder / "fills.parquet"),
-                orders=pl.read_parquet(folder / "orders.parquet"),
+                tables=Tables(pl.read_parquet(folder / "fills.parquet"), pl.read_parquet(folder / "orders.parquet")),
                 instruments=tuple(Instrument.parse(text) for text in head.pop("instruments")),
                 members=tuple(head.pop("members")),
                 costs=Costs(**head.pop("costs")),
@@ -197,4 +262,5 @@ def grid_of(minutes: int, most: int = 20_000) -> np.ndarray:
     if not minutes:
         return np.zeros(0, dtype=np.int64)
     stride = max(1, math.ceil(minutes / most))
-    return np.unique(np.append(np.arange(0, minutes, stride), minutes - 1)).astype(np.int64)
+    grid = np.arange(0, minutes, stride, dtype=np.int64)
+    return grid if grid[-1] == minutes - 1 else np.append(grid, minutes - 1)

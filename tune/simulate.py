@@ -12,17 +12,21 @@ from itertools import pairwise
 import numpy as np
 
 from config.settings import Settings
-from core.bars import MAX_PRICE, MAX_VOLUME, fill_gaps
+from core.bars import fill_gaps, last_known
 from core.costs import UNITS, fees_of
 from core.engine.loop import FULL, TOO_LARGE, advance
-from core.engine.prepared import liquidity_table
 from core.engine.tables import (
+    ASKED,
     EXACT,
+    FEE_IN_QUOTE,
+    ORDER_FLOATS,
+    REGIME,
     REPORTING_CURRENCY,
+    SHOCK,
+    TABLE,
     Columns,
     Logs,
     Said,
-    Tape,
     fresh_mark,
     make_account,
     make_columns,
@@ -34,14 +38,15 @@ from core.engine.tables import (
 )
 from core.errors import ConfigError, DataError
 from core.events import LONG, event_rules, read_span_of_market
-from core.liquidity import half_spreads
 from core.messages import CLOSE, VOLUME, BoolArray, FloatArray, Regime
 from core.selection import WeightTable
-from core.units import MINUTE_MS, Instrument, MarketRules
+from core.units import MINUTE_MS
 from data.market import MarketCut
-from exchanges.simulated.tape import Tape as RecordedTape
+from tune.found import INDEX, Found, priced_of
+from tune.pieces import Pieces
+from tune.prepared import Prepared, prepare
 from tune.result import Result, grid_of
-from tune.simulated_result import Found, make_result
+from tune.simulated_result import make_result
 
 Progress = Callable[[int, int], object]
 """Told (minutes done, all minutes)."""
@@ -50,7 +55,9 @@ Schedule = Sequence[tuple[int, WeightTable]]
 
 CHUNK_CELLS = 1 << 20
 """Member-symbol-minutes handed to the engine at a time (8 MB of means)."""
-MOST_CHUNK = 16_384
+LOGGED = 16_384
+"""Orders, and fills, that the engine notes down before they are taken from it."""
+MOST_CHUNK = 1 << 19
 """Minutes, at most: an interruption waits for the end of a chunk."""
 
 
@@ -60,10 +67,10 @@ class Forecasts:
 
     members: tuple[str, ...]
     versions: tuple[str, ...]
-    mean_bps: FloatArray
+    mean_bps: FloatArray | Pieces
     """(M, S, T) expected log return over the horizon, basis points; NaN where it could not be asked. Any float; may be
     mapped from a file."""
-    stdev_bps: FloatArray
+    stdev_bps: FloatArray | Pieces
     """(M, S, T) its own uncertainty."""
     asked: BoolArray | None = None
     """(S, T) a forecast could be asked for; by default wherever some member gave one. A member that is not finite where
@@ -79,11 +86,13 @@ def simulate(
     weights: WeightTable | Schedule | None = None,
     name: str = "",
     progress: Progress | None = None,
+    prepared: Prepared | None = None,
 ) -> Result:
     """Trade ``market`` on ``forecasts`` with one account of ``cash`` USDT.
 
     ``weights``: one table, or tables by the minute from which they hold (before the first of them, it holds too); by
-    default the configured ones. Ctrl-C keeps the minutes done, with a note. Raises ConfigError or DataError naming
+    default the configured ones. ``prepared``: the market made ready before (``tune.prepared``), where it fits; else it is
+    made ready now. Ctrl-C keeps the minutes done, with a note. Raises ConfigError or DataError naming
     what cannot be simulated.
     """
     rows, minutes = len(market.instruments), market.bars.shape[1]
@@ -93,7 +102,9 @@ def simulate(
             raise DataError(f"forecasts: {what} is {array.shape}, the market wants {shape} (members, symbols, minutes)")
     if forecasts.asked is not None and forecasts.asked.shape != shape[1:]:
         raise DataError(f"forecasts: asked is {forecasts.asked.shape}, the market wants {shape[1:]}")
-    return _Run(settings, market, forecasts, None, _schedule(settings, weights), cash, name).finish(progress)
+    return _Run(settings, market, forecasts, None, _schedule(settings, weights), cash, name, True, prepared).finish(
+        progress
+    )
 
 
 def simulate_targets(
@@ -105,6 +116,7 @@ def simulate_targets(
     name: str = "",
     progress: Progress | None = None,
     regimes: bool = True,
+    prepared: Prepared | None = None,
 ) -> Result:
     """Trade ``market`` by wanted exposures: ``target`` (T, S) fractions of the investable equity over the minutes of
     ``market.bars``, decided at each minute's close; NaN keeps what is held. Limits, sizing, schedules and costs are
@@ -113,7 +125,7 @@ def simulate_targets(
     shape = (market.bars.shape[1], len(market.instruments))
     if target.shape != shape:
         raise DataError(f"target is {target.shape}, the market wants {shape} (minutes, symbols)")
-    return _Run(settings, market, None, target, [], cash, name, regimes).finish(progress)
+    return _Run(settings, market, None, target, [], cash, name, regimes, prepared).finish(progress)
 
 
 class _Run:
@@ -129,27 +141,31 @@ class _Run:
         cash: Decimal,
         name: str,
         regimes: bool = True,
+        prepared: Prepared | None = None,
     ) -> None:
         self.settings, self.market, self.name, self.cash = settings, market, name, cash
         self.forecasts, self.target, self.regimes = forecasts, target, regimes
         instruments, rules = market.instruments, settings.rules
-        self.rules = market_rules(settings, market)
-        _check(market)
+        if prepared is None or not prepared.fits(settings, market):
+            prepared = prepare(settings, market)
+        self.rules = prepared.rules(settings)
         members = forecasts.members if forecasts else ()
         self.first = (market.first_minute - market.start_minute) // MINUTE_MS
-        self.tape = make_tape(settings, market)
+        self.tape = prepared.tape
         self.grids = make_grids(instruments, self.rules, {i: fees_of(i, rules.costs).in_quote for i in instruments})
         self.account_rules = make_rules(
             settings.config.trade, rules.risk, rules.selection, rules.execution, rules.costs
         )
         self.account = make_account(instruments, {REPORTING_CURRENCY: cash})
-        self.account.close[:] = last_closes(market.bars, self.first)
+        self.account.close[:] = last_closes(self.tape.seen, self.first)
         self.rows = make_rows(instruments, self.rules)
         self.scratch = make_scratch(self.rows, len(self.account.units), len(members))
         grid = grid_of(market.minutes)
         stride = int(grid[1] - grid[0]) if len(grid) > 1 else 1
-        self.columns: Columns = make_columns(self.first, market.minutes, stride, len(instruments), len(members))
-        self.logs: Logs = make_logs(len(instruments), len(members), self.account_rules.slices)
+        columns = make_columns(self.first, market.minutes, stride, len(instruments), len(members))
+        # Each column in one piece, so that the result's are these and not copies of them.
+        self.columns: Columns = columns._replace(minutes=np.empty(columns.minutes.shape[::-1]).T)
+        self.logs: Logs = make_logs(len(instruments), len(members), self.account_rules.slices, LOGGED)
         self.tables = np.array(
             [[table.weights(regime, members) for regime in Regime] for _, table in schedule], dtype=np.float64
         ).reshape(len(schedule), len(Regime), len(members))
@@ -158,7 +174,7 @@ class _Run:
         self.orders: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self.fills: list[np.ndarray] = []
         self.done = 0
-        self.notes: tuple[str, ...] = ()
+        self.notes = prepared.notes
 
     def finish(self, progress: Progress | None) -> Result:
         """Run to the end, or to where Ctrl-C finds it."""
@@ -204,20 +220,22 @@ class _Run:
             if not self.done:
                 raise
             when = _utc(self.market.first_minute + self.done * MINUTE_MS)
-            self.notes = (f"interrupted: {self.done} of {minutes} minutes were run, up to {when} UTC",)
+            self.notes += (f"interrupted: {self.done} of {minutes} minutes were run, up to {when} UTC",)
         return make_result(self._found())
 
     def _said(self, first: int, end: int) -> Said:
         """What the engine needs of the minutes [first, end)."""
         market, rows, size = self.market, len(self.market.instruments), end - first
-        flags = np.zeros((2, rows, size), dtype=np.bool_)
-        which = np.zeros((2, size), dtype=np.int64)
         if self.regimes:
-            which[0], flags[1] = readings(self.settings, market, first, end)
-            self.regime[first - self.first : end - self.first] = which[0]
+            regime, shock = readings(self.settings, self.tape.seen, first, end)
+            self.regime[first - self.first : end - self.first] = regime
         if self.forecasts is None:
+            # Nothing but the target is read of it then.
             target = np.ascontiguousarray(self.target[first:end], dtype=np.float64)  # type: ignore[index]
+            flags, which = np.zeros((2, rows, 0), dtype=np.bool_), np.zeros((2, 0), dtype=np.int64)
             return Said(first, False, np.zeros((2, 0, rows, 0)), flags, which, np.zeros((1, len(Regime), 0)), target)
+        flags, which = np.empty((2, rows, size), dtype=np.bool_), np.empty((2, size), dtype=np.int64)
+        which[REGIME], flags[SHOCK] = regime, shock
         votes = np.stack(
             [
                 np.asarray(a[:, :, first:end], dtype=np.float64)
@@ -225,9 +243,9 @@ class _Run:
             ]
         )
         asked = self.forecasts.asked
-        flags[0] = np.isfinite(votes[0]).any(axis=0) if asked is None else asked[:, first:end]
+        flags[ASKED] = np.isfinite(votes[0]).any(axis=0) if asked is None else asked[:, first:end]
         opens = market.start_minute + np.arange(first, end) * MINUTE_MS
-        which[1] = np.maximum(np.searchsorted(self.holds_from, opens, side="right") - 1, 0)
+        which[TABLE] = np.maximum(np.searchsorted(self.holds_from, opens, side="right") - 1, 0)
         return Said(first, True, votes, flags, which, self.tables, np.zeros((0, rows)))
 
     def _found(self) -> Found:
@@ -237,6 +255,9 @@ class _Run:
         fills = np.concatenate([*self.fills, np.zeros((0, self.logs.fills.shape[1]), np.int64)])
         ints, floats, shares = (np.concatenate(parts) for parts in zip(*self.orders, strict=True))
         kept = int(np.searchsorted(ints[:, 0], last))
+        fills = fills[: int(np.searchsorted(fills[:, INDEX], last))]
+        mid = floats[:, ORDER_FLOATS.index("mid")]
+        rules = [self.rules[i] for i in self.market.instruments]
         return Found(
             name=self.name,
             settings=self.settings,
@@ -253,51 +274,22 @@ class _Run:
             orders=ints[:kept],
             order_floats=floats[:kept],
             shares=shares[:kept].reshape(kept, members),
-            fills=fills[: int(np.searchsorted(fills[:, 1], last))],
-            fee_in_quote=self.grids.ints[:, 7] > 0,
+            fills=fills,
+            priced=priced_of(fills, mid, rules, self.grids.ints[:, FEE_IN_QUOTE] > 0),
             notes=self.notes,
         )
 
 
-def market_rules(settings: Settings, market: MarketCut) -> dict[Instrument, MarketRules]:
-    """The rules of the simulated venue for this market; raises DataError for bars that cannot be."""
-    tape = RecordedTape(market.instruments, market.start_minute, market.bars, market.synthetic, market.sentiment)
-    return tape.default_rules(settings.rules.costs)
-
-
-def make_tape(settings: Settings, market: MarketCut) -> Tape:
-    """The market as the engine trades it under the configured costs."""
-    rules = make_rules(
-        settings.config.trade,
-        settings.rules.risk,
-        settings.rules.selection,
-        settings.rules.execution,
-        settings.rules.costs,
-    )
-    terms = rules.terms
-    recorded = np.ascontiguousarray(market.bars, dtype=np.float64)
-    bars = recorded if terms.halts else fill_gaps(recorded)[0]
-    bars, recorded = (np.require(a, np.float64, ["C", "W"]) for a in (bars, recorded))
-    half = half_spreads(bars, market.start_minute, terms.half_spread_default_bps, terms.half_spread_max_bps)
-    return Tape(bars, recorded, liquidity_table(bars, terms.min_volatility), half, market.start_minute)
-
-
 def last_closes(bars: FloatArray, end: int) -> FloatArray:
     """(S,) the newest known close of each instrument before minute ``end``; NaN where there is none."""
-    found = np.full(bars.shape[0], np.nan)
-    for row in range(bars.shape[0]):
-        if end and np.isfinite(bars[row, end - 1, CLOSE]):
-            found[row] = bars[row, end - 1, CLOSE]
-        elif len(known := np.flatnonzero(np.isfinite(bars[row, :end, CLOSE]))):
-            found[row] = bars[row, known[-1], CLOSE]
-    return found
+    return np.array([last_known(bars[row, :, CLOSE], end) for row in range(bars.shape[0])])
 
 
-def readings(settings: Settings, market: MarketCut, first: int, end: int) -> tuple[np.ndarray, BoolArray]:
-    """(N,) regimes and (S, N) shocks of the minutes [first, end) of ``market.bars``."""
+def readings(settings: Settings, recorded: FloatArray, first: int, end: int) -> tuple[np.ndarray, BoolArray]:
+    """(N,) regimes and (S, N) shocks of the minutes [first, end) of ``recorded`` (S, T, 5)."""
     low = max(0, first - LONG)
-    window = np.array(market.bars[:, low:end], dtype=np.float64, order="C")
-    for row, close in enumerate(last_closes(market.bars, low)):
+    window = np.array(recorded[:, low:end], dtype=np.float64, order="C")
+    for row, close in enumerate(last_closes(recorded, low)):
         if not np.isfinite(window[row, 0, VOLUME]) and np.isfinite(close):
             window[row, 0] = (close, close, close, close, 0.0)
     bars, filler = fill_gaps(window)
@@ -315,21 +307,6 @@ def _schedule(settings: Settings, weights: WeightTable | Schedule | None) -> lis
     if not found or any(a >= b for (a, _), (b, _) in pairwise(found)):
         raise ConfigError("a schedule of weights needs a first table, and minutes that increase")
     return found
-
-
-def _check(market: MarketCut) -> None:
-    """Raises ConfigError or DataError for a market that the engine does not trade."""
-    for instrument in market.instruments:
-        if instrument.quote != REPORTING_CURRENCY:
-            raise ConfigError(f"{instrument}: a backtest trades {REPORTING_CURRENCY} markets only")
-    if not market.minutes:
-        raise DataError("there are no minutes to run")
-    with np.errstate(invalid="ignore"):
-        wild = (market.bars[..., :4] >= MAX_PRICE).any(axis=2) | (market.bars[..., VOLUME] >= MAX_VOLUME)
-    if wild.any():
-        row, index = (int(x[0]) for x in np.nonzero(wild))
-        when = _utc(market.start_minute + index * MINUTE_MS)
-        raise DataError(f"{market.instruments[row]} {when} UTC: {market.bars[row, index].tolist()} is no market's bar")
 
 
 def _utc(ms: int) -> str:

@@ -14,10 +14,9 @@ from typing import Any, Self
 import numpy as np
 
 from core.errors import DataError
-from core.messages import FloatArray
 from tune.result import Result
 from tune.stats.bootstrap import Bands, bootstrap
-from tune.stats.random_entry import RandomEntry, random_entry
+from tune.stats.random_entry import Closes, RandomEntry, random_entry
 from tune.stats.sampling import days_of, observed, sampled
 from tune.stats.sharpe import (
     Moments,
@@ -104,7 +103,7 @@ def judge(
     trials: Trials | None = None,
     pbo: float | None = None,
     folds: Sequence[float] = (),
-    prices: tuple[np.ndarray, FloatArray] | None = None,
+    prices: tuple[np.ndarray, Closes] | None = None,
     thresholds: Thresholds | None = None,
     seed: int = 0,
     resamples: int = 2_000,
@@ -113,7 +112,7 @@ def judge(
 
     ``trials`` are all variants tried before this one was shown (default: this is the only one), ``pbo`` their
     probability of overfitting, ``folds`` the net USDT of each fold of a walk-forward, ``prices`` (minute (P,) epoch
-    ms, close (P, S)) of the market where ``result.grid`` is too coarse for the random-entry test.
+    ms, close (P, S), or what gives one instrument's) of the market where ``result.grid`` is too coarse for the random-entry test.
     """
     trials = trials or Trials()
     wanted = thresholds or Thresholds()

@@ -1,6 +1,6 @@
 """What is said of a finished walk-forward: its trials, the chance that choosing overfits, what each fold earned."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -71,11 +71,11 @@ def net_of_folds(work: FoldWork, result: Result, folds: Sequence[Fold]) -> list[
     return [after - before for before, after in pairwise(levels)]
 
 
-def prices_of(market: MarketCut) -> tuple[np.ndarray, FloatArray]:
-    """(minute (T,), close (T, S)) of the traded minutes."""
+def prices_of(market: MarketCut) -> tuple[np.ndarray, Callable[[int], FloatArray]]:
+    """(minute (T,), the closes (T,) of one instrument) of the traded minutes, gaps filled."""
     start = (market.first_minute - market.start_minute) // MINUTE_MS
-    close = np.stack([fill_gaps(row)[0][start:, CLOSE] for row in market.bars], axis=1)
-    return market.first_minute + np.arange(market.minutes, dtype=np.int64) * MINUTE_MS, close
+    minute = market.first_minute + np.arange(market.minutes, dtype=np.int64) * MINUTE_MS
+    return minute, lambda row: fill_gaps(market.bars[row])[0][start:, CLOSE]
 
 
 def note_of(work: FoldWork, number: int, fold: Fold, said: Forecast, why: str) -> str:

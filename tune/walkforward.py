@@ -1,7 +1,7 @@
 """Walk-forward: learn on the past, trade what follows, go on; one account through all of what was never learned from.
 
-Fold by fold, in pieces of time: memory is that of the samples a fold learns from, of its forecasts and of the bars
-that are traded. A finished fold is kept on disk, so an interrupted run goes on where it was.
+Fold by fold, in pieces of time: memory is that of the samples a fold learns from and of its forecasts. The bars that are
+traded, and what is prepared from them, are mapped from files, so the one account needs a few numbers a minute. A finished fold is kept on disk, so an interrupted run goes on where it was.
 """
 
 import json
@@ -16,10 +16,10 @@ from core.features import HISTORY as FEATURE_HISTORY
 from core.params import MemberSettings
 from core.selection import WeightTable
 from core.units import MINUTE_MS, Instrument
-from data.market import MarketSource, cut_out
+from data.market import MarketSource
 from tune.candidates import Track, candidates, choose
 from tune.fold_store import FoldStore, Forecast
-from tune.fold_work import HISTORY, FoldWork, Plan, Progress, whole
+from tune.fold_work import FoldWork, Plan, Progress, whole
 from tune.folds import Fold, walk_forward
 from tune.result import Result
 from tune.samples import LOOK_BACK
@@ -88,8 +88,9 @@ def run_walk_forward(
         found, tracks, schedule, notes = _fold_by_fold(work, folds)
     _list_folds(out, work, folds, found, schedule)
     progress.say("one account over all test parts")
-    market = cut_out(source, instruments, schedule[0][0], traded, HISTORY)
-    result = whole(simulate(settings, market, work.joined(found), cash=cash, weights=schedule, name=out.name), traded)
+    market, prepared = work.market(folds[0].test_first, folds[-1].test_end)
+    told = simulate(settings, market, work.joined(found), cash=cash, weights=schedule, name=out.name, prepared=prepared)
+    result = whole(told, traded)
     progress.walked(len(instruments) * traded)
     result = replace(
         result,

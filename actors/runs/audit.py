@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -29,43 +29,50 @@ class Audit:
         )
 
 
-def audit(books: dict, statement: dict, fills: Iterable[Fill], cash: dict[str, Decimal]) -> Audit:
-    """Compare the executor's ``books()``, the records' fills and the exchange's ``statement``.
+Balances = Mapping[tuple[str, str], Decimal]
+"""By (venue, asset)."""
 
-    ``cash``: what the account held at the start, by asset. Amounts are compared as decimals, exactly.
+
+def audit(books: dict, statements: Iterable[dict], fills: Iterable[Fill], cash: Balances) -> Audit:
+    """Compare the executor's ``books()``, the records' fills and the exchanges' ``statements``, one a venue.
+
+    ``cash``: what the accounts held at the start. Amounts are compared as decimals, exactly.
     """
     found: list[str] = []
     by_order: dict[str, Decimal] = defaultdict(lambda: ZERO)
-    flows: dict[str, Decimal] = defaultdict(lambda: ZERO, cash)
-    for trade in statement["trades"]:
-        quantity, price = Decimal(trade["quantity"]), Decimal(trade["price"])
-        base, _, quote = trade["symbol"].partition("/")
-        sign = 1 if trade["side"] == "buy" else -1
-        by_order[trade["client_id"]] += quantity
-        flows[base] += sign * quantity
-        flows[quote] -= sign * quantity * price
-        flows[trade["fee_asset"]] -= Decimal(trade["fee"])
-    # The exchange with itself: its balances follow from its trades.
-    for asset, amount in sorted(statement["balances"].items()):
-        held = Decimal(amount["free"]) + Decimal(amount["locked"])
-        if held != flows[asset]:
-            found.append(f"the exchange holds {held} {asset}, its trades give {flows[asset]}")
+    flows: dict[tuple[str, str], Decimal] = defaultdict(lambda: ZERO, cash)
+    theirs: dict[tuple[str, str], Decimal] = {}
+    for statement in statements:
+        venue = statement["venue"]
+        for trade in statement["trades"]:
+            quantity, price = Decimal(trade["quantity"]), Decimal(trade["price"])
+            base, _, quote = trade["symbol"].partition("/")
+            sign = 1 if trade["side"] == "buy" else -1
+            by_order[trade["client_id"]] += quantity
+            flows[venue, base] += sign * quantity
+            flows[venue, quote] -= sign * quantity * price
+            flows[venue, trade["fee_asset"]] -= Decimal(trade["fee"])
+            theirs[f"{venue}:{trade['symbol']}", trade["trade_id"]] = quantity
+        # The exchange with itself: its balances follow from its trades.
+        for asset, amount in sorted(statement["balances"].items()):
+            held = Decimal(amount["free"]) + Decimal(amount["locked"])
+            if held != flows[venue, asset]:
+                found.append(f"{venue} holds {held} {asset}, its trades give {flows[venue, asset]}")
+        found += [f"order {name} is still open at {venue}" for name in statement["open_orders"]]
     # Journal against exchange: each order's executed quantity, both ways.
     executed = {name: Decimal(text) for name, text in books["orders"].items()}
     for name in sorted(executed.keys() | by_order.keys()):
         if executed.get(name, ZERO) != by_order.get(name, ZERO):
             found.append(f"order {name}: journal {executed.get(name, ZERO)}, exchange {by_order.get(name, ZERO)}")
     found += [f"order {name} was never settled" for name in books["unsettled"]]
-    found += [f"order {name} is still open at the exchange" for name in statement["open_orders"]]
     found += list(books["faults"])
     # Records against exchange: the same trades, each once.
     ours: dict[tuple[str, str], Decimal] = {}
     for fill in fills:
-        key = (fill.instrument.symbol, fill.trade_id)
+        key = (str(fill.instrument), fill.trade_id)
         # A report may be told again after a crash; the venue's trade id makes it one.
         if ours.setdefault(key, fill.quantity) != fill.quantity:
             found.append(f"trade {key[1]} of {key[0]} is recorded with two quantities")
-    theirs = {(t["symbol"], t["trade_id"]): Decimal(t["quantity"]) for t in statement["trades"]}
     found += [f"trade {i} of {s} is not in the records" for s, i in sorted(theirs.keys() - ours.keys())]
     found += [f"trade {i} of {s} is in the records only" for s, i in sorted(ours.keys() - theirs.keys())]
     found += [
@@ -76,8 +83,8 @@ def audit(books: dict, statement: dict, fills: Iterable[Fill], cash: dict[str, D
     return Audit(trades=len(theirs), differences=tuple(found))
 
 
-def audit_run(run_dir: Path, fills: Iterable[Fill], cash: dict[str, Decimal]) -> Audit:
+def audit_run(run_dir: Path, fills: Iterable[Fill], cash: Balances) -> Audit:
     """Audit a finished run from what it left in its folder."""
     books = json.loads((run_dir / "books.json").read_text(encoding="utf-8"))
-    statement = json.loads((run_dir / "statement.json").read_text(encoding="utf-8"))
-    return audit(books, statement, fills, cash)
+    found = sorted(run_dir.glob("statement*.json"))
+    return audit(books, [json.loads(path.read_text(encoding="utf-8")) for path in found], fills, cash)

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -20,12 +19,10 @@ from actors.clock import wall_ms
 from actors.plan import NAMESPACE, RunPlan
 from actors.runs.rehearsal import Rehearsal
 from actors.system import ray_dashboard_port, start_ray, start_system, stop_system
-from config.settings import ExchangeSettings, Settings
 from core.errors import BotError
 from core.messages import Notice
 from data.hot import Hot
 from data.redis_server import EmbeddedRedis
-from exchanges.simulated.process import Simulator
 from serve.app import deploy_members
 from serve.dashboard.app import deploy as deploy_dashboard
 
@@ -33,30 +30,6 @@ log = logging.getLogger("launch")
 
 SYSTEM_START_S = 180.0
 Say = Callable[[str], None]
-
-
-def venue_of(simulator: Simulator, speed: float) -> ExchangeSettings:
-    """Where a simulated exchange is reached; ``speed`` is that of its clock, 0 in lockstep."""
-    return ExchangeSettings(
-        rest_url=simulator.rest,
-        stream_url=simulator.stream,
-        user_stream_url=simulator.ws_api,
-        # Market time runs faster than ours: a stamp is old sooner.
-        recv_window_ms=5_000 if speed in (0, 1) else 60_000,
-    )
-
-
-def simulated(settings: Settings, simulator: Simulator, speed: float) -> Settings:
-    """The settings with Binance reached at the simulator."""
-    exchanges = {"binance": venue_of(simulator, speed)}
-    return settings.model_copy(update={"config": settings.config.model_copy(update={"exchanges": exchanges})})
-
-
-def write_keys(path: Path, simulator: Simulator) -> None:
-    """Store the simulator's test pair where the executor looks, readable by us only."""
-    path.touch(mode=0o600)
-    pair = {"api_key": simulator.api_key, "api_secret": simulator.secret}
-    path.write_text(json.dumps({"binance": pair}), encoding="utf-8")
 
 
 class Launch:

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,14 +10,16 @@ from pathlib import Path
 from rich.console import Console
 
 from actors.clock import wall_ms
+from actors.limits import rooms
 from actors.plan import RunPlan
 from actors.runs.audit import audit_run
 from actors.runs.edge import judge_edge
 from actors.runs.ending import end_run
-from actors.runs.launch import Launch, venue_of, write_keys
+from actors.runs.launch import Launch
 from actors.runs.paper_account import PaperAccount, open_account
 from actors.runs.reach import Reached, reach
 from actors.runs.running import forget_run, note_run, refuse_second
+from actors.runs.simulators import Simulators, venue_of, write_keys
 from actors.verbs.replay_command import Training, follow
 from config import load
 from config.argument_types import amount, minutes
@@ -25,6 +27,7 @@ from config.secrets import API_KEYS_PATH
 from config.settings import Settings
 from core.errors import ConfigError
 from core.messages import MinuteRecord
+from core.units import Instrument
 from data.artifacts import ArtifactStore
 from data.logs import configure_logs
 from data.market import MarketSource, real_source, synthetic_source
@@ -59,7 +62,8 @@ def main(args: argparse.Namespace) -> int:
     console = Console(stderr=args.json)
     refuse_second(var / "runs")
     exchange = settings.config.exchanges["binance"]
-    reached = reach(exchange, settings.config.trade.rows)
+    tell_rooms(console, settings.config.trade.rows)
+    reached = reach(exchange, settings.config.trade.rows, var)
     if fault := reached.clock_fault(exchange.max_clock_offset_ms):
         raise ConfigError(fault)
     # What was won from a simulator is no account to go on with at the real exchange.
@@ -79,7 +83,11 @@ def main(args: argparse.Namespace) -> int:
         account.save(account.balances)
     with closing(Training(source, reached.server_ms, args)) as members:
         records = _run(args, settings, source, members.versions, run_dir, account, reached, console)
-    agreed = audit_run(run_dir, [fill for r in records for fill in r.fills], dict(account.balances))
+    agreed = audit_run(
+        run_dir,
+        [fill for r in records for fill in r.fills],
+        {("binance", asset): held for asset, held in account.balances.items()},
+    )
     return end_run(console, "paper", run_id, run_dir, settings, source, reached, records, agreed, as_json=args.json)
 
 
@@ -90,6 +98,12 @@ def models_of(market: str | None, var: Path, reached: Reached) -> MarketSource:
     if not reached.stand_in:
         raise ConfigError(f"--market {market}: models of a synthetic market know nothing of the real one")
     return synthetic_source(var, market)
+
+
+def tell_rooms(console: Console, instruments: Sequence[Instrument]) -> None:
+    """How many symbols the venues' limits allow; ConfigError when these are too many."""
+    for room in rooms(instruments):
+        console.print(f"limits: {room.words()}", highlight=False, markup=False)
 
 
 def tell_start(console: Console, what: str, reached: Reached) -> None:
@@ -111,7 +125,7 @@ def _run(
 ) -> list[MinuteRecord]:
     venue = start_venue(args, run_dir, account.path, reached)
     try:
-        write_keys(run_dir / "keys.json", venue)
+        write_keys(run_dir / "keys.json", {"binance": venue})
         plan = RunPlan(
             run_id=run_dir.name,
             mode="paper",
@@ -125,9 +139,9 @@ def _run(
             notices_path=API_KEYS_PATH,
             instance=INSTANCE,
             clock=reached.clock,
-            orders_at=venue_of(venue, reached.speed),
+            orders_at={"binance": venue_of(venue, reached.speed)},
             speed=reached.speed,
-            sim_url=reached.sim_url,
+            sim_urls=reached.sim_urls,
             sentiment_url=reached.sim_url or PUBLIC_URL,
             minutes=args.minutes,
             synthetic=reached.synthetic,
@@ -139,7 +153,8 @@ def _run(
             launch.start(versions, about)
             note_run(run_dir.parent, launch.plan, launch.dashboard_url)
             try:
-                follow(launch, console, "PAPER binance", args.minutes, plan.synthetic, venue)
+                watch = Simulators({"binance": venue})
+                follow(launch, console, "PAPER binance", args.minutes, plan.synthetic, lambda: watch.check(run_dir))
                 launch.wind_down()
             finally:
                 forget_run(run_dir.parent)

@@ -10,26 +10,25 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
 
 from actors.clock import wall_ms
+from actors.limits import rooms
 from actors.plan import RunPlan
 from actors.runs.audit import audit_run
 from actors.runs.follow import Follower, make_follower
-from actors.runs.launch import Launch, simulated, write_keys
+from actors.runs.launch import Launch
 from actors.runs.running import forget_run, note_run, note_start, refuse_second
+from actors.runs.simulators import Balances, opening_balances, start_simulators
 from actors.runs.summary import print_summary
 from config import load
 from config.argument_types import amount, number
 from config.settings import Settings
 from core.errors import EXIT_FAILURE, EXIT_OK, BotError
 from core.messages import MinuteRecord
-from core.session import decision_ms
-from core.units import MINUTE_MS
 from data import with_parent
 from data.artifacts import ArtifactStore
 from data.hot import Hot
@@ -38,8 +37,6 @@ from data.market import MarketCut, MarketSource
 from data.market_arguments import add_market, add_span, cut_of, fitted, source_of
 from data.records import read_records
 from data.weights import newest_weights
-from exchanges.simulated.process import Simulator, start_simulator
-from exchanges.simulated.tape import Tape
 
 HELP = "replay a market through the whole system (the default)"
 EXAMPLE = "python3 run.py replay --exchange binance --days 1 --lockstep"
@@ -64,6 +61,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cash", type=amount, default="10000", help="USDT in the account at the start (default %(default)s)"
     )
+    parser.add_argument(
+        "--krw", type=amount, help="KRW in the account at Upbit at the start (default: what --cash is worth)"
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON line, nothing else")
 
 
@@ -77,7 +77,9 @@ def main(args: argparse.Namespace) -> int:
         source = source_of(args, var, lambda text, share: status.update(f"{text} ({share:.0%})"))
     settings, _ = fitted(args, settings, source)
     load.check_symbols(settings, source.symbols())
+    rooms(settings.config.trade.rows)
     market = cut_of(args, source, settings.config.trade.rows, DEMO_MINUTES)
+    balances = opening_balances(market, source, cash, args.krw)
     run_id = f"{datetime.fromtimestamp(wall_ms() / 1000, UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
     run_dir = var / "runs" / run_id
     run_dir.mkdir(parents=True)
@@ -85,10 +87,10 @@ def main(args: argparse.Namespace) -> int:
     note_start(var / "runs", run_dir.name, "replay")
     try:
         with closing(Training(source, market.first_minute, args, args.data)) as members:
-            records = _run(settings, source, market, members.versions, run_dir, speed, cash, console)
+            records = _run(settings, source, market, members.versions, run_dir, speed, balances, console)
     finally:
         forget_run(var / "runs")
-    agreed = audit_run(run_dir, [fill for r in records for fill in r.fills], {"USDT": cash})
+    agreed = audit_run(run_dir, [fill for r in records for fill in r.fills], balances)
     print_summary(console, records, run_dir, source, agreed, as_json=args.json)
     return EXIT_OK if any(r.status == "done" for r in records) and not agreed.differences else EXIT_FAILURE
 
@@ -134,28 +136,17 @@ def _run(
     versions: Callable[[], dict[str, str]],
     run_dir: Path,
     speed: float,
-    cash: Decimal,
+    balances: Balances,
     console: Console,
 ) -> list[MinuteRecord]:
     weights = newest_weights(ArtifactStore(source.root / "artifacts"), market.first_minute)
-    tape = run_dir / "tape.npz"
-    Tape(market.instruments, market.start_minute, market.bars, market.synthetic, market.sentiment).save(tape)
-    costs = run_dir / "costs.json"
-    costs.write_text(settings.rules.costs.model_dump_json(), encoding="utf-8")
-    start = ["--start", str(decision_ms(market.first_minute) - MINUTE_MS), "--balances", f"USDT={cash}"]
-    # At speed the clock stands until the conductor starts: Ray takes its time to come up, and no minute is lost to it.
-    pace = ["--lockstep"] if speed == 0 else ["--speed", str(speed), "--paused"]
-    simulator = start_simulator(
-        load.ROOT,
-        ["--tape", str(tape), "--costs", str(costs), *start, *pace, "--statement", str(run_dir / "statement.json")],
-        log_file=run_dir / "sim.log",
-    )
+    simulators = start_simulators(settings, source, market, run_dir, speed, balances)
     try:
-        write_keys(run_dir / "keys.json", simulator)
+        simulators.write_keys(run_dir / "keys.json")
         plan = RunPlan(
             run_id=run_dir.name,
             mode="replay",
-            settings=simulated(settings, simulator, speed),
+            settings=simulators.reached(settings, speed),
             root=load.ROOT,
             run_dir=run_dir,
             log_dir=run_dir.parent.parent / "logs",
@@ -165,8 +156,8 @@ def _run(
             instance=INSTANCE,
             clock="lockstep" if speed == 0 else "speed",
             speed=speed,
-            sim_url=simulator.rest,
-            sentiment_url=simulator.rest,
+            sim_urls=simulators.urls,
+            sentiment_url=simulators.urls[0],
             first_minute=market.first_minute,
             minutes=market.minutes,
             synthetic=source.synthetic,
@@ -187,17 +178,25 @@ def _run(
                 "market": source.name,
                 "clock": plan.clock,
                 "first_minute": market.first_minute,
-                "cash": str(cash),
+                "cash": str(balances.get(("binance", "USDT"), 0)),
+                "balances": {f"{venue}:{asset}": str(held) for (venue, asset), held in balances.items()},
                 "versions": launch.versions,
                 "weights_version": weights,
                 "artifacts": str(plan.artifacts_dir),
             }
             (run_dir / "run.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
             note_run(run_dir.parent, launch.plan, launch.dashboard_url)
-            follow(launch, console, f"REPLAY {source.name}", market.minutes, source.synthetic, simulator)
+            follow(
+                launch,
+                console,
+                f"REPLAY {source.name}",
+                market.minutes,
+                source.synthetic,
+                lambda: simulators.check(run_dir),
+            )
             launch.wind_down()
     finally:
-        simulator.close()
+        simulators.close()
     return list(read_records(run_dir / "records"))
 
 
@@ -219,11 +218,11 @@ def follow(
     title: str,
     total: int | None,
     synthetic: bool,
-    venue: Simulator | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> None:
     """Show the minutes as they are recorded until the run is over or somebody asks to stop it.
 
-    Raises BotError when the conductor, or the simulated ``venue``, has ended.
+    Raises BotError when the conductor has ended, or what ``check`` raises, which looks whether all else still runs.
     """
     asked = _Asked()
     old = {s: signal.signal(s, asked) for s in (signal.SIGINT, signal.SIGTERM)}
@@ -239,9 +238,7 @@ def follow(
                 for record in (r for r in _records(hot) if r.minute > shown):
                     shown = record.minute
                     follower.show(record, progress["done"], progress["missed"])
-            if venue is not None and not venue.alive:
-                code = venue.process.returncode
-                raise BotError(f"the simulated exchange ended (exit code {code}); its log is in {launch.plan.run_dir}")
+            check()
             if progress and progress["error"]:
                 raise BotError(f"the conductor stopped: {progress['error']}")
             if progress and progress["finished"]:

@@ -13,39 +13,64 @@ _TILE = 2_048
 
 @njit(cache=True)
 def liquidity_table(bars: FloatArray, floor: float) -> FloatArray:
-    """(S, T + 1, 2): ``liquidity_at`` of every minute of ``bars`` (S, T, 5), with the same digits.
+    """(S, T + 1, 2): ``liquidity_at`` of every minute of ``bars`` (S, T, 5), with the same digits."""
+    out = np.empty((bars.shape[0], bars.shape[1] + 1, 2))
+    fill_liquidity(bars, floor, out)
+    return out
+
+
+@njit(cache=True)
+def fill_liquidity(bars: FloatArray, floor: float, out: FloatArray) -> None:
+    """Write ``liquidity_table`` to ``out``, which may be mapped from a file.
 
     Each term is made once, and added lag by lag over many minutes: every minute's terms in the order of time. What is
-    not known adds zero, which changes no sum.
+    not known adds zero, which changes no sum. How many are known is counted in whole numbers, which no order changes.
     """
     rows, minutes = bars.shape[0], bars.shape[1]
-    out = np.empty((rows, minutes + 1, 2))
     lead = max(SIGMA_MINUTES, VOLUME_MINUTES)
-    terms = np.empty((4, lead + _TILE))
-    sums = np.empty((4, _TILE))
+    volumes, squares = np.empty(lead + _TILE), np.empty(lead + _TILE)
+    known, pairs = np.empty(lead + _TILE, dtype=np.int64), np.empty(lead + _TILE, dtype=np.int64)
+    total, square = np.empty(_TILE), np.empty(_TILE)
     for row in range(rows):
         for first in range(0, minutes + 1, _TILE):
             size = min(_TILE, minutes + 1 - first)
             for j in range(lead + size):
                 k = first - lead + j
-                terms[:, j] = 0.0
+                volumes[j] = squares[j] = 0.0
+                known[j] = pairs[j] = 0
                 if k < 0 or k >= minutes:
                     continue
                 volume, now = bars[row, k, VOLUME], bars[row, k, CLOSE]
                 if not math.isnan(volume):
-                    terms[0, j], terms[1, j] = volume, 1.0
+                    volumes[j], known[j] = volume, 1
                 if k > 0 and not (math.isnan(bars[row, k - 1, CLOSE]) or math.isnan(now)):
                     change = math.log(now / bars[row, k - 1, CLOSE])
-                    terms[2, j], terms[3, j] = change * change, 1.0
-            for what in range(4):
-                total = sums[what]
-                total[:size] = 0.0
-                for lag in range(VOLUME_MINUTES if what < 2 else SIGMA_MINUTES, 0, -1):
-                    lagged = terms[what, lead - lag : lead - lag + size]
-                    for t in range(size):
-                        total[t] += lagged[t]
+                    squares[j], pairs[j] = change * change, 1
+            _add_lags(volumes, lead, VOLUME_MINUTES, size, total)
+            _add_lags(squares, lead, SIGMA_MINUTES, size, square)
+            # As of the minute before the tile's first one; each minute lets one in and one out.
+            volumes_known, pairs_known = 0, 0
+            for j in range(lead - VOLUME_MINUTES, lead):
+                volumes_known += known[j]
+            for j in range(lead - SIGMA_MINUTES, lead):
+                pairs_known += pairs[j]
             for t in range(size):
-                known, pairs = sums[1, t], sums[3, t]
-                out[row, first + t, 0] = sums[0, t] / known if known > 0.0 else 0.0
-                out[row, first + t, 1] = max(math.sqrt(sums[2, t] / pairs) if pairs > 0.0 else 0.0, floor)
-    return out
+                out[row, first + t, 0] = total[t] / volumes_known if volumes_known > 0 else 0.0
+                out[row, first + t, 1] = max(math.sqrt(square[t] / pairs_known) if pairs_known > 0 else 0.0, floor)
+                volumes_known += known[lead + t] - known[lead + t - VOLUME_MINUTES]
+                pairs_known += pairs[lead + t] - pairs[lead + t - SIGMA_MINUTES]
+
+
+@njit(cache=True)
+def _add_lags(terms: FloatArray, lead: int, lags: int, size: int, total: FloatArray) -> None:
+    """``total`` (size,): the sum of the ``lags`` terms before each place, oldest first.
+
+    Five at a time, so that a sum is taken from memory and put back a fifth as often; each is still added on its own.
+    """
+    total[:size] = 0.0
+    for lag in range(lags, 0, -5):
+        a, b = terms[lead - lag : lead - lag + size], terms[lead - lag + 1 : lead - lag + 1 + size]
+        c, d = terms[lead - lag + 2 : lead - lag + 2 + size], terms[lead - lag + 3 : lead - lag + 3 + size]
+        e = terms[lead - lag + 4 : lead - lag + 4 + size]
+        for t in range(size):
+            total[t] = ((((total[t] + a[t]) + b[t]) + c[t]) + d[t]) + e[t]

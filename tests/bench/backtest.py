@@ -11,8 +11,17 @@ does not model, stands in its script (tests/bench/peers). In short: vectorbt fil
 and knows no halt, lot, tick, minimum, participation, impact, delay or limit; backtesting and freqtrade fill at
 the next open without spread or impact; nautilus_trader has an order book's events and precision, but no impact of
 bars. Ours has all its costs and limits on (``rules.costs``), through the compiled engine, with orders sent at once as the
-peers send them, and again in the slices of ``twap``; ``no report`` leaves out the table of orders, fills, costs and
-reasons, ``loop alone`` also what is prepared once a market (its rules, its spreads). ``raw limit`` is a bare loop of the
+peers send them, and again in the slices of ``twap``. Its rows, told apart in ``tests/bench/support/cross.py``:
+
+* ``market at hand``: averages, signals, the account under all costs and limits, its equity curve, costs, number of trades
+  and total return. The market was prepared before, as it is in every run but the first over it; vectorbt, which has
+  nothing of the kind to prepare, computes averages, signals, portfolio, number of trades and total return. The row to
+  compare with it.
+* ``first time``: the same with the preparation: bars checked, spreads estimated from them, liquidity tabled.
+* ``with every order's table and why``: over a market at hand, with the tables of orders and fills in full.
+* ``loop alone``: the account minute by minute, without signals and result.
+
+``raw limit`` is a bare loop of the
 averages and the marking to market: what the metal does. Reading the bars is in no row's time.
 
 Equal numbers of entries show that the same strategy ran; they may differ by 0.5 %, as some programs leave out the last
@@ -47,7 +56,12 @@ from tests.support.table import table
 NAME = "backtest"
 PARTS = ("peers", "rules", "scaling", "memory", "compile")
 ALGORITHMS = ("immediate", "twap")
-OUR_ROWS = {"whole": "", "no report": ", no report", "loop": ", loop alone"}
+OUR_ROWS = {
+    "first": ", first time",
+    "hand": ", market at hand",
+    "tables": ", with every order's table and why",
+    "loop": ", loop alone",
+}
 QUICK_PEERS = ("vectorbt",)
 SLOW_PEERS = ("backtesting", "freqtrade", "nautilus")
 ROUNDS = 3
@@ -69,7 +83,7 @@ PEER_HEADINGS = (
     "MB",
 )
 RULE_HEADINGS = ("what", "symbols", "minutes", "calls", "s", "cpu s", "spread %", "symbol-minutes/cpu s", "which")
-MEMORY_HEADINGS = ("what", "symbols", "minutes", "MB after imports", "MB at most")
+MEMORY_HEADINGS = ("what", "symbols", "minutes", "MB after imports", "MB at most", "MB with mapped files")
 FIRST_HEADINGS = ("what", "first call s", "cpu s", "from disk s", "cpu s")
 ALL_RULES = "all rules, forecasts cached"
 SCALE_HEADINGS = ("what", "symbols", "minutes", "best cpu s", "symbol-minutes/cpu s", "x time per doubling")
@@ -151,7 +165,7 @@ def _peer(args: argparse.Namespace, name: str, path: Path, repeat: int) -> Row:
 
 
 def _ours(path: Path, algorithm: str) -> list[Row]:
-    """Our rows: all of it, without the report, the loop alone."""
+    """Our rows, as ``tests/bench/support/cross.py`` tells them apart."""
     name = f"Minutehand {algorithm}"
     try:
         told = measure(own_command("cross", path, algorithm, *_options(5)), TIMEOUT, ONE_THREAD)
@@ -282,7 +296,10 @@ def point_lines(what: str, told: dict[str, Any], *, rate: bool) -> list[tuple[ob
 
 
 def memory(args: argparse.Namespace) -> bool:
-    """Most memory of a process that goes through a history, and of one that goes through four times as much."""
+    """Most memory of a process that goes through a history, and of one that goes through four times as much.
+
+    Anonymous memory; beside it with the pages of mapped files, which the system takes back when it needs room.
+    """
     days = 14 if args.quick else 56
     root = args.root / f"lake-10x{4 * days}"
     big_lake(root, 10, 4 * days, _say)
@@ -292,8 +309,8 @@ def memory(args: argparse.Namespace) -> bool:
         for length in (days, 4 * days):
             told = _told(what, own_command("memory_job", job, root, length, *_options(1)))
             if told:
-                found.append(told["peak_mb"])
-                lines.append((what, 10, length * 1440, told["before_mb"], told["peak_mb"]))
+                found.append(told["anonymous_mb"])
+                lines.append((what, 10, length * 1440, told["before_mb"], told["anonymous_mb"], round(told["peak_mb"])))
         if len(found) == 2:
             _say(f"{what}: four times the history took {found[1] / found[0]:.2f} times the memory")
     print(table(MEMORY_HEADINGS, lines), flush=True)

@@ -37,15 +37,9 @@ async def news_of(w: World, secret: str = SECRET, confirm_s: float = 5.0):
     await w.gateway.sync_clock()
 
     def stream(on_order, on_reconnect):
-        return UserStream(
-            w.settings,
-            (KEY, secret),
-            [BTC],
-            on_order,
-            on_reconnect=on_reconnect,
-            now_ms=w.gateway.now_ms,
-            policy=LinkPolicy(silence_s=None, first_delay_s=0.02),
-        )
+        policy = LinkPolicy(silence_s=None, first_delay_s=0.02)
+        how = {"on_reconnect": on_reconnect, "now_ms": w.gateway.now_ms, "policy": policy}
+        return [UserStream(w.settings, (KEY, secret), [BTC], on_order, **how)]
 
     made = AccountNews(stream, LOG, confirm_s=confirm_s, retry_s=0.02)
     try:

@@ -106,15 +106,17 @@ class Run:
         self.journal = journal = SqliteJournal(self.folder / f"journal-{self.seed}.sqlite")
         policy = LinkPolicy(silence_s=None, first_delay_s=0.01, longest_delay_s=0.2, confirm_s=2.0)
         self.news = news = AccountNews(
-            lambda on_order, on_reconnect: self.venue.user_stream(
-                settings,
-                self.instruments,
-                on_order,
-                on_reconnect=on_reconnect,
-                now_ms=gateway.now_ms,
-                resync=gateway.sync_clock,
-                policy=policy,
-            ),
+            lambda on_order, on_reconnect: [
+                self.venue.user_stream(
+                    settings,
+                    self.instruments,
+                    on_order,
+                    on_reconnect=on_reconnect,
+                    now_ms=gateway.now_ms,
+                    resync=gateway.sync_clock,
+                    policy=policy,
+                )
+            ],
             logging.getLogger("chaos run"),
             retry_s=0.2,
         )
@@ -128,8 +130,8 @@ class Run:
                 await self._step()
             await self._settle()
             self._compare()
-            self.outcome.reconnects = news.stream.state.lives - 1
-            self.outcome.refusals = gateway.ledger.refusals
+            self.outcome.reconnects = news.streams[0].state.lives - 1
+            self.outcome.refusals = gateway.gate.look(lambda line, _: line.refusals)
         finally:
             await news.close()
             await gateway.close()

@@ -11,7 +11,7 @@ import polars as pl
 
 from core.messages import TradingState
 from core.units import MINUTE_MS, Instrument
-from tune.result import FILLS, ORDERS, REGIMES, STATES, Costs, Result, grid_of
+from tune.result import FILLS, ORDERS, REGIMES, STATES, Costs, Result, Tables, grid_of
 
 START_MS = 1_772_323_200_000
 """2026-03-01T00:00Z."""
@@ -85,8 +85,10 @@ def made_up_result(
         edge_bps=20.0 * rng.standard_normal((len(grid), symbols)),
         weights=weights,
         contribution=costs.gross * shares,
-        fills=pl.DataFrame(books.fills, schema=FILLS, orient="row"),
-        orders=pl.DataFrame(books.orders, schema=ORDERS, orient="row"),
+        tables=Tables(
+            pl.DataFrame(books.fills, schema=FILLS, orient="row"),
+            pl.DataFrame(books.orders, schema=ORDERS, orient="row"),
+        ),
         costs=costs,
         settings={},
         notes=notes,

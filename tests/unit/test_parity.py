@@ -29,6 +29,7 @@ from tune.checks.sources import CutLake
 from tune.parity import first_difference, newest_replay, open_replay
 from tune.parity_cause import cause_of
 from tune.parity_engine import engine_difference, engine_of
+from tune.result import Tables
 from tune.train import Span, train_members
 
 LEARNED = 900
@@ -351,10 +352,14 @@ def test_the_compiled_engine_is_held_against_it_too(original: Path) -> None:
         (replace(result, equity=equity), "account", at),
         (replace(result, edge_bps=edge), "intents", at),
         (replace(result, state=state), "verdicts", at),
-        (replace(result, orders=result.orders.slice(1)), "verdicts", int(result.orders["minute"][0])),
-        (replace(result, fills=dearer), "fills", traded),
-        (replace(result, fills=taxed), "fills", traded),
-        (replace(result, fills=result.fills.slice(1)), "fills", traded),
+        (
+            replace(result, tables=Tables(result.fills, result.orders.slice(1))),
+            "verdicts",
+            int(result.orders["minute"][0]),
+        ),
+        (replace(result, tables=Tables(dearer, result.orders)), "fills", traded),
+        (replace(result, tables=Tables(taxed, result.orders)), "fills", traded),
+        (replace(result, tables=Tables(result.fills.slice(1), result.orders)), "fills", traded),
     ):
         found = engine_difference(replayed, changed)
         assert found is not None

@@ -21,7 +21,7 @@ from tune.report.style import number, price, span
 from tune.report.tables import MOST_TRADES
 from tune.report.terminal import as_json, print_comparison, print_findings
 from tune.report.words import UNKNOWN, costs_in_words, switched_off
-from tune.result import STATES, Result, empty_fills, empty_orders
+from tune.result import STATES, Result, Tables, empty_fills, empty_orders
 
 SECTIONS = (
     "Equity",
@@ -52,8 +52,7 @@ def nothing_done() -> Result:
         worth=run.worth[:0],
         edge_bps=run.edge_bps[:0],
         weights=run.weights[:0],
-        fills=empty_fills(),
-        orders=empty_orders(),
+        tables=Tables(empty_fills(), empty_orders()),
         notes=("Interrupted after 0 of 10 minutes: all figures are of what was done.",),
     )
 
@@ -168,8 +167,9 @@ def test_what_a_venue_or_a_member_says_is_never_markup(tmp_path):
     evil = "</script><img src=x onerror=alert(1)>"
     run = made_up_result()
     orders = run.orders.with_columns(pl.lit([evil]).alias("why"))
+    tables = Tables(run.fills, orders)
     text = page_of(
-        replace(run, name=evil, market=evil, members=(evil, "b", "c"), orders=orders, notes=(evil,)), tmp_path
+        replace(run, name=evil, market=evil, members=(evil, "b", "c"), tables=tables, notes=(evil,)), tmp_path
     )
     assert "<img" not in text
     assert len(drawn(text)) >= 7, "no figure's data was cut off by it"

@@ -118,6 +118,15 @@ def test_what_is_not_fresh_may_still_be_sold_but_not_without_a_book():
     assert reasons(verdicts)["BTC"] == "no_book: asked -1000.00 USDT, no usable book"
 
 
+def test_a_coin_that_is_dear_against_the_other_venue_is_not_bought_but_may_be_sold():
+    seen = three(held=(0.0, 4.0, 0.0), premium_bps=np.array([501.0, 501.0, 500.0]))
+    verdicts = review(seen, (0.2, 0.0, 0.2))
+    assert [(o.instrument, o.side) for o in verdicts.approved] == [(ETH, Side.SELL), (SOL, Side.BUY)]
+    assert "costs 501 bps more than at the other venue, allowed 500" in reasons(verdicts)["BTC"]
+    unknown = review(three(premium_bps=np.full(3, math.nan)), (0.2, math.nan, math.nan))
+    assert len(unknown.approved) == 1
+
+
 def test_an_unlisted_or_stopped_market_is_not_traded():
     known = {BTC: rules(BTC, status="BREAK"), ETH: rules(ETH)}
     verdicts = review(three(), (0.1, 0.1, 0.1), known=known)

@@ -9,7 +9,7 @@ import pytest
 
 from core.units import DAY_MS, MINUTE_MS, Instrument
 from tests.support.results import made_up_result, with_missed
-from tune.result import FILLS, REGIMES, Costs, Result, empty_fills, empty_orders
+from tune.result import FILLS, REGIMES, Costs, Result, Tables, empty_fills, empty_orders
 from tune.stats.ratios import by_regime, by_symbol, drawdown, ratios
 from tune.stats.sampling import HOUR_MS, sampled
 from tune.stats.trades import monte_carlo, round_trips
@@ -27,13 +27,14 @@ def run(equity, step_ms: int = MINUTE_MS, fills=(), close=None, symbols=("BTC/US
         for n, (t, symbol, side, q, p, fee, delay) in enumerate(fills)
     ]
     return Result(
-        name="t", market="t", synthetic=True, members=(), cash=1_000.0, costs=Costs(), orders=empty_orders(),
+        name="t", market="t", synthetic=True, members=(), cash=1_000.0, costs=Costs(),
         instruments=tuple(Instrument("binance", s) for s in symbols),
         minute=START + step_ms * np.arange(count, dtype=np.int64),
         equity=equity, invested=np.zeros(count), regime=np.zeros(count, np.int8), state=np.zeros(count, np.int8),
         grid=np.arange(count), close=np.ones((count, len(symbols))) if close is None else np.asarray(close, float),
         worth=np.zeros((count, len(symbols))), edge_bps=np.zeros((count, len(symbols))), weights=np.zeros((count, 0)),
-        contribution=np.zeros(0), fills=pl.DataFrame(rows, schema=FILLS, orient="row") if rows else empty_fills(),
+        contribution=np.zeros(0),
+        tables=Tables(pl.DataFrame(rows, schema=FILLS, orient="row") if rows else empty_fills(), empty_orders()),
     )  # fmt: skip
 
 
@@ -172,7 +173,7 @@ def test_a_trade_with_every_cost_by_hand():
         fills=[(1, "BTC/USDT", "buy", 1.0, 101.0, 0.101, 0.7), (5, "BTC/USDT", "sell", 1.0, 109.0, 0.109, 0.4)],
     )
     costs = result.fills.with_columns(spread_usdt=pl.lit(0.2), impact_usdt=pl.Series([0.1, 0.4]))
-    (trade,) = round_trips(replace(result, fills=costs)).to_dicts()
+    (trade,) = round_trips(replace(result, tables=Tables(costs, result.orders))).to_dicts()
     assert trade["net_usdt"] == pytest.approx(109 - 101 - 0.21)
     assert trade["gross_usdt"] == pytest.approx(10.0), "at the mids of the decisions, free of charge"
     assert (trade["minutes"], trade["entry_order"], trade["exit_order"], trade["open"]) == (4, 0, 1, False)

@@ -10,7 +10,7 @@ from core.errors import DataError
 from core.units import DAY_MS, MINUTE_MS
 from tests.support.results import made_up_result
 from tests.unit.test_stats_ratios import START, run
-from tune.result import FILLS, Costs
+from tune.result import FILLS, Costs, Tables, empty_orders
 from tune.stats.overfitting import overfitting
 from tune.stats.sharpe import Trials
 from tune.verdict import Thresholds, Verdict, judge
@@ -54,7 +54,7 @@ def account(rng, days: int = 60, trades: int = 120, edge: float = 0.0, cost: flo
     fees = float(fills["fee_usdt"].sum())
     return replace(
         run(equity, STEP * MINUTE_MS, close=close[:, None]),
-        fills=fills,
+        tables=Tables(fills, empty_orders()),
         costs=Costs(gross=net + fees, fees=fees, net=net),
     )
 

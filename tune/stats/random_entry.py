@@ -6,6 +6,7 @@ together with what, and breaks only the timing; drifting each trade alone would 
 same time are independent chances, and so find significance in one lucky hour.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ from core.units import MINUTE_MS
 from tune.result import Result
 from tune.stats.trades import Trip, trips_of
 
+Closes = FloatArray | Callable[[int], FloatArray]
+"""(P, S) closes, or what gives the (P,) of one instrument, so that not all need be in memory."""
 RESOLUTION = 4
 """The median holding time must be this many times the distance of the known prices, else they cannot tell."""
 
@@ -41,15 +44,15 @@ class RandomEntry:
 def random_entry(
     result: Result,
     rng: np.random.Generator,
-    prices: tuple[np.ndarray, FloatArray] | None = None,
+    prices: tuple[np.ndarray, Closes] | None = None,
     resamples: int = 2_000,
     together: bool = True,
     trips: list[Trip] | None = None,
 ) -> RandomEntry | None:
     """p-value of the realised net profit; None without a trade or where prices are too sparse for the holding times.
 
-    ``prices`` are (minute (P,) epoch ms increasing, close (P, S) quote units) of ``result.instruments``; by default
-    those of ``result.grid``. A moved trade begins with the same worth as the real one. ``together=False`` moves each
+    ``prices`` are (minute (P,) epoch ms increasing, close (P, S) quote units, or what gives one instrument's (P,)) of
+    ``result.instruments``; by default those of ``result.grid``. One instrument's are held at a time. A moved trade begins with the same worth as the real one. ``together=False`` moves each
     trade by itself (see above why that flatters); ``trips`` are the result's where they are known already. The p-value counts the real run among the random ones, so it is
     never 0 (Davison & Hinkley 1997, "Bootstrap Methods and their Application", eq. 4.11).
     """
@@ -62,14 +65,24 @@ def random_entry(
     held = float(np.median([(t.exit_ms - t.entry_ms) / MINUTE_MS for t in trips]))
     if distance > 1.0 and held < RESOLUTION * distance:
         return None
-    close, first, length = _filled(np.asarray(close, dtype=np.float64))
+    closes_of = close if callable(close) else lambda s: close[:, s]
+    traded = sorted({rows[trip.symbol] for trip in trips})
+    first = np.full(len(result.instruments), len(minute) - 1, dtype=np.int64)
+    length = np.ones_like(first)
+    for s in range(len(first)):
+        known = _known(closes_of(s))
+        first[s] = int(known.argmax()) if known.any() else len(minute) - 1
+        length[s] = len(minute) - first[s]
     starts, at, units, row, scale = _legs(trips, rows, np.asarray(minute), first, length)
     shape = (resamples, 1) if together else (resamples, len(trips))
     moved = rng.integers(0, max(2, int(length.max())), shape)
     if together:
         # In order it is quicker to go through, and which run is which does not matter.
         moved.sort(axis=0)
-    random = _profits(moved, starts, at, units, row, scale, close, first, length)
+    random = np.zeros(len(moved))
+    for s in traded:
+        prices_of_one = _carried(closes_of(s))[first[s] :]
+        _add_profits(random, moved, starts, at, units, np.flatnonzero(row == s), scale, prices_of_one)
     random = np.sort(random - sum(t.fees + t.spread + t.impact for t in trips))
     realised = float(sum(t.net for t in trips))
     # Equal up to rounding counts as at least as well.
@@ -83,13 +96,15 @@ def random_entry(
     )
 
 
-def _filled(close: FloatArray) -> tuple[FloatArray, np.ndarray, np.ndarray]:
-    """(S, P) closes carried forward over gaps; the first row each instrument has a price at, and how many rows from there."""
-    known = np.isfinite(close) & (close > 0.0)
-    first = np.where(known.any(axis=0), known.argmax(axis=0), len(close) - 1)
-    carried = np.maximum.accumulate(np.where(known, np.arange(len(close))[:, None], 0), axis=0)
-    filled = np.take_along_axis(np.where(known, close, 1.0), carried, axis=0)
-    return np.ascontiguousarray(filled.T), first.astype(np.int64), (len(close) - first).astype(np.int64)
+def _known(close: FloatArray) -> np.ndarray:
+    return np.isfinite(close) & (close > 0.0)
+
+
+def _carried(close: FloatArray) -> FloatArray:
+    """(P,) the closes, each repeated over the gap after it; 1 before the first."""
+    known = _known(close)
+    at = np.maximum.accumulate(np.where(known, np.arange(len(close)), 0))
+    return np.ascontiguousarray(np.where(known, close, 1.0)[at], dtype=np.float64)
 
 
 def _legs(
@@ -118,13 +133,11 @@ def _legs(
 
 
 @njit(cache=True)
-def _profits(moved, starts, at, units, row, scale, close, first, length):  # pragma: no cover
-    """(R,) USDT before costs with trip k moved by moved[r, k] rows on the circle of its instrument's prices."""
-    out = np.zeros(len(moved))
-    # Trade by trade, so that the prices gone through are those of one instrument.
-    for k in range(len(starts) - 1):
-        prices = close[row[k], first[row[k]] :]
-        n = length[row[k]]
+def _add_profits(out, moved, starts, at, units, trips, scale, prices):  # pragma: no cover
+    """Add to (R,) ``out`` the USDT before costs of one instrument's ``trips``, trip k moved by moved[r, k] places on the
+    circle of its ``prices``."""
+    n = len(prices)
+    for k in trips:
         begin = at[starts[k]]
         turn = prices[n - 1] / prices[0]
         column = k if moved.shape[1] > 1 else 0
@@ -135,4 +148,3 @@ def _profits(moved, starts, at, units, row, scale, close, first, length):  # pra
                 place = there + at[j] - begin
                 profit -= units[j] * (prices[place] if place < n else prices[place - n] * turn)
             out[r] += profit * scale[k] * prices[begin] / prices[there]
-    return out

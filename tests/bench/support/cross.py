@@ -1,8 +1,11 @@
 """Minutehand's rows of the peers' table: the crossings through the compiled engine, all costs and limits on.
 
-``whole``: the averages, the crossings, checking the bars, the spread's estimate from them (EDGE), the account minute by
-minute, and the ``Result`` with every order, its why, every fill and their costs. ``no report``: without the ``Result``.
-``loop``: the account's loop alone, as over a market whose rules and spreads are at hand.
+``first``: a market never seen: checking its bars, estimating its spreads from them (EDGE), the table of its liquidity;
+then all of ``hand``. ``hand``: over a market at hand, as from the second run of a search on: averages, crossings, the
+account minute by minute, and a ``Result`` with its equity curve, numbers of orders and trades, costs line by line; the
+number of trades and the total return are read from it, as they are from vectorbt. What has to be looked at in each run
+is in it: whether the market is the one that was prepared, and under these settings. ``tables``: the same, and the tables
+of orders and fills, every order with the words of its why. ``loop``: of ``hand``, the account's loop alone.
 
 A tenth of the equity is put in at a crossing, as losing 0.2 % and more a round trip with everything would end below the
 smallest order; the loss limits are looked at each minute but set so wide that they do not end the run. Orders are sent
@@ -12,40 +15,49 @@ at once (``immediate``), as the peers do, or as the project's rules have it (``t
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numba import njit
 
+from core.messages import CLOSE
 from core.units import MINUTE_MS, Instrument
 from data.market import MarketCut
 from data.schema import VALUES
 from tests.bench.peers.protocol import FAST, SLOW, arguments, report, timed
 from tests.bench.support.made_market import settings_for
 from tune import simulate as engine
+from tune.prepared import Prepared, prepare
+from tune.result import Result
 
 SHARE = 0.1
+INSTRUMENTS = (Instrument("binance", "BTC/USDT"),)
 CASH = Decimal(10_000)
 WIDE = ("risk.max_drawdown_pct=100", "risk.daily_loss_pct=100", "trade.invest_pct=100")
 
 
 @njit(cache=True)
-def cross_targets(close: np.ndarray, fast: int, slow: int, share: float, target: np.ndarray) -> int:
-    """Fill ``target`` (T, 1): ``share`` from a crossing up, 0 from one down, NaN between; gives the crossings up."""
+def cross_targets(bars: np.ndarray, fast: int, slow: int, share: float, target: np.ndarray) -> int:
+    """Fill ``target`` (T, 1): ``share`` from a crossing up, 0 from one down, NaN between; gives the crossings up.
+
+    ``bars`` (T, 5). The averages are compared by their sums, each times the other's length: no division is needed.
+    """
     entries = 0
     sum_fast = sum_slow = 0.0
     above = was_known = False
-    for t in range(len(close)):
+    for t in range(len(bars)):
         target[t, 0] = np.nan
-        sum_fast += close[t]
-        sum_slow += close[t]
+        now_close = bars[t, CLOSE]
+        sum_fast += now_close
+        sum_slow += now_close
         if t >= fast:
-            sum_fast -= close[t - fast]
+            sum_fast -= bars[t - fast, CLOSE]
         if t >= slow:
-            sum_slow -= close[t - slow]
+            sum_slow -= bars[t - slow, CLOSE]
         if t >= slow - 1:
-            now = sum_fast / fast > sum_slow / slow
+            now = sum_fast * slow > sum_slow * fast
             if was_known and now != above:
                 target[t, 0] = share if now else 0.0
                 entries += now
@@ -59,7 +71,7 @@ def market_of(path: str) -> MarketCut:
     bars = np.ascontiguousarray(frame.select(VALUES).to_numpy())[None]
     start = int(frame["ts"][0])
     return MarketCut(
-        instruments=(Instrument("binance", "BTC/USDT"),),
+        instruments=INSTRUMENTS,
         start_minute=start,
         first_minute=start + MINUTE_MS,
         minutes=len(frame) - 1,
@@ -90,25 +102,33 @@ class Watch:
 
 if __name__ == "__main__":
     args = arguments("bars", "algorithm")
+    settings = settings_for(INSTRUMENTS, *WIDE, f"execution.algorithm={args.algorithm}")
+    loop = Watch(engine.advance)
+    engine.advance = loop
+
+    def run(prepared: Prepared) -> tuple[Result, int, float]:
+        cross_targets(prepared.tape.seen[0], FAST, SLOW, SHARE, target)
+        found = engine.simulate_targets(settings, prepared.market, target, cash=CASH, regimes=False, prepared=prepared)
+        return found, found.counts.buys, float(found.equity[-1] / found.cash - 1.0)
+
+    def first(market: MarketCut) -> tuple[Result, int, float]:
+        return run(prepare(settings, market))
+
+    def tables(prepared: Prepared) -> int:
+        found, _, _ = run(prepared)
+        return found.orders.height + found.fills.height
+
     market = market_of(args.bars)
-    settings = settings_for(market.instruments, *WIDE, f"execution.algorithm={args.algorithm}")
     target = np.empty((market.bars.shape[1], 1))
-    loop, result = Watch(engine.advance), Watch(engine.make_result)
-    engine.advance, engine.make_result = loop, result
-
-    def run() -> Any:
-        close = np.ascontiguousarray(market.bars[0, :, 3])
-        cross_targets(close, FAST, SLOW, SHARE, target)
-        return engine.simulate_targets(settings, market, target, cash=CASH, regimes=False)
-
-    run()
-    rows: dict[str, list[list[float]]] = {"whole": [], "no report": [], "loop": []}
+    at_hand = prepare(settings, market)
+    run(at_hand), tables(at_hand)
+    rows: dict[str, list[list[float]]] = {"first": [], "hand": [], "tables": [], "loop": []}
     for _ in range(args.repeat):
-        loop.read(), result.read()
-        ((whole,), found) = timed(run, 1)
-        report_took = result.read()
-        rows["whole"].append(whole)
-        rows["no report"].append([a - b for a, b in zip(whole, report_took, strict=True)])
+        never_seen = market_of(args.bars)
+        rows["first"] += timed(partial(first, never_seen), 1)[0]
+        loop.read()
+        seconds, (found, entries, _) = timed(lambda: run(at_hand), 1)
+        rows["hand"] += seconds
         rows["loop"].append(loop.read())
-    entries = found.orders.filter(pl.col("side") == "buy").height
-    report(rows=rows, bars=market.bars.shape[1], crossings=entries, fills=found.fills.height)
+        rows["tables"] += timed(lambda: tables(at_hand), 1)[0]
+    report(rows=rows, bars=market.bars.shape[1], crossings=entries, fills=found.counts.fills)

@@ -1,0 +1,198 @@
+"""A market made ready for the engine: its bars checked, its spreads and its liquidity, once for all runs over it.
+
+What stands here depends on the bars and on a few cost settings alone, not on rules, members, weights or cash. Whoever
+runs over one market again hands it on (``simulate(..., prepared=...)``); with a store it is kept on disk and mapped.
+With and without, the numbers are the same ones.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from config.load import ROOT
+from config.numba_cache import sources_hash
+from config.settings import Settings
+from core.bars import MAX_PRICE, MAX_VOLUME, all_sound, fill_gaps, first_known
+from core.costs import terms_of
+from core.engine.prepared import fill_liquidity
+from core.engine.tables import REPORTING_CURRENCY, Tape
+from core.errors import ConfigError, DataError
+from core.liquidity import half_spreads, hour_column
+from core.messages import CLOSE, VOLUME, FloatArray
+from core.units import MINUTE_MS, Instrument, MarketRules
+from data.lake import Lake
+from data.market import MarketCut, MarketSource, mood_of
+from data.schema import META_CONTENT, read_metadata
+from exchanges.simulated.rules import default_rules
+from exchanges.simulated.tape import Tape as RecordedTape
+from tune.array_store import Arrays, ArrayStore, Shapes
+from tune.fold_store import key_of
+
+FORMAT = 1
+"""Of what is kept; another number makes everything anew."""
+FOLDER = ("cache", "prepared")
+"""Beside the lake."""
+
+Terms = tuple[bool, float, float, float]
+"""Whether bars are filled for halts; half spread by default, and at most, in bps; least volatility."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prepared:
+    """A market as the engine trades it. Its bars may not be changed any more."""
+
+    market: MarketCut
+    terms: Terms
+    """What of the settings it was made under (``terms_in``)."""
+    tape: Tape
+    first_price: tuple[float, ...]
+    """(S,) the first close of each instrument, by which its grid is chosen; 1 where there is none."""
+    notes: tuple[str, ...] = ()
+
+    def fits(self, settings: Settings, market: MarketCut) -> bool:
+        """Whether a run of these settings over this very market may use it."""
+        return market is self.market and terms_in(settings) == self.terms
+
+    def rules(self, settings: Settings) -> dict[Instrument, MarketRules]:
+        """The rules of the simulated venue."""
+        costs = settings.rules.costs
+        pairs = zip(self.market.instruments, self.first_price, strict=True)
+        return {instrument: default_rules(instrument, price, costs) for instrument, price in pairs}
+
+
+def store_of(source: MarketSource) -> ArrayStore:
+    """Where what is made from a market's bars is kept."""
+    return ArrayStore(source.root.joinpath(*FOLDER))
+
+
+def terms_in(settings: Settings) -> Terms:
+    """The settings that a prepared market depends on."""
+    terms = terms_of(settings.rules.costs)
+    return terms.halts, terms.half_spread_default_bps, terms.half_spread_max_bps, terms.min_volatility
+
+
+def prepare(settings: Settings, market: MarketCut, store: ArrayStore | None = None) -> Prepared:
+    """Check the bars and make the tables, or find them in ``store``. ``market.bars`` are read-only from here on.
+
+    Raises ConfigError or DataError for a market that the engine does not trade.
+    """
+    recorded = _plain(market.bars)
+    _check(market, recorded)
+    market.bars.setflags(write=False)
+    terms = terms_in(settings)
+    halts, default_bps, max_bps, floor = terms
+    rows, minutes = recorded.shape[:2]
+    shapes: Shapes = {
+        "liquidity": (rows, minutes + 1, 2),
+        "half_bps": (rows, hour_column(market.start_minute, market.start_minute + minutes * MINUTE_MS) + 1),
+        **({} if halts else {"filled": recorded.shape}),
+    }
+
+    def fill(into: Arrays) -> None:
+        bars = recorded
+        if not halts:
+            bars = into["filled"]
+            for row in range(rows):
+                bars[row] = fill_gaps(recorded[row])[0]
+        fill_liquidity(bars, floor, into["liquidity"])
+        into["half_bps"][:] = half_spreads(bars, market.start_minute, default_bps, max_bps)
+
+    if store is None:
+        tables, notes = {name: np.empty(shape) for name, shape in shapes.items()}, ()
+        fill(tables)
+    else:
+        tables, notes = store.get(_key(market, terms), shapes, fill)
+    bars = recorded if halts else tables["filled"]
+    first = [first_known(recorded[row, :, CLOSE]) for row in range(rows)]
+    return Prepared(
+        market=market,
+        terms=terms,
+        tape=Tape(bars, recorded, tables["liquidity"], tables["half_bps"], market.start_minute),
+        first_price=tuple(price if np.isfinite(price) else 1.0 for price in first),
+        notes=notes,
+    )
+
+
+def mapped_cut(
+    source: MarketSource,
+    instruments: tuple[Instrument, ...],
+    first_minute: int,
+    minutes: int,
+    history: int,
+    store: ArrayStore,
+) -> tuple[MarketCut, tuple[str, ...]]:
+    """(``data.market.cut_out``, notes) with the bars read piece by piece into a file of ``store``, and mapped from it."""
+    start = first_minute - history * MINUTE_MS
+    whole = history + minutes
+    end = start + whole * MINUTE_MS
+    content = _content(source.lake, instruments, start, end)
+
+    def fill(into: Arrays) -> None:
+        for at, bars in source.lake.chunks(instruments, start, end):
+            first = (at - start) // MINUTE_MS
+            into["bars"][:, first : first + bars.shape[1]] = bars
+
+    found, notes = store.get(content, {"bars": (len(instruments), whole, 5)}, fill)
+    market = MarketCut(
+        instruments=instruments,
+        start_minute=start,
+        first_minute=first_minute,
+        minutes=minutes,
+        bars=found["bars"],
+        synthetic=source.synthetic,
+        sentiment=mood_of(source, first_minute + minutes * MINUTE_MS),
+        content=content,
+    )
+    return market, notes
+
+
+def _check(market: MarketCut, plain: FloatArray) -> None:
+    """Raises ConfigError or DataError for a market that the engine does not trade."""
+    for instrument in market.instruments:
+        if instrument.quote != REPORTING_CURRENCY:
+            raise ConfigError(f"{instrument}: a backtest trades {REPORTING_CURRENCY} markets only")
+    if not market.minutes:
+        raise DataError("there are no minutes to run")
+    bars = market.bars
+    fits = bars.ndim == 3 and bars.shape[0] == len(market.instruments) and bars.shape[2] == 5 and bars.size
+    alone = len(set(market.instruments)) == len(market.instruments)
+    whole = not market.start_minute % MINUTE_MS
+    if fits and alone and whole and all_sound(plain):
+        return
+    # Something is wrong, or odd: looked at again, slowly, for the words.
+    RecordedTape(market.instruments, market.start_minute, bars, market.synthetic, market.sentiment)
+    with np.errstate(invalid="ignore"):
+        wild = (bars[..., :4] >= MAX_PRICE).any(axis=2) | (bars[..., VOLUME] >= MAX_VOLUME)
+    if wild.any():
+        row, index = (int(x[0]) for x in np.nonzero(wild))
+        when = np.datetime64(market.start_minute + index * MINUTE_MS, "ms").astype("datetime64[m]")
+        raise DataError(f"{market.instruments[row]} {when} UTC: {bars[row, index].tolist()} is no market's bar")
+
+
+def _plain(bars: np.ndarray) -> FloatArray:
+    """The bars as the kernels take them: the same memory where it may be written to (they do not), else a copy."""
+    return np.require(bars, np.float64, ["C", "W"]).view(np.ndarray)
+
+
+def _key(market: MarketCut, terms: Terms) -> str:
+    """Names the tables by bars, settings and the code that makes them."""
+    content = market.content
+    if not content:
+        bars = np.ascontiguousarray(market.bars, dtype=np.float64)
+        content = hashlib.sha256(bars.reshape(-1).view(np.uint8).data).hexdigest()[:24]
+    return key_of([FORMAT, content, market.start_minute, market.bars.shape, list(terms), _code()])
+
+
+def _content(lake: Lake, instruments: tuple[Instrument, ...], start: int, end: int) -> str:
+    """Names bars by the lake's files that they come from."""
+    files = {
+        str(i): [(p.name, read_metadata(p).get(META_CONTENT)) for p in lake.files(i, start, end)] for i in instruments
+    }
+    return key_of([FORMAT, "bars", files, list(map(str, instruments)), start, end])
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    return sources_hash(ROOT)

@@ -1,0 +1,103 @@
+"""The tables of a simulated run, made when somebody looks: fills, orders, and each order's arithmetic in words."""
+
+import math
+
+import numpy as np
+import polars as pl
+from numba import njit
+
+from core.engine.tables import IntArray
+from core.impact import impact_at
+from core.messages import FloatArray
+from core.sizing import Rows, Sized, arithmetic
+from core.units import MINUTE_MS
+from tune.found import ORDER, Found, counted
+from tune.result import FILLS, ORDERS, REGIMES
+
+
+def fills_of(found: Found) -> pl.DataFrame:
+    """``FILLS`` of the engine's log."""
+    order, index, at_ms, row, side = found.fills.T[:5]
+    priced = found.priced
+    return pl.DataFrame(
+        {
+            "order": order,
+            "minute": found.market.start_minute + index * MINUTE_MS,
+            "at_ms": at_ms,
+            "symbol": _named([i.symbol for i in found.market.instruments], row),
+            "side": _named(["sell", "buy"], side),
+            "quantity": priced.quantity,
+            "price": priced.price,
+            "notional_usdt": priced.money,
+            "fee_usdt": priced.fee,
+            "spread_usdt": priced.spread,
+            "impact_usdt": priced.impact,
+            "delay_usdt": priced.delay,
+            "maker": np.zeros(len(order), dtype=np.bool_),
+        },
+        schema=FILLS,
+    )
+
+
+def orders_of(found: Found) -> pl.DataFrame:
+    """``ORDERS`` of the engine's log, each with its arithmetic."""
+    market = found.market
+    index, row, lots, ticks, _, regime = found.orders.T
+    mid, edge, target, equity = found.order_floats[:, :4].T
+    known = [found.rules[i] for i in market.instruments]
+    executed = np.zeros(len(found.orders))
+    np.add.at(executed, found.fills[:, ORDER], found.priced.quantity)
+    return pl.DataFrame(
+        {
+            "order": np.arange(len(found.orders)),
+            "minute": market.start_minute + index * MINUTE_MS,
+            "symbol": _named([i.symbol for i in market.instruments], row),
+            "side": _named(["sell", "buy"], (lots > 0).astype(np.int64)),
+            "quantity": counted(np.abs(lots), row, [r.step for r in known]),
+            "limit_price": counted(ticks, row, [r.tick for r in known]),
+            "mid": mid,
+            "edge_bps": edge,
+            "target": target,
+            "equity": equity,
+            "regime": _named([*(r.value for r in REGIMES), ""], regime % (len(REGIMES) + 1)),
+            "executed": executed,
+            "why": why_of(found),
+        },
+        schema=ORDERS,
+    )
+
+
+def _named(names: list[str], which: IntArray) -> pl.Series:
+    return pl.Series(names, dtype=pl.String).gather(which)
+
+
+def why_of(found: Found) -> pl.Series:
+    """How each order's size came about, in the words of ``core.sizing.arithmetic``; lists of lines."""
+    row, lots, limit = found.orders[:, 1], found.orders[:, 2], found.orders[:, 4]
+    _, _, target, equity, held, price, asked, allowed = found.order_floats.T
+    count = len(found.orders)
+    # As if all orders were rows of one minute: what is told of each is its own row and equity alone.
+    columns = {name: np.zeros(count) for name in Rows._fields}
+    columns |= {name: getattr(found.rows, name)[row] for name in ("rate", "step", "tick")}
+    columns |= {"target": target, "held": held, "mid": found.order_floats[:, 0], "price": price}
+    rows = Rows(**columns)
+    sized = Sized(lots.astype(np.float64), found.orders[:, 3].astype(np.float64), asked, allowed, limit)
+    rules = [found.rules[i] for i in found.market.instruments]
+    quantity = counted(np.abs(lots), row, [r.step for r in rules])
+    impact = _impacts(found.tape.seen, np.ascontiguousarray(row), np.ascontiguousarray(found.orders[:, 0]), quantity)
+    texts = []
+    for k in range(count):
+        lines = arithmetic(rows, found.caps._replace(equity=float(equity[k])), sized, k, rules[row[k]])
+        if math.isfinite(impact[k]):
+            lines += (f"expected impact {impact[k]:.2f} bps",)
+        texts.append("\n".join(lines))
+    return pl.Series("why", texts, dtype=pl.String).str.split("\n")
+
+
+@njit(cache=True)
+def _impacts(bars: FloatArray, row: IntArray, index: IntArray, quantity: FloatArray) -> FloatArray:
+    """``impact_at`` every order's decision, in bps."""
+    found = np.empty(len(row))
+    for k in range(len(row)):
+        found[k] = impact_at(bars[row[k]], index[k], quantity[k])
+    return found
