@@ -171,17 +171,19 @@ class TradeBars:
             if rest is None or (self._whole(tape.next) and candle is not None and _same(candle.bar(tape.next), rest)):
                 self._come_out(tape, bars)
             else:
-                self.faults["mended"] += self._whole(tape.next)
+                if self._whole(tape.next):
+                    self.faults["mended"] += 1
                 self._come_out(tape, bars, rest)
         return bars
 
     def _take_old(self, tape: _Tape, key: Key, trade: Trade) -> None:
         """A trade of a minute that is out (or that began before us): of use only as the last price known."""
-        if trade.id in tape.last_ids:
+        if trade.id in tape.last_ids or key == tape.prior:
             self.faults["repeated"] += 1
         elif key > tape.prior:
             # Told as the last trade when the stream began, mostly; after that it is one that came too late.
-            self.faults["late"] += bool(tape.last_ids)
+            if tape.last_ids:
+                self.faults["late"] += 1
             tape.prior, tape.close, tape.newest = key, trade.price, max(tape.newest, key)
         else:
             self.faults["late"] += 1

@@ -138,8 +138,10 @@ def test_without_any_price_an_empty_minute_has_no_bar():
 def test_the_last_trade_told_at_the_start_is_a_price_and_no_volume():
     bars = bars_from()
     assert bars.take(DOGE, trade(START - 90_000, 297.0), START) == []
+    assert bars.take(DOGE, trade(START - 90_000, 297.0), START) == []  # told again by a connection that takes over
     (empty,) = bars.settle(DOGE, START, START + MINUTE_MS, [])
-    assert (empty.close, empty.volume, empty.filler, bars.faults["late"]) == (297.0, 0.0, True, 0)
+    assert (empty.close, empty.volume, empty.filler) == (297.0, 0.0, True)
+    assert (bars.faults["late"], bars.faults["repeated"]) == (0, 1)
 
 
 def test_rest_decides_where_it_knows_better():
