@@ -43,7 +43,9 @@ class Confirmer(Protocol):
 
     async def newest_trades(self) -> dict[Instrument, tuple[int, float]]: ...
 
-    async def history(self, instrument: Instrument, first_minute: int, count: int) -> list[Bar]: ...
+    async def history(
+        self, instrument: Instrument, first_minute: int, count: int, *, urgent: bool = False
+    ) -> list[Bar]: ...
 
 
 class MarketStream:
@@ -203,7 +205,7 @@ class MarketStream:
                 for bar in self.bars.quiet(instrument, *newest[instrument], now):
                     self._on_bar(instrument, bar)
         for instrument, (first, end) in self.bars.due(now).items():
-            known = await rest.history(instrument, first, (end - first) // MINUTE_MS)
+            known = await rest.history(instrument, first, (end - first) // MINUTE_MS, urgent=True)
             for bar in self.bars.settle(instrument, first, end, known):
                 self._on_bar(instrument, bar)
 
