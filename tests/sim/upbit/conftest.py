@@ -28,7 +28,7 @@ MONEY = {"KRW": Decimal(100_000_000), "BTC": Decimal(2)}
 KEY, SECRET = "test-access-key", "test-secret-key"
 AT_ONCE = CostSettings(latency=False, participation=False)
 """What is shown is what is met."""
-UNHURRIED = Allowance(groups={name: (1_000, 1.0) for name in ("order", "default", "market", "candle", "trade")})
+UNHURRIED = Allowance(groups=dict.fromkeys(("order", "default", "market", "candle", "trade"), (1000, 1.0)))
 """For stories that are not of limits."""
 
 

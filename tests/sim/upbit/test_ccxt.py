@@ -29,8 +29,9 @@ async def test_the_synchronous_client_reads_and_trades(server):
 async def test_market_data(server, client):
     markets = await client.load_markets()
     assert set(markets) == {"BTC/KRW", "DOGE/KRW", "USDT/KRW"}
-    bars = await client.fetch_ohlcv("BTC/KRW", "1m", limit=5)
+    *bars, running = await client.fetch_ohlcv("BTC/KRW", "1m", limit=6)
     assert [b[0] for b in bars] == [BEGIN - k * MINUTE_MS for k in (5, 4, 3, 2, 1)]
+    assert running[0] == BEGIN  # the minute that begins now, with the trade that opened it
     since = await client.fetch_ohlcv("BTC/KRW", "1m", since=BEGIN - 3 * MINUTE_MS, limit=2)
     assert since == bars[2:4]
     bar = server.state.exchange.market.bar(0, BEGIN - MINUTE_MS, BEGIN)
@@ -39,7 +40,7 @@ async def test_market_data(server, client):
     assert book["bids"][0][0] <= bars[-1][4] <= book["asks"][0][0]
     ticker = await client.fetch_ticker("BTC/KRW")
     trades = await client.fetch_trades("BTC/KRW", limit=10)
-    assert (ticker["last"], len(trades), trades[-1]["price"]) == (bars[-1][4], 10, bars[-1][4])
+    assert (ticker["last"], len(trades), trades[-1]["price"]) == (running[4], 10, running[4])
 
 
 async def test_place_rest_find_cancel(client):
@@ -155,7 +156,9 @@ async def test_watch_trades_and_candles_and_the_book(server, client):
         while trades[-1]["timestamp"] != expected[-1].at_ms:
             trades = await client.watch_trades("BTC/KRW")
     seen = client.trades["BTC/KRW"][-len(expected) :]
-    assert [(t["timestamp"], t["price"], t["amount"]) for t in seen] == [(p.at_ms, p.price, p.volume) for p in expected]
+    assert [(t["timestamp"], t["price"], t["amount"]) for t in seen] == [
+        (p.at_ms, float(p.price), float(p.quantity)) for p in expected
+    ]
     watching = asyncio.create_task(client.watch_order_book("BTC/KRW"))
     await listened(server.state.hub, f"orderbook:{CODE}:30|0")
     async with asyncio.timeout(WAIT_S):
