@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from core.bars import is_sound
+from core.costs import UNITS
 from core.messages import Bar
 from core.units import MINUTE_MS, Instrument
 from exchanges.trade import Trade
@@ -46,7 +47,8 @@ class _Candle:
     close: float
     high: float
     low: float
-    volume: float = 0.0
+    units: int = 0
+    """Volume in 1e-8 of a coin, the smallest amount venues count, so that the sum is the venue's to the last digit."""
     ids: set[int] = field(default_factory=set)
 
     @classmethod
@@ -61,8 +63,12 @@ class _Candle:
         if key > self.closed:
             self.closed, self.close = key, trade.price
         self.high, self.low = max(self.high, trade.price), min(self.low, trade.price)
-        self.volume += trade.quantity
+        self.units += round(trade.quantity * UNITS)
         self.ids.add(trade.id)
+
+    @property
+    def volume(self) -> float:
+        return self.units / UNITS
 
     def bar(self, minute: int) -> Bar:
         return Bar(minute=minute, open=self.open, high=self.high, low=self.low, close=self.close, volume=self.volume)

@@ -65,6 +65,16 @@ def test_order_within_a_minute_is_by_time_and_number_not_by_arrival():
     assert (bar.open, bar.close) == (103.0, 109.0)
 
 
+def test_volumes_add_up_as_the_venue_counts_them():
+    """Sums of float64 would differ from the venue's in the last digit, and every bar would look revised."""
+    bars = bars_from()
+    parts = (0.1, 0.2, 0.3, 0.00000001, 1.1, 2.2)
+    for n, part in enumerate(parts):
+        bars.take(BTC, trade(START + n, quantity=part), NOW)
+    (bar,) = bars.take(BTC, trade(START + MINUTE_MS), NOW)
+    assert bar.volume == 3.90000001 != sum(parts)
+
+
 def test_a_trade_heard_twice_counts_once():
     bars = bars_from()
     for _ in range(3):

@@ -2,6 +2,7 @@
 
 import asyncio
 import traceback
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -17,7 +18,7 @@ from exchanges.upbit.stream import SETTLE_MS, MarketStream
 from exchanges.upbit.user_stream import UserStream
 from tests.support.binance_stub import Reply
 from tests.support.upbit_frames import MINUTE, book_frame, my_asset, my_order, my_trade, trade_frame
-from tests.support.upbit_stub import ACCESS_KEY, SECRET_KEY, UpbitStub, claims_of, ticker
+from tests.support.upbit_stub import ACCESS_KEY, SECRET_KEY, UpbitStub, claims_of, send, ticker
 
 D = Decimal
 BTC, DOGE = Instrument("upbit", "BTC/KRW"), Instrument("upbit", "DOGE/KRW")
@@ -157,6 +158,24 @@ async def test_after_a_cut_the_missed_minutes_come_by_rest_and_the_gap_is_told(s
         assert "ConnectionClosed" in watch.gaps[0]
         await stub.until(lambda: dict(watch.bars).get(BTC))
         assert [(b.minute, b.source) for i, b in watch.bars if i == BTC] == [(MINUTE, "rest")]
+
+
+RENEWING = replace(QUICK, renew_s=0.6, stagger_s=0.0, overlap_s=0.1)
+
+
+async def test_a_renewal_with_overlap_leaves_no_gap_and_the_minute_whole(stub):
+    async with Watch(stub, RENEWING) as watch:
+        await stub.say(trade_frame(MINUTE + 5, 150_000_000.0))
+        await stub.until(lambda: len(stub.handshakes) == 2)
+        for socket in stub.sockets:
+            if not socket.closed:  # both connections tell the same
+                await send(socket, trade_frame(MINUTE + 9, 150_002_000.0))
+        await stub.until(lambda: stub.sockets[0].closed)
+        watch.at(MINUTE + MINUTE_MS + HOLD_MS)
+        await stub.say(trade_frame(MINUTE + MINUTE_MS + 1))
+        await stub.until(lambda: watch.bars)
+        ((_, bar),) = watch.bars
+        assert (bar.source, bar.volume, bar.close, watch.gaps) == ("stream", 0.02, 150_002_000.0, [])
 
 
 async def test_rest_that_fails_is_asked_again(stub):
