@@ -190,6 +190,22 @@ async def test_rest_that_fails_is_asked_again(stub):
         assert watch.bars[0][1].source == "stream"
 
 
+async def test_a_fault_of_ours_in_a_callback_ends_the_stream_and_is_seen(stub):
+    watch = Watch(stub)
+
+    def broken(instrument, bar) -> None:
+        raise ZeroDivisionError
+
+    watch.stream._on_bar = broken
+    task = asyncio.create_task(watch.stream.run())
+    await asyncio.wait_for(watch.stream.subscribed(), 5)
+    stub.on("GET", TICKER, Reply([ticker(trade_timestamp=MINUTE - 70_000)]))
+    watch.at(MINUTE + MINUTE_MS + GRACE_MS)
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(task, 5)
+    await watch.gateway.close()
+
+
 async def test_tops_are_the_latest_and_gone_when_the_connection_is(stub):
     async with Watch(stub) as watch:
         await stub.say(book_frame(1.0, 2.0), book_frame(0, 2.0), book_frame(3.0, 4.0))
