@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
 from decimal import Decimal
+from itertools import count
 
 from core.units import Side, floor_to_step
 from exchanges.simulated.events import OrderMoved
@@ -54,6 +55,7 @@ class Desk:
         self._by_uuid: dict[str, Sheet] = {}
         self._by_identifier: dict[str, Sheet] = {}
         self._used: set[str] = set()
+        self._drafts = count(1)
         self.unworked: list[OrderMoved] = []
         """What happened to orders that never reached the engine, for whoever tells of it."""
 
@@ -133,8 +135,9 @@ class Desk:
         return self._keep(wanted, order or self._unworked(wanted))
 
     def draft(self, wanted: Wanted) -> Sheet:
-        """The order as it would stand if it were placed: for orders/test. Its uuid finds nothing."""
-        return _sheet(wanted, self._untouched(wanted, -(10**12)), self.exchange.rules[wanted.row].taker_fee)
+        """The order as it would stand if it were placed: for orders/test. Its uuid is a new one, and finds nothing."""
+        order = self._untouched(wanted, -(10**12) - next(self._drafts))
+        return _sheet(wanted, order, self.exchange.rules[wanted.row].taker_fee)
 
     def _work(self, request: OrderRequest, wanted: Wanted) -> SimOrder | None:
         """The engine's order, or None for one that the venue takes only to cancel it."""
