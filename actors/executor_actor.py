@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from actors.executor import ExecutorActor
+from actors.limits import gate_of
 from actors.plan import RunPlan
 from actors.shell import Shell
 from config.secrets import Secrets, load_secrets, require_keys
@@ -32,7 +33,10 @@ class LiveExecutor(Shell):
         instruments, keys = config.trade.rows, keys_of(plan)
         reached = {**config.exchanges, **plan.orders_at}
         pairs = {venue: require_keys(keys, venue) for venue in dict.fromkeys(i.venue for i in instruments)}
-        self._gateways = {v: gateway_of(v, reached[v], pair, instruments) for v, pair in pairs.items()}
+        self._gateways = {
+            v: gateway_of(v, reached[v], pair, instruments, ledger=gate_of(plan, v, reached[v]))
+            for v, pair in pairs.items()
+        }
         self._executor = ExecutorActor(
             rules.execution, plan.instance, Venues(self._gateways), SqliteJournal(plan.run_dir / "journal.sqlite")
         )

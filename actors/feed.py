@@ -1,7 +1,8 @@
 """The feed: closed bars and tops of book of every venue, collected once a minute.
 
 Bars and books are built inside this process from the streams (``actors.venue_feed``, one a venue); only the minute's
-slice leaves it. Beside what is traded it watches the markets that tell what a quote currency is worth.
+slice leaves it. What is waited for and asked is in ``actors.bar_feed``, what is final and what was revised in
+``exchanges.bar_book``. Beside what is traded it watches the markets that tell what a quote currency is worth.
 """
 
 import asyncio
@@ -10,12 +11,13 @@ import time
 import numpy as np
 
 from actors.clock import MarketTime
+from actors.limits import gate_of
 from actors.plan import RunPlan
 from actors.shell import Shell
 from actors.venue_feed import VenueFeed
 from core.currency import read_rates, watched_markets
-from core.messages import Bar, MarketSlice, MinuteTick, Sentiment
-from core.units import MINUTE_MS, Instrument
+from core.messages import MarketSlice, MinuteTick, Sentiment
+from core.units import MINUTE_MS
 from data.sentiment import FearGreedClient
 from exchanges.venues import own
 
@@ -32,7 +34,6 @@ class FeedActor(Shell):
         config = plan.settings.config
         self._instruments = config.trade.rows
         self._watched = watched_markets(self._instruments)
-        self._grace_s, self._lockstep = GRACE_S[plan.clock], plan.clock == "lockstep"
         self._time = MarketTime(plan.speed, wall=plan.clock == "wall")
         self._venues = tuple(
             VenueFeed(
@@ -41,6 +42,9 @@ class FeedActor(Shell):
                 own(venue, self._instruments),
                 own(venue, self._watched),
                 self._time.now_ms,
+                GRACE_S[plan.clock],
+                gate_of(plan, venue, config.exchanges[venue]),
+                lockstep=plan.clock == "lockstep",
             )
             for venue in dict.fromkeys(i.venue for i in self._instruments)
         )
@@ -48,7 +52,6 @@ class FeedActor(Shell):
         self._mood = FearGreedClient(plan.sentiment_url) if plan.sentiment_url else None
         self._sentiment: Sentiment | None = None
         self._sentiment_asked_ms: int | None = None
-        self._late = 0
 
     async def start(self) -> None:
         """Connect and subscribe everywhere; returns when every venue has confirmed."""
@@ -57,12 +60,8 @@ class FeedActor(Shell):
 
     async def health(self) -> dict:
         parts = [part.health() for part in self._venues]
-        return super().health() | {
-            "connected": all(part["connected"] for part in parts),
-            "gaps": sum(part["gaps"] for part in parts),
-            "late_bars": self._late,
-            "faults": sum(part["faults"] for part in parts),
-        }
+        counts = {name: sum(part[name] for part in parts) for name in parts[0] if name != "connected"}
+        return super().health() | {"connected": all(part["connected"] for part in parts)} | counts
 
     async def history(self, count: int) -> tuple[np.ndarray, np.ndarray, int]:
         """The last ``count`` closed minutes by REST: bars (S, count, 5) with NaN for missing, filler (S, count), last minute."""
@@ -80,21 +79,19 @@ class FeedActor(Shell):
         began = time.perf_counter()
         self._time.tell(tick.now_ms)
         with self.minute(tick.minute, tick.trace):
-            found = await asyncio.gather(
-                *(part.collect(tick.minute, self._grace_s, lockstep=self._lockstep) for part in self._venues)
-            )
-            bars: dict[Instrument, Bar] = {i: bar for part in found for i, bar in part.items()}
-            late = tuple(i for i in self._instruments if i not in bars)
-            self._late += len(late)
-            if late:
-                self.log.warning("no final bar: %s", ", ".join(map(str, late)))
+            found = await asyncio.gather(*(part.collect(tick.minute) for part in self._venues))
+            pairs = zip(self._venues, found, strict=True)
+            bars = {i: bar for part, seen in pairs for i, bar in zip(part.instruments, seen.bars, strict=True)}
+            late = {i for seen in found for i in seen.late}
+            revised = sorted((one for seen in found for one in seen.revised), key=lambda one: one.bar.minute)
             tops = {i: self._by_name[i.venue].top(i) for i in (*self._instruments, *self._watched)}
             return MarketSlice(
                 minute=tick.minute,
                 instruments=self._instruments,
-                bars=tuple(bars.get(i) for i in self._instruments),
+                bars=tuple(bars[i] for i in self._instruments),
                 tops=tuple(tops[i] for i in self._instruments),
-                late=late,
+                late=tuple(i for i in self._instruments if i in late),
+                revised=tuple(revised),
                 sentiment=await self._mood_at(tick.now_ms),
                 rates=read_rates({i: top for i, top in tops.items() if top is not None}),
                 took_ms=(time.perf_counter() - began) * 1000,

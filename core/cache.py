@@ -16,8 +16,10 @@ from core.extras import Extras, Readings, mood_at, premium_of
 from core.features import HISTORY, LOOKBACK, N_FEATURES, SEQUENCE, WINDOW, feature_rows, feature_table
 from core.messages import (
     CLOSE,
+    VOLUME,
     AccountState,
     Bar,
+    BarRevised,
     BoolArray,
     FloatArray,
     Market,
@@ -32,6 +34,8 @@ MAX_BOOK_AGE_MS = 120_000
 """An older top of book counts as none."""
 _READINGS = 8
 """Readings of the mood that are kept: those of a week; older ones are not in force any more."""
+_NOT_FINAL = frozenset({"filler", "unconfirmed"})
+"""Sources of bars that stand in for a final one."""
 _SLACK = 1_024
 """Minutes the buffers grow before the newest HISTORY are moved back to their front."""
 
@@ -119,6 +123,7 @@ class Cache:
         self._close_distance(tick.minute)
         if slice.sentiment is not None:
             self._hear([(slice.sentiment.knowable_ms, slice.sentiment.value)])
+        self._revise(slice.revised)
         real = np.array([_is_final(bar, tick.minute) for bar in slice.bars], dtype=np.bool_)
         self._append(tick.minute, tuple(bar if ok else None for bar, ok in zip(slice.bars, real, strict=True)))
 
@@ -175,6 +180,35 @@ class Cache:
             self._gap = (first, minute - MINUTE_MS)
         if self._gap and minute - self._gap[1] >= HISTORY * MINUTE_MS:
             self._gap = None
+
+    def _revise(self, revised: tuple[BarRevised, ...]) -> None:
+        """Put right what the venue's history now has otherwise, and every feature that looked at it."""
+        changed = False
+        size = min(self._seen, HISTORY)
+        for one in revised:
+            bar, last = one.bar, self._last_minute
+            if last is None or bar.minute > last or not is_sound(bar) or bar.source in _NOT_FINAL:
+                continue
+            at = self._end - 1 - (last - bar.minute) // MINUTE_MS
+            if at < self._end - size:
+                continue
+            row = self._instruments.index(one.instrument)
+            was = float(self._bars[row, at, CLOSE])
+            self._bars[row, at] = (bar.open, bar.high, bar.low, bar.close, bar.volume)
+            self._filler[row, at] = bar.filler or bar.volume == 0.0
+            # Stand-ins after it had repeated the close that was wrong.
+            after = at + 1
+            while after < self._end and self._filler[row, after] and np.all(self._bars[row, after, :VOLUME] == was):
+                self._bars[row, after, :VOLUME] = bar.close
+                after += 1
+            changed = True
+        if changed and self._last_minute is not None:
+            held = np.s_[self._end - size : self._end]
+            first_minute = self._last_minute - (size - 1) * MINUTE_MS
+            bars, filler = self._bars[:, held], self._filler[:, held]
+            self._premium[:, held] = premium_of(self._instruments, bars, filler)
+            extras = Extras(self._mood[held], self._premium[:, held])
+            self._features[:, held] = feature_table(bars, filler, first_minute, extras)
 
     def _append(self, minute: int, bars: tuple[Bar | None, ...]) -> None:
         """Add one column: each instrument's bar, or a stand-in that repeats its last close."""
@@ -256,7 +290,7 @@ def _value(amount: float, price: float) -> float:
 
 def _is_final(bar: Bar | None, minute: int) -> bool:
     """A sound, final bar of this very minute, not something that stands in for it."""
-    return bar is not None and bar.minute == minute and bar.source != "filler" and is_sound(bar)
+    return bar is not None and bar.minute == minute and bar.source not in _NOT_FINAL and is_sound(bar)
 
 
 def _books(tops: tuple[Top | None, ...], now_ms: int) -> tuple[FloatArray, FloatArray]:

@@ -51,7 +51,18 @@ class Bar:
     filler: bool = False
     """True when nothing traded and the bar only repeats the last close (or stands in for a missing one)."""
     source: str = "stream"
-    """``stream`` (the venue's final frame), ``rest``, ``lake`` or ``filler``: how its finality is known."""
+    """How its finality is known: ``stream`` (the venue's final frame, or its tape heard whole), ``rest``, ``lake`` or
+    ``filler``; ``unconfirmed`` is not final at all and never part of a slice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BarRevised:
+    """A bar that had been given out, or was missing then, turned out to be this one."""
+
+    instrument: Instrument
+    bar: Bar
+    before: Bar | None
+    """What had been given out; None when the bar was missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +106,8 @@ class MarketSlice:
     tops: tuple[Top | None, ...]
     late: tuple[Instrument, ...] = ()
     """Instruments whose final bar did not come in time."""
+    revised: tuple[BarRevised, ...] = ()
+    """Bars of earlier minutes that the venue's history now has otherwise, oldest first."""
     sentiment: Sentiment | None = None
     rates: tuple[QuoteRate, ...] = ()
     """What the markets of quote currencies against USDT showed."""

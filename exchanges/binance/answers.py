@@ -12,7 +12,8 @@ import msgspec
 from core.errors import DataError
 from core.messages import Balance, Bar, Fill, OrderSnapshot
 from core.units import Instrument, MarketRules, Side
-from exchanges.binance.wire import VENUE, amount, make_bar, order_side, order_state
+from exchanges.binance.wire import VENUE, Amount, Price, amount, make_bar, order_side, order_state
+from exchanges.book import Snapshot
 
 
 class WireFill(msgspec.Struct):
@@ -118,6 +119,14 @@ class WireExchange(msgspec.Struct):
 
 class WireTime(msgspec.Struct):
     serverTime: int
+
+
+class WireDepth(msgspec.Struct):
+    """A whole order book, best levels first."""
+
+    lastUpdateId: int
+    bids: list[tuple[Price, Amount]]
+    asks: list[tuple[Price, Amount]]
 
 
 Row = tuple[int, str, str, str, str, str, int]
@@ -227,6 +236,12 @@ def bar_of(row: list[Any], instrument: Instrument) -> tuple[Bar, int]:
     head: Row = read(row[:7], Row)
     opened, *ohlcv, closes = head
     return make_bar(opened, tuple(ohlcv), "rest", f"kline {instrument.symbol} {opened}"), closes
+
+
+def whole_book(answer: Any) -> Snapshot:
+    """The order book of a depth answer, whose numbers are texts."""
+    book = msgspec.convert(answer, WireDepth, strict=False)
+    return Snapshot(book.lastUpdateId, book.bids, book.asks)
 
 
 def plain(value: Decimal) -> str:

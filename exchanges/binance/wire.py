@@ -6,12 +6,14 @@ that is not what the documents say raises ``DataError``, which the streams count
 
 import math
 from decimal import Decimal, InvalidOperation
+from typing import Annotated
 
 import msgspec
 
 from core.errors import DataError
 from core.messages import Balance, Bar, Fill, OrderSnapshot, OrderState, Top
 from core.units import MINUTE_MS, Instrument, Side
+from exchanges.trade import Trade
 
 VENUE = "binance"
 
@@ -28,6 +30,12 @@ STATUS = {
 """The venue's order status in our words. PENDING_CANCEL is still working: see ``order_state``."""
 
 
+Price = Annotated[float, msgspec.Meta(gt=0, lt=1e15)]
+Amount = Annotated[float, msgspec.Meta(ge=0, lt=1e18)]
+"""Numbers that the venue writes as texts, read and checked in the decoder's C (NaN and infinity fail the bounds, which
+are those of ``core.bars``)."""
+
+
 class Kline(msgspec.Struct):
     """``k`` of a kline frame."""
 
@@ -42,7 +50,7 @@ class Kline(msgspec.Struct):
     x: bool
 
 
-class KlineFrame(msgspec.Struct):
+class KlineEvent(msgspec.Struct):
     """One state of the current candle; final when ``k.x``."""
 
     e: str
@@ -51,16 +59,53 @@ class KlineFrame(msgspec.Struct):
     E: int = 0
 
 
-class BookTicker(msgspec.Struct):
+class KlineFrame(msgspec.Struct):
+    data: KlineEvent
+
+
+class BookTicker(msgspec.Struct, gc=False):
     """Best bid and ask. The venue sends no event time with it."""
 
     u: int
     s: str
-    b: str
-    B: str
-    a: str
-    A: str
+    b: Amount
+    B: Amount
+    a: Amount
+    A: Amount
     E: int = 0
+
+
+class TopFrame(msgspec.Struct, gc=False):
+    data: BookTicker
+
+
+class Print(Trade, frozen=True, gc=False, kw_only=True):
+    """``data`` of a trade frame: a ``Trade`` as it lies on the wire, so that none need be made of it."""
+
+    s: str
+    id: int = msgspec.field(name="t")
+    price: Price = msgspec.field(name="p")
+    quantity: Amount = msgspec.field(name="q")
+    at_ms: int = msgspec.field(name="T")
+    sold: bool = msgspec.field(name="m")
+
+
+class TradeFrame(msgspec.Struct, gc=False):
+    data: Print
+
+
+class DepthDiff(msgspec.Struct):
+    """``data`` of a depth frame: changed levels, from update ``U`` to update ``u``."""
+
+    s: str
+    U: int
+    u: int
+    b: list[tuple[Price, Amount]]
+    a: list[tuple[Price, Amount]]
+
+
+class DepthFrame(msgspec.Struct):
+    data: DepthDiff
 
 
 class VenueError(msgspec.Struct):
@@ -135,12 +180,12 @@ class UserFrame(msgspec.Struct):
     result: msgspec.Raw = msgspec.Raw()
 
 
-def reader(kind: type) -> "msgspec.json.Decoder":
-    """A decoder of one struct; make it once, it is what makes decoding cheap."""
-    return msgspec.json.Decoder(kind)
+def reader(kind: type, *, numbers: bool = False) -> "msgspec.json.Decoder":
+    """A decoder of one struct; make it once, it is what makes decoding cheap. ``numbers``: texts may be numbers."""
+    return msgspec.json.Decoder(kind, strict=not numbers)
 
 
-_KLINE, _TICKER, _REPORT, _POSITION = map(reader, (KlineFrame, BookTicker, ExecutionReport, AccountPosition))
+_REPORT, _POSITION = map(reader, (ExecutionReport, AccountPosition))
 UNREADABLE = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
 
 
@@ -186,28 +231,25 @@ def make_bar(minute: int, ohlcv: tuple[str, str, str, str, str], source: str, wh
     )
 
 
-def decode_kline(payload: bytes | msgspec.Raw) -> tuple[str, Bar, bool]:
-    """(venue symbol, bar, final) of a one-minute kline frame."""
-    frame: KlineFrame = decode(_KLINE, payload, "kline")
-    k = frame.k
-    if frame.e != "kline" or k.i != "1m" or k.s != frame.s:
-        raise DataError(f"{VENUE} kline: event {frame.e!r}, interval {k.i!r} of {frame.s!r} is not what was subscribed")
-    return frame.s, make_bar(k.t, (k.o, k.h, k.l, k.c, k.v), "stream", f"kline {frame.s}"), k.x
+def kline_bar(event: KlineEvent) -> Bar:
+    """The bar of a one-minute kline event, final or not."""
+    k = event.k
+    if event.e != "kline" or k.i != "1m" or k.s != event.s:
+        raise DataError(f"{VENUE} kline: event {event.e!r}, interval {k.i!r} of {event.s!r} is not what was subscribed")
+    return make_bar(k.t, (k.o, k.h, k.l, k.c, k.v), "stream", f"kline {event.s}")
 
 
-def decode_top(payload: bytes | msgspec.Raw, now_ms: int) -> tuple[str, Top | None]:
-    """(venue symbol, best bid and ask), or None for the top when a side is empty, which the venue shows as zeros.
+def top_of(t: BookTicker, at_ms: int) -> Top | None:
+    """Best bid and ask; None when a side is empty, which the venue shows as zeros.
 
-    Stamped ``now_ms`` unless the frame tells its own time.
+    Stamped ``at_ms`` unless the frame tells its own time.
     """
-    t: BookTicker = decode(_TICKER, payload, "bookTicker")
-    what = f"bookTicker {t.s}"
-    bid, bid_qty, ask, ask_qty = (number(text, what) for text in (t.b, t.B, t.a, t.A))
-    if (bid == 0 and bid_qty == 0) or (ask == 0 and ask_qty == 0):
-        return t.s, None
-    if not 0 < bid <= ask or bid_qty < 0 or ask_qty < 0:
-        raise DataError(f"{VENUE} {what}: bid {bid} x {bid_qty}, ask {ask} x {ask_qty} is no book")
-    return t.s, Top(bid=bid, bid_qty=bid_qty, ask=ask, ask_qty=ask_qty, at_ms=t.E or now_ms)
+    bid, ask = t.b, t.a
+    if 0.0 < bid <= ask:
+        return Top(bid=bid, bid_qty=t.B, ask=ask, ask_qty=t.A, at_ms=t.E or at_ms)
+    if (bid == 0 and t.B == 0) or (ask == 0 and t.A == 0):
+        return None
+    raise DataError(f"{VENUE} bookTicker {t.s}: bid {bid} x {t.B}, ask {ask} x {t.A} is no book")
 
 
 def order_state(status: str, executed: Decimal, what: str) -> OrderState:

@@ -14,9 +14,9 @@ from core.cache import MAX_BOOK_AGE_MS, Cache
 from core.errors import Defect, StaleData
 from core.extras import Extras
 from core.features import FEATURE_NAMES, HISTORY, LOOKBACK, SEQUENCE, WINDOW, feature_table
-from core.messages import CLOSE, AccountState, Balance, Bar, MarketSlice, QuoteRate, Sentiment
+from core.messages import CLOSE, AccountState, Balance, Bar, BarRevised, MarketSlice, QuoteRate, Sentiment
 from core.units import MINUTE_MS, Instrument
-from tests.support.markets import BTC, ETH, MINUTE, account, bar, piece, tick, top, walk
+from tests.support.markets import BTC, ETH, MINUTE, account, bar, flat, piece, tick, top, walk
 
 PAIR = (BTC, ETH)
 EMPTY = account(USDT="1000")
@@ -336,3 +336,60 @@ def test_a_minute_is_cheap():
     # Ten times the 0.3 ms aimed at, as machines are shared; uncompiled only the order of magnitude is looked at.
     allowed = 0.3 if os.environ.get("NUMBA_DISABLE_JIT") == "1" else 3e-3
     assert sorted(spent)[len(spent) // 4] < allowed
+
+
+def test_a_revised_bar_gives_the_features_of_the_true_history():
+    """Bars that came late or were revised: once told, the market equals the one that had heard them in time."""
+    total = HISTORY + 12
+    bars = np.stack([walk(total, 1), walk(total, 2, price=3_000.0)])
+    first_minute = MINUTE - (HISTORY - 1) * MINUTE_MS
+    told, heard = restored(bars[:, :HISTORY]), restored(bars[:, :HISTORY])
+    wrong = bars.copy()
+    wrong[0, HISTORY + 2] *= 1.01
+    wrong[1, HISTORY + 3 : HISTORY + 5] = np.nan  # late: stand-ins were taken in
+    for t in range(HISTORY, total - 1):
+        minute = first_minute + t * MINUTE_MS
+        told.observe(tick(minute), to_slice(minute, wrong[:, t]), EMPTY)
+        heard.observe(tick(minute), to_slice(minute, bars[:, t]), EMPTY)
+    revised = tuple(
+        BarRevised(instrument=PAIR[row], bar=one, before=None)
+        for row, t in ((0, HISTORY + 2), (1, HISTORY + 3), (1, HISTORY + 4))
+        if (one := to_slice(first_minute + t * MINUTE_MS, bars[:, t]).bars[row])
+    )
+    minute = first_minute + (total - 1) * MINUTE_MS
+    last = to_slice(minute, bars[:, total - 1])
+    ours = told.observe(tick(minute), replace(last, revised=revised), EMPTY)
+    theirs = heard.observe(tick(minute), last, EMPTY)
+    np.testing.assert_array_equal(ours.bars, theirs.bars)
+    np.testing.assert_array_equal(ours.filler, theirs.filler)
+    np.testing.assert_array_equal(ours.features, theirs.features)
+
+
+def test_a_revision_reaches_the_stand_ins_that_repeated_it_and_nothing_unsound():
+    history = np.stack([flat(60, 100.0, 5.0), flat(60, 50.0, 5.0)])
+    cache = restored(history)
+    minute = MINUTE + MINUTE_MS
+    cache.observe(tick(minute), piece(minute, PAIR, (101.0, 51.0)), EMPTY)
+    for step in (2, 3):
+        cache.observe(tick(MINUTE + step * MINUTE_MS), piece(MINUTE + step * MINUTE_MS, PAIR, (None, 51.0)), EMPTY)
+    at = MINUTE + 4 * MINUTE_MS
+    revised = (
+        BarRevised(instrument=BTC, bar=bar(minute, 102.0), before=bar(minute, 101.0)),
+        BarRevised(instrument=ETH, bar=bar(minute, math.inf), before=None),
+        BarRevised(instrument=ETH, bar=bar(minute, 49.0, source="unconfirmed"), before=None),
+        BarRevised(instrument=ETH, bar=bar(MINUTE - 10_000 * MINUTE_MS, 49.0), before=None),
+        BarRevised(instrument=ETH, bar=bar(at + MINUTE_MS, 49.0), before=None),
+    )
+    market = cache.observe(tick(at), replace(piece(at, PAIR, (103.0, 51.0)), revised=revised), EMPTY)
+    assert market.bars[0, -4:, CLOSE].tolist() == [102.0, 102.0, 102.0, 103.0]
+    assert market.filler[0, -4:].tolist() == [False, True, True, False]
+    assert market.bars[1, -4:, CLOSE].tolist() == [51.0] * 4
+
+
+def test_an_unconfirmed_bar_is_nobodys_bar():
+    cache = Cache(PAIR)
+    said = piece(MINUTE, PAIR, (100.0, 50.0))
+    market = cache.observe(
+        tick(), replace(said, bars=(replace(said.bars[0], source="unconfirmed"), said.bars[1])), EMPTY
+    )
+    assert market.fresh.tolist() == [False, True]

@@ -9,7 +9,16 @@ import pytest
 from core.errors import DataError
 from core.messages import Balance, OrderState, Top
 from core.units import Instrument, Side
-from exchanges.binance.wire import decode_kline, decode_position, decode_report, decode_top
+from exchanges.binance.wire import (
+    BookTicker,
+    KlineEvent,
+    decode,
+    decode_position,
+    decode_report,
+    kline_bar,
+    reader,
+    top_of,
+)
 
 BTC = Instrument("binance", "BTC/USDT")
 OURS = {"BTCUSDT": BTC}
@@ -17,6 +26,18 @@ OURS = {"BTCUSDT": BTC}
 
 def pack(value) -> bytes:
     return json.dumps(value).encode()
+
+
+def read_kline(payload: bytes):
+    """(venue symbol, bar, final) of a kline payload."""
+    event = decode(reader(KlineEvent), payload, "kline")
+    return event.s, kline_bar(event), event.k.x
+
+
+def read_top(payload: bytes, now_ms: int):
+    """(venue symbol, top) of a bookTicker payload."""
+    ticker = decode(reader(BookTicker, numbers=True), payload, "bookTicker")
+    return ticker.s, top_of(ticker, now_ms)
 
 
 def kline(**changes) -> dict:
@@ -84,7 +105,7 @@ def report(**changes) -> dict:
 
 
 def test_a_final_kline_is_a_bar():
-    symbol, bar, final = decode_kline(pack(kline()))
+    symbol, bar, final = read_kline(pack(kline()))
     assert (symbol, final) == ("BTCUSDT", True)
     assert (bar.minute, bar.open, bar.high, bar.low, bar.close) == (
         1_672_515_780_000,
@@ -97,18 +118,18 @@ def test_a_final_kline_is_a_bar():
 
 
 def test_an_open_kline_is_told_apart_and_a_minute_without_trades_is_filler():
-    _, _, final = decode_kline(pack(kline(x=False)))
+    _, _, final = read_kline(pack(kline(x=False)))
     assert not final
     flat = {"o": "5.0", "h": "5.0", "l": "5.0", "c": "5.0", "v": "0"}
-    assert decode_kline(pack(kline(**flat)))[1].filler
+    assert read_kline(pack(kline(**flat)))[1].filler
 
 
 def test_a_book_ticker_is_a_top_stamped_by_its_receiver():
     frame = {"u": 400900217, "s": "BTCUSDT", "b": "61837.63", "B": "3.78826", "a": "61837.64", "A": "1.54698"}
-    symbol, top = decode_top(pack(frame), now_ms=1_000)
+    symbol, top = read_top(pack(frame), now_ms=1_000)
     assert symbol == "BTCUSDT"
     assert top == Top(bid=61837.63, bid_qty=3.78826, ask=61837.64, ask_qty=1.54698, at_ms=1_000)
-    assert decode_top(pack(frame | {"E": 2_000}), now_ms=1_000)[1].at_ms == 2_000
+    assert read_top(pack(frame | {"E": 2_000}), now_ms=1_000)[1].at_ms == 2_000
 
 
 def test_a_new_order_is_open_and_has_no_fill():
@@ -188,7 +209,7 @@ def test_balances_keep_every_digit():
 )
 def test_a_kline_that_makes_no_sense_is_refused(changes):
     with pytest.raises(DataError, match="binance kline"):
-        decode_kline(pack(kline(**changes)))
+        read_kline(pack(kline(**changes)))
 
 
 @pytest.mark.parametrize(
@@ -204,11 +225,11 @@ def test_a_report_that_makes_no_sense_is_refused(changes):
 def test_a_book_that_makes_no_sense_is_refused(changes):
     frame = {"u": 1, "s": "BTCUSDT", "b": "1.0", "B": "1", "a": "1.1", "A": "1"}
     with pytest.raises(DataError, match="bookTicker"):
-        decode_top(pack(frame | changes), now_ms=0)
+        read_top(pack(frame | changes), now_ms=0)
 
 
 def test_prices_survive_the_wire_to_the_last_bit():
     for value in (0.1 + 0.2, 1 / 3, 67_890.123456789, math.nextafter(5.0, 6.0)):
         text = repr(value)
-        _, bar, _ = decode_kline(pack(kline(o=text, h=text, l=text, c=text)))
+        _, bar, _ = read_kline(pack(kline(o=text, h=text, l=text, c=text)))
         assert (bar.open, bar.high, bar.low, bar.close) == (value,) * 4

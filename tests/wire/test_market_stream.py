@@ -8,7 +8,7 @@ import pytest
 from core.errors import ConfigError
 from core.units import Instrument
 from exchanges.binance.stream import PER_SUBSCRIBE, MarketStream
-from exchanges.link import LinkPolicy
+from exchanges.link import LinkPolicy, renew_after
 from tests.support.binance_stub import BinanceStub
 from tests.wire.test_decode import kline
 
@@ -22,8 +22,8 @@ def bar_frame(minute: int = MINUTE, symbol: str = "BTCUSDT", **changes) -> str:
     return json.dumps({"stream": f"{symbol.lower()}@kline_1m", "data": frame})
 
 
-def top_frame(bid: str, ask: str, symbol: str = "BTCUSDT") -> str:
-    data = {"u": 1, "s": symbol, "b": bid, "B": "1", "a": ask, "A": "2"}
+def top_frame(bid: str, ask: str, symbol: str = "BTCUSDT", u: int = 1) -> str:
+    data = {"u": u, "s": symbol, "b": bid, "B": "1", "a": ask, "A": "2"}
     return json.dumps({"stream": f"{symbol.lower()}@bookTicker", "data": data})
 
 
@@ -72,17 +72,43 @@ async def test_one_subscription_asks_for_bars_and_tops_of_all(stub):
 
 async def test_only_the_final_frame_makes_a_bar_and_only_once(stub):
     async with Watch(stub) as watch:
-        await stub.say(bar_frame(x=False), bar_frame(c="16530.2"), bar_frame(c="16530.2"), bar_frame(MINUTE - 60_000))
+        await stub.say(bar_frame(x=False), bar_frame(c="16530.2"), bar_frame(c="16530.2"))
         await stub.say(bar_frame(MINUTE + 60_000), bar_frame(symbol="ETHUSDT"))
         await stub.until(lambda: len(watch.bars) == 3)
         assert [(i, b.minute) for i, b in watch.bars] == [(BTC, MINUTE), (BTC, MINUTE + 60_000), (ETH, MINUTE)]
         assert watch.bars[0][1].close == 16530.2
-        assert watch.stream.faults == {"repeated": 2}
+        assert watch.stream.faults == {"repeated": 1}
+
+
+async def test_a_final_frame_that_comes_after_its_successors_is_not_lost(stub):
+    async with Watch(stub) as watch:
+        await stub.say(bar_frame(MINUTE + 60_000), bar_frame(MINUTE))
+        await stub.until(lambda: len(watch.bars) == 2)
+        assert [b.minute for _, b in watch.bars] == [MINUTE + 60_000, MINUTE]
+        assert {b.source for _, b in watch.bars} == {"stream"}
+
+
+async def test_a_successor_without_a_final_frame_leaves_an_unconfirmed_bar_and_the_late_one_still_counts(stub):
+    async with Watch(stub) as watch:
+        await stub.say(bar_frame(x=False, c="16530.2"), bar_frame(MINUTE + 60_000, x=False), bar_frame(c="16531.0"))
+        await stub.until(lambda: len(watch.bars) == 2)
+        (_, first), (_, second) = watch.bars
+        assert (first.minute, first.close, first.source) == (MINUTE, 16530.2, "unconfirmed")
+        assert (second.minute, second.close, second.source) == (MINUTE, 16531.0, "stream")
+        assert watch.stream.faults == {"unfinished": 1}
+
+
+async def test_a_final_frame_that_contradicts_the_first_is_handed_on_as_unconfirmed(stub):
+    async with Watch(stub) as watch:
+        await stub.say(bar_frame(c="16530.2"), bar_frame(c="16531.0"))
+        await stub.until(lambda: len(watch.bars) == 2)
+        assert [(b.close, b.source) for _, b in watch.bars] == [(16530.2, "stream"), (16531.0, "unconfirmed")]
+        assert watch.stream.faults == {"contradicted": 1}
 
 
 async def test_the_latest_top_of_each_is_kept(stub):
     async with Watch(stub) as watch:
-        await stub.say(top_frame("1.0", "1.1"), top_frame("2.0", "2.1", "ETHUSDT"), top_frame("1.2", "1.3"))
+        await stub.say(top_frame("1.0", "1.1"), top_frame("2.0", "2.1", "ETHUSDT"), top_frame("1.2", "1.3", u=2))
         await stub.until(lambda: len(watch.tops) == 3)
         assert watch.stream.tops[BTC].bid == 1.2
         assert (watch.stream.tops[ETH].ask, watch.stream.tops[ETH].at_ms) == (2.1, 42)
@@ -90,7 +116,7 @@ async def test_the_latest_top_of_each_is_kept(stub):
 
 async def test_an_empty_book_and_a_lost_connection_leave_no_top_behind(stub):
     empty = json.dumps(
-        {"stream": "btcusdt@bookTicker", "data": {"u": 1, "s": "BTCUSDT", **dict.fromkeys("bBaA", "0.00")}}
+        {"stream": "btcusdt@bookTicker", "data": {"u": 2, "s": "BTCUSDT", **dict.fromkeys("bBaA", "0.00")}}
     )
     async with Watch(stub) as watch:
         await stub.say(top_frame("1.0", "1.1"), top_frame("2.0", "2.1", "ETHUSDT"), empty)
@@ -129,11 +155,31 @@ async def test_a_dropped_connection_is_made_again_and_the_gap_is_told(stub):
     "notice",
     [{"e": "serverShutdown", "E": 1}, {"stream": "!serverShutdown", "data": {"e": "serverShutdown", "E": 1}}],
 )
-async def test_a_server_going_down_is_left_at_once(stub, notice):
-    slow = LinkPolicy(silence_s=None, first_delay_s=30.0, longest_delay_s=30.0)
+async def test_a_server_going_down_is_left_at_once_and_heard_to_the_end(stub, notice):
+    slow = LinkPolicy(silence_s=None, first_delay_s=30.0, longest_delay_s=30.0, overlap_s=0.2)
     async with Watch(stub, slow) as watch:
         await stub.say(notice)
-        await stub.until(lambda: watch.gaps, within_s=2.0)
+        await stub.until(lambda: len(stub.inbox) == 2, within_s=2.0)
+        old, new = stub.sockets
+        await old.send_str(bar_frame())  # what the old one still says is not lost
+        await new.send_str(bar_frame())
+        await new.send_str(bar_frame(MINUTE + 60_000))
+        await stub.until(lambda: len(watch.bars) == 2 and old.closed)
+        assert (watch.gaps, watch.stream.faults) == ([], {})
+        assert watch.stream.state.last_end == "the server is shutting down"
+        assert watch.stream.state.connected
+
+
+async def test_a_server_that_goes_down_before_the_next_is_ready_leaves_a_gap(stub):
+    async with Watch(stub, LinkPolicy(silence_s=None, first_delay_s=30.0, overlap_s=0.2)) as watch:
+        stub.confirm = False
+        await stub.say({"e": "serverShutdown", "E": 1})
+        await stub.until(lambda: len(stub.inbox) == 2, within_s=2.0)
+        await stub.sockets[0].close()
+        await stub.until(lambda: stub.sockets[0].closed)
+        await asyncio.sleep(0.05)
+        await stub.sockets[1].send_str(json.dumps({"result": None, "id": stub.inbox[-1]["id"]}))
+        await stub.until(lambda: watch.gaps)
         assert watch.gaps == ["the server is shutting down"]
         assert stub.handshakes == 2
 
@@ -159,10 +205,48 @@ async def test_frames_keep_the_watchdog_quiet(stub):
         assert watch.stream.state.lives == 1
 
 
-async def test_a_connection_is_renewed_before_the_venue_ends_it(stub):
-    async with Watch(stub, LinkPolicy(silence_s=None, renew_s=0.3)) as watch:
-        await stub.until(lambda: watch.gaps, within_s=3.0)
-        assert watch.gaps[0] == "planned renewal"
+async def test_a_connection_is_renewed_before_the_venue_ends_it_and_nothing_is_missed(stub):
+    """Bars come all the while, on whatever connection is there: each is told once, and no gap."""
+    policy = LinkPolicy(silence_s=None, renew_s=0.6, overlap_s=0.3, first_delay_s=0.01)
+    async with Watch(stub, policy) as watch:
+        minute = MINUTE
+        async with asyncio.timeout(8):
+            while stub.handshakes < 4:
+                for socket in [s for s in stub.sockets if not s.closed]:
+                    await socket.send_str(bar_frame(minute))
+                minute += 60_000
+                await asyncio.sleep(0.02)
+        await stub.until(lambda: watch.bars and watch.bars[-1][1].minute >= minute - 120_000)
+        told = [b.minute for _, b in watch.bars]
+        assert told == list(range(MINUTE, told[-1] + 1, 60_000))
+        assert (watch.gaps, watch.stream.faults) == ([], {})
+
+
+def test_links_of_one_process_are_not_renewed_together():
+    policy = LinkPolicy()
+    ages = [renew_after(policy, name, place) for name in ("market", "user") for place in range(3)]
+    assert len(set(ages)) == 6
+    assert all(22 * 3_600 < age <= policy.renew_s for age in ages)
+    assert min(abs(a - b) for a in ages[:3] for b in ages[:3] if a != b) == policy.stagger_s
+    assert renew_after(LinkPolicy(renew_s=60.0), "market", 9) == 30.0
+
+
+async def test_more_streams_than_a_connection_takes_are_spread(stub, monkeypatch):
+    monkeypatch.setattr("exchanges.binance.stream.PER_CONNECTION", 4)
+    many = [Instrument("binance", f"C{n}/USDT") for n in range(5)]
+    async with Watch(stub, instruments=many) as watch:
+        assert stub.handshakes == 3
+        assert sorted(len(m["params"]) for m in stub.inbox) == [2, 4, 4]
+        assert len({m["id"] for m in stub.inbox}) == 3
+        first = next(s for s, m in zip(stub.sockets, stub.inbox, strict=False) if "c0usdt@kline_1m" in m["params"])
+        for symbol in ("C0USDT", "C4USDT"):
+            await stub.say(top_frame("1", "2", symbol))
+        await stub.until(lambda: len(watch.stream.tops) == 2)
+        assert watch.stream.state.connected
+        await first.close()
+        await stub.until(lambda: watch.gaps)
+        assert stub.handshakes == 4
+        assert list(watch.stream.tops) == [many[4]]  # the other connections' tops stand
 
 
 async def test_an_unconfirmed_subscription_is_tried_again(stub):

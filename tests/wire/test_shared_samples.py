@@ -11,7 +11,8 @@ from core.errors import DataError
 from core.units import Instrument
 from exchanges.binance.stream import MarketStream
 from exchanges.binance.user_stream import UserStream
-from exchanges.binance.wire import decode_kline, decode_position, decode_report, decode_top
+from exchanges.binance.wire import decode_position, decode_report
+from tests.wire.test_decode import read_kline, read_top
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 SAMPLES = DATA / "wire_samples" / "binance_docs_samples.json"
@@ -32,12 +33,12 @@ def pack(value) -> bytes:
 def test_documented_market_frames_are_read():
     (frame,) = samples("web-socket-streams.md", "Kline/Candlestick Streams for UTC")
     with pytest.raises(DataError, match="is no bar"):
-        decode_kline(pack(frame))  # the documented example's low is above its open
+        read_kline(pack(frame))  # the documented example's low is above its open
     frame["k"]["l"] = "0.0005"
-    symbol, bar, final = decode_kline(pack(frame))
+    symbol, bar, final = read_kline(pack(frame))
     assert (symbol, bar.close, final) == ("BNBBTC", 0.0020, False)
     (frame,) = samples("web-socket-streams.md", "Individual Symbol Book Ticker Streams")
-    assert decode_top(pack(frame), 5)[1].ask == 25.3652
+    assert read_top(pack(frame), 5)[1].ask == 25.3652
 
 
 def test_documented_user_frames_are_read():
