@@ -18,6 +18,7 @@ from core.units import MINUTE_MS, Instrument
 from exchanges.simulated.binance.auth import PUBLIC_KEY
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.process import until_stopped
+from exchanges.simulated.recording_server import serve_recording
 from exchanges.simulated.server import RunningServer, serve_exchange
 from exchanges.simulated.statement import write_statement
 from exchanges.simulated.tape import Tape
@@ -56,6 +57,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--paused", action="store_true", help="let the clock stand until POST /sim/run (not lockstep)")
     parser.add_argument("--json", action="store_true", help="print addresses and a test key pair as one JSON line")
     parser.add_argument("--tape", type=Path, help="recorded market to play (.npz); default: a small synthetic one")
+    parser.add_argument(
+        "--recording",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="play a raw recording of streams (lines: ns, space, message; .gz too) instead, byte for byte, at --speed; "
+        "may be given several times; time stands until somebody subscribes",
+    )
     parser.add_argument("--symbols", help=f"comma-separated, e.g. {SYMBOLS}; default: all of the tape")
     parser.add_argument("--start", type=int, help="epoch ms to start at; default: the tape's first minute")
     parser.add_argument("--minutes", type=minutes, help="how long to run; default: to the end of the tape")
@@ -186,7 +195,32 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000  # noqa: TID251
 
 
+async def _replay(args: argparse.Namespace) -> int:
+    """Serve a recording until stopped; what is wrong with it ends the program."""
+    if args.tape is not None or args.lockstep or args.paused:
+        raise ConfigError("--recording brings its own market and time: leave out --tape, --lockstep and --paused")
+    server = await serve_recording(args.recording, args.speed, args.port)
+    try:
+        if args.json:
+            print(orjson.dumps({"rest": server.url, "stream": server.stream_url}).decode(), flush=True)
+        else:
+            symbols = ", ".join(m.instrument.symbol for m in server.replay.markets.values())
+            print(f"Recorded Binance: {symbols}, {args.speed:g} x real speed, from the first subscription on")
+            print(f"  rest     {server.url}\n  stream   {server.stream_url}\nCtrl-C stops it.", flush=True)
+        playing = asyncio.create_task(server.finished())
+        stopping = asyncio.create_task(until_stopped(args.parent_pid))
+        await asyncio.wait((playing, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if playing.done():
+            playing.result()
+        await stopping
+    finally:
+        await server.close()
+    return EXIT_OK
+
+
 async def _serve(args: argparse.Namespace) -> int:
+    if args.recording:
+        return await _replay(args)
     if args.paused and args.lockstep:
         raise ConfigError("--paused goes with --speed: in lockstep time stands anyway until POST /sim/advance")
     exchange = make_exchange(args, wall_ms())

@@ -54,9 +54,14 @@ class Hub:
     def __init__(self) -> None:
         self.connections: set[Connection] = set()
         self._listeners: dict[str, set[Connection]] = {}
+        self.heard = asyncio.Event()
+        """Set once anybody listened to anything."""
 
     def wanted(self, stream: str) -> bool:
         return stream in self._listeners
+
+    def listeners(self, stream: str) -> set[Connection]:
+        return self._listeners.get(stream, set())
 
     def add(self, stream: str, payload: dict) -> None:
         """Queue one frame for everybody who listens to ``stream``."""
@@ -72,6 +77,8 @@ class Hub:
             await connection.flush()
 
     def subscribe(self, connection: Connection, streams: list[str]) -> None:
+        if streams:
+            self.heard.set()
         for stream in streams:
             self._listeners.setdefault(stream, set()).add(connection)
             connection.streams.add(stream)
