@@ -14,9 +14,11 @@ from pydantic import ValidationError
 from config.argument_types import minutes, number, whole
 from core.errors import EXIT_OK, ConfigError
 from core.params import CostSettings
-from core.units import MINUTE_MS, Instrument
+from core.units import MINUTE_MS, Instrument, to_decimal
 from exchanges.simulated.binance.auth import PUBLIC_KEY
 from exchanges.simulated.exchange import SimulatedExchange
+from exchanges.simulated.filters import Limits
+from exchanges.simulated.price_range import PriceRange
 from exchanges.simulated.process import until_stopped
 from exchanges.simulated.recording_server import serve_recording
 from exchanges.simulated.server import RunningServer, serve_exchange
@@ -89,6 +91,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PEM",
         help="public key file: the test key signs with its private half, not HMAC",
     )
+    parser.add_argument(
+        "--price-range",
+        type=number(0, 100, above=True),
+        metavar="PERCENT",
+        help="trade only this far from the reference price (rule PRICE_RANGE); default: anywhere",
+    )
     parser.add_argument("--seed", type=whole(0), default=7, help="of the built-in synthetic market")
     parser.add_argument("--statement", type=Path, help="write trades and balances to this file at the end (JSON)")
     parser.add_argument("--parent-pid", type=int, help="stop when this process is gone")
@@ -113,7 +121,7 @@ def make_exchange(args: argparse.Namespace, now_ms: int) -> SimulatedExchange:
     if args.minutes is not None:
         keep = (start - tape.start_minute) // MINUTE_MS + args.minutes
         tape = Tape(tape.instruments, tape.start_minute, tape.bars[:, :keep], tape.synthetic, tape.sentiment)
-    return SimulatedExchange(tape, tape.default_rules(costs), args.balances, start, costs=costs)
+    return SimulatedExchange(tape, tape.default_rules(costs), args.balances, start, limits_of(args), costs)
 
 
 def _built_in(
@@ -124,7 +132,7 @@ def _built_in(
     start = now_ms // MINUTE_MS * MINUTE_MS if args.start is None else args.start // MINUTE_MS * MINUTE_MS
     minutes = WARM_UP_MINUTES + (args.minutes or MINUTES)
     tape = random_walk_tape(symbols, start - WARM_UP_MINUTES * MINUTE_MS, minutes, args.seed)
-    return SimulatedExchange(tape, tape.default_rules(costs), args.balances, start, costs=costs)
+    return SimulatedExchange(tape, tape.default_rules(costs), args.balances, start, limits_of(args), costs)
 
 
 def _only(tape: Tape, symbols: tuple[str, ...]) -> Tape:
@@ -142,6 +150,11 @@ def _instrument(symbol: str) -> Instrument:
         return Instrument.parse(f"binance:{symbol}")
     except ValueError:
         raise ConfigError(f"--symbols {symbol}: write BASE/QUOTE, e.g. BTC/USDT") from None
+
+
+def limits_of(args: argparse.Namespace) -> Limits:
+    percent = args.price_range
+    return Limits() if percent is None else Limits(price_range=PriceRange.of_percent(to_decimal(percent)))
 
 
 def read_costs(path: Path | None) -> CostSettings:

@@ -7,12 +7,14 @@ import copy
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from itertools import count
+from typing import Any
 
 from core.units import MarketRules, Side
 from exchanges.simulated.accounts import Account
 from exchanges.simulated.events import AccountMoved, Event, OrderMoved
 from exchanges.simulated.fees import DISCOUNT_ASSET, Charge, bnb_charge, fee_on, plain_charge
 from exchanges.simulated.orders import ZERO, Amendment, SimOrder, Status, Trade
+from exchanges.simulated.selftrade import PreventedMatch, Stp
 
 BnbPrice = Callable[[str, int], Decimal | None]
 """(asset, at_ms) to the price of one BNB in it; None where nobody quotes one."""
@@ -39,6 +41,7 @@ class Books:
         """Orders that rest in the book."""
         self.waiting: list[dict[int, SimOrder]] = [{} for _ in rules]
         """Contingent orders whose price has not come."""
+        self.prevented: list[PreventedMatch] = []
         self._in_quote = tuple(in_quote)
         self._bnb_price = bnb_price
         self._by_client: dict[tuple[int, str], SimOrder] = {}
@@ -114,7 +117,7 @@ class Books:
         self.account.settle(order.side, base, quote, quantity, money, fee)
         order.executed += steps
         order.quote_executed += money
-        order.status = Status.FILLED if order.remaining == 0 else Status.PARTIALLY_FILLED
+        order.status = Status.PARTIALLY_FILLED if order.remaining else Status.FILLED
         order.updated_ms = at_ms
         order.locked -= quantity if order.side is Side.SELL else money + (fee.amount if fee.beside else ZERO)
         if order.ticks:
@@ -147,6 +150,43 @@ class Books:
         self.leave_book(order)
         self.moved(order, kind, cancel_id=cancel_id)
 
+    def prevent(self, taker: SimOrder, maker: SimOrder, ticks: int, at_ms: int, steps: int | None = None) -> None:
+        """Record a trade of ``taker`` with ``maker`` that is not to be, and take from both what the mode takes: all
+        that is left of one or both, or, with ``steps``, so much of each."""
+        losses = {
+            Stp.EXPIRE_TAKER: (taker.remaining, None),
+            Stp.EXPIRE_MAKER: (None, maker.remaining),
+            Stp.EXPIRE_BOTH: (taker.remaining, maker.remaining),
+        }.get(Stp(taker.stp), (steps, steps))
+        match = PreventedMatch(
+            match_id=sum(m.row == taker.row for m in self.prevented),
+            row=taker.row,
+            taker_id=taker.order_id,
+            maker_id=maker.order_id,
+            mode=taker.stp,
+            ticks=ticks,
+            taker_steps=losses[0],
+            maker_steps=losses[1],
+            at_ms=at_ms,
+        )
+        self.prevented.append(match)
+        for order, other, lost in ((maker, taker, losses[1]), (taker, maker, losses[0])):
+            if lost is not None:
+                self._lose(order, other, lost, match.match_id, at_ms)
+
+    def _lose(self, order: SimOrder, other: SimOrder, steps: int, match_id: int, at_ms: int) -> None:
+        order.prevented += steps
+        order.match_id = match_id
+        order.updated_ms = max(order.updated_ms, at_ms)
+        if order.remaining:
+            if order.ticks:
+                self.give_back(order, self.needed(order, order.ticks))
+        else:
+            order.status = Status.EXPIRED_IN_MATCH
+            self.leave_book(order)
+            self.give_back(order)
+        self.moved(order, "TRADE_PREVENTION", counter_id=other.order_id, lost=steps)
+
     def reduce(self, order: SimOrder, steps: int, client_id: str, now_ms: int) -> Amendment:
         """Lessen an order's quantity to ``steps``; it keeps its place."""
         execution_id = next(self._execution_ids)
@@ -171,15 +211,10 @@ class Books:
         self.working[order.row].pop(order.order_id, None)
         self.waiting[order.row].pop(order.order_id, None)
 
-    def moved(
-        self, order: SimOrder, kind: str, trade: Trade | None = None, cancel_id: str = "", reason: str = "NONE"
-    ) -> None:
-        """Report an order as it stands."""
+    def moved(self, order: SimOrder, kind: str, trade: Trade | None = None, **more: Any) -> None:
+        """Report an order as it stands; ``more`` are fields of ``OrderMoved``."""
         then = copy.copy(order)
-        event = OrderMoved(
-            then, kind, next(self._execution_ids), order.updated_ms, trade, cancel_id=cancel_id, reason=reason
-        )
-        self.tell(event)
+        self.tell(OrderMoved(then, kind, next(self._execution_ids), order.updated_ms, trade, **more))
 
     def account_moved(self, order: SimOrder, now_ms: int) -> None:
         """Report the balances that an order may have changed."""

@@ -37,6 +37,10 @@ class OrderMoved:
     """Client id of the cancel request, where one caused this."""
     former_id: str = ""
     """Client id the order had before an amendment."""
+    counter_id: int | None = None
+    """The other order of a match that was prevented."""
+    lost: int = 0
+    """Steps that this prevention took away."""
     reason: str = "NONE"
     """Why the order was rejected, in Binance's words."""
 

@@ -22,6 +22,7 @@ from exchanges.simulated.floor import Floor
 from exchanges.simulated.ladder import Levels
 from exchanges.simulated.market import SECOND_MS, MarketSource, TapeMarket
 from exchanges.simulated.orders import ZERO, Amendment, OrderRequest, SimOrder, Status, Trade
+from exchanges.simulated.price_range import reference_price
 from exchanges.simulated.refusals import (
     VenueRefusal,
     amend_rejected,
@@ -30,10 +31,15 @@ from exchanges.simulated.refusals import (
     duplicate_order,
     invalid_symbol,
     market_closed,
+    no_reference_price,
     no_such_order,
 )
 from exchanges.simulated.rules import DEFAULT_COSTS
+from exchanges.simulated.selftrade import PreventedMatch
 from exchanges.simulated.tape import Tape
+
+TRADING = "TRADING"
+STATUSES = (TRADING, "HALT", "BREAK", "CANCEL_ONLY")
 
 
 class SimulatedExchange:
@@ -62,6 +68,8 @@ class SimulatedExchange:
             raise ConfigError(
                 f"simulated exchange: start {start_ms} is outside {self.market.start_ms}..{self.market.end_ms}"
             )
+        self.status = [TRADING] * len(self.instruments)
+        """By market, one of ``STATUSES``: unless TRADING, no orders are taken and none are matched; cancels are."""
         self.account = Account(balances)
         self._rows = {instrument: row for row, instrument in enumerate(self.instruments)}
         in_quote = [fees_of(r.instrument, costs).in_quote for r in self.rules]
@@ -71,7 +79,7 @@ class SimulatedExchange:
         self.orders, self.trades = self._books.orders, self._books.trades
         self._working, self._waiting = self._books.working, self._books.waiting
         self._floor = Floor(self.market, self.rules, self._working)
-        self._desk = Desk(self.market, self.rules, self._books, self._floor)
+        self._desk = Desk(self.market, self.rules, self.limits.price_range, self._books, self._floor)
         for rule, unit in zip(self.rules, self._books.unit, strict=True):
             if unit % UNIT:
                 raise ConfigError(
@@ -90,7 +98,7 @@ class SimulatedExchange:
             raise invalid_symbol() from None
 
     def trading(self, row: int) -> bool:
-        return self.market.trading(row, self.now_ms)
+        return self.status[row] == TRADING and self.market.trading(row, self.now_ms)
 
     def depth(self, row: int) -> tuple[Levels, Levels]:
         """(bids, asks) as displayed now: the market's book, less our takes, plus our resting orders."""
@@ -119,6 +127,20 @@ class SimulatedExchange:
     def my_trades(self, row: int, order_id: int | None = None) -> list[Trade]:
         return [t for t in self.trades[row] if order_id is None or t.order_id == order_id]
 
+    def prevented(self, row: int) -> list[PreventedMatch]:
+        """Trades of an order with its own account's that did not happen."""
+        return [m for m in self._books.prevented if m.row == row]
+
+    def prevented_by(self, order: SimOrder) -> list[PreventedMatch]:
+        """Those that an order caused when it came."""
+        return [m for m in self._books.prevented if m.taker_id == order.order_id]
+
+    def reference_price(self, row: int) -> float | None:
+        """What the price range lies around; VenueRefusal -2043 where there is no range."""
+        if self.limits.price_range is None:
+            raise no_reference_price()
+        return reference_price(self.market, row, self.now_ms)
+
     def take_events(self) -> list[Event]:
         """What happened since this was last called, in order."""
         return self._books.take_events()
@@ -137,7 +159,7 @@ class SimulatedExchange:
     def check(self, request: OrderRequest) -> int:
         """Everything that is checked before the matching engine; returns the row."""
         row = self.row(request.instrument)
-        check_shape(request)
+        check_shape(request, self.limits)
         average = self.market.average_price(row, self.now_ms, self.limits.average_minutes)
         algos = sum(o.type.contingent for o in self._books.open_in(row)) if request.type.contingent else 0
         resting = len(self._working[row]) + len(self._waiting[row])
@@ -221,8 +243,9 @@ class SimulatedExchange:
             stride = SECOND_MS if any(self._working) or any(self._waiting) else MINUTE_MS
             self.now_ms = min(target, self.now_ms - self.now_ms % stride + stride)
             if self.now_ms % SECOND_MS == 0:
-                for row in range(len(self.instruments)):
-                    self._desk.let_pass(row, self.now_ms)
+                for row, status in enumerate(self.status):
+                    if status == TRADING:
+                        self._desk.let_pass(row, self.now_ms)
             if self.now_ms % MINUTE_MS == 0:
                 minute = self.now_ms - MINUTE_MS
                 for row in range(len(self.instruments)):
@@ -255,6 +278,7 @@ class SimulatedExchange:
             updated_ms=arrival,
             working_ms=-1 if request.type.contingent else arrival,
             stop_price=request.stop_price or ZERO,
+            stp=request.stp or self.limits.stp_default,
             trailing_delta=request.trailing_delta or 0,
         )
 

@@ -67,6 +67,8 @@ class OrderRequest:
     """Price at which a contingent order acts (or begins to trail)."""
     trailing_delta: int | None = None
     """Basis points that the price must turn back by before a contingent order acts."""
+    stp: str = ""
+    """Self-trade prevention (``selftrade.Stp``); empty: the market's default."""
     iceberg: Decimal | None = None
     """Quantity to show at a time; no market here takes it."""
 
@@ -146,6 +148,11 @@ class SimOrder:
     """Best price since it began to trail; 0 before that."""
     trailing_ms: int = 0
     """When it began to trail; 0 before that."""
+    stp: str = "EXPIRE_MAKER"
+    prevented: int = 0
+    """Steps that self-trade prevention took away."""
+    match_id: int | None = None
+    """Number of the newest match that was prevented."""
     working_ms: int = -1
     """When it came to the book; -1 while it waits for its trigger."""
     amendments: list["Amendment"] = field(default_factory=list)
@@ -156,11 +163,15 @@ class SimOrder:
 
     @property
     def remaining(self) -> int:
-        return self.steps - self.executed
+        return self.steps - self.executed - self.prevented
 
     @property
     def quantity(self) -> Decimal:
         return self.steps * self.step
+
+    @property
+    def prevented_quantity(self) -> Decimal:
+        return self.prevented * self.step
 
     @property
     def executed_quantity(self) -> Decimal:

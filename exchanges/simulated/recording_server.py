@@ -199,7 +199,7 @@ async def _exchange_info(request: web.Request) -> dict:
     rows = []
     for symbol, market in replay.markets.items():
         rules = default_rules(market.instrument, replay.prices.get(symbol, 1.0))
-        rows.append(symbol_row(rules, True, Limits()))
+        rows.append(symbol_row(rules, "TRADING", Limits()))
     stated = Budget(lambda: replay.now_ms, replay.speed, Allowance()).stated()
     return {
         "timezone": "UTC",

@@ -12,6 +12,7 @@ from exchanges.simulated.events import AccountMoved
 from exchanges.simulated.fees import bnb_charge, fee_on
 from exchanges.simulated.orders import OrderType, Status
 from exchanges.simulated.refusals import VenueRefusal
+from exchanges.simulated.selftrade import Stp
 from tests.support.scripted_market import BEGIN, PRICE, request, steady, story
 
 MARKET = OrderType.MARKET
@@ -68,6 +69,7 @@ def test_a_charge_in_bnb_needs_all_of_it():
 
 
 KINDS = list(OrderType)
+MODES = list(Stp)
 ACTIONS = st.lists(
     st.tuples(
         st.sampled_from(["place"] * 6 + ["money", "cancel", "amend", "wait", "wait", "transfer"]),
@@ -111,7 +113,9 @@ def test_over_orders_of_all_types_no_balance_is_negative_and_all_is_accounted_fo
             elif what == "money":
                 venue.place(request(side, MARKET, quote_quantity=size))
             else:
-                more = {"stop_price": PRICE + stop} if kind.contingent else {}
+                more = {"stp": MODES[size % len(MODES)]}
+                if kind.contingent:
+                    more["stop_price"] = PRICE + stop
                 if kind.contingent and size % 3 == 0:
                     more["trailing_delta"] = 10 + size % 90
                 price = None if kind.at_market else PRICE + away
@@ -144,7 +148,8 @@ def check_all_is_there(venue, bnb, moved):
     assert account.locked("USDT") == sum(o.locked for o in open_ if o.side is Side.BUY)
     assert len(open_) == len(venue._working[0]) + len(venue._waiting[0])
     for order in venue.orders.values():
-        assert order.executed == sum(int(t.quantity / order.step) for t in order.trades) <= order.steps
+        assert order.executed == sum(int(t.quantity / order.step) for t in order.trades)
+        assert order.executed + order.prevented <= order.steps
         assert order.live or not order.locked
         for trade in order.trades if order.price else ():
             assert trade.price <= order.price if trade.side is Side.BUY else trade.price >= order.price

@@ -10,8 +10,17 @@ from core.units import Side
 from exchanges.simulated.binance.payloads import amend_answer, amount, cancel_answer, new_order_answer
 from exchanges.simulated.binance.rest import Ask, Security, endpoint
 from exchanges.simulated.fees import DISCOUNT_ASSET
-from exchanges.simulated.orders import OrderRequest, OrderType, Status
-from exchanges.simulated.refusals import VenueRefusal, cancel_rejected, missing, neither, no_permission, not_needed
+from exchanges.simulated.orders import OrderRequest, OrderType, SimOrder, Status
+from exchanges.simulated.refusals import (
+    VenueRefusal,
+    cancel_rejected,
+    missing,
+    neither,
+    no_permission,
+    not_needed,
+    not_valid,
+)
+from exchanges.simulated.selftrade import Stp
 
 TIMES_IN_FORCE = ("GTC", "IOC", "FOK")
 ANSWERS = ("ACK", "RESULT", "FULL")
@@ -44,7 +53,15 @@ def read_order(ask: Ask) -> OrderRequest:
         stop_price=ask.decimal("stopPrice"),
         trailing_delta=ask.optional_integer("trailingDelta"),
         iceberg=ask.decimal("icebergQty"),
+        stp=read_stp(ask),
     )
+
+
+def read_stp(ask: Ask) -> str:
+    named = ask.params.get("selfTradePreventionMode", "")
+    if named and named not in (*Stp, "TRANSFER"):
+        raise not_valid("selfTradePreventionMode")
+    return named
 
 
 def read_side(ask: Ask) -> Side:
@@ -98,7 +115,12 @@ async def new_order(ask: Ask) -> dict:
     ask.state.budget.count_order()
     order = ask.state.exchange.place(request)
     await ask.state.traded(order)
-    return new_order_answer(order, kind)
+    return answered(ask, order, kind)
+
+
+def answered(ask: Ask, order: SimOrder, kind: str) -> dict:
+    exchange = ask.state.exchange
+    return new_order_answer(order, kind, exchange.prevented_by(order), exchange.rules[order.row].tick)
 
 
 async def test_order(ask: Ask) -> dict:
@@ -186,7 +208,8 @@ async def cancel_replace(ask: Ask) -> dict:
         try:
             if too_many is not None:
                 raise too_many
-            placed = new_order_answer(exchange.place(request), kind)
+            order = exchange.place(request)
+            placed = answered(ask, order, kind)
         except VenueRefusal as refusal:
             placed = refusal
             if isinstance(cancelled, dict):
