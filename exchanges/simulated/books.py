@@ -11,8 +11,9 @@ from typing import Any
 
 from core.units import MarketRules, Side
 from exchanges.simulated.accounts import Account
-from exchanges.simulated.events import AccountMoved, Event, OrderMoved
+from exchanges.simulated.events import AccountMoved, Event, ListMoved, OrderMoved
 from exchanges.simulated.fees import DISCOUNT_ASSET, Charge, bnb_charge, fee_on, plain_charge
+from exchanges.simulated.lists import OrderList
 from exchanges.simulated.orders import ZERO, Amendment, SimOrder, Status, Trade
 from exchanges.simulated.selftrade import PreventedMatch, Stp
 
@@ -42,6 +43,7 @@ class Books:
         self.waiting: list[dict[int, SimOrder]] = [{} for _ in rules]
         """Contingent orders whose price has not come."""
         self.prevented: list[PreventedMatch] = []
+        self.lists: dict[int, OrderList] = {}
         self._in_quote = tuple(in_quote)
         self._bnb_price = bnb_price
         self._by_client: dict[tuple[int, str], SimOrder] = {}
@@ -85,6 +87,48 @@ class Books:
         self.orders[order.order_id] = self._by_client[order.row, order.client_id] = order
         self.moved(order, "NEW")
 
+    def enter_pair(self, above: SimOrder, below: SimOrder, client_id: str, need: Decimal) -> OrderList:
+        """Take two orders of which one cancels the other; what they need is set aside once, for the second."""
+        self.set_aside(below, need)
+        list_id = len(self.lists)
+        made = OrderList(
+            list_id=list_id,
+            client_id=client_id or f"list{list_id:018d}",
+            row=above.row,
+            orders=(above, below),
+            created_ms=above.created_ms,
+            updated_ms=above.created_ms,
+        )
+        self.lists[list_id] = made
+        above.list_id = below.list_id = list_id
+        for order in (above, below):
+            self.enter(order)
+        self._list_moved(made, above.created_ms)
+        return made
+
+    def alone(self, order: SimOrder, at_ms: int) -> None:
+        """An order begins to act: the other one of its list expires and leaves it what is set aside for both."""
+        found = self.lists.get(order.list_id)
+        if found is None or found.done:
+            return
+        other = found.other(order)
+        order.locked, other.locked = order.locked + other.locked, ZERO
+        self._list_done(found, order, Status.EXPIRED, "EXPIRED", at_ms)
+
+    def _list_done(
+        self, found: OrderList, order: SimOrder, status: Status, kind: str, at_ms: int, cancel_id: str = ""
+    ) -> None:
+        """``order`` acts, or is gone: the other one goes too."""
+        found.done, found.updated_ms = True, at_ms
+        other = found.other(order)
+        if other.live:
+            self.end(other, status, kind, at_ms, cancel_id=cancel_id)
+        self._list_moved(found, at_ms)
+
+    def _list_moved(self, found: OrderList, at_ms: int) -> None:
+        orders = tuple((order.order_id, order.client_id) for order in found.orders)
+        self.tell(ListMoved(found.list_id, found.client_id, found.row, orders, found.done, at_ms))
+
     def set_aside(self, order: SimOrder, need: Decimal) -> None:
         """Lock what an order needs; VenueRefusal -2010 when it is not there."""
         self.account.lock(paid_in(order), need)
@@ -110,6 +154,7 @@ class Books:
 
     def fill(self, order: SimOrder, ticks: int, steps: int, at_ms: int, maker: bool) -> None:
         """Trade a part of an order, and report it. An order that is done leaves the book."""
+        self.alone(order, at_ms)
         row, rule = order.row, self.rules[order.row]
         money, quantity = steps * ticks * self.unit[row], steps * order.step
         base, quote = order.instrument.base, order.instrument.quote
@@ -149,6 +194,9 @@ class Books:
         order.status, order.updated_ms = status, max(order.updated_ms, now_ms)
         self.leave_book(order)
         self.moved(order, kind, cancel_id=cancel_id)
+        found = self.lists.get(order.list_id)
+        if found is not None and not found.done:
+            self._list_done(found, order, status, kind, now_ms, cancel_id)
 
     def prevent(self, taker: SimOrder, maker: SimOrder, ticks: int, at_ms: int, steps: int | None = None) -> None:
         """Record a trade of ``taker`` with ``maker`` that is not to be, and take from both what the mode takes: all
@@ -186,6 +234,9 @@ class Books:
             self.leave_book(order)
             self.give_back(order)
         self.moved(order, "TRADE_PREVENTION", counter_id=other.order_id, lost=steps)
+        found = self.lists.get(order.list_id)
+        if found is not None and not found.done and not order.live:
+            self._list_done(found, order, Status.EXPIRED, "EXPIRED", at_ms)
 
     def reduce(self, order: SimOrder, steps: int, client_id: str, now_ms: int) -> Amendment:
         """Lessen an order's quantity to ``steps``; it keeps its place."""

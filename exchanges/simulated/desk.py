@@ -12,6 +12,7 @@ from core.book import ANY
 from core.units import MarketRules, Side, to_decimal
 from exchanges.simulated.books import Books
 from exchanges.simulated.floor import Floor
+from exchanges.simulated.lists import OrderList
 from exchanges.simulated.market import SECOND_MS, MarketSource, Passage
 from exchanges.simulated.matching import Take, crosses, passed_volume, queue_ahead, traded_through
 from exchanges.simulated.orders import OrderType, SimOrder, Status
@@ -57,11 +58,34 @@ class Desk:
         stop = float(order.stop_price)
         if stop and price is not None and reached(order.side, order.type, stop, price):
             raise would_trigger()
-        order.lock_ticks = int((order.stop_price or to_decimal(price or 0.0)) / self._rules[order.row].tick)
+        order.lock_ticks = self._lock_ticks(order)
         self._books.number(order)
         self._books.set_aside(order, self._books.needed(order, order.ticks or order.lock_ticks))
         self._books.waiting[order.row][order.order_id] = order
         self._books.enter(order)
+
+    def keep_pair(self, above: SimOrder, below: SimOrder, client_id: str) -> OrderList:
+        """Take two orders of which one cancels the other: each waits for its price, or rests."""
+        at_ms = above.created_ms
+        for order in (above, below):
+            if not order.type.contingent:
+                self._refuse_if_matching(order, at_ms)
+            order.lock_ticks = self._lock_ticks(order)
+        need = max(self._books.needed(order, order.ticks or order.lock_ticks) for order in (above, below))
+        for order in (below, above):
+            self._books.number(order)
+        made = self._books.enter_pair(above, below, client_id, need)
+        for order in (above, below):
+            if order.type.contingent:
+                self._books.waiting[order.row][order.order_id] = order
+            else:
+                self._rest(order, at_ms)
+        return made
+
+    def _lock_ticks(self, order: SimOrder) -> int:
+        """The price at which money is set aside for a contingent order without a limit."""
+        price = order.stop_price or to_decimal(self._market.price(order.row, order.created_ms) or 0.0)
+        return int(price / self._rules[order.row].tick)
 
     def let_pass(self, row: int, now_ms: int) -> None:
         """Let the second that just ended pass over the open orders of a market."""
@@ -163,6 +187,9 @@ class Desk:
             order.expiry = "UNFILLED_IOC_QUANTITY_EXPIRED" if ioc else "INSUFFICIENT_LIQUIDITY"
             self._books.end(order, Status.EXPIRED, "EXPIRED", now_ms)
             return
+        self._rest(order, at_ms)
+
+    def _rest(self, order: SimOrder, at_ms: int) -> None:
         bids, asks = self._floor.depth(order.row, at_ms)
         order.ahead = queue_ahead(bids if order.side is Side.BUY else asks, order.side, order.ticks)
         order.working, order.rest_ms = True, at_ms
@@ -212,6 +239,7 @@ class Desk:
 
     def _act(self, order: SimOrder, now_ms: int) -> None:
         """A contingent order's price came: from now on it is a market or a limit order."""
+        self._books.alone(order, now_ms)
         self._books.give_back(order)
         del self._books.waiting[order.row][order.order_id]
         order.working_ms = order.updated_ms = now_ms

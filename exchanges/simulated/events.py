@@ -54,6 +54,18 @@ class AccountMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class ListMoved:
+    """An order list began, or is done. ``orders`` as (order id, client id)."""
+
+    list_id: int
+    client_id: str
+    row: int
+    orders: tuple[tuple[int, str], ...]
+    done: bool
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Transferred:
     """Something came into the account, or left it (negative), other than by trading."""
 
@@ -62,7 +74,7 @@ class Transferred:
     at_ms: int
 
 
-Event = BarClosed | BookMoved | OrderMoved | AccountMoved | Transferred
+Event = BarClosed | BookMoved | OrderMoved | AccountMoved | ListMoved | Transferred
 
 
 class BookTop(NamedTuple):

@@ -20,6 +20,7 @@ from exchanges.simulated.fees import DISCOUNT_ASSET
 from exchanges.simulated.filters import Limits, check_amendment, check_filters, check_shape
 from exchanges.simulated.floor import Floor
 from exchanges.simulated.ladder import Levels
+from exchanges.simulated.lists import NO_LIST, OrderList, check_pair, check_prices
 from exchanges.simulated.market import SECOND_MS, MarketSource, TapeMarket
 from exchanges.simulated.orders import ZERO, Amendment, OrderRequest, SimOrder, Status, Trade
 from exchanges.simulated.price_range import reference_price
@@ -127,6 +128,15 @@ class SimulatedExchange:
     def my_trades(self, row: int, order_id: int | None = None) -> list[Trade]:
         return [t for t in self.trades[row] if order_id is None or t.order_id == order_id]
 
+    def order_lists(self) -> list[OrderList]:
+        return list(self._books.lists.values())
+
+    def order_list(self, list_id: int | None, client_id: str | None = None) -> OrderList | None:
+        """A list by its number or, the newest, by its client id."""
+        if list_id is not None:
+            return self._books.lists.get(list_id)
+        return next((found for found in reversed(self.order_lists()) if found.client_id == client_id), None)
+
     def prevented(self, row: int) -> list[PreventedMatch]:
         """Trades of an order with its own account's that did not happen."""
         return [m for m in self._books.prevented if m.row == row]
@@ -169,11 +179,7 @@ class SimulatedExchange:
     def place(self, request: OrderRequest) -> SimOrder:
         """Take an order. Its trades so far are ``order.trades``; VenueRefusal when it is refused."""
         row = self.check(request)
-        if not self.trading(row):
-            raise market_closed()
-        earlier = self._books.by_client(row, request.client_id) if request.client_id else None
-        if earlier is not None and earlier.status is not Status.FILLED:
-            raise duplicate_order()
+        self._refuse_at_once(row, request)
         arrival = self.market.arrival_ms(self.now_ms)
         order = self._made(row, request, arrival)
         if request.type.contingent:
@@ -182,6 +188,31 @@ class SimulatedExchange:
             self._desk.begin(order, self.now_ms)
         self._books.account_moved(order, self.now_ms)
         return order
+
+    def place_oco(self, above: OrderRequest, below: OrderRequest, client_id: str = "") -> OrderList:
+        """Take two orders of which one cancels the other; VenueRefusal when either is refused."""
+        check_pair(above, below)
+        row = self.check(above)
+        self.check(below)
+        for request in (above, below):
+            self._refuse_at_once(row, request)
+        if (above.client_id and above.client_id == below.client_id) or any(
+            found.client_id == client_id and not found.done for found in self.order_lists()
+        ):
+            raise duplicate_order()
+        arrival = self.market.arrival_ms(self.now_ms)
+        check_prices(above, below, self.market.price(row, arrival))
+        made = self._desk.keep_pair(self._made(row, above, arrival), self._made(row, below, arrival), client_id)
+        self._books.account_moved(made.orders[0], self.now_ms)
+        return made
+
+    def _refuse_at_once(self, row: int, request: OrderRequest) -> None:
+        """What the engine says no to without looking at the book."""
+        if not self.trading(row):
+            raise market_closed()
+        earlier = self._books.by_client(row, request.client_id) if request.client_id else None
+        if earlier is not None and earlier.status is not Status.FILLED:
+            raise duplicate_order()
 
     def cancel(
         self,
@@ -208,6 +239,9 @@ class SimulatedExchange:
         order = self._books.find(row, order_id, client_id)
         if order is None or not order.live:
             raise amend_rejected("Unknown order sent.")
+        if order.list_id != NO_LIST:
+            # The venue would reduce both orders of the list; here a list is cancelled and placed anew.
+            raise amend_rejected("Order amend is not supported for this symbol.")
         check_amendment(quantity, order, self.rules[row], self.limits)
         new_id = new_id or f"amend{order.order_id}-{len(order.amendments) + 1}"
         earlier = self._books.by_client(row, new_id)

@@ -148,6 +148,8 @@ class SimOrder:
     """Best price since it began to trail; 0 before that."""
     trailing_ms: int = 0
     """When it began to trail; 0 before that."""
+    list_id: int = -1
+    """The order list it belongs to; -1: none."""
     stp: str = "EXPIRE_MAKER"
     prevented: int = 0
     """Steps that self-trade prevention took away."""

@@ -138,3 +138,11 @@ def archived() -> VenueRefusal:
     return VenueRefusal(
         -2026, "Order was canceled or expired with no executed qty over 90 days ago and has been archived."
     )
+
+
+def wrong_relation() -> VenueRefusal:
+    return new_order_rejected("The relationship of the prices for the orders is not correct.")
+
+
+def no_such_list() -> VenueRefusal:
+    return VenueRefusal(-2013, "Order list does not exist.")

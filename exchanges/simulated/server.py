@@ -15,7 +15,7 @@ from aiohttp import web
 
 from core.errors import BotError, ConfigError, Defect
 from exchanges.simulated import control
-from exchanges.simulated.binance import private, public, trading
+from exchanges.simulated.binance import lists, private, public, trading
 from exchanges.simulated.binance.auth import Keyring, VenueTime
 from exchanges.simulated.binance.budget import Allowance, Budget
 from exchanges.simulated.binance.rest import json_answer
@@ -119,7 +119,7 @@ def make_app(state: ServerState) -> web.Application:
     """Everything that is served, on one application."""
     app = web.Application(client_max_size=1 << 16)
     app[STATE] = state
-    app.add_routes([*public.ROUTES, *private.ROUTES, *trading.ROUTES, *control.ROUTES])
+    app.add_routes([*public.ROUTES, *private.ROUTES, *trading.ROUTES, *lists.ROUTES, *control.ROUTES])
     for path in ("/ws", "/ws/{streams:.+}", "/stream", "/stream/ws", "/stream/ws/{streams:.+}"):
         app.router.add_get(path, market_streams)
     app.router.add_get("/ws-api/v3", websocket_api)

@@ -136,7 +136,7 @@ def symbol_row(rules: MarketRules, status: str, limits: Limits) -> dict:
         "quoteCommissionPrecision": 8,
         "orderTypes": ORDER_TYPES,
         "icebergAllowed": False,
-        "ocoAllowed": False,
+        "ocoAllowed": True,
         "otoAllowed": False,
         "quoteOrderQtyMarketAllowed": True,
         "opoAllowed": False,

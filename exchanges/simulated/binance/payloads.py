@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from core.units import Instrument, MarketRules, Side
-from exchanges.simulated.events import AccountMoved, OrderMoved, Transferred
+from exchanges.simulated.events import AccountMoved, ListMoved, OrderMoved, Transferred
+from exchanges.simulated.lists import OrderList
 from exchanges.simulated.orders import Amendment, SimOrder, Trade
 from exchanges.simulated.selftrade import PreventedMatch
 
@@ -34,7 +35,7 @@ def _order_head(order: SimOrder) -> dict:
     return {
         "symbol": symbol_of(order.instrument),
         "orderId": order.order_id,
-        "orderListId": -1,
+        "orderListId": order.list_id,
         "clientOrderId": order.client_id,
     }
 
@@ -144,6 +145,40 @@ def cancel_answer(order: SimOrder, cancel_id: str) -> dict:
     )
 
 
+def list_row(found: OrderList) -> dict:
+    """An order list as it is queried; answers about placing and cancelling add ``orderReports``."""
+    symbol = symbol_of(found.orders[0].instrument)
+    return {
+        "orderListId": found.list_id,
+        "contingencyType": "OCO",
+        "listStatusType": "ALL_DONE" if found.done else "EXEC_STARTED",
+        "listOrderStatus": "ALL_DONE" if found.done else "EXECUTING",
+        "listClientOrderId": found.client_id,
+        "transactionTime": found.updated_ms,
+        "symbol": symbol,
+        "orders": [
+            {"symbol": symbol, "orderId": order.order_id, "clientOrderId": order.client_id}
+            for order in found.orders[::-1]
+        ],
+    }
+
+
+def list_status(event: ListMoved, symbol: str) -> dict:
+    return {
+        "e": "listStatus",
+        "E": event.at_ms,
+        "s": symbol,
+        "g": event.list_id,
+        "c": "OCO",
+        "l": "ALL_DONE" if event.done else "EXEC_STARTED",
+        "L": "ALL_DONE" if event.done else "EXECUTING",
+        "r": "NONE",
+        "C": event.client_id,
+        "T": event.at_ms,
+        "O": [{"s": symbol, "i": order_id, "c": client_id} for order_id, client_id in event.orders[::-1]],
+    }
+
+
 def amend_answer(order: SimOrder, done: Amendment) -> dict:
     """Answer to PUT /order/amend/keepPriority; its fields are not named as in other answers."""
     body = _order_head(order) | {
@@ -177,12 +212,12 @@ def amendment_row(order: SimOrder, done: Amendment) -> dict:
     }
 
 
-def trade_row(instrument: Instrument, trade: Trade) -> dict:
+def trade_row(instrument: Instrument, trade: Trade, list_id: int) -> dict:
     return {
         "symbol": symbol_of(instrument),
         "id": trade.trade_id,
         "orderId": trade.order_id,
-        "orderListId": -1,
+        "orderListId": list_id,
         "price": amount(trade.price),
         "qty": amount(trade.quantity),
         "quoteQty": amount(trade.quote_quantity),
@@ -209,7 +244,7 @@ def execution_report(event: OrderMoved) -> dict:
         "p": amount(order.price),
         "P": amount(order.stop_price),
         "F": ZERO_TEXT,
-        "g": -1,
+        "g": order.list_id,
         "C": order.client_id if event.cancel_id else event.former_id,
         "x": event.kind,
         "X": str(order.status),

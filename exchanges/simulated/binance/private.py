@@ -149,7 +149,8 @@ async def my_trades(ask: Ask) -> list:
         if t.trade_id >= first and t.at_ms >= start and (end is None or t.at_ms <= end)
     ]
     limit = ask.integer("limit", 500, most=1_000)
-    return [trade_row(exchange.instruments[row], t) for t in (found[:limit] if first or start else found[-limit:])]
+    chosen = found[:limit] if first or start else found[-limit:]
+    return [trade_row(exchange.instruments[row], t, exchange.orders[t.order_id].list_id) for t in chosen]
 
 
 async def api_restrictions(ask: Ask) -> dict:
