@@ -215,7 +215,9 @@ async def _replay(args: argparse.Namespace) -> int:
     server = await serve_recording(args.recording, args.speed, args.port)
     try:
         if args.json:
-            print(orjson.dumps({"rest": server.url, "stream": server.stream_url}).decode(), flush=True)
+            # A recording takes no orders, so there is no key to tell.
+            told = {"rest": server.url, "stream": server.stream_url, "ws_api": "", "api_key": "", "secret": ""}
+            print(orjson.dumps(told).decode(), flush=True)
         else:
             symbols = ", ".join(m.instrument.symbol for m in server.replay.markets.values())
             print(f"Recorded Binance: {symbols}, {args.speed:g} x real speed, from the first subscription on")

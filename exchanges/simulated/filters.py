@@ -76,7 +76,8 @@ def check_filters(
         _check_price(request.price, rules, limits, average)
     if request.stop_price is not None:
         _check_on_grid(request.stop_price, rules, limits)
-    if request.trailing_delta not in (None, *range(limits.min_trailing_bps, limits.max_trailing_bps + 1)):
+    delta = request.trailing_delta
+    if delta is not None and not limits.min_trailing_bps <= delta <= limits.max_trailing_bps:
         raise filter_failure("TRAILING_DELTA")
     if request.quantity is not None:
         _check_lot(request.quantity, rules)
