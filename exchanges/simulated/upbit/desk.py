@@ -16,8 +16,9 @@ from exchanges.simulated.events import OrderMoved
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.fees import fee_on
 from exchanges.simulated.filters import CLIENT_ID
-from exchanges.simulated.orders import ZERO, OrderRequest, OrderType, SelfTrade, SimOrder, Status
+from exchanges.simulated.orders import ZERO, OrderRequest, OrderType, SimOrder, Status
 from exchanges.simulated.refusals import VenueRefusal
+from exchanges.simulated.selftrade import Stp
 from exchanges.simulated.upbit.errors import (
     duplicated_identifier,
     insufficient_funds,
@@ -36,10 +37,10 @@ from exchanges.simulated.upbit.wanted import Wanted, read_order
 MAX_TOTAL_KRW = Decimal(1_000_000_000)
 """Largest order, as orders/chance states it."""
 SELF_TRADES = {
-    "cancel_maker": SelfTrade.EXPIRE_MAKER,
-    "cancel_taker": SelfTrade.EXPIRE_TAKER,
-    "reduce": SelfTrade.DECREMENT,
-    "none": SelfTrade.NONE,
+    "cancel_maker": Stp.EXPIRE_MAKER,
+    "cancel_taker": Stp.EXPIRE_TAKER,
+    "reduce": Stp.DECREMENT,
+    "none": Stp.NONE,
 }
 TIMES = {None: "GTC", "ioc": "IOC", "fok": "FOK", "post_only": "GTC"}
 
@@ -174,7 +175,7 @@ class Desk:
             quote_quantity=money,
             price=price,
             time_in_force=TIMES[wanted.time_in_force],
-            self_trade=SELF_TRADES[wanted.smp_type],
+            stp=SELF_TRADES[wanted.smp_type],
             # So that the account's statement names the order as its owner does.
             client_id=wanted.identifier if wanted.identifier and re.match(CLIENT_ID, wanted.identifier) else "",
         )
