@@ -1,17 +1,17 @@
 """The executor as an actor: the gateways, the user streams and the journal of one run, around ``actors.executor``."""
 
 import asyncio
-import time
 from dataclasses import replace
 from typing import Any
 
+from actors.account_news import AccountNews
 from actors.executor import ExecutorActor
 from actors.limits import gate_of
 from actors.plan import RunPlan
 from actors.shell import Shell
 from config.secrets import Secrets, load_secrets, require_keys
-from core.errors import BotError, StaleData
-from core.messages import AccountState, Market, MinuteTick, OrderSnapshot, Reports, Verdicts
+from core.errors import StaleData
+from core.messages import AccountState, Market, MinuteTick, Reports, Verdicts
 from core.units import Instrument, MarketRules
 from core.warmup import load_execution
 from data.journal import SqliteJournal
@@ -40,21 +40,22 @@ class LiveExecutor(Shell):
         self._executor = ExecutorActor(
             rules.execution, plan.instance, Venues(self._gateways), SqliteJournal(plan.run_dir / "journal.sqlite")
         )
-        self._streams = tuple(
-            user_stream_of(
-                venue,
-                reached[venue],
-                pairs[venue],
-                instruments,
-                self._on_order,
-                on_reconnect=self._on_reconnect,
-                now_ms=gateway.now_ms,
-                resync=gateway.sync_clock,
-            )
-            for venue, gateway in self._gateways.items()
+        self._news = AccountNews(
+            lambda on_order, on_reconnect: [
+                user_stream_of(
+                    venue,
+                    reached[venue],
+                    pairs[venue],
+                    instruments,
+                    on_order,
+                    on_reconnect=on_reconnect,
+                    now_ms=gateway.now_ms,
+                    resync=gateway.sync_clock,
+                )
+                for venue, gateway in self._gateways.items()
+            ],
+            self.log,
         )
-        self._news: asyncio.Queue[OrderSnapshot | None] = asyncio.Queue()
-        self._tasks: list[asyncio.Task] = []
         self._fenced = -1
         self._told: Reports | None = None
         self._untold: tuple[Reports, ...] = ()
@@ -62,16 +63,15 @@ class LiveExecutor(Shell):
         self._rules: dict[Instrument, MarketRules] = {}
 
     async def start(self) -> None:
-        """Replay the journal, settle with the venue, then listen to the account."""
+        """Listen to the account, replay the journal, settle with the venue, then take in what was heard meanwhile."""
         await asyncio.to_thread(load_execution)
         gateways = tuple(self._gateways.values())
         found = await asyncio.gather(*(gateway.rules() for gateway in gateways))
         self._rules = {i: rule for rules in found for i, rule in rules.items()}
-        await self._executor.start(await gateways[0].server_time_ms())
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(stream.run()) for stream in self._streams]
-        self._tasks.append(loop.create_task(self._take_news()))
-        await asyncio.wait_for(asyncio.gather(*(stream.subscribed() for stream in self._streams)), 30)
+        now_ms = await gateways[0].server_time_ms()
+        await self._news.listen()
+        await self._executor.start(now_ms)
+        self._news.follow(self._executor)
 
     async def rules(self) -> dict[Instrument, MarketRules]:
         """The venues' rules for every instrument traded."""
@@ -115,31 +115,9 @@ class LiveExecutor(Shell):
     async def health(self) -> dict:
         said = await self._executor.health()
         keep = ("minute", "unsettled", "faults", "journal", "reconciled", "difference")
-        connected = all(stream.state.connected for stream in self._streams)
-        return super().health() | {name: said[name] for name in keep} | {"stream": connected}
+        stream = {"stream": self._news.connected, "stream_problem": self._news.problem}
+        return super().health() | {name: said[name] for name in keep} | stream
 
     async def stop(self) -> dict[str, Any]:
         """Cancel our open orders and send no more."""
         return await self._executor.stop()
-
-    def _on_order(self, snapshot: OrderSnapshot) -> None:
-        self._news.put_nowait(snapshot)
-
-    def _on_reconnect(self, reason: str) -> None:
-        self.log.warning("user stream interrupted (%s); asking what was missed", reason)
-        self._news.put_nowait(None)
-
-    async def _take_news(self) -> None:
-        """One by one, in the order they came; None stands for "something was missed"."""
-        while True:
-            snapshot = await self._news.get()
-            began = time.perf_counter()
-            try:
-                if snapshot is None:
-                    await self._executor.on_reconnect()
-                else:
-                    await self._executor.on_snapshot(snapshot)
-            except BotError as error:
-                # The next account() settles the same orders over REST.
-                self.log.warning("news of an order not taken in: %s", error)
-            self.log.debug("news taken in", extra={"ms": round((time.perf_counter() - began) * 1000, 2)})

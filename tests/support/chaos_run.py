@@ -7,6 +7,7 @@ because the venue's clock, by which questions are spaced, is moved by hand.
 """
 
 import asyncio
+import logging
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,12 +16,22 @@ from pathlib import Path
 
 import numpy as np
 
+from actors.account_news import AccountNews
 from actors.executor import ExecutorActor
 from core.errors import BotError, ExchangeRefused, ExchangeUnavailable
 from core.execution.machine import ExecutionMachine
 from core.execution.scribe import replay
 from core.execution.summary import summary
-from core.messages import Approved, MinuteTick, OrderState, PlaceOrder, TimeInForce, TradingState, Verdicts
+from core.messages import (
+    Approved,
+    MinuteTick,
+    OrderSnapshot,
+    OrderState,
+    PlaceOrder,
+    TimeInForce,
+    TradingState,
+    Verdicts,
+)
 from core.orders import client_id, is_ours
 from core.params import ExecutionSettings
 from core.units import MINUTE_MS, Instrument, Side, floor_to_step, round_price, to_decimal
@@ -81,13 +92,11 @@ class Run:
         self.chaos = Chaos.seeded(seed, rate=rate, pace=PACE, venue=venue.name)
         self.exchange = venue.make(seed)
         self.instruments = self.exchange.instruments
-        self.news: asyncio.Queue = asyncio.Queue()
         self.standing: list[str] = []
         self.serial = 0
         self.sent = 0
         self.minute = self.exchange.now_ms - MINUTE_MS
         self.outcome = Outcome(seed)
-        self.foreign_flows: Counter[str] = Counter()
 
     async def play(self) -> Outcome:
         """Trade, settle, stop, compare."""
@@ -95,31 +104,36 @@ class Run:
         settings = self.venue.settings(self.server)
         self.gateway = gateway = self.venue.gateway(settings, self.instruments)
         self.journal = journal = SqliteJournal(self.folder / f"journal-{self.seed}.sqlite")
-        stream = self.venue.user_stream(
-            settings,
-            self.instruments,
-            self.news.put_nowait,
-            on_reconnect=lambda _: self.news.put_nowait(None),
-            now_ms=gateway.now_ms,
-            resync=gateway.sync_clock,
-            policy=LinkPolicy(silence_s=None, first_delay_s=0.01, longest_delay_s=0.2, confirm_s=2.0),
+        policy = LinkPolicy(silence_s=None, first_delay_s=0.01, longest_delay_s=0.2, confirm_s=2.0)
+        self.news = news = AccountNews(
+            lambda on_order, on_reconnect: [
+                self.venue.user_stream(
+                    settings,
+                    self.instruments,
+                    on_order,
+                    on_reconnect=on_reconnect,
+                    now_ms=gateway.now_ms,
+                    resync=gateway.sync_clock,
+                    policy=policy,
+                )
+            ],
+            logging.getLogger("chaos run"),
+            retry_s=0.2,
         )
         self.rules = await self._patiently(gateway.rules)
         self.executor = self._new_executor()
-        await self._patiently(lambda: self.executor.start(self.exchange.now_ms))
-        tasks = [asyncio.create_task(stream.run()), asyncio.create_task(self._take_news())]
         try:
-            await asyncio.wait_for(stream.subscribed(), 20)
+            await news.listen()
+            await self._patiently(lambda: self.executor.start(self.exchange.now_ms))
+            news.follow(self)
             while self.sent < self.wanted:
                 await self._step()
             await self._settle()
             self._compare()
-            self.outcome.reconnects = stream.state.lives - 1
+            self.outcome.reconnects = news.streams[0].state.lives - 1
             self.outcome.refusals = gateway.gate.look(lambda line, _: line.refusals)
         finally:
-            await stream.close()
-            tasks[1].cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await news.close()
             await gateway.close()
             await self.server.close()
             journal.close()
@@ -258,17 +272,12 @@ class Run:
                 return
             await self.server.state.traded(order)
 
-    async def _take_news(self) -> None:
-        """As the executor's actor does: one by one, None stands for a gap."""
-        while True:
-            snapshot = await self.news.get()
-            try:
-                if snapshot is None:
-                    await self.executor.on_reconnect()
-                else:
-                    await self.executor.on_snapshot(snapshot)
-            except BotError:
-                continue
+    async def on_snapshot(self, snapshot: OrderSnapshot) -> None:
+        """To whichever executor lives now."""
+        await self.executor.on_snapshot(snapshot)
+
+    async def on_reconnect(self) -> None:
+        await self.executor.on_reconnect()
 
     async def _patiently(self, call):
         """Until the venue serves us."""
@@ -288,11 +297,11 @@ class Run:
             except BotError:
                 continue
             health = await self.executor.health()
-            if left["open"] == [] and not left["unsettled"] and self.news.empty() and not health["unsettled"]:
+            if left["open"] == [] and not left["unsettled"] and self.news.idle and not health["unsettled"]:
                 break
             await asyncio.sleep(0.05)
         await asyncio.sleep(0.15)
-        while not self.news.empty():
+        while not self.news.idle:
             await asyncio.sleep(0.01)
         await self._patiently(self.executor.on_reconnect)
 

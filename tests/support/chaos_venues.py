@@ -8,9 +8,12 @@ from typing import Any
 from config.settings import ExchangeSettings
 from core.grid import upbit_tick
 from core.messages import OrderState
-from core.units import MINUTE_MS, Instrument, MarketRules, Side
-from exchanges.binance.gateway import BinanceGateway
-from exchanges.limits import Gate
+from core.units import DAY_MS, MINUTE_MS, Instrument, MarketRules, Side
+from exchanges.limits.counters import Fixed, Sliding
+from exchanges.limits.gate import Gate
+from exchanges.limits.line import Line
+from exchanges.limits.store import MemoryStore
+from exchanges.limits.tables import ORDERS, ORDERS_DAY, WEIGHT
 from exchanges.simulated.chaos.plan import Chaos
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.local import STATES
@@ -21,9 +24,8 @@ from exchanges.simulated.upbit.market import upbit_exchange
 from exchanges.simulated.upbit.sheets import trade_name
 from exchanges.simulated.upbit.walk import krw_walk_tape
 from exchanges.simulated.walk import random_walk_tape
-from exchanges.upbit.gateway import UpbitGateway
 from exchanges.upbit.names import client_id_of
-from exchanges.venues import user_stream_of
+from exchanges.venues import gateway_of, user_stream_of
 from tests.support.binance_stub import API_KEY, SECRET
 
 START = 1_767_225_600_000
@@ -31,7 +33,7 @@ PAST = 60
 """Minutes before the first order."""
 MINUTES = 240
 MANY = 100_000
-"""A second, in every group of Upbit's limits: the run is not about them, and a second of ours is minutes there."""
+"""Requests in every window, on both sides: the run is not about limits, and a second of ours is minutes there."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,12 @@ class ChaosVenue:
         )
 
     def gateway(self, settings: ExchangeSettings, instruments: tuple[Instrument, ...]) -> Any:
-        if self.name == "upbit":
-            ledger = Gate.of("upbit")
-            ledger.learn(dict.fromkeys(GROUPS, MANY))
-            return UpbitGateway(settings, (API_KEY, SECRET), instruments, ledger=ledger)
-        return BinanceGateway(settings, (API_KEY, SECRET), instruments)
+        wide: dict[str, Fixed | Sliding] = {name: Sliding(MANY, 1_000) for name in GROUPS}
+        if self.name == "binance":
+            windows = {WEIGHT: MINUTE_MS, ORDERS: 10_000, ORDERS_DAY: DAY_MS}
+            wide = {name: Fixed(MANY, window_ms, assumed=0.0) for name, window_ms in windows.items()}
+        gate = Gate(self.name, MemoryStore(Line(self.name, wide)))
+        return gateway_of(self.name, settings, (API_KEY, SECRET), instruments, ledger=gate)
 
     def user_stream(self, settings: ExchangeSettings, instruments: tuple[Instrument, ...], *calls: Any, **more: Any):
         return user_stream_of(self.name, settings, (API_KEY, SECRET), instruments, *calls, **more)
