@@ -17,6 +17,7 @@ from exchanges.simulated.market import SECOND_MS, MarketSource, Passage
 from exchanges.simulated.matching import Take, crosses, passed_volume, queue_ahead, traded_through
 from exchanges.simulated.orders import OrderType, SimOrder, Status
 from exchanges.simulated.price_range import PriceRange, reference_price
+from exchanges.simulated.queue import Place
 from exchanges.simulated.refusals import VenueRefusal, no_liquidity, would_match, would_trigger
 from exchanges.simulated.selftrade import Meeting, Plan, Stp, met_by, plan_past_own
 from exchanges.simulated.stops import Watch, follow, reached
@@ -40,6 +41,8 @@ class Desk:
         self._floor = floor
         self._tick = [float(r.tick) for r in rules]
         self._step = [float(r.step) for r in rules]
+        self._places: dict[int, Place] = {}
+        """By order number: places that the market moves."""
 
     def begin(self, order: SimOrder, now_ms: int) -> None:
         """Take an order that acts at once; VenueRefusal when it may not or cannot be paid for."""
@@ -194,14 +197,35 @@ class Desk:
         order.ahead = queue_ahead(bids if order.side is Side.BUY else asks, order.side, order.ticks)
         order.working, order.rest_ms = True, at_ms
         self._books.working[order.row][order.order_id] = order
+        place = self.market.join(order)
+        if place is not None:
+            self._places = {number: p for number, p in self._places.items() if p.order.working}
+            self._places[order.order_id] = place
 
     # Time passes
+
+    def let_reach(self, row: int, now_ms: int) -> None:
+        """Fill the resting orders of a market as far as trades came to them, best price and oldest first."""
+        if not self._places:
+            return
+        for order in sorted(self._books.working[row].values(), key=_rank):
+            place = self._places.get(order.order_id)
+            steps = min(place.reached, order.remaining) if place is not None and order.working else 0
+            if place is not None and steps > 0:
+                place.reached = 0
+                self._books.fill(order, order.ticks, steps, now_ms, maker=True)
+                self._books.account_moved(order, now_ms)
+
+    def _by_seconds(self, order: SimOrder) -> bool:
+        """Whether passing seconds fill an order: nobody hears the trades of its market."""
+        place = self._places.get(order.order_id)
+        return place is None or not place.exact
 
     def _let_rest(self, row: int, passage: Passage, now_ms: int) -> None:
         """Let a second pass over the resting orders of a market, best price and oldest first."""
         for side in Side:
             own = [o for o in self._books.working[row].values() if o.side is side and o.rest_ms <= now_ms - SECOND_MS]
-            own.sort(key=lambda o: (-o.ticks if o.side is Side.BUY else o.ticks, o.order_id))
+            own = sorted(filter(self._by_seconds, own), key=_rank)
             used = 0
             for order in own:
                 before = order.remaining
@@ -255,3 +279,8 @@ class Desk:
             self._books.moved(order, "NEW")
             self._work(order, plan, now_ms, now_ms)
         self._books.account_moved(order, now_ms)
+
+
+def _rank(order: SimOrder) -> tuple[int, int]:
+    """Best price first, then the oldest."""
+    return (-order.ticks if order.side is Side.BUY else order.ticks, order.order_id)

@@ -235,6 +235,7 @@ class SimulatedExchange:
         only: Status | None = None,
     ) -> SimOrder:
         """Cancel an open order; VenueRefusal -2011 when it is not open, or not in the state ``only``."""
+        self._desk.let_reach(row, self.now_ms)
         order = self._books.find(row, order_id, client_id)
         if order is None or not order.live:
             raise cancel_rejected()
@@ -248,6 +249,7 @@ class SimulatedExchange:
         self, row: int, quantity: Decimal, order_id: int | None = None, client_id: str | None = None, new_id: str = ""
     ) -> tuple[SimOrder, Amendment]:
         """Reduce an open order, which keeps its place in the queue; VenueRefusal -2038 when that cannot be."""
+        self._desk.let_reach(row, self.now_ms)
         order = self._books.find(row, order_id, client_id)
         if order is None or not order.live:
             raise amend_rejected("Unknown order sent.")
@@ -297,6 +299,9 @@ class SimulatedExchange:
                 for row in range(len(self.instruments)):
                     if self.market.bar(row, minute, self.now_ms) is not None:
                         self._books.tell(BarClosed(row, minute))
+        for row, status in enumerate(self.status):
+            if status == TRADING:
+                self._desk.let_reach(row, self.now_ms)
         if tops:
             for row in range(len(self.instruments)):
                 self._books.tell(BookMoved(row, self.now_ms))

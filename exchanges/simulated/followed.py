@@ -1,27 +1,41 @@
 """A market that is watched rather than played: paper trading against the real exchange's quotes.
 
-Whoever listens to the real streams tells it of every bar and top of book; orders then match against the observed
-top with its displayed quantity, and no further: what stands behind the best price is not known here. A resting
-order fills when the observed top reaches its price, and from the volume of observed bars while it stands at the top.
+Whoever listens to the real streams tells it of every bar, top of book, displayed level and trade. Orders match against
+what is displayed, with its quantity, and no further: where only tops are told, nothing behind the best price is there.
+What we took stays missing until the book is shown anew.
+
+A resting order queues behind what was displayed at its price, and trades fill it (``exchanges.simulated.queue``). Where
+no trade of its market was ever told, it fills when the observed top reaches its price, and from the volume of observed
+bars while it stands at the top.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from core.book import ANY
+from core.book import ANY, DEEP, LEVELS
 from core.messages import Bar, Sentiment, Top
-from core.units import MINUTE_MS, Instrument, MarketRules
-from exchanges.simulated.ladder import EMPTY, Ladder
+from core.units import MINUTE_MS, Instrument, MarketRules, Side
+from exchanges.simulated.ladder import EMPTY, Ladder, Levels
 from exchanges.simulated.market import SECOND_MS, Passage
+from exchanges.simulated.orders import SimOrder
+from exchanges.simulated.queue import Place, pass_trade
+from exchanges.trade import Trade
 
 FOREVER_MS = 253_402_300_799_000
 """The end of year 9999: a watched market has no end of its own."""
 STALE_MS = 10_000
 """When nothing at all was heard for this long, no book shown before is one to trade against."""
 REMEMBERED_MINUTES = 1_440
+REMEMBERED_TRADES = 1_000
+"""Of a market; after an interruption the venue may tell one again."""
+LATE_SHARE = 10
+"""A trade may come so much later than the book that shows it: the silence that is too long, divided by this."""
+
+Quotes = Sequence[tuple[float, float]]
+"""Displayed levels, (price, quantity), best first."""
 
 
 class FollowedMarket:
-    """``MarketSource`` over what was observed. ``observe_top`` and ``observe_bar`` must come in order of time.
+    """``MarketSource`` over what was observed. What is told of a market must come in order of time.
 
     A top stands until the next one of its market, as long as the stream is heard at all: a quiet market is not a
     closed one. ``stale_ms``: how long the whole stream may be silent, in market time.
@@ -46,7 +60,13 @@ class FollowedMarket:
         self._steps = [float(rules[i].step) for i in instruments]
         self._tops: list[Top | None] = [None] * len(instruments)
         self._seen = [0] * len(instruments)
-        """How many tops came: own takes are forgotten with each, for it shows the book anew."""
+        """How many books came (tops, where there are no levels): own takes are forgotten with each."""
+        self._books: list[Ladder | None] = [None] * len(instruments)
+        """Displayed levels, where they are told."""
+        self._places: list[list[Place]] = [[] for _ in instruments]
+        self._trades: list[dict[int, None]] = [{} for _ in instruments]
+        """Numbers of the newest trades; empty as long as none was told."""
+        self._late_ms = stale_ms // LATE_SHARE
         self._reached: list[tuple[int, float, float]] = [(-1, 0.0, 0.0)] * len(instruments)
         """(second, lowest ask, highest bid) of the newest second in which a top came."""
         self._bars: list[dict[int, Bar]] = [{} for _ in instruments]
@@ -59,13 +79,46 @@ class FollowedMarket:
             second, low, high = top.at_ms // SECOND_MS, top.ask, top.bid
         self._reached[row] = (second, min(low, top.ask), max(high, top.bid))
         self._tops[row] = top
-        self._seen[row] += 1
+        self._seen[row] += self._books[row] is None
         self._heard_ms = max(self._heard_ms, top.at_ms)
+        self._show(row)
+
+    def observe_book(self, instrument: Instrument, bids: Quotes, asks: Quotes, at_ms: int) -> None:
+        """Everything displayed, or the best of it; of each side the best ``LEVELS`` are used."""
+        row = self._rows[instrument]
+        self._books[row] = Ladder(self._levels(row, bids), self._levels(row, asks))
+        self._seen[row] += 1
+        self._heard_ms = max(self._heard_ms, at_ms)
+        self._show(row)
+
+    def lose_book(self, instrument: Instrument) -> None:
+        """Its levels are not known any more; its top may be."""
+        row = self._rows[instrument]
+        if self._books[row] is not None:
+            self._books[row] = None
+            self._seen[row] += 1
+
+    def observe_trade(self, instrument: Instrument, trade: Trade) -> None:
+        """An execution at the venue; one that was told before is not counted again."""
+        row = self._rows[instrument]
+        known = self._trades[row]
+        if trade.id in known:
+            return
+        if not known:
+            for place in self._places[row]:
+                place.exact = True
+        known[trade.id] = None
+        if len(known) > REMEMBERED_TRADES:
+            del known[next(iter(known))]
+        if self._places[row]:
+            ticks, steps = self._ticks_of(row, trade.price), self._steps_of(row, trade.quantity)
+            pass_trade(self._places[row], ticks, steps, trade.sold, trade.at_ms, self._heard_ms, self._late_ms)
 
     def forget(self, instrument: Instrument | None = None) -> None:
         """That market (or every one) shows no book any more: an empty side, or a stream that was cut."""
         for row in [self._rows[instrument]] if instrument is not None else range(len(self._tops)):
             self._tops[row] = None
+            self.lose_book(self.instruments[row])
 
     @property
     def shown(self) -> int:
@@ -102,13 +155,56 @@ class FollowedMarket:
         top = self._fresh(row, ms)
         if top is None:
             return EMPTY
-        tick, step = self._ticks[row], self._steps[row]
-        sides = ((top.bid, top.bid_qty), (top.ask, top.ask_qty))
-        bids, asks = (((round(price / tick), int(size / step + 1e-9)),) for price, size in sides)
-        return Ladder(*(side if side[0][1] > 0 else () for side in (bids, asks)))
+        book = self._books[row]
+        bids, asks = ((self._ticks_of(row, p), self._steps_of(row, q)) for p, q in _both(top))
+        if book is not None:
+            return Ladder(_not_better(book.bids, bids, Side.BUY), _not_better(book.asks, asks, Side.SELL))
+        return Ladder(*((best,) if best[1] > 0 else () for best in (bids, asks)))
+
+    def join(self, order: SimOrder) -> Place | None:
+        """Behind what is displayed at its price."""
+        row = order.row
+        place = Place(order, self._displayed(row, order.side, order.ticks), exact=bool(self._trades[row]))
+        self._places[row] = [p for p in self._places[row] if p.order.working] + [place]
+        return place
+
+    def _show(self, row: int) -> None:
+        """Tell the places of our orders what is displayed at their prices now."""
+        if not self._places[row]:
+            return
+        self._places[row] = [p for p in self._places[row] if p.order.working]
+        for place in self._places[row]:
+            size = self._displayed(row, place.order.side, place.order.ticks)
+            if size is not None:
+                place.show(size, self._heard_ms)
+
+    def _displayed(self, row: int, side: Side, ticks: int) -> int | None:
+        """Steps that others show at a price; None where it lies beyond what is told."""
+        top, book = self._tops[row], self._books[row]
+        if top is None:
+            return None
+        price, size = _both(top)[side is Side.SELL]
+        best = self._ticks_of(row, price)
+        if ticks == best:
+            return self._steps_of(row, size)
+        if ticks > best if side is Side.BUY else ticks < best:
+            return 0
+        levels = () if book is None else book.bids if side is Side.BUY else book.asks
+        if not levels or (ticks < levels[-1][0] if side is Side.BUY else ticks > levels[-1][0]):
+            return None
+        return dict(levels).get(ticks, 0)
+
+    def _levels(self, row: int, quotes: Quotes) -> Levels:
+        return tuple((self._ticks_of(row, price), self._steps_of(row, size)) for price, size in quotes[:LEVELS])
+
+    def _ticks_of(self, row: int, price: float) -> int:
+        return round(price / self._ticks[row])
+
+    def _steps_of(self, row: int, quantity: float) -> int:
+        return min(int(quantity / self._steps[row] + 1e-9), DEEP)
 
     def price(self, row: int, ms: int) -> float | None:
-        """The middle of the observed top: trades are not observed."""
+        """The middle of the observed top."""
         top = self._fresh(row, ms)
         return None if top is None else (top.bid + top.ask) / 2.0
 
@@ -142,3 +238,20 @@ class FollowedMarket:
 
     def sentiment_at(self, ms: int) -> Sentiment | None:
         return self._sentiment if self._sentiment is not None and self._sentiment.knowable_ms <= ms else None
+
+
+def _both(top: Top) -> tuple[tuple[float, float], tuple[float, float]]:
+    """(price, quantity) of the best bid and of the best ask."""
+    return (top.bid, top.bid_qty), (top.ask, top.ask_qty)
+
+
+def _not_better(levels: Levels, best: tuple[int, int], side: Side) -> Levels:
+    """Levels of a book as far as a newer top leaves them: what was better is gone, at the top there is no more than it
+    shows. Emptied ones keep their place, by which own takes are remembered."""
+
+    def left(ticks: int, size: int) -> int:
+        if ticks == best[0]:
+            return min(size, best[1])
+        return 0 if (ticks > best[0] if side is Side.BUY else ticks < best[0]) else size
+
+    return tuple((ticks, left(ticks, size)) for ticks, size in levels)

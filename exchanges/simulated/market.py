@@ -14,6 +14,8 @@ from core.params import CostSettings
 from core.path import extremes_at, place_of, price_at
 from core.units import MINUTE_MS, Instrument, MarketRules
 from exchanges.simulated.ladder import EMPTY, Ladder, Levels
+from exchanges.simulated.orders import SimOrder
+from exchanges.simulated.queue import Place
 from exchanges.simulated.rules import DEFAULT_COSTS
 from exchanges.simulated.tape import Tape
 
@@ -85,6 +87,10 @@ class MarketSource(Protocol):
     def average_price(self, row: int, ms: int, minutes: int) -> float | None: ...
 
     def sentiment_at(self, ms: int) -> Sentiment | None: ...
+
+    def join(self, order: SimOrder) -> Place | None:
+        """An order comes to rest: the place that this market will move; None where seconds pass over it instead."""
+        ...
 
 
 class TapeMarket:
@@ -206,3 +212,6 @@ class TapeMarket:
 
     def sentiment_at(self, ms: int) -> Sentiment | None:
         return self.tape.sentiment_at(ms)
+
+    def join(self, order: SimOrder) -> Place | None:
+        return None

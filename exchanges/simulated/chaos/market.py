@@ -11,6 +11,8 @@ from core.messages import Bar, Sentiment
 from core.units import MINUTE_MS
 from exchanges.simulated.ladder import EMPTY, Ladder
 from exchanges.simulated.market import MarketSource, Passage
+from exchanges.simulated.orders import SimOrder
+from exchanges.simulated.queue import Place
 
 FLAT_MINUTES = 2
 """A halt begins with so many flat bars before the hole."""
@@ -69,6 +71,9 @@ class InterruptedMarket:
 
     def sentiment_at(self, ms: int) -> Sentiment | None:
         return self._market.sentiment_at(ms)
+
+    def join(self, order: SimOrder) -> Place | None:
+        return self._market.join(order)
 
     def _still(self, row: int, ms: int) -> bool:
         return _within(self._halts, row, ms) is not None or _within(self._quiet, row, ms) is not None
