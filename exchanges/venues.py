@@ -13,8 +13,10 @@ from exchanges.binance.gateway import BinanceGateway
 from exchanges.binance.names import venue_symbol as binance_symbol
 from exchanges.binance.stream import MarketStream as BinanceMarket
 from exchanges.binance.user_stream import UserStream as BinanceUser
+from exchanges.book import Level, OrderBook
 from exchanges.limits import Gate
 from exchanges.link import LinkPolicy
+from exchanges.trade import Trade
 from exchanges.upbit.gateway import UpbitGateway
 from exchanges.upbit.names import market_code as upbit_symbol
 from exchanges.upbit.stream import MarketStream as UpbitMarket
@@ -25,6 +27,11 @@ OnTop = Callable[[Instrument, Top | None], None]
 OnOrder = Callable[[OrderSnapshot], None]
 OnBalances = Callable[[tuple[Balance, ...]], None]
 OnBreak = Callable[[str], None]
+OnTrade = Callable[[Instrument, Trade], None]
+OnLevels = Callable[[Instrument, tuple[Sequence[Level], Sequence[Level]] | None], None]
+"""Displayed (bids, asks), best first, or None when they are not known any more."""
+LEVELS_TOLD = 20
+"""Of each side, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,32 @@ def market_stream_of(
     if parts.rest_confirms:
         more["rest"] = gateway
     return parts.market(settings, own(venue, instruments), on_bar, on_top, on_gap, now_ms=now_ms, policy=policy, **more)
+
+
+def whole_market_stream_of(
+    venue: str,
+    settings: ExchangeSettings,
+    instruments: Sequence[Instrument],
+    on_bar: OnBar,
+    on_top: OnTop,
+    on_levels: OnLevels,
+    on_trade: OnTrade,
+    *,
+    now_ms: Callable[[], int],
+    gateway: Any,
+) -> MarketFeed:
+    """The venue's market stream with everything it shows: displayed levels and every trade too. Binance's books begin
+    with a snapshot that ``gateway`` is asked for."""
+
+    def on_book(instrument: Instrument, book: OrderBook | None) -> None:
+        on_levels(instrument, None if book is None else book.levels(LEVELS_TOLD))
+
+    more: dict[str, Any] = {"on_trade": on_trade}
+    if venue == "upbit":
+        more["on_levels"] = lambda instrument, bids, asks: on_levels(instrument, (bids, asks))
+    else:
+        more |= {"trades": True, "depth": True, "on_book": on_book, "snapshot": gateway.depth}
+    return market_stream_of(venue, settings, instruments, on_bar, on_top, now_ms=now_ms, gateway=gateway, **more)
 
 
 def user_stream_of(

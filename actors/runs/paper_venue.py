@@ -11,11 +11,12 @@ import logging
 import secrets
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from actors.clock import MarketTime, SimulatorControl, wall_ms
 from actors.limits import venue_gate
@@ -26,15 +27,17 @@ from core.costs import fees_of
 from core.errors import EXIT_OK, BotError, ConfigError, ExchangeUnavailable
 from core.messages import Top
 from core.params import CostSettings
+from core.ports import MarketFeed
 from core.units import MINUTE_MS, Instrument, MarketRules
-from exchanges.binance.gateway import BinanceGateway
-from exchanges.binance.stream import MarketStream
+from exchanges.book import Level
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.followed import STALE_MS, FollowedMarket
 from exchanges.simulated.process import until_stopped
 from exchanges.simulated.server import RunningServer, serve_exchange
 from exchanges.simulated.statement import write_statement
+from exchanges.simulated.upbit.market import UpbitExchange, priced_rule
 from exchanges.simulated.warmup import load_matching
+from exchanges.venues import gateway_of, own, parts_of, whole_market_stream_of
 
 log = logging.getLogger("paper_venue")
 
@@ -52,6 +55,7 @@ class Watch:
 
     def __init__(
         self,
+        venue: str,
         settings: ExchangeSettings,
         instruments: tuple[Instrument, ...],
         speed: float,
@@ -64,10 +68,11 @@ class Watch:
         self._sim_url = sim_url
         self._speed = speed
         self._instruments = instruments
-        self._gateway = BinanceGateway(settings, None, instruments, ledger=venue_gate(var, "binance", settings))
+        self._venue = venue
+        self._gateway: Any = gateway_of(venue, settings, None, instruments, ledger=venue_gate(var, venue, settings))
         self._settings = settings
         self.market: FollowedMarket
-        self._stream: MarketStream
+        self._stream: MarketFeed
 
     async def open(self, stack: AsyncExitStack) -> asyncio.Task:
         """Rules, the last bars, then the stream; returns its task once every market shows a book (or time is up)."""
@@ -75,7 +80,7 @@ class Watch:
         if self._sim_url is not None:
             await _let_run(self._sim_url)
         self.time.tell(await self._gateway.server_time_ms())
-        rules = await self._gateway.rules()
+        rules = await self._read_rules()
         now = self.time.now_ms()
         # A clock that runs N times as fast makes N times as much of the same silence.
         self.market = FollowedMarket(self._instruments, rules, now, stale_ms=int(STALE_MS * max(1.0, self._speed)))
@@ -84,8 +89,16 @@ class Watch:
         for instrument in self._instruments:
             for bar in await self._gateway.history(instrument, first, RECENT_MINUTES):
                 self.market.observe_bar(instrument, bar)
-        self._stream = MarketStream(
-            self._settings, self._instruments, self.market.observe_bar, self._on_top, now_ms=self.time.now_ms
+        self._stream = whole_market_stream_of(
+            self._venue,
+            self._settings,
+            self._instruments,
+            self.market.observe_bar,
+            self._on_top,
+            self._on_levels,
+            self.market.observe_trade,
+            now_ms=self.time.now_ms,
+            gateway=self._gateway,
         )
         running = asyncio.create_task(self._stream.run())
         stack.push_async_callback(_end, running)
@@ -93,11 +106,19 @@ class Watch:
         try:
             await asyncio.wait_for(self._stream.subscribed(), READY_S)
         except TimeoutError:
-            where = self._settings.stream_url or "Binance"
+            where = self._settings.stream_url or self._venue
             raise ExchangeUnavailable(f"no market stream from {where} within {READY_S:g} s") from None
         await self._books()
         stack.push_async_callback(_end, asyncio.create_task(self._look_after()))
         return running
+
+    async def _read_rules(self) -> dict[Instrument, MarketRules]:
+        """The venue's rules; Upbit's with a grid that serves whatever height the price goes to."""
+        rules: dict[Instrument, MarketRules] = await self._gateway.rules()
+        if self._venue != "upbit":
+            return rules
+        prices = {i: price for i, (_, price) in (await self._gateway.newest_trades()).items()}
+        return {i: priced_rule(rule, prices[i], prices[i]) for i, rule in rules.items()}
 
     async def _books(self) -> None:
         for _ in range(int(READY_S / WATCH_S)):
@@ -113,6 +134,12 @@ class Watch:
             self.market.forget(instrument)
         else:
             self.market.observe_top(instrument, top)
+
+    def _on_levels(self, instrument: Instrument, shown: tuple[Sequence[Level], Sequence[Level]] | None) -> None:
+        if shown is None:
+            self.market.lose_book(instrument)
+        else:
+            self.market.observe_book(instrument, *shown, self.time.now_ms())
 
     async def _look_after(self) -> None:
         """Forget the books when the stream is cut; follow a stand-in's clock."""
@@ -150,6 +177,19 @@ def charged(rules: Mapping[Instrument, MarketRules], costs: CostSettings) -> dic
     return {i: replace(rule, maker_fee=fees[i].maker, taker_fee=fees[i].taker) for i, rule in rules.items()}
 
 
+def make_exchange(
+    venue: str,
+    market: FollowedMarket,
+    rules: Mapping[Instrument, MarketRules],
+    balances: Mapping[str, Decimal],
+    costs: CostSettings,
+) -> SimulatedExchange:
+    """The venue that matches against ``market``, by the rules of ``venue``."""
+    if venue == "upbit":
+        return UpbitExchange(market, balances, market.start_ms, costs, rules)
+    return SimulatedExchange(market, rules, balances, market.start_ms, costs=costs)
+
+
 def totals(exchange: SimulatedExchange) -> dict[str, Decimal]:
     """Everything the account holds, by asset, what orders have set aside included."""
     account = exchange.account
@@ -159,15 +199,15 @@ def totals(exchange: SimulatedExchange) -> dict[str, Decimal]:
 async def serve_paper(args: argparse.Namespace) -> int:
     """Serve until told to stop. Prints the address and a key pair for this run as one JSON line."""
     settings = load.from_arguments(args)
+    parts_of(args.venue)
     account = open_account(args.account, None, reset=False)
-    exchange_settings, var = settings.config.exchanges["binance"], load.resolve_var(settings)
-    watch = Watch(exchange_settings, settings.config.trade.rows, args.speed, args.sim_url, var)
+    exchange_settings, var = settings.config.exchanges[args.venue], load.resolve_var(settings)
+    instruments = own(args.venue, settings.config.trade.rows)
+    watch = Watch(args.venue, exchange_settings, instruments, args.speed, args.sim_url, var)
     async with AsyncExitStack() as stack:
         watching = await watch.open(stack)
         costs = settings.rules.costs
-        exchange = SimulatedExchange(
-            watch.market, charged(watch.rules, costs), account.balances, watch.market.start_ms, costs=costs
-        )
+        exchange = make_exchange(args.venue, watch.market, charged(watch.rules, costs), account.balances, costs)
         api_key, secret = secrets.token_hex(32), secrets.token_hex(32)
         server = await serve_exchange(
             exchange,
@@ -177,6 +217,7 @@ async def serve_paper(args: argparse.Namespace) -> int:
             wall_ms=wall_ms if args.sim_url is None else None,
             market_ms=watch.time.now_ms,
             on_account=lambda: account.save(totals(exchange)),
+            venue=args.venue,
         )
         try:
             _announce(server, {"api_key": api_key, "secret": secret})
@@ -204,6 +245,7 @@ def main(argv: list[str]) -> int:
         prog="actors.runs.paper_venue", description="The paper venue; run.py paper starts it."
     )
     load.arguments(parser)
+    parser.add_argument("--venue", default="binance", help="whose market is watched, and whose wire is served")
     parser.add_argument("--account", type=Path, required=True, help="file of the paper account")
     parser.add_argument("--statement", type=Path, required=True, help="write trades and balances here at the end")
     parser.add_argument("--speed", type=float, default=1.0, help="of the watched market's clock")
@@ -217,7 +259,7 @@ def main(argv: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except BotError as error:
-        print(f"error: the paper venue: {error}", file=sys.stderr)
+        print(f"error: the paper venue {args.venue}: {error}", file=sys.stderr)
         return error.exit_code
 
 

@@ -25,7 +25,7 @@ from exchanges.trade import Trade
 from exchanges.trade_bars import TradeBars
 from exchanges.upbit.names import market_code
 from exchanges.upbit.signing import new_nonce
-from exchanges.upbit.wire import decode_book, decode_trade, frame_of
+from exchanges.upbit.wire import decode_book, decode_levels, decode_trade, frame_of
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,9 @@ CHECK_MS = 1_000
 """Between two rounds of questions to REST."""
 SETTLE_MS = 1_000
 """What is heard counts as whole this long after the first frame: markets of one subscription begin one after another."""
+
+
+Levels = list[tuple[float, float]]
 
 
 class Confirmer(Protocol):
@@ -55,7 +58,8 @@ class MarketStream:
     minute without a trade. ``on_top(instrument, top)``: every change of the best bid or ask, None when a side of the book
     is empty. ``on_gap(reason)``: the stream was interrupted and is subscribed again; minutes of the last ten that were
     missed come through ``on_bar`` where ``rest`` is given, else ``UpbitGateway.history`` must be asked. ``on_trade``:
-    every trade heard, once or (after an interruption) twice. The callbacks run in the loop and must not block.
+    every trade heard, once or (after an interruption) twice. ``on_levels(instrument, bids, asks)``: everything displayed,
+    (price, quantity) best first, before the ``on_top`` of the same frame. The callbacks run in the loop and must not block.
 
     Without ``rest`` a minute is final only when a later trade of its market was heard, and one that was not heard whole
     never is. A frame that cannot be read is counted in ``faults``, with the last one's reason in ``last_fault``.
@@ -73,6 +77,7 @@ class MarketStream:
         policy: LinkPolicy | None = None,
         rest: Confirmer | None = None,
         on_trade: Callable[[Instrument, Trade], None] | None = None,
+        on_levels: Callable[[Instrument, Levels, Levels], None] | None = None,
     ) -> None:
         self.instruments = {market_code(i): i for i in instruments}
         self.tops: dict[Instrument, Top] = {}
@@ -83,6 +88,7 @@ class MarketStream:
         self.bars = TradeBars(instruments)
         """The bars in the making; its ``faults`` count trades and minutes."""
         self._on_bar, self._on_top, self._on_gap, self._on_trade = on_bar, on_top, on_gap, on_trade
+        self._on_levels = on_levels
         self._now_ms, self._rest = now_ms, rest
         self._heard = False
         url = settings.stream_url or STREAM_URL
@@ -119,7 +125,10 @@ class MarketStream:
             code, trade = decode_trade(frame)
             self._take_trade(code, trade)
         elif head.type == "orderbook":
-            self._take_top(*decode_book(frame))
+            code, top = decode_book(frame)
+            if self._on_levels is not None and top is not None and code in self.instruments:
+                self._on_levels(self.instruments[code], *decode_levels(frame))
+            self._take_top(code, top)
         elif head.status is None:
             self._count("foreign", f"type {head.type[:40]!r}")
         return None

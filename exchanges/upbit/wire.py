@@ -174,6 +174,18 @@ def decode_book(payload: bytes) -> tuple[str, Top | None]:
     )
 
 
+def decode_levels(payload: bytes) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """Everything an orderbook frame displays: (price, size) of bids and of asks, best first; what is no level is left
+    out (the venue fills a side that has fewer with zeros)."""
+    units = decode(_BOOK, payload, "orderbook").orderbook_units
+    bids, asks = [(u.bid_price, u.bid_size) for u in units], [(u.ask_price, u.ask_size) for u in units]
+    return list(filter(_is_level, bids)), list(filter(_is_level, asks))
+
+
+def _is_level(level: tuple[float, float]) -> bool:
+    return 0 < level[0] < MAX_PRICE and 0 < level[1] < MAX_VOLUME
+
+
 def order_state(
     state: str, force: str | None, executed: Decimal, remaining: Decimal, quantity: Decimal, what: str
 ) -> OrderState:

@@ -13,6 +13,7 @@ import numpy as np
 
 from core.book import LEVELS, side_levels
 from core.costs import UNIT
+from core.errors import Defect
 from core.grid import upbit_tick
 from core.messages import HIGH, LOW
 from core.params import CostSettings
@@ -20,7 +21,7 @@ from core.units import Instrument, MarketRules
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.filters import Limits
 from exchanges.simulated.ladder import Levels
-from exchanges.simulated.market import Passage, TapeMarket
+from exchanges.simulated.market import MarketSource, Passage, TapeMarket
 from exchanges.simulated.rules import DEFAULT_COSTS
 from exchanges.simulated.tape import Tape
 
@@ -69,29 +70,41 @@ def priced_rules(tape: Tape, costs: CostSettings = DEFAULT_COSTS) -> dict[Instru
     for row, rule in enumerate(tape.default_rules(costs).values()):
         known = tape.bars[row][np.isfinite(tape.bars[row, :, LOW])]
         low, high = (float(known[:, LOW].min()), float(known[:, HIGH].max())) if known.size else (1.0, 1.0)
-        bounds = (low * float(LIMITS.multiplier_down), high * float(LIMITS.multiplier_up))
-        # Steps grow with the price but for the stablecoins, whose row is finer than the ones below it.
-        tick = min(upbit_tick(rule.instrument.symbol, p) for p in (*bounds, *np.geomspace(*bounds, 64).tolist()))
-        step = max(UNIT, SMALLEST_UNIT[rule.instrument.quote] / tick)
-        largest = (rule.max_qty / step).to_integral_value(rounding=ROUND_FLOOR) * step
-        found[rule.instrument] = replace(rule, tick=tick, step=step, min_qty=step, max_qty=largest)
+        found[rule.instrument] = priced_rule(rule, low, high)
     return found
 
 
+def priced_rule(rule: MarketRules, low: float, high: float) -> MarketRules:
+    """A rule with the grid that serves prices from ``low`` to ``high``, and orders as far from them as are taken."""
+    bounds = (low * float(LIMITS.multiplier_down), high * float(LIMITS.multiplier_up))
+    # Steps grow with the price but for the stablecoins, whose row is finer than the ones below it.
+    tick = min(upbit_tick(rule.instrument.symbol, p) for p in (*bounds, *np.geomspace(*bounds, 64).tolist()))
+    step = max(UNIT, SMALLEST_UNIT[rule.instrument.quote] / tick)
+    largest = (rule.max_qty / step).to_integral_value(rounding=ROUND_FLOOR) * step
+    return replace(rule, tick=tick, step=step, min_qty=step, max_qty=largest)
+
+
 class UpbitExchange(SimulatedExchange):
-    """A simulated exchange whose prices lie on a grid that follows them."""
+    """A simulated exchange whose prices lie on a grid that follows them.
+
+    ``rules``: of a market that is watched, made by ``priced_rule``; None for a tape, which tells its own.
+    """
 
     def __init__(
         self,
-        tape: Tape,
+        market: Tape | MarketSource,
         balances: Mapping[str, Decimal],
         start_ms: int | None = None,
         costs: CostSettings = DEFAULT_COSTS,
+        rules: Mapping[Instrument, MarketRules] | None = None,
     ) -> None:
-        rules = priced_rules(tape, costs)
+        if isinstance(market, Tape):
+            rules = priced_rules(market, costs) if rules is None else rules
+            market = PricedGridMarket(market, dict(rules), costs)
+        if rules is None:
+            raise Defect("simulated Upbit: a market that is no tape needs its rules")
         # A ``best`` buy for the least money comes to a lot less: the wire asks for the minimum, of what was asked.
         free = {instrument: replace(rule, min_notional=Decimal(0)) for instrument, rule in rules.items()}
-        market = PricedGridMarket(tape, rules, costs)
         super().__init__(market, free, balances, start_ms, LIMITS, costs, whole_units=False)
         self.min_total = [rules[i].min_notional for i in self.instruments]
         """Smallest order, quote units."""
