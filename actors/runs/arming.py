@@ -1,6 +1,7 @@
 """May real money be traded? Every reason against it has a name, and says what to do about it."""
 
 import asyncio
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +16,12 @@ from core.execution.scribe import replay
 from core.features import schema_hash
 from core.messages import AccountState
 from core.orders import parse_id
-from core.units import MINUTE_MS, Instrument
+from core.standing import KeyRights
+from core.units import DAY_MS, MINUTE_MS, Instrument
 from data.artifacts import ArtifactStore
 from data.journal import read_journal
-from exchanges.binance.gateway import BinanceGateway
-from exchanges.binance.standing import KeyRights
+from exchanges.venues import gateway_of
 
-VENUE = "binance"
 RECENT_MINUTES = 5
 
 
@@ -30,8 +30,8 @@ class Finding:
     """One reason not to trade."""
 
     name: str
-    """Fixed word for scripts: no_keys, key_file_open, keys_refused, withdraw_right, cannot_trade, wrong_account,
-    other_account, clock_off, open_orders, unreconciled, records_ahead, no_paper_run, no_proven_edge, models_missing,
+    """Fixed word for scripts: no_keys, key_file_open, keys_refused, key_expired, withdraw_right, cannot_trade,
+    wrong_account, other_account, clock_off, open_orders, unreconciled, records_ahead, no_paper_run, no_proven_edge, models_missing,
     no_consent."""
     text: str
     """What is wrong, and what to do."""
@@ -53,10 +53,14 @@ class NotArmed(BotError):
 class Account:
     """What the venue says of the account before the start."""
 
+    venue: str
+    name: str
+    """The venue's number of the account; where it tells none, a fingerprint of the key: ``key-`` and 8 hex digits."""
     rights: KeyRights
     state: AccountState
     equity: float
-    """USDT, and what the traded coins are worth; other assets are not counted."""
+    """The quote currencies of what is traded, and what the traded coins are worth, in USDT; other assets are not
+    counted."""
     open_orders: tuple[str, ...]
     """Client ids of every open order."""
 
@@ -71,10 +75,12 @@ class JournalState:
     """Why the journal cannot be gone on from; empty when it can."""
 
 
-def find_keys(path: Path, environ: Mapping[str, str] | None = None) -> tuple[ApiKeys | None, list[Finding]]:
-    """The account's key pair, or why there is none to use."""
+def find_keys(
+    path: Path, environ: Mapping[str, str] | None = None, venue: str = "binance"
+) -> tuple[ApiKeys | None, list[Finding]]:
+    """The account's key pair at ``venue``, or why there is none to use."""
     try:
-        return require_keys(load_secrets(path, environ), VENUE), []
+        return require_keys(load_secrets(path, environ), venue), []
     except ConfigError as error:
         name = "key_file_open" if path.exists() and open_to_others(path) else "no_keys"
         return None, [Finding(name=name, text=str(error))]
@@ -86,33 +92,56 @@ def ask_account(
     instruments: tuple[Instrument, ...],
     server_ms: int,
     var: Path | None = None,
+    venue: str = "binance",
+    rates: Mapping[str, float] | None = None,
 ) -> tuple[Account | None, list[Finding]]:
-    """What the venue says of the account. ``var``: where the limits are shared. Raises ExchangeUnavailable when it does not answer."""
+    """What the venue says of the account. ``var``: where the limits are shared. ``rates``: USDT of one unit of each quote
+    currency but USDT itself. Raises ExchangeUnavailable when the venue does not answer."""
     try:
-        return asyncio.run(_ask_account(exchange, keys, instruments, server_ms, var)), []
+        return asyncio.run(_ask_account(exchange, keys, instruments, server_ms, var, venue, rates or {})), []
     except ExchangeRefused as error:
-        text = f"the exchange turned our keys down: {error}; check both keys, and the key's IP list"
+        text = f"{venue} turned our keys down: {error}; check both keys, and the key's IP list"
         return None, [Finding(name="keys_refused", text=text)]
 
 
 async def _ask_account(
-    exchange: ExchangeSettings, keys: ApiKeys, instruments: tuple[Instrument, ...], server_ms: int, var: Path | None
+    exchange: ExchangeSettings,
+    keys: ApiKeys,
+    instruments: tuple[Instrument, ...],
+    server_ms: int,
+    var: Path | None,
+    venue: str,
+    rates: Mapping[str, float],
 ) -> Account:
-    gateway = BinanceGateway(exchange, keys, instruments, ledger=venue_gate(var, VENUE, exchange))
+    gateway = gateway_of(venue, exchange, keys, instruments, ledger=venue_gate(var, venue, exchange))
+    worth = {"USDT": 1.0, **rates}
     try:
         rights = await gateway.rights()
         state = await gateway.account()
         open_orders = await gateway.open_orders()
-        equity = float(state.total(VENUE, "USDT"))
+        quotes = {i.quote for i in instruments} | {"USDT"}
+        equity = sum(float(state.total(venue, quote)) * worth.get(quote, 0.0) for quote in quotes)
         first = server_ms // MINUTE_MS * MINUTE_MS - RECENT_MINUTES * MINUTE_MS
-        for instrument in instruments:
-            if held := float(state.total(VENUE, instrument.base)):
+        for base, instrument in {i.base: i for i in reversed(instruments) if i.base not in quotes}.items():
+            if held := float(state.total(venue, base)):
                 bars = await gateway.history(instrument, first, RECENT_MINUTES)
-                equity += held * bars[-1].close if bars else 0.0
-        names = tuple(order.client_id for order in open_orders)
-        return Account(rights=rights, state=state, equity=equity, open_orders=names)
+                equity += held * bars[-1].close * worth.get(instrument.quote, 0.0) if bars else 0.0
+        return Account(
+            venue=venue,
+            name=rights.account or fingerprint(keys),
+            rights=rights,
+            state=state,
+            equity=equity,
+            open_orders=tuple(order.client_id for order in open_orders),
+        )
     finally:
         await gateway.close()
+
+
+def fingerprint(keys: ApiKeys | tuple[str, str]) -> str:
+    """What stands for the account where its number is not told: one key is of one account."""
+    text = keys[0] if isinstance(keys, tuple) else keys.api_key.reveal()
+    return "key-" + hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def read_past(run_dir: Path, settings: Settings, instance: str) -> JournalState:
@@ -149,37 +178,66 @@ def find_models(store: ArtifactStore, settings: Settings) -> tuple[dict[str, str
     return found, [Finding(name="models_missing", text=text)]
 
 
-def judge_account(account: Account, past: JournalState, instance: str, run_dir: Path) -> list[Finding]:
-    """What speaks against trading this account with this key now."""
+WITHDRAW_ADVICE = {
+    "binance": "Binance: API Management > Edit restrictions > Enable Withdrawals off",
+    "upbit": "Upbit: My Page > Open API management, neither 'Withdraw' nor 'View Withdrawals'",
+}
+TRADE_ADVICE = {
+    "binance": "Binance: API Management > Edit restrictions > Enable Spot",
+    "upbit": "Upbit: My Page > Open API management, 'Make Orders'",
+}
+
+
+def judge_account(account: Account, past: JournalState, instance: str, run_dir: Path, now_ms: int = 0) -> list[Finding]:
+    """What speaks against trading this account with this key now. What is wrong with the journal is not among it
+    (``judge_past``)."""
     found: list[Finding] = []
-    rights = account.rights
+    rights, venue = account.rights, account.venue
     if rights.can_withdraw:
         text = (
-            "this key may withdraw; a trading bot must not be able to. Make a key without the right (Binance: API "
-            "Management > Edit restrictions > Enable Withdrawals off), and delete this one"
+            f"this key may withdraw from {venue}; a trading bot must not be able to. Make a key without the right "
+            f"({WITHDRAW_ADVICE[venue]}), and delete this one"
         )
         found.append(Finding(name="withdraw_right", text=text))
     if not rights.can_trade:
-        text = "the account or the key may not trade spot (Binance: API Management > Edit restrictions > Enable Spot)"
+        text = f"the account or the key of {venue} may not trade spot ({TRADE_ADVICE[venue]})"
         found.append(Finding(name="cannot_trade", text=text))
-    bound = bound_account(run_dir)
-    if bound and bound != rights.account:
+    if rights.expires_ms is not None and rights.expires_ms <= now_ms:
+        text = f"the key of {venue} has expired; make a new one and put it into config/api_keys.json"
+        found.append(Finding(name="key_expired", text=text))
+    bound = bound_account(run_dir, venue)
+    if bound and bound != account.name:
         text = (
-            f"{run_dir} belongs to account {bound}, the key to account {rights.account}; "
+            f"{run_dir} belongs to account {bound} of {venue}, the key to account {account.name}; "
             "give this account an instance of its own: --instance NAME"
         )
+        if not rights.account:
+            text += f". If it is the same account with a new key: remove {_account_file(run_dir, venue)}"
         found.append(Finding(name="other_account", text=text))
     strangers = foreign_orders(account.open_orders, past, instance)
     if strangers:
         shown = ", ".join(strangers[:5]) + (f" and {len(strangers) - 5} more" if len(strangers) > 5 else "")
         text = (
-            f"{len(strangers)} open orders of this bot, but not of this instance's journal ({shown}): another run may be "
+            f"{len(strangers)} open orders of this bot at {venue}, but not of this instance's journal ({shown}): another run may be "
             "trading this account. End it, or cancel them at the exchange"
         )
         found.append(Finding(name="open_orders", text=text))
-    if past.fault:
-        found.append(Finding(name="unreconciled", text=past.fault))
     return found
+
+
+def judge_past(past: JournalState) -> list[Finding]:
+    """What speaks against going on from this journal."""
+    return [Finding(name="unreconciled", text=past.fault)] if past.fault else []
+
+
+def key_words(account: Account, now_ms: int) -> str:
+    """The key's rights in a line."""
+    rights = account.rights
+    said = {True: "YES", False: "no", None: "the exchange does not say; look at the key's restrictions"}
+    words = f"key: trade {said[rights.can_trade]}, withdraw {said[rights.can_withdraw]}, bound to IPs {said[rights.ip_bound]}"
+    if rights.expires_ms is None:
+        return words
+    return f"{words}, expires in {max(0, rights.expires_ms - now_ms) / DAY_MS:.0f} days"
 
 
 def foreign_orders(open_orders: Sequence[str], past: JournalState, instance: str) -> list[str]:
@@ -191,16 +249,20 @@ def foreign_orders(open_orders: Sequence[str], past: JournalState, instance: str
     ]
 
 
-def bound_account(run_dir: Path) -> str:
-    """The account whose journal this folder holds; empty for a new one."""
-    path = run_dir / "account"
+def _account_file(run_dir: Path, venue: str) -> Path:
+    return run_dir / ("account" if venue == "binance" else f"account-{venue}")
+
+
+def bound_account(run_dir: Path, venue: str = "binance") -> str:
+    """The account at ``venue`` whose journal this folder holds; empty for a new one."""
+    path = _account_file(run_dir, venue)
     return path.read_text(encoding="utf-8").strip() if path.exists() else ""
 
 
-def bind_account(run_dir: Path, account: str) -> None:
+def bind_account(run_dir: Path, account: str, venue: str = "binance") -> None:
     """Write down whose journal this folder holds."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    (run_dir / "account").write_text(account + "\n", encoding="utf-8")
+    _account_file(run_dir, venue).write_text(account + "\n", encoding="utf-8")
 
 
 def judge_paper(runs_dir: Path, wanted: str, *, stand_in: bool, accepted: bool) -> list[Finding]:

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from actors.clock import wall_ms
 from actors.runs.audit import Audit
-from actors.runs.reach import Reached
+from actors.runs.reach import ReachedAll
 from actors.runs.run_mark import RunMark, leave_mark
 from actors.runs.summary import figures, print_summary
 from config.identity import rules_hash
@@ -24,14 +24,14 @@ def end_run(
     run_dir: Path,
     settings: Settings,
     source: MarketSource,
-    reached: Reached,
+    reached: ReachedAll,
     records: list[MinuteRecord],
     agreed: Audit,
     *,
     as_json: bool,
 ) -> int:
     """Sum up what ``records`` did; success takes at least one decided minute and no difference."""
-    shown = replace(source, name="stand-in" if reached.stand_in else "binance", synthetic=reached.synthetic)
+    shown = replace(source, name="stand-in" if reached.stand_in else reached.name, synthetic=reached.synthetic)
     print_summary(console, records, run_dir, shown, agreed, as_json=as_json)
     counted = figures(records)
     leave_mark(

@@ -14,7 +14,7 @@ from core.errors import BotError
 from core.messages import MinuteRecord, OrderReport, OrderState
 from core.orders import is_ours
 from core.units import Instrument
-from exchanges.binance.gateway import BinanceGateway
+from exchanges.venues import gateway_of
 
 MOST = 300
 """Orders asked about; each costs up to nine of the venue's request weight."""
@@ -42,16 +42,28 @@ def audit_live(
     records: Sequence[MinuteRecord],
     instance: str,
     var: Path | None = None,
+    venue: str = "binance",
 ) -> LiveAudit:
-    """Ask the venue about the newest ``MOST`` orders of these records. ``var``: where the limits are shared."""
-    orders = {order.client_id: order for record in records for order in record.orders}
+    """Ask the venue about its newest ``MOST`` orders of these records. ``var``: where the limits are shared."""
+    every = (order for record in records for order in record.orders)
+    orders = {order.client_id: order for order in every if order.instrument.venue == venue}
     asked = dict(list(orders.items())[-MOST:])
     fills = {(f.client_id, f.trade_id): f.quantity for r in records for f in r.fills if f.client_id in asked}
     try:
-        found, trades = asyncio.run(_compare(exchange, keys, instruments, asked, fills, instance, var))
+        found, trades = asyncio.run(_compare(exchange, keys, instruments, asked, fills, instance, var, venue))
     except BotError as error:
-        found, trades = [f"the exchange could not be asked: {error}"], 0
+        found, trades = [f"{venue} could not be asked: {error}"], 0
     return LiveAudit(trades=trades, differences=tuple(found), orders=len(asked), left_out=len(orders) - len(asked))
+
+
+def together(parts: Sequence[LiveAudit]) -> LiveAudit:
+    """The audits of several venues as one."""
+    return LiveAudit(
+        trades=sum(part.trades for part in parts),
+        differences=tuple(difference for part in parts for difference in part.differences),
+        orders=sum(part.orders for part in parts),
+        left_out=sum(part.left_out for part in parts),
+    )
 
 
 async def _compare(
@@ -62,8 +74,9 @@ async def _compare(
     fills: dict[tuple[str, str], Decimal],
     instance: str,
     var: Path | None,
+    venue: str,
 ) -> tuple[list[str], int]:
-    gateway = BinanceGateway(exchange, keys, instruments, ledger=venue_gate(var, "binance", exchange))
+    gateway = gateway_of(venue, exchange, keys, instruments, ledger=venue_gate(var, venue, exchange))
     found: list[str] = []
     theirs: dict[tuple[str, str], Decimal] = {}
     try:
@@ -73,13 +86,13 @@ async def _compare(
             said = await gateway.query(name, order.instrument)
             executed = said.executed if said is not None else Decimal(0)
             if executed != order.executed:
-                found.append(f"order {name}: recorded {order.executed}, the exchange says {executed}")
+                found.append(f"order {name}: recorded {order.executed}, {venue} says {executed}")
             if executed:
                 theirs |= {(name, f.trade_id): f.quantity for f in await gateway.fills(name, order.instrument)}
         left = [o.client_id for o in await gateway.open_orders() if is_ours(o.client_id, instance)]
     finally:
         await gateway.close()
-    found += [f"order {name} is still open at the exchange" for name in left]
+    found += [f"order {name} is still open at {venue}" for name in left]
     found += [f"trade {i} of order {n} is not in the records" for n, i in sorted(theirs.keys() - fills.keys())]
     found += [f"trade {i} of order {n} is in the records only" for n, i in sorted(fills.keys() - theirs.keys())]
     found += [

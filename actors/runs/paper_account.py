@@ -35,18 +35,20 @@ class PaperAccount:
         os.replace(draft, self.path)
 
 
-def open_account(path: Path, cash: Decimal | None, reset: bool) -> PaperAccount:
-    """The account at ``path``, or a new one with ``cash`` (default 10,000).
+def open_account(
+    path: Path, cash: Decimal | None, reset: bool, asset: str = CASH, option: str = "--cash"
+) -> PaperAccount:
+    """The account at ``path``, or a new one with ``cash`` (default 10,000) of ``asset``; ``option`` is what names it.
 
     Raises ConfigError when cash is given for an account that exists (``reset`` begins it anew), DataError for a file
     that is not an account.
     """
     if reset or not path.exists():
-        return PaperAccount(path=path, balances={CASH: DEFAULT_CASH if cash is None else cash}, fresh=True)
+        return PaperAccount(path=path, balances={asset: DEFAULT_CASH if cash is None else cash}, fresh=True)
     balances = _read(path)
     if cash is not None:
         held = ", ".join(f"{amount.normalize():f} {asset}" for asset, amount in balances.items())
-        raise ConfigError(f"--cash {cash}: the paper account exists already and holds {held}; --reset begins it anew")
+        raise ConfigError(f"{option} {cash}: the paper account exists already and holds {held}; --reset begins it anew")
     return PaperAccount(path=path, balances=balances, fresh=False)
 
 

@@ -77,9 +77,7 @@ class Watch:
     async def open(self, stack: AsyncExitStack) -> asyncio.Task:
         """Rules, the last bars, then the stream; returns its task once every market shows a book (or time is up)."""
         stack.push_async_callback(self._gateway.close)
-        if self._sim_url is not None:
-            await _let_run(self._sim_url)
-        self.time.tell(await self._gateway.server_time_ms())
+        await self._ask_time()
         rules = await self._read_rules()
         now = self.time.now_ms()
         # A clock that runs N times as fast makes N times as much of the same silence.
@@ -141,6 +139,11 @@ class Watch:
         else:
             self.market.observe_book(instrument, *shown, self.time.now_ms())
 
+    async def _ask_time(self) -> None:
+        """Of a stand-in by its control, which tells it to the millisecond where Upbit's wire tells seconds."""
+        if self._sim_url is not None:
+            self.time.tell(await _let_run(self._sim_url))
+
     async def _look_after(self) -> None:
         """Forget the books when the stream is cut; follow a stand-in's clock."""
         loop = asyncio.get_running_loop()
@@ -152,16 +155,16 @@ class Watch:
             if self._sim_url is not None and loop.time() - asked >= RETELL_S:
                 asked = loop.time()
                 try:
-                    self.time.tell(await self._gateway.server_time_ms())
+                    await self._ask_time()
                 except BotError as error:
                     log.warning("its clock could not be read: %s", error)
 
 
-async def _let_run(sim_url: str) -> None:
-    """A market that stands shows no books: a stand-in that waits is told to go on."""
+async def _let_run(sim_url: str) -> int:
+    """Its time. A market that stands shows no books: a stand-in that waits is told to go on; one that runs does."""
     control = SimulatorControl(sim_url)
     try:
-        await control.run()
+        return int((await control.run())["now_ms"])
     finally:
         await control.close()
 

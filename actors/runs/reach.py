@@ -1,19 +1,21 @@
-"""Is the exchange there, whose clock does it keep, and how does ours stand to it? Asked before anything is started."""
+"""Are the exchanges there, whose clock do they keep, and how does ours stand to it? Asked before anything is started."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, cast
 
 from actors.clock import MarketTime, SimulatorControl
 from actors.limits import venue_gate
 from actors.plan import ClockMode
-from config.settings import ExchangeSettings
-from core.errors import BotError, ConfigError, ExchangeUnavailable
-from core.units import Instrument
-from exchanges.binance.gateway import BinanceGateway
-from exchanges.binance.standing import ClockReading
+from config.settings import Config, ExchangeSettings
+from core.currency import OWN_MARKETS
+from core.errors import BotError, ConfigError, Defect, ExchangeRefused, ExchangeUnavailable
+from core.standing import ClockReading
+from core.units import MINUTE_MS, Instrument
+from exchanges.venues import gateway_of, own, parts_of
 
-VENUE_URL = "https://api.binance.com"
 PATIENCE_S = 10.0
 CONTROL_S = 3.0
 
@@ -22,6 +24,7 @@ CONTROL_S = 3.0
 class Reached:
     """The exchange answered. A *stand-in* is a simulator at its place, which keeps a time of its own."""
 
+    venue: str
     url: str
     stand_in: bool
     synthetic: bool
@@ -35,23 +38,102 @@ class Reached:
     def sim_url(self) -> str | None:
         return self.url if self.stand_in else None
 
-    @property
-    def sim_urls(self) -> tuple[str, ...]:
-        return (self.url,) if self.stand_in else ()
-
     def clock_fault(self, allowed_ms: int) -> str:
         """Why the clock forbids trading, and what to do; empty when it does not."""
         if self.offset is None or self.offset.within:
             return ""
         ahead = "behind" if self.offset.offset_ms > 0 else "ahead of"
         return (
-            f"this machine's clock is {abs(self.offset.offset_ms) / 1000:.1f} s {ahead} the exchange's, allowed are "
-            f"{allowed_ms / 1000:g} s (exchanges.binance.max_clock_offset_ms); let the system set it: "
+            f"this machine's clock is {abs(self.offset.offset_ms) / 1000:.1f} s {ahead} {self.venue}'s, allowed are "
+            f"{allowed_ms / 1000:g} s (exchanges.{self.venue}.max_clock_offset_ms); let the system set it: "
             "timedatectl set-ntp true (Linux), or Settings > Date & time > Sync now (Windows, macOS)"
         )
 
 
-def reach(exchange: ExchangeSettings, instruments: tuple[Instrument, ...], var: Path | None = None) -> Reached:
+@dataclass(frozen=True, slots=True)
+class ReachedAll:
+    """The exchanges of one run, by venue: all of them real, or all of them stand-ins that keep the same time."""
+
+    parts: Mapping[str, Reached]
+
+    @property
+    def first(self) -> Reached:
+        """The venue whose time is the market's."""
+        return next(iter(self.parts.values()))
+
+    @property
+    def name(self) -> str:
+        """For people: ``binance``, or ``binance+upbit``."""
+        return "+".join(self.parts)
+
+    @property
+    def stand_in(self) -> bool:
+        return self.first.stand_in
+
+    @property
+    def synthetic(self) -> bool:
+        return any(part.synthetic for part in self.parts.values())
+
+    @property
+    def clock(self) -> ClockMode:
+        return self.first.clock
+
+    @property
+    def speed(self) -> float:
+        return self.first.speed
+
+    @property
+    def server_ms(self) -> int:
+        return self.first.server_ms
+
+    @property
+    def sim_url(self) -> str | None:
+        return self.first.sim_url
+
+    @property
+    def sim_urls(self) -> tuple[str, ...]:
+        return tuple(part.url for part in self.parts.values() if part.stand_in)
+
+    def clock_faults(self, config: Config) -> list[str]:
+        """Why a clock forbids trading, for each venue it is off from."""
+        asked = (part.clock_fault(config.exchanges[_venue(v)].max_clock_offset_ms) for v, part in self.parts.items())
+        return [fault for fault in asked if fault]
+
+
+def reach_all(config: Config, var: Path | None = None) -> ReachedAll:
+    """Ask every venue of ``trade.instruments``, one after the other. Raises what ``reach`` does, and ConfigError where
+    not all of them can be of one market: some real and some simulated, or simulators with clocks of their own."""
+    instruments = config.trade.rows
+    venues = tuple(dict.fromkeys(i.venue for i in instruments))
+    if not venues:
+        raise Defect("reach: no instruments")
+    parts = {v: reach(config.exchanges[_venue(v)], own(v, instruments), var, v) for v in venues}
+    real = [v for v, part in parts.items() if not part.stand_in]
+    if real and len(real) < len(parts):
+        others = ", ".join(v for v in parts if v not in real)
+        raise ConfigError(
+            f"exchanges: {others} is a simulator and {', '.join(real)} is not; a run keeps one clock, so set all or none"
+        )
+    first = next(iter(parts.values()))
+    for part in parts.values():
+        if part.speed != first.speed:
+            raise ConfigError(f"exchanges: the simulators of {first.venue} and {part.venue} run at different speeds")
+        if not real and abs(part.server_ms - first.server_ms) > MINUTE_MS * max(1.0, first.speed):
+            raise ConfigError(
+                f"exchanges: the clocks of the simulators of {first.venue} and {part.venue} are "
+                f"{abs(part.server_ms - first.server_ms) / 1000:,.0f} s apart; start both with the same --start"
+            )
+    return ReachedAll(parts)
+
+
+def _venue(name: str) -> Literal["binance", "upbit"]:
+    parts_of(name)
+    return cast(Literal["binance", "upbit"], name)
+
+
+def reach(
+    exchange: ExchangeSettings, instruments: tuple[Instrument, ...], var: Path | None = None, venue: str = "binance"
+) -> Reached:
     """Ask the exchange for its time, within ``PATIENCE_S``. ``var``: where the limits are shared; None counts alone.
 
     Raises ExchangeUnavailable saying what to do, ConfigError when only some of its addresses are set.
@@ -60,13 +142,15 @@ def reach(exchange: ExchangeSettings, instruments: tuple[Instrument, ...], var: 
     absent = [name for name, url in given.items() if url is None]
     if 0 < len(absent) < len(given):
         # Else one market would be watched and another one traded.
-        raise ConfigError(f"exchanges.binance: {', '.join(absent)} is not set, but others are; set all three or none")
-    return asyncio.run(_reach(exchange, instruments, var))
+        raise ConfigError(f"exchanges.{venue}: {', '.join(absent)} is not set, but others are; set all three or none")
+    return asyncio.run(_reach(exchange, instruments, var, venue))
 
 
-async def _reach(exchange: ExchangeSettings, instruments: tuple[Instrument, ...], var: Path | None) -> Reached:
-    url = (exchange.rest_url or VENUE_URL).rstrip("/")
-    gateway = BinanceGateway(exchange, None, instruments, ledger=venue_gate(var, "binance", exchange))
+async def _reach(
+    exchange: ExchangeSettings, instruments: tuple[Instrument, ...], var: Path | None, venue: str
+) -> Reached:
+    url = (exchange.rest_url or parts_of(venue).url).rstrip("/")
+    gateway = gateway_of(venue, exchange, None, instruments, ledger=venue_gate(var, venue, exchange))
     try:
         async with asyncio.timeout(PATIENCE_S):
             state = await _simulator(url) if exchange.rest_url is not None else None
@@ -74,25 +158,36 @@ async def _reach(exchange: ExchangeSettings, instruments: tuple[Instrument, ...]
             offset = None if state is not None else await gateway.measure_clock(MarketTime(1.0, wall=True))
     except (TimeoutError, ExchangeUnavailable) as error:
         reason = f"no answer within {PATIENCE_S:g} s" if isinstance(error, TimeoutError) else str(error)
-        raise ExchangeUnavailable(f"the exchange cannot be reached at {url}: {reason}. {_advice(exchange)}") from None
+        raise ExchangeUnavailable(
+            f"the exchange cannot be reached at {url}: {reason}. {_advice(venue, exchange)}"
+        ) from None
     finally:
         await gateway.close()
     if state is None:
         return Reached(
-            url=url, stand_in=False, synthetic=False, clock="wall", speed=1.0, server_ms=server_ms, offset=offset
+            venue=venue,
+            url=url,
+            stand_in=False,
+            synthetic=False,
+            clock="wall",
+            speed=1.0,
+            server_ms=server_ms,
+            offset=offset,
         )
     if state["mode"] == "lockstep":
         raise ConfigError(
-            f"exchanges.binance.rest_url: the simulator at {url} runs in lockstep, where nobody would move its time; "
+            f"exchanges.{venue}.rest_url: the simulator at {url} runs in lockstep, where nobody would move its time; "
             "start it with --speed"
         )
     return Reached(
+        venue=venue,
         url=url,
         stand_in=True,
         synthetic=bool(state["synthetic"]),
         clock="speed",
         speed=float(state["speed"]),
-        server_ms=server_ms,
+        # To the millisecond, where Upbit's wire tells whole seconds.
+        server_ms=int(state["now_ms"]),
         offset=None,
     )
 
@@ -109,10 +204,33 @@ async def _simulator(url: str) -> dict | None:
         await control.close()
 
 
-def _advice(exchange: ExchangeSettings) -> str:
+def won_a_usdt(exchange: ExchangeSettings, var: Path | None = None) -> float:
+    """KRW that one USDT costs at Upbit now. Raises ExchangeUnavailable when that cannot be asked."""
+    return asyncio.run(_won_a_usdt(exchange, var))
+
+
+async def _won_a_usdt(exchange: ExchangeSettings, var: Path | None) -> float:
+    market = OWN_MARKETS["KRW"]
+    gateway: Any = gateway_of(market.venue, exchange, None, (market,), ledger=venue_gate(var, market.venue, exchange))
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            newest = await gateway.newest_trades()
+    except (TimeoutError, ExchangeRefused, ExchangeUnavailable) as error:
+        raise ExchangeUnavailable(f"the price of {market} cannot be asked: {error!s:.200}") from None
+    finally:
+        await gateway.close()
+    if market not in newest:
+        raise ExchangeUnavailable(f"{market} has no price")
+    return float(newest[market][1])
+
+
+def _advice(venue: str, exchange: ExchangeSettings) -> str:
     if exchange.rest_url is not None:
-        return "Is it running? exchanges.binance.rest_url names it (config.json, or MINUTEHAND__EXCHANGES__BINANCE__…)"
+        return (
+            f"Is it running? exchanges.{venue}.rest_url names it (config.json, or "
+            f"MINUTEHAND__EXCHANGES__{venue.upper()}__…)"
+        )
     return (
-        "Check the network, the proxy (HTTPS_PROXY), and whether Binance serves your country. To try the bot without "
+        f"Check the network, the proxy (HTTPS_PROXY), and whether {venue.capitalize()} serves your country. To try the bot without "
         "the exchange: python3 run.py replay"
     )

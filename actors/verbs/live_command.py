@@ -3,6 +3,7 @@
 import argparse
 import re
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,13 +23,15 @@ from actors.runs.arming import (
     find_models,
     judge_account,
     judge_paper,
+    judge_past,
+    key_words,
     read_past,
 )
 from actors.runs.edge import SENTENCE, judge_edge, note_override
 from actors.runs.ending import end_run
 from actors.runs.launch import Launch
-from actors.runs.live_audit import audit_live
-from actors.runs.reach import Reached, reach
+from actors.runs.live_audit import audit_live, together
+from actors.runs.reach import ReachedAll, reach_all, won_a_usdt
 from actors.runs.running import forget_run, note_run, refuse_second
 from actors.verbs.paper_command import models_of, tell_rooms, tell_start
 from actors.verbs.replay_command import follow
@@ -37,7 +40,7 @@ from config.argument_types import minutes
 from config.identity import rules_hash
 from config.money import doubts, in_money
 from config.secrets import API_KEYS_PATH, ApiKeys
-from config.settings import Settings
+from config.settings import ExchangeSettings, Settings
 from core.messages import MinuteRecord
 from data.artifacts import ArtifactStore
 from data.logs import configure_logs
@@ -45,6 +48,7 @@ from data.market import MarketSource
 from data.records import RecordStore, read_records
 from data.sentiment import PUBLIC_URL
 from data.weights import newest_weights
+from exchanges.venues import own
 
 HELP = "trade the real market with REAL MONEY"
 EXAMPLE = "python3 run.py live                       (asks before anything is traded)\npython3 run.py live --account 12345678     (unattended: names the account instead)"
@@ -55,7 +59,11 @@ TAKEN = ("paper", "replay")
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     load.arguments(parser)
-    parser.add_argument("--account", help="number of the account to trade, for starts that nobody attends")
+    parser.add_argument(
+        "--account",
+        action="append",
+        help="number of the account to trade, for starts that nobody attends; once for each exchange",
+    )
     parser.add_argument("--minutes", type=minutes, help="how many minutes to decide; default: until stopped")
     parser.add_argument(
         "--instance",
@@ -89,13 +97,11 @@ def main(args: argparse.Namespace) -> int:
     var = load.resolve_var(settings)
     console = Console(stderr=args.json)
     refuse_second(var / "runs")
-    exchange, instruments = settings.config.exchanges["binance"], settings.config.trade.rows
-    keys, found = find_keys(args.keys)
-    tell_rooms(console, instruments)
-    reached = reach(exchange, instruments, var)
+    tell_rooms(console, settings.config.trade.rows)
+    reached = reach_all(settings.config, var)
+    keys, found = _keys(args.keys, reached)
     run_dir = var / "live" / (f"stand-in-{args.instance}" if reached.stand_in else args.instance)
-    if fault := reached.clock_fault(exchange.max_clock_offset_ms):
-        found.append(Finding(name="clock_off", text=fault))
+    found += [Finding(name="clock_off", text=fault) for fault in reached.clock_faults(settings.config)]
     source = models_of(args.market, var, reached)
     versions, missing = find_models(ArtifactStore(source.root / "artifacts"), settings)
     found += missing
@@ -106,51 +112,91 @@ def main(args: argparse.Namespace) -> int:
     found += missing
     console.print(f"verdict on these settings: {verdict}", highlight=False, markup=False)
     found += _ahead(run_dir, reached.server_ms)
-    account = None
-    if keys is not None:
-        past = read_past(run_dir, settings, args.instance)
-        account, refused = ask_account(exchange, keys, instruments, reached.server_ms, var)
-        found += refused
-        if account is not None:
-            found += judge_account(account, past, args.instance, run_dir)
-            _tell(console, settings, account, past, reached, args.instance)
-            found += _wrong_account(args.account, account)
+    past = read_past(run_dir, settings, args.instance)
+    found += judge_past(past)
+    accounts, refused = _accounts(settings, keys, reached, var)
+    found += refused
+    for account in accounts:
+        found += judge_account(account, past, args.instance, run_dir, reached.server_ms)
+    if accounts:
+        _tell(console, settings, accounts, past, reached, args.instance)
+    if len(accounts) == len(reached.parts):
+        found += _wrong_account(args.account, accounts)
     if found:
         raise NotArmed(found)
-    assert account is not None
-    assert keys is not None
-    _consent(console, account, args.account)
-    bind_account(run_dir, account.rights.account)
+    _consent(console, accounts, args.account)
+    for account in accounts:
+        bind_account(run_dir, account.name, account.venue)
     if args.without_proven_edge is not None:
-        note_override(run_dir, settings, account.rights.account, verdict, wall_ms())
+        note_override(run_dir, settings, _named(accounts), verdict, wall_ms())
     configure_logs(settings.config.logs, var / "logs", "run")
-    told = (account.rights.account, verdict)
+    told = (_named(accounts), verdict)
     records, run_id = _run(args, settings, source, versions, run_dir, reached, console, told)
     return _end(args, settings, source, keys, run_dir, run_id, reached, records, console)
 
 
+def _keys(path: Path, reached: ReachedAll) -> tuple[dict[str, ApiKeys], list[Finding]]:
+    """The key pair of every venue, or why there is none."""
+    keys: dict[str, ApiKeys] = {}
+    found: list[Finding] = []
+    for venue in reached.parts:
+        pair, missing = find_keys(path, venue=venue)
+        found += [finding for finding in missing if finding not in found]
+        if pair is not None:
+            keys[venue] = pair
+    return keys, found
+
+
+def _accounts(
+    settings: Settings, keys: dict[str, ApiKeys], reached: ReachedAll, var: Path
+) -> tuple[list[Account], list[Finding]]:
+    """What every venue says of the account there, and which keys were turned down."""
+    accounts: list[Account] = []
+    found: list[Finding] = []
+    for venue, pair in keys.items():
+        exchange, instruments = _exchange(settings, venue), own(venue, settings.config.trade.rows)
+        won = "KRW" in {i.quote for i in instruments}
+        rates = {"KRW": 1.0 / won_a_usdt(exchange, var)} if won else {}
+        account, refused = ask_account(exchange, pair, instruments, reached.parts[venue].server_ms, var, venue, rates)
+        found += refused
+        accounts += [account] if account is not None else []
+    return accounts, found
+
+
+def _exchange(settings: Settings, venue: str) -> ExchangeSettings:
+    return next(exchange for name, exchange in settings.config.exchanges.items() if name == venue)
+
+
+def _named(accounts: Sequence[Account]) -> str:
+    return " and ".join(account.name for account in accounts)
+
+
 def _tell(
-    console: Console, settings: Settings, account: Account, past: JournalState, reached: Reached, instance: str
+    console: Console,
+    settings: Settings,
+    accounts: Sequence[Account],
+    past: JournalState,
+    reached: ReachedAll,
+    instance: str,
 ) -> None:
-    """What would be traded, and what the limits mean in this account's money."""
-    rights = account.rights
+    """What would be traded, and what the limits mean in these accounts' money."""
+    several = len(reached.parts) > 1
+    equity = sum(account.equity for account in accounts)
     money = "no real money, the exchange is a simulator" if reached.stand_in else "real orders with REAL MONEY"
-    tell_start(console, f"LIVE: {money}; account {rights.account}, instance {instance}", reached)
+    tell_start(console, f"LIVE: {money}; account {_named(accounts)}, instance {instance}", reached)
     console.print(f"trades: {', '.join(settings.config.trade.instruments)}", highlight=False, markup=False)
     members = ", ".join(m.name for m in settings.rules.models.enabled)
     console.print(f"models: {members}; settings {rules_hash(settings)}", highlight=False, markup=False)
-    said = {True: "YES", False: "no", None: "the exchange does not say; look at the key's restrictions"}
-    console.print(
-        f"key: trade {said[rights.can_trade]}, withdraw {said[rights.can_withdraw]}, bound to IPs {said[rights.ip_bound]}",
-        highlight=False,
-    )
-    for balance in account.state.balances:
-        console.print(f"holds: {balance.total.normalize():f} {balance.asset}", highlight=False, markup=False)
-    table = Table("limit", "setting", "USDT", title=f"limits of an account worth {account.equity:,.2f} USDT")
-    for what, setting, usdt in in_money(settings, account.equity):
+    for account in accounts:
+        at = f"{account.venue} " if several else ""
+        console.print(f"{at}{key_words(account, reached.server_ms)}", highlight=False, markup=False)
+        for balance in account.state.balances:
+            console.print(f"{at}holds: {balance.total.normalize():f} {balance.asset}", highlight=False, markup=False)
+    table = Table("limit", "setting", "USDT", title=f"limits of an account worth {equity:,.2f} USDT")
+    for what, setting, usdt in in_money(settings, equity):
         table.add_row(what, setting, f"{usdt:,.2f}")
     console.print(table)
-    for doubt in doubts(settings, account.equity):
+    for doubt in doubts(settings, equity):
         console.print(f"doubtful: {doubt}", highlight=False, markup=False, style="yellow")
     if past.unsettled:
         names = ", ".join(past.unsettled[:5])
@@ -173,22 +219,27 @@ def _ahead(run_dir: Path, server_ms: int) -> list[Finding]:
     return [Finding(name="records_ahead", text=text)]
 
 
-def _wrong_account(given: str | None, account: Account) -> list[Finding]:
-    if given is None or given == account.rights.account:
+def _wrong_account(given: list[str] | None, accounts: Sequence[Account]) -> list[Finding]:
+    if given is None or sorted(given) == sorted(account.name for account in accounts):
         return []
-    text = f"--account {given}, but the key is of account {account.rights.account}"
+    keys = " and ".join(f"that of {account.venue} is of account {account.name}" for account in accounts)
+    text = f"--account {' --account '.join(given)}, but of the keys {keys}"
     return [Finding(name="wrong_account", text=text)]
 
 
-def _consent(console: Console, account: Account, given: str | None) -> None:
-    """A person types which account is traded; ``--account`` says it for unattended starts."""
+def _consent(console: Console, accounts: Sequence[Account], given: list[str] | None) -> None:
+    """A person types which accounts are traded; ``--account`` says it for unattended starts."""
     if given is not None:
         return
     if not sys.stdin.isatty():
-        text = f"nobody is there to ask; for an unattended start: --account {account.rights.account}"
-        raise NotArmed([Finding(name="no_consent", text=text)])
-    phrase = f"trade {account.rights.account}"
-    console.print(f'Type "{phrase}" to trade this account, anything else to leave:', markup=False, highlight=False)
+        wanted = " ".join(f"--account {account.name}" for account in accounts)
+        raise NotArmed([Finding(name="no_consent", text=f"nobody is there to ask; for an unattended start: {wanted}")])
+    phrase = f"trade {_named(accounts)}"
+    console.print(
+        f'Type "{phrase}" to trade {"this account" if len(accounts) == 1 else "these accounts"}, anything else to leave:',
+        markup=False,
+        highlight=False,
+    )
     try:
         said = input("> ").strip()
     except EOFError:
@@ -203,7 +254,7 @@ def _run(
     source: MarketSource,
     versions: dict[str, str],
     run_dir: Path,
-    reached: Reached,
+    reached: ReachedAll,
     console: Console,
     told: tuple[str, str],
 ) -> tuple[list[MinuteRecord], str]:
@@ -234,7 +285,7 @@ def _run(
         synthetic=reached.synthetic,
         weights_version=newest_weights(ArtifactStore(source.root / "artifacts"), reached.server_ms),
     )
-    about = {"mode": "live", "clock": plan.clock, "synthetic": plan.synthetic, "market": "binance"}
+    about = {"mode": "live", "clock": plan.clock, "synthetic": plan.synthetic, "market": reached.name}
     about |= {"run_id": run_id, "minutes": args.minutes}
     runs_dir = run_dir.parent.parent / "runs"
     runs_dir.mkdir(parents=True, exist_ok=True)
@@ -244,7 +295,7 @@ def _run(
             launch.tell("warning", "armed_without_edge", account=account, verdict=verdict)
         note_run(runs_dir, launch.plan, launch.dashboard_url)
         try:
-            follow(launch, console, "LIVE binance", args.minutes, plan.synthetic)
+            follow(launch, console, f"LIVE {reached.name}", args.minutes, plan.synthetic)
             launch.wind_down()
         finally:
             forget_run(runs_dir)
@@ -255,16 +306,21 @@ def _end(
     args: argparse.Namespace,
     settings: Settings,
     source: MarketSource,
-    keys: ApiKeys,
+    keys: dict[str, ApiKeys],
     run_dir: Path,
     run_id: str,
-    reached: Reached,
+    reached: ReachedAll,
     records: list[MinuteRecord],
     console: Console,
 ) -> int:
-    """Compare with the venue, sum up, leave word."""
-    exchange, instruments = settings.config.exchanges["binance"], settings.config.trade.rows
-    agreed = audit_live(exchange, keys, instruments, records, args.instance, load.resolve_var(settings))
+    """Compare with the venues, sum up, leave word."""
+    rows, var = settings.config.trade.rows, load.resolve_var(settings)
+    agreed = together(
+        [
+            audit_live(_exchange(settings, v), pair, own(v, rows), records, args.instance, var, v)
+            for v, pair in keys.items()
+        ]
+    )
     return end_run(console, "live", run_id, run_dir, settings, source, reached, records, agreed, as_json=args.json)
 
 

@@ -2,9 +2,10 @@
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 from rich.console import Console
@@ -16,8 +17,8 @@ from actors.runs.audit import audit_run
 from actors.runs.edge import judge_edge
 from actors.runs.ending import end_run
 from actors.runs.launch import Launch
-from actors.runs.paper_account import PaperAccount, open_account
-from actors.runs.reach import Reached, reach
+from actors.runs.paper_account import DEFAULT_CASH, PaperAccount, open_account
+from actors.runs.reach import Reached, ReachedAll, reach_all, won_a_usdt
 from actors.runs.running import forget_run, note_run, refuse_second
 from actors.runs.simulators import Simulators, venue_of, write_keys
 from actors.verbs.replay_command import Training, follow
@@ -25,7 +26,7 @@ from config import load
 from config.argument_types import amount, minutes
 from config.secrets import API_KEYS_PATH
 from config.settings import Settings
-from core.errors import ConfigError
+from core.errors import ConfigError, ExchangeUnavailable
 from core.messages import MinuteRecord
 from core.units import Instrument
 from data.artifacts import ArtifactStore
@@ -38,6 +39,8 @@ from exchanges.simulated.process import Simulator, start_server
 
 HELP = "trade the real market with simulated orders (no keys, no money)"
 EXAMPLE = "python3 run.py paper --cash 5000 --minutes 240"
+Accounts = Mapping[str, PaperAccount]
+"""By venue."""
 INSTANCE = "paper"
 VENUE_START_S = 60.0
 
@@ -45,9 +48,12 @@ VENUE_START_S = 60.0
 def arguments(parser: argparse.ArgumentParser) -> None:
     load.arguments(parser)
     parser.add_argument("--minutes", type=minutes, help="how many minutes to decide; default: until stopped")
-    account = parser.add_argument_group("paper account (var/paper/account.json, kept from run to run)")
+    account = parser.add_argument_group("paper accounts (var/paper, one a venue, kept from run to run)")
     account.add_argument("--cash", type=amount, help="USDT a new account begins with (default 10000)")
-    account.add_argument("--reset", action="store_true", help="begin the account anew")
+    account.add_argument(
+        "--krw", type=amount, help="KRW a new account at Upbit begins with (default: what --cash is worth)"
+    )
+    account.add_argument("--reset", action="store_true", help="begin the accounts anew")
     parser.add_argument(
         "--market",
         metavar="NAME",
@@ -61,14 +67,11 @@ def main(args: argparse.Namespace) -> int:
     var = load.resolve_var(settings)
     console = Console(stderr=args.json)
     refuse_second(var / "runs")
-    exchange = settings.config.exchanges["binance"]
     tell_rooms(console, settings.config.trade.rows)
-    reached = reach(exchange, settings.config.trade.rows, var)
-    if fault := reached.clock_fault(exchange.max_clock_offset_ms):
-        raise ConfigError(fault)
-    # What was won from a simulator is no account to go on with at the real exchange.
-    name = "stand-in.json" if reached.stand_in else "account.json"
-    account = open_account(var / "paper" / name, args.cash, args.reset)
+    reached = reach_all(settings.config, var)
+    if faults := reached.clock_faults(settings.config):
+        raise ConfigError("; ".join(faults))
+    accounts = open_accounts(args, settings, var, reached)
     source = models_of(args.market, var, reached)
     # Said now rather than after Ray has come up: without bars there is nothing to learn from.
     source.lake.common_span(settings.config.trade.rows)
@@ -79,19 +82,51 @@ def main(args: argparse.Namespace) -> int:
     tell_start(console, "PAPER: simulated orders, real quotes", reached)
     _, verdict = judge_edge(var, settings, stand_in=reached.stand_in, sentence=None)
     console.print(f"verdict on these settings: {verdict}", highlight=False, markup=False)
-    if account.fresh:
-        account.save(account.balances)
+    for account in accounts.values():
+        if account.fresh:
+            account.save(account.balances)
     with closing(Training(source, reached.server_ms, args)) as members:
-        records = _run(args, settings, source, members.versions, run_dir, account, reached, console)
+        records = _run(args, settings, source, members.versions, run_dir, accounts, reached, console)
     agreed = audit_run(
         run_dir,
         [fill for r in records for fill in r.fills],
-        {("binance", asset): held for asset, held in account.balances.items()},
+        {(v, asset): held for v, account in accounts.items() for asset, held in account.balances.items()},
     )
     return end_run(console, "paper", run_id, run_dir, settings, source, reached, records, agreed, as_json=args.json)
 
 
-def models_of(market: str | None, var: Path, reached: Reached) -> MarketSource:
+def open_accounts(
+    args: argparse.Namespace, settings: Settings, var: Path, reached: ReachedAll
+) -> dict[str, PaperAccount]:
+    """The paper account at each venue. Upbit's begins with ``--krw``, or with what ``--cash`` is worth there now."""
+    # What was won from a simulator is no account to go on with at the real exchange.
+    kind = "stand-in" if reached.stand_in else "account"
+    found: dict[str, PaperAccount] = {}
+    if args.krw is not None and "upbit" not in reached.parts:
+        raise ConfigError(f"--krw {args.krw}: nothing is traded at Upbit (trade.instruments)")
+    for venue in reached.parts:
+        path = var / "paper" / (f"{kind}.json" if venue == "binance" else f"{kind}-{venue}.json")
+        begins, asset, option = args.cash, "USDT", "--cash"
+        if venue == "upbit":
+            begins, asset, option = args.krw, "KRW", "--krw"
+            if begins is None and (args.reset or not path.exists()):
+                begins = worth_in_won(args.cash or DEFAULT_CASH, settings, var)
+            elif begins is None and args.cash is not None and len(reached.parts) == 1:
+                begins, option = args.cash, "--cash"
+        found[venue] = open_account(path, begins, args.reset, asset, option)
+    return found
+
+
+def worth_in_won(cash: Decimal, settings: Settings, var: Path) -> Decimal:
+    """USDT in KRW by Upbit's own market of them, in whole thousands; ConfigError when that has no price."""
+    try:
+        price = won_a_usdt(settings.config.exchanges["upbit"], var)
+    except ExchangeUnavailable as error:
+        raise ConfigError(f"what {cash} USDT are in KRW is not known: {error}; say it with --krw") from None
+    return Decimal(int(float(cash) * price / 1_000)) * 1_000
+
+
+def models_of(market: str | None, var: Path, reached: ReachedAll) -> MarketSource:
     """Where the models come from: the lake, or a synthetic market when the exchange is a stand-in as well."""
     if market is None:
         return real_source(var)
@@ -106,11 +141,16 @@ def tell_rooms(console: Console, instruments: Sequence[Instrument]) -> None:
         console.print(f"limits: {room.words()}", highlight=False, markup=False)
 
 
-def tell_start(console: Console, what: str, reached: Reached) -> None:
+def tell_start(console: Console, what: str, reached: ReachedAll) -> None:
     """What is about to run, and against whom."""
-    kind = f", a simulator at {reached.speed:g} times real speed in the exchange's place" if reached.stand_in else ""
-    offset = "" if reached.offset is None else f"; its clock is {reached.offset.offset_ms:+.0f} ms from ours"
-    console.print(f"{what} ({reached.url}{kind}{offset})", highlight=False, markup=False, soft_wrap=True)
+    where = "; ".join(_told(part) for part in reached.parts.values())
+    console.print(f"{what} ({where})", highlight=False, markup=False, soft_wrap=True)
+
+
+def _told(part: Reached) -> str:
+    kind = f", a simulator at {part.speed:g} times real speed in the exchange's place" if part.stand_in else ""
+    offset = "" if part.offset is None else f", its clock is {part.offset.offset_ms:+.0f} ms from ours"
+    return f"{part.url}{kind}{offset}"
 
 
 def _run(
@@ -119,13 +159,13 @@ def _run(
     source: MarketSource,
     versions: Callable[[], dict[str, str]],
     run_dir: Path,
-    account: PaperAccount,
-    reached: Reached,
+    accounts: Accounts,
+    reached: ReachedAll,
     console: Console,
 ) -> list[MinuteRecord]:
-    venue = start_venue(args, run_dir, account.path, reached)
+    venues = start_venues(args, run_dir, accounts, reached)
     try:
-        write_keys(run_dir / "keys.json", {"binance": venue})
+        write_keys(run_dir / "keys.json", venues.parts)
         plan = RunPlan(
             run_id=run_dir.name,
             mode="paper",
@@ -139,7 +179,7 @@ def _run(
             notices_path=API_KEYS_PATH,
             instance=INSTANCE,
             clock=reached.clock,
-            orders_at={"binance": venue_of(venue, reached.speed)},
+            orders_at={v: venue_of(part, reached.speed) for v, part in venues.parts.items()},
             speed=reached.speed,
             sim_urls=reached.sim_urls,
             sentiment_url=reached.sim_url or PUBLIC_URL,
@@ -147,34 +187,49 @@ def _run(
             synthetic=reached.synthetic,
             weights_version=newest_weights(ArtifactStore(source.root / "artifacts"), reached.server_ms),
         )
-        about = {"mode": "paper", "clock": plan.clock, "synthetic": plan.synthetic, "market": "binance"}
+        about = {"mode": "paper", "clock": plan.clock, "synthetic": plan.synthetic, "market": reached.name}
         about |= {"run_id": plan.run_id, "minutes": args.minutes}
         with Launch(plan, lambda text: console.print(text, highlight=False)) as launch:
             launch.start(versions, about)
             note_run(run_dir.parent, launch.plan, launch.dashboard_url)
             try:
-                watch = Simulators({"binance": venue})
-                follow(launch, console, "PAPER binance", args.minutes, plan.synthetic, lambda: watch.check(run_dir))
+                title = f"PAPER {reached.name}"
+                follow(launch, console, title, args.minutes, plan.synthetic, lambda: venues.check(run_dir))
                 launch.wind_down()
             finally:
                 forget_run(run_dir.parent)
     finally:
-        venue.close()
+        venues.close()
     return list(read_records(run_dir / "records"))
+
+
+def start_venues(args: argparse.Namespace, run_dir: Path, accounts: Accounts, reached: ReachedAll) -> Simulators:
+    """One paper venue for each; ends those that came up when one does not."""
+    parts: dict[str, Simulator] = {}
+    try:
+        for venue, part in reached.parts.items():
+            parts[venue] = start_venue(args, run_dir, accounts[venue].path, part)
+    except BaseException:
+        Simulators(parts).close()
+        raise
+    return Simulators(parts)
 
 
 def start_venue(args: argparse.Namespace, run_dir: Path, account: Path, reached: Reached) -> Simulator:
     """The paper venue in a process of its own, ended with us."""
+    end = "" if reached.venue == "binance" else f"-{reached.venue}"
     program = [
         "-m",
         "actors.runs.paper_venue",
+        "--venue",
+        reached.venue,
         "--account",
         str(account),
         "--statement",
-        str(run_dir / "statement.json"),
+        str(run_dir / f"statement{end}.json"),
     ]
     program += ["--speed", str(reached.speed)]
     program += ["--sim-url", reached.url] if reached.stand_in else []
     program += [f"--set={change}" for change in args.overrides]
     program += ["--config-dir", str(args.config_dir)] if args.config_dir else []
-    return start_server(load.ROOT, program, log_file=run_dir / "paper.log", timeout_s=VENUE_START_S)
+    return start_server(load.ROOT, program, log_file=run_dir / f"paper{end}.log", timeout_s=VENUE_START_S)

@@ -15,6 +15,7 @@ from actors.runs.arming import (
     foreign_orders,
     judge_account,
     judge_paper,
+    judge_past,
     read_past,
 )
 from actors.runs.reach import reach
@@ -118,7 +119,10 @@ async def test_a_folder_of_another_account_and_a_broken_journal_are_named(server
     (tmp_path / "journal.sqlite").write_bytes(b"not a journal at all, but long enough to look like a file")
     past = read_past(tmp_path, load_settings(environ={}), "live")
     account, _ = await ask(server)
-    assert names(judge_account(account, past, "live", tmp_path)) == ["other_account", "unreconciled"]
+    assert names([*judge_account(account, past, "live", tmp_path), *judge_past(past)]) == [
+        "other_account",
+        "unreconciled",
+    ]
     assert str(tmp_path) in past.fault
 
 
