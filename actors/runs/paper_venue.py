@@ -25,7 +25,7 @@ from config import load
 from config.settings import ExchangeSettings
 from core.costs import fees_of
 from core.errors import EXIT_OK, BotError, ConfigError, ExchangeUnavailable
-from core.messages import Top
+from core.messages import Bar, Top
 from core.params import CostSettings
 from core.ports import MarketFeed
 from core.units import MINUTE_MS, Instrument, MarketRules
@@ -79,13 +79,14 @@ class Watch:
         stack.push_async_callback(self._gateway.close)
         await self._ask_time()
         rules = await self._read_rules()
-        now = self.time.now_ms()
+        self.rules, self.start_ms = rules, self.time.now_ms()
+        first = self.start_ms // MINUTE_MS * MINUTE_MS - RECENT_MINUTES * MINUTE_MS
+        known = {i: await self._recent(i, first) for i in self._instruments}
+        begin = min([first, *(bar.minute for bars in known.values() for bar in bars)])
         # A clock that runs N times as fast makes N times as much of the same silence.
-        self.market = FollowedMarket(self._instruments, rules, now, stale_ms=int(STALE_MS * max(1.0, self._speed)))
-        self.rules = rules
-        first = now // MINUTE_MS * MINUTE_MS - RECENT_MINUTES * MINUTE_MS
-        for instrument in self._instruments:
-            for bar in await self._gateway.history(instrument, first, RECENT_MINUTES):
+        self.market = FollowedMarket(self._instruments, rules, begin, stale_ms=int(STALE_MS * max(1.0, self._speed)))
+        for instrument, bars in known.items():
+            for bar in bars:
                 self.market.observe_bar(instrument, bar)
         self._stream = whole_market_stream_of(
             self._venue,
@@ -117,6 +118,14 @@ class Watch:
             return rules
         prices = {i: price for i, (_, price) in (await self._gateway.newest_trades()).items()}
         return {i: priced_rule(rule, prices[i], prices[i]) for i, rule in rules.items()}
+
+    async def _recent(self, instrument: Instrument, first: int) -> list[Bar]:
+        """The last bars. Where there is none, that of the last trade, however old: Upbit's wire always tells a price."""
+        bars: list[Bar] = await self._gateway.history(instrument, first, RECENT_MINUTES)
+        if bars or self._venue != "upbit":
+            return bars
+        at_ms, _ = (await self._gateway.newest_trades())[instrument]
+        return await self._gateway.history(instrument, at_ms // MINUTE_MS * MINUTE_MS, 1)
 
     async def _books(self) -> None:
         for _ in range(int(READY_S / WATCH_S)):
@@ -186,11 +195,12 @@ def make_exchange(
     rules: Mapping[Instrument, MarketRules],
     balances: Mapping[str, Decimal],
     costs: CostSettings,
+    start_ms: int,
 ) -> SimulatedExchange:
     """The venue that matches against ``market``, by the rules of ``venue``."""
     if venue == "upbit":
-        return UpbitExchange(market, balances, market.start_ms, costs, rules)
-    return SimulatedExchange(market, rules, balances, market.start_ms, costs=costs)
+        return UpbitExchange(market, balances, start_ms, costs, rules)
+    return SimulatedExchange(market, rules, balances, start_ms, costs=costs)
 
 
 def totals(exchange: SimulatedExchange) -> dict[str, Decimal]:
@@ -210,7 +220,9 @@ async def serve_paper(args: argparse.Namespace) -> int:
     async with AsyncExitStack() as stack:
         watching = await watch.open(stack)
         costs = settings.rules.costs
-        exchange = make_exchange(args.venue, watch.market, charged(watch.rules, costs), account.balances, costs)
+        exchange = make_exchange(
+            args.venue, watch.market, charged(watch.rules, costs), account.balances, costs, watch.start_ms
+        )
         api_key, secret = secrets.token_hex(32), secrets.token_hex(32)
         server = await serve_exchange(
             exchange,
