@@ -7,7 +7,7 @@ from typing import Any
 
 from actors.executor import ExecutorActor
 from actors.plan import RunPlan
-from actors.shell import Shell
+from actors.shell import Shell, keep_memory
 from config.secrets import Secrets, load_secrets, require_keys
 from core.errors import BotError, StaleData
 from core.messages import AccountState, Market, MinuteTick, OrderSnapshot, Reports, Verdicts
@@ -60,6 +60,7 @@ class LiveExecutor(Shell):
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._stream.run()), loop.create_task(self._take_news())]
         await asyncio.wait_for(self._stream.subscribed(), 30)
+        keep_memory()
 
     async def rules(self) -> dict[Instrument, MarketRules]:
         """The venue's rules for every instrument traded."""

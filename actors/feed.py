@@ -12,7 +12,7 @@ import numpy as np
 from actors.bar_feed import BarFeed
 from actors.clock import MarketTime
 from actors.plan import RunPlan
-from actors.shell import Shell
+from actors.shell import Shell, keep_memory
 from core.messages import MarketSlice, MinuteTick, Sentiment, Top
 from core.units import MINUTE_MS, Instrument
 from data.sentiment import FearGreedClient
@@ -47,6 +47,7 @@ class FeedActor(Shell):
         self._time.tell(await self._gateway.server_time_ms())
         self._running = asyncio.get_running_loop().create_task(self._stream.run())
         await asyncio.wait_for(self._stream.subscribed(), 30)
+        keep_memory()
 
     async def health(self) -> dict:
         state = self._stream.state
