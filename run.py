@@ -48,7 +48,7 @@ VERBS = {
     "parity": ("tune.parity_command", "hold a replay against the backtest of the same minutes"),
     "paper": ("actors.verbs.paper_command", "trade the real market with simulated orders"),
     "live": ("actors.verbs.live_command", "trade the real market with real money"),
-    "data": ("data.data_command", "import, list, verify or synthesize bars"),
+    "data": ("actors.verbs.data_command", "download, import, list, verify or synthesize bars"),
     "sim": ("exchanges.sim_command", "run the simulated exchanges alone, for any client"),
     "doctor": ("actors.verbs.doctor_command", "check this machine, the installation and the settings"),
     "config": ("config.config_command", "show or check the settings, or write their JSON schemas"),

@@ -14,10 +14,12 @@ from core.execution.scribe import Scribe
 from core.execution.stimuli import (
     Beat,
     CancelDone,
+    CancelWanted,
     FillSeen,
     Instruction,
     MinuteStarted,
     OpenSeen,
+    OrderWanted,
     Placed,
     Queried,
     Reconcile,
@@ -49,7 +51,7 @@ STOP_ROUNDS = 3
 
 
 class ExecutorActor:
-    """Owns the orders of one instance at one venue.
+    """Owns the orders of one instance, at one venue or behind ``exchanges.composite.Venues`` at several.
 
     Nothing is sent before ``start``; calls are taken one by one, so stimuli never interleave. The actor must run
     with ``max_task_retries=0``: a call that failed may have taken effect, and the journal knows.
@@ -139,6 +141,18 @@ class ExecutorActor:
         async with self._lock:
             self._now_ms = max(self._now_ms, now_ms)
             await self._run(Beat(now_ms=now_ms))
+
+    async def place(self, order: PlaceOrder, minute: int, now_ms: int) -> None:
+        """Send one order that stands by itself until it ends or is withdrawn; a name once used is not sent again."""
+        async with self._lock:
+            self._now_ms = max(self._now_ms, now_ms)
+            await self._run(OrderWanted(order=order, minute=minute))
+
+    async def withdraw(self, client_id: str, now_ms: int) -> None:
+        """Cancel what still stands of an order that was placed by itself."""
+        async with self._lock:
+            self._now_ms = max(self._now_ms, now_ms)
+            await self._run(CancelWanted(client_id=client_id))
 
     async def on_fill(self, fill: Fill) -> None:
         """Take in a fill from the user stream."""

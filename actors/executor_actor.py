@@ -1,4 +1,4 @@
-"""The executor as an actor: the gateway, the user stream and the journal of one run, around ``actors.executor``."""
+"""The executor as an actor: the gateways, the user streams and the journal of one run, around ``actors.executor``."""
 
 import asyncio
 import time
@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from actors.executor import ExecutorActor
+from actors.limits import gate_of
 from actors.plan import RunPlan
 from actors.shell import Shell, keep_memory
 from config.secrets import Secrets, load_secrets, require_keys
@@ -14,8 +15,8 @@ from core.messages import AccountState, Market, MinuteTick, OrderSnapshot, Repor
 from core.units import Instrument, MarketRules
 from core.warmup import load_execution
 from data.journal import SqliteJournal
-from exchanges.binance.gateway import BinanceGateway
-from exchanges.binance.user_stream import UserStream
+from exchanges.composite import Venues
+from exchanges.venues import gateway_of, user_stream_of
 
 
 def keys_of(plan: RunPlan) -> Secrets:
@@ -29,20 +30,28 @@ class LiveExecutor(Shell):
     def __init__(self, plan: RunPlan) -> None:
         super().__init__(plan, "executor")
         config, rules = plan.settings.config, plan.settings.rules
-        exchange, instruments = plan.orders_at or config.exchanges["binance"], config.trade.rows
-        keys = require_keys(keys_of(plan), "binance")
-        self._gateway = BinanceGateway(exchange, keys, instruments)
+        instruments, keys = config.trade.rows, keys_of(plan)
+        reached = {**config.exchanges, **plan.orders_at}
+        pairs = {venue: require_keys(keys, venue) for venue in dict.fromkeys(i.venue for i in instruments)}
+        self._gateways = {
+            v: gateway_of(v, reached[v], pair, instruments, ledger=gate_of(plan, v, reached[v]))
+            for v, pair in pairs.items()
+        }
         self._executor = ExecutorActor(
-            rules.execution, plan.instance, self._gateway, SqliteJournal(plan.run_dir / "journal.sqlite")
+            rules.execution, plan.instance, Venues(self._gateways), SqliteJournal(plan.run_dir / "journal.sqlite")
         )
-        self._stream = UserStream(
-            exchange,
-            keys,
-            instruments,
-            self._on_order,
-            on_reconnect=self._on_reconnect,
-            now_ms=self._gateway.now_ms,
-            resync=self._gateway.sync_clock,
+        self._streams = tuple(
+            user_stream_of(
+                venue,
+                reached[venue],
+                pairs[venue],
+                instruments,
+                self._on_order,
+                on_reconnect=self._on_reconnect,
+                now_ms=gateway.now_ms,
+                resync=gateway.sync_clock,
+            )
+            for venue, gateway in self._gateways.items()
         )
         self._news: asyncio.Queue[OrderSnapshot | None] = asyncio.Queue()
         self._tasks: list[asyncio.Task] = []
@@ -55,15 +64,18 @@ class LiveExecutor(Shell):
     async def start(self) -> None:
         """Replay the journal, settle with the venue, then listen to the account."""
         await asyncio.to_thread(load_execution)
-        self._rules = await self._gateway.rules()
-        await self._executor.start(await self._gateway.server_time_ms())
+        gateways = tuple(self._gateways.values())
+        found = await asyncio.gather(*(gateway.rules() for gateway in gateways))
+        self._rules = {i: rule for rules in found for i, rule in rules.items()}
+        await self._executor.start(await gateways[0].server_time_ms())
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._stream.run()), loop.create_task(self._take_news())]
-        await asyncio.wait_for(self._stream.subscribed(), 30)
+        self._tasks = [loop.create_task(stream.run()) for stream in self._streams]
+        self._tasks.append(loop.create_task(self._take_news()))
+        await asyncio.wait_for(asyncio.gather(*(stream.subscribed() for stream in self._streams)), 30)
         keep_memory()
 
     async def rules(self) -> dict[Instrument, MarketRules]:
-        """The venue's rules for every instrument traded."""
+        """The venues' rules for every instrument traded."""
         return self._rules
 
     async def account(self, tick: MinuteTick) -> AccountState:
@@ -104,7 +116,8 @@ class LiveExecutor(Shell):
     async def health(self) -> dict:
         said = await self._executor.health()
         keep = ("minute", "unsettled", "faults", "journal", "reconciled", "difference")
-        return super().health() | {name: said[name] for name in keep} | {"stream": self._stream.state.connected}
+        connected = all(stream.state.connected for stream in self._streams)
+        return super().health() | {name: said[name] for name in keep} | {"stream": connected}
 
     async def stop(self) -> dict[str, Any]:
         """Cancel our open orders and send no more."""

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import ray
 from ray.util.metrics import Counter, Gauge, Histogram
 
+from core.currency import usdt_of
 from core.messages import MinuteRecord, OrderState, TradingState
 
 RUN_TAGS = ("run", "mode")
@@ -96,8 +97,9 @@ class Metrics:
         for instrument, held, close, fresh in zip(
             record.instruments, record.position, record.close, record.fresh, strict=True
         ):
-            if held == 0 or close == close:  # an unknown close values nothing
-                self._tell("minutehand_position", held * close if held else 0.0, instrument=str(instrument))
+            worth = held * close * usdt_of(record.rates, instrument.quote) if held else 0.0
+            if worth == worth:  # an unknown price or rate values nothing
+                self._tell("minutehand_position", worth, instrument=str(instrument))
             self._tell("minutehand_stale", float(not fresh), instrument=str(instrument))
         for vote in record.votes:
             self._tell("minutehand_member_weight", vote.weight, member=vote.member)

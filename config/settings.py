@@ -82,7 +82,9 @@ class Config(Section):
     """``config/config.json``: what to trade, where, and with which resources."""
 
     trade: TradeSettings
-    exchanges: dict[Literal["binance", "upbit"], ExchangeSettings] = Field(default={"binance": ExchangeSettings()})
+    exchanges: dict[Literal["binance", "upbit"], ExchangeSettings] = Field(
+        default={"binance": ExchangeSettings(), "upbit": ExchangeSettings()}
+    )
     resources: ResourceSettings = ResourceSettings()
     redis_url: str = "embedded"
     """``embedded`` runs a private Redis from a package; or ``redis://…`` / ``unix://…`` of your own."""

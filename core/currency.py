@@ -114,6 +114,13 @@ def rate_column(instruments: Sequence[Instrument], rates: Sequence[QuoteRate]) -
     return np.array([known.get(i.quote, math.nan) for i in instruments])
 
 
+def usdt_of(rates: Iterable[QuoteRate], currency: str) -> float:
+    """USDT of one unit by what a minute's record kept: NaN where it did not know."""
+    if currency == REPORTING_CURRENCY:
+        return 1.0
+    return next((rate.usdt for rate in rates if rate.currency == currency), math.nan)
+
+
 def premium_bps(instruments: Sequence[Instrument], mid: FloatArray, rates: Sequence[QuoteRate]) -> FloatArray:
     """(S,) by how much a coin costs more than at the other venue that trades it, basis points, at ``mid`` (S,).
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.messages import Fill, FloatArray
+from core.currency import usdt_of
+from core.messages import Fill, FloatArray, QuoteRate
 from core.units import Instrument, Side
 
 MINUTES_A_YEAR = 365 * 1_440
@@ -43,11 +44,12 @@ def measure(
     equity: FloatArray,
     invested: FloatArray | None = None,
     fills: Iterable[Fill] = (),
-    quote_rate: float = 1.0,
+    rates: Iterable[QuoteRate] = (),
 ) -> Performance:
     """Measure a run from its equity (T,), one value a minute, in USDT; T may be 1.
 
-    ``invested`` (T,) is the value held in coins, USDT. ``quote_rate`` turns the fills' quote units into USDT.
+    ``invested`` (T,) is the value held in coins, USDT. ``rates`` turn the fills' quote units into USDT;
+    what has none is not counted as traded.
     Sharpe 1994, "The Sharpe Ratio"; Sortino & Price 1994 with target 0; both and the volatility from the returns of
     ``PERIODS``: minute returns of an account that mostly stands still look surer than they are. Raises ValueError for
     an empty series or one that is not positive and finite throughout: measure of a part that is, rather than of
@@ -64,7 +66,9 @@ def measure(
         raise ValueError(f"invested is {invested.shape}, equity {equity.shape}")
     fills = tuple(fills)
     returns, a_year = _sampled(equity)
-    traded = sum(float(f.quantity) * float(f.price) for f in fills) * quote_rate
+    known = tuple(rates)
+    notionals = (float(f.quantity) * float(f.price) * usdt_of(known, f.instrument.quote) for f in fills)
+    traded = sum(worth for worth in notionals if not math.isnan(worth))
     return Performance(
         minutes=len(equity),
         total_return=float(equity[-1] / equity[0] - 1.0),

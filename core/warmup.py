@@ -27,6 +27,8 @@ def flat_market(instruments: tuple[Instrument, ...]) -> Market:
     """Nothing held, nothing moving, every price 1; not fresh, so nothing can be bought on it."""
     rows = len(instruments)
     bars = np.ones((rows, WINDOW, 5))
+    # As every market's are: what is compiled for an array that may be written to is compiled again for one that may not.
+    bars.flags.writeable = False
     return Market(
         minute=0,
         now_ms=60_000,

@@ -5,6 +5,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from config import load
@@ -24,8 +25,9 @@ HELP = "import, list and verify stored bars; make synthetic markets"
 EXAMPLE = "python3 run.py data import ~/bars/binance --dry-run"
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="data_verb", required=True, metavar="import|list|verify|synth")
+def arguments(parser: argparse.ArgumentParser) -> Any:
+    """Gives the sub-verbs, so that what needs an exchange too can be added outside of this room."""
+    verbs = parser.add_subparsers(dest="data_verb", required=True, metavar="VERB")
     raw = argparse.RawDescriptionHelpFormatter
 
     one = verbs.add_parser(
@@ -48,7 +50,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--replace", action="store_true", help="take the file's bar where the lake has another")
     one.add_argument("--allow-bad", action="store_true", help="exit 0 although rows stayed out")
     one.add_argument("--dry-run", action="store_true", help="report, write nothing")
-    _common(one)
+    common(one)
 
     one = verbs.add_parser(
         "list",
@@ -58,7 +60,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         epilog="example: python3 run.py data list --json",
         formatter_class=raw,
     )
-    _common(one)
+    common(one)
 
     one = verbs.add_parser(
         "verify",
@@ -68,7 +70,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         epilog="example: python3 run.py data verify",
         formatter_class=raw,
     )
-    _common(one)
+    common(one)
 
     one = verbs.add_parser(
         "synth",
@@ -106,7 +108,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=spec.edge_bps,
         help=f"strength of a planted edge, 0 to 1000 (default {spec.edge_bps:g})",
     )
-    _common(one)
+    common(one)
+    return verbs
 
 
 def main(args: argparse.Namespace) -> int:
@@ -117,9 +120,9 @@ def _import(args: argparse.Namespace) -> int:
     options = ImportOptions(
         venue=args.exchange, symbol=args.symbol, zone=args.timezone, replace=args.replace, dry_run=args.dry_run
     )
-    report = import_path(_lake(args), args.path, options)
+    report = import_path(lake_of(args), args.path, options)
     if args.json:
-        _print_json(
+        print_json(
             {
                 "lake": report.lake,
                 "dry_run": report.dry_run,
@@ -141,23 +144,23 @@ def _import(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    lake = _lake(args)
+    lake = lake_of(args)
     found, mood = lake.survey(), load_series(lake.root)
     if args.json:
         bars = [
             {**asdict(r), "instrument": str(r.instrument), "first": _time(r.first), "last": _time(r.last)}
             for r in found.rows
         ]
-        _print_json({"lake": lake.root, "bars": bars, "faults": found.faults, "sentiment_readings": len(mood)})
+        print_json({"lake": lake.root, "bars": bars, "faults": found.faults, "sentiment_readings": len(mood)})
     else:
         show_catalog(lake.root, found, len(mood), sys.stdout)
     return EXIT_FAILURE if found.faults else EXIT_OK
 
 
 def _verify(args: argparse.Namespace) -> int:
-    report = verify(_lake(args))
+    report = verify(lake_of(args))
     if args.json:
-        _print_json({"lake": report.lake, "faults": report.faults, "files": [asdict(check) for check in report.files]})
+        print_json({"lake": report.lake, "faults": report.faults, "files": [asdict(check) for check in report.files]})
     else:
         show_verify(report, sys.stdout)
     return EXIT_FAILURE if report.faults else EXIT_OK
@@ -176,7 +179,7 @@ def _synth(args: argparse.Namespace) -> int:
     market = make_market(spec)
     lake = write_market(market, args.lake or _var(args) / "synth" / args.name)
     if args.json:
-        _print_json({"lake": lake.root, **describe(market)})
+        print_json({"lake": lake.root, **describe(market)})
     else:
         said = describe(market)
         print(f"synthetic market {spec.name!r} (seed {spec.seed}, edge {spec.edge}) in {lake.root}")
@@ -185,7 +188,7 @@ def _synth(args: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _lake(args: argparse.Namespace) -> Lake:
+def lake_of(args: argparse.Namespace) -> Lake:
     return Lake(args.lake or _var(args) / "lake")
 
 
@@ -194,13 +197,13 @@ def _var(args: argparse.Namespace) -> Path:
     return load.resolve_var(load.from_arguments(args))
 
 
-def _common(parser: argparse.ArgumentParser) -> None:
+def common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lake", type=Path, help="root of the lake (default var/lake, for synth var/synth/NAME)")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     load.arguments(parser)
 
 
-def _print_json(body: dict[str, object]) -> None:
+def print_json(body: dict[str, object]) -> None:
     json.dump(body, sys.stdout, indent=2, default=str)
     print()
 

@@ -10,6 +10,7 @@ import polars as pl
 from core.errors import DataError
 from core.messages import VOLUME
 from data.checks import FAULT, NOTE, WARNING, Finding, grouped, iso, price_typos, row_faults
+from data.downloads import FOLDER as DOWNLOADS
 from data.lake import Lake
 from data.schema import (
     META_CONTENT,
@@ -61,7 +62,7 @@ def verify(lake: Lake) -> VerifyReport:
         elif place[0] != "bars":
             found = (
                 ()
-                if place == (MARKET_FILE,)
+                if place == (MARKET_FILE,) or place[0] == DOWNLOADS
                 else (Finding(NOTE, "foreign", "not a file of the lake; nothing reads it"),)
             )
             checks.append(FileCheck(path, 0, found))

@@ -1,7 +1,6 @@
 """Vendor failures (ccxt, HTTP, sockets) translated into our own errors at the edge.
 
-The numeric code of the venue decides first, then the HTTP status, and only then the class: ccxt's classes differ
-between the real host and a simulator's, and its retryable classes include answers after which an order exists.
+What an answer means stands in ``outcomes.py``; where there is no answer to look up, the vendor's class must do.
 A message is built from the code and the venue's own text, never from a URL, a header or a body, so that no
 signature and no key can be in it.
 """
@@ -16,15 +15,10 @@ import ccxt.async_support as ccxt
 import msgspec
 
 from core.errors import BotError, ConfigError, ExchangeRefused, ExchangeUnavailable, OutcomeUnknown
-
-NOTHING_HAPPENED = frozenset({"-1003", "-1015", "-1021", "-1034"})
-"""Too much weight, too many orders, a clock out of window, too many connections: turned away before the engine."""
-
-UNDECIDED = frozenset({"-1000", "-1001", "-1004", "-1006", "-1007", "-1008", "-1016", "-2021"})
-"""The venue itself does not say whether the request took effect (-2021: one half of it did)."""
+from exchanges.outcomes import Outcome, read
 
 DUPLICATE = "duplicate order"
-"""Text of -2010 when an order with this client id already stands: the FIRST one exists."""
+"""Text of an order with a client id that already stands, where a vendor library swallowed the code."""
 
 _CODE = re.compile(r'"code"\s*:\s*"?(-?\d+)')
 _MESSAGE = re.compile(r'"msg"\s*:\s*"((?:[^"\\]|\\.)*)"')
@@ -53,6 +47,8 @@ class VenueFault(Exception):
     text: str = ""
     """The venue's own words."""
     retry_after_s: float | None = None
+    venue: str = "binance"
+    """Whose table of outcomes it is looked up in."""
 
     def __str__(self) -> str:
         return f"HTTP {self.status} {self.code} {clean(self.text)}"
@@ -103,19 +99,19 @@ def translate(error: Exception, placing: bool, where: str = "exchange") -> BotEr
 
 
 def _answered(fault: VenueFault, placing: bool, where: str) -> BotError:
-    """By code, then by status."""
+    """By the venue's table."""
     says = clean(fault.text) or "no reason given"
-    text = f"{where}: {says} ({f'code {fault.code}, ' if fault.code else ''}HTTP {fault.status})"
-    if fault.code in NOTHING_HAPPENED or fault.status in (403, 418, 429):
-        return ExchangeUnavailable(text, fault.retry_after_s)
-    if fault.code in UNDECIDED or fault.status == 408 or fault.status >= 500:
-        return _undecided(text, placing)
-    if fault.code == "-2010" and DUPLICATE in fault.text.lower():
-        return (
-            OutcomeUnknown(f"{text}: an order with this client id already stands") if placing else _refused(text, fault)
-        )
-    if fault.code or 400 <= fault.status < 500:
-        return _undecided(text, placing) if fault.status == 409 and not fault.code else _refused(text, fault)
+    text = f"{where}: {says} ({f'code {clean(fault.code)}, ' if fault.code else ''}HTTP {fault.status})"
+    row = read(fault.venue, fault.status, fault.code, fault.text)
+    match row.outcome:
+        case Outcome.NOTHING:
+            return ExchangeUnavailable(text, fault.retry_after_s)
+        case Outcome.REFUSED:
+            return _refused(text, fault)
+        case Outcome.STANDS if placing:
+            return OutcomeUnknown(f"{text}: this name was used before, its order may stand: ask by client id")
+        case Outcome.HALF if placing:
+            return OutcomeUnknown(f"{text}: one half of it took effect: ask about both orders")
     return _undecided(text, placing)
 
 

@@ -15,6 +15,7 @@ from config.argument_types import minutes, number, whole
 from core.errors import EXIT_OK, ConfigError
 from core.params import CostSettings
 from core.units import MINUTE_MS, Instrument
+from exchanges.simulated.binance.auth import PUBLIC_KEY
 from exchanges.simulated.chaos.plan import Chaos
 from exchanges.simulated.chaos.spec import catalogue, parse_chaos
 from exchanges.simulated.exchange import SimulatedExchange
@@ -98,6 +99,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="seed=N[,rate=R][,only=A+B]",
         help="let things go wrong as at a real venue, by chance: rate of the requests and frames (default 0.05), "
         "of the faults named below (default: all); pace=P makes each wait P times as long",
+    )
+    parser.add_argument(
+        "--ed25519",
+        type=Path,
+        metavar="PEM",
+        help="public key file: the test key signs with its private half, not HMAC",
     )
     parser.add_argument("--seed", type=whole(0), default=7, help="of the built-in synthetic market")
     parser.add_argument("--statement", type=Path, help="write trades and balances to this file at the end (JSON)")
@@ -206,6 +213,16 @@ def parse_balances(text: str) -> dict[str, Decimal]:
     return found
 
 
+def read_public_key(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--ed25519 {path}: cannot be read: {error}") from None
+    if PUBLIC_KEY not in text:
+        raise ConfigError(f"--ed25519 {path}: not a public key; make one with: openssl pkey -in KEY -pubout")
+    return text
+
+
 def parse_rights(text: str) -> frozenset[str]:
     """``trade,withdraw`` as a set; empty for a key that may only read."""
     rights = frozenset(part.strip() for part in text.split(",") if part.strip())
@@ -222,6 +239,8 @@ def wall_ms() -> int:
 async def _serve(args: argparse.Namespace) -> int:
     if args.paused and args.lockstep:
         raise ConfigError("--paused goes with --speed: in lockstep time stands anyway until POST /sim/advance")
+    if args.venue == "upbit" and (args.burn_bnb or args.ed25519 is not None):
+        raise ConfigError("--burn-bnb and --ed25519 are Binance's; Upbit has neither")
     exchange = make_exchange(args, wall_ms())
     if args.burn_bnb:
         if exchange.fees_in_quote:
@@ -229,13 +248,14 @@ async def _serve(args: argparse.Namespace) -> int:
         exchange.burns_bnb = True
     # Made for this run, shown once, written nowhere.
     api_key, secret = secrets.token_hex(32), secrets.token_hex(32)
+    credential = secret if args.ed25519 is None else read_public_key(args.ed25519)
     mode = "lockstep" if args.lockstep else "speed"
     server = await serve_exchange(
         exchange,
         port=args.port,
         mode=mode,
         speed=args.speed,
-        credentials={api_key: secret},
+        credentials={api_key: credential},
         wall_ms=wall_ms,
         paused=args.paused,
         key_rights=args.key_rights,
@@ -243,7 +263,7 @@ async def _serve(args: argparse.Namespace) -> int:
         chaos=Chaos.seeded(venue=args.venue, **args.chaos) if args.chaos is not None else None,
     )
     try:
-        _announce(server, args.json, api_key, secret)
+        _announce(server, args.json, api_key, secret if args.ed25519 is None else "")
         # Not before it is said where we are: clients take their time until a first order.
         threading.Thread(target=load_matching, daemon=True).start()
         await until_stopped(args.parent_pid)

@@ -13,6 +13,7 @@ from exchanges.binance.gateway import BinanceGateway
 from exchanges.binance.names import venue_symbol as binance_symbol
 from exchanges.binance.stream import MarketStream as BinanceMarket
 from exchanges.binance.user_stream import UserStream as BinanceUser
+from exchanges.limits import Gate
 from exchanges.link import LinkPolicy
 from exchanges.upbit.gateway import UpbitGateway
 from exchanges.upbit.names import market_code as upbit_symbol
@@ -62,9 +63,9 @@ def gateway_of(
     instruments: Sequence[Instrument],
     *,
     clock: Clock | None = None,
-    ledger: Any = None,
+    ledger: Gate | None = None,
 ) -> Gateway:
-    """A gateway of the venue. ``ledger``: the venue's own kind of request budget; None makes one."""
+    """A gateway of the venue. ``ledger``: where to stand in line (``exchanges.limits.sharing``); None counts alone."""
     return parts_of(venue).gateway(settings, keys, own(venue, instruments), clock=clock, ledger=ledger)
 
 

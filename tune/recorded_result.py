@@ -12,6 +12,7 @@ import polars as pl
 
 from core.book import best_ticks, half_spread_of
 from core.costs import split_cost, terms_of
+from core.currency import usdt_of
 from core.liquidity import half_spreads, hour_column
 from core.messages import Approved, Fill, FloatArray, MinuteRecord
 from core.params import CostSettings
@@ -88,7 +89,7 @@ def result_of_records(
     equity = np.array([r.equity if r.status == "done" else np.nan for r in decided], dtype=np.float64)
     grid = grid_of(len(decided))
     at_grid = [decided[index] for index in grid]
-    close = _table([r.close for r in at_grid], len(instruments))
+    close = _table([r.close for r in at_grid], len(instruments)) * _rates(at_grid, instruments)
     orders, shares, mids, parents = _orders(records, members)
     fills, said = _fills(records, orders, parents, touches)
     executed = np.zeros(len(orders))
@@ -130,19 +131,20 @@ def result_of_records(
 def _orders(
     records: Sequence[MinuteRecord], members: tuple[str, ...]
 ) -> tuple[pl.DataFrame, FloatArray, FloatArray, dict[str, int]]:
-    """(``ORDERS``, each member's share of the edge (N, M), mids (N,), client id → row)."""
-    lines, shares, by_intent = [], [], {}
+    """(``ORDERS``, each member's share of the edge (N, M), mids (N,) in USDT, client id → row)."""
+    lines, shares, mids, by_intent = [], [], [], {}
     for record in records:
         places = {instrument: row for row, instrument in enumerate(record.instruments)}
         for one in record.approved:
             row = places[one.instrument]
             by_intent[one.intent_id] = len(lines)
             lines.append((len(lines), *_order(one, record, row)))
+            mids.append(one.reference_price * usdt_of(record.rates, one.instrument.quote))
             shares.append(_shares(record, row, members))
     frame = pl.DataFrame(lines, schema=ORDERS, orient="row")
     parents = {o.client_id: by_intent[o.intent_id] for r in records for o in r.orders if o.intent_id in by_intent}
     table = np.array(shares, dtype=np.float64).reshape(len(lines), len(members))
-    return frame, table, frame["mid"].to_numpy().astype(np.float64), parents
+    return frame, table, np.array(mids, dtype=np.float64), parents
 
 
 def _order(one: Approved, record: MinuteRecord, row: int) -> tuple:
@@ -177,16 +179,19 @@ def _fills(
     """(``FILLS`` in time order, notes)."""
     decided, mids = orders["minute"].to_list(), orders["mid"].to_list()
     lines, strangers, unpriced = [], 0, 0
-    for fill in sorted((f for r in records for f in r.fills), key=lambda f: f.at_ms):
+    told = ((fill, usdt_of(r.rates, fill.instrument.quote)) for r in records for fill in r.fills)
+    for fill, rate in sorted(told, key=lambda pair: pair[0].at_ms):
         order = parents.get(fill.client_id, -1)
         quantity, price = float(fill.quantity), float(fill.price)
         fee = _fee(fill, price)
         unpriced += fee is None
         strangers += order < 0
         minute = decided[order] if order >= 0 else fill.at_ms // MINUTE_MS * MINUTE_MS - MINUTE_MS
-        delay, spread, impact = (0.0, 0.0, 0.0) if order < 0 else _lost(fill, mids[order], touches)
+        lost = (0.0, 0.0, 0.0) if order < 0 else _lost(fill, mids[order], touches)
+        delay, spread, impact = (part * rate for part in lost)
         what = (order, minute, fill.at_ms, fill.instrument.symbol, fill.side.value)
-        lines.append((*what, quantity, price, quantity * price, fee or 0.0, spread, impact, delay, fill.maker))
+        worth = (quantity * price * rate, (fee or 0.0) * rate)
+        lines.append((*what, quantity, price, *worth, spread, impact, delay, fill.maker))
     notes = [NOT_OURS.format(strangers)] * bool(strangers) + [OTHER_FEES.format(unpriced)] * bool(unpriced)
     return pl.DataFrame(lines, schema=FILLS, orient="row"), notes
 
@@ -212,8 +217,16 @@ def _lost(fill: Fill, mid: float, touches: Touches | None) -> tuple[float, float
 
 
 def _invested(record: MinuteRecord) -> float:
-    worth = [p * c for p, c in zip(record.position, record.close, strict=True) if p and np.isfinite(c)]
+    priced = zip(record.instruments, record.position, record.close, strict=True)
+    worth = [p * c * usdt_of(record.rates, i.quote) for i, p, c in priced if p and np.isfinite(c)]
     return float(sum(worth)) if record.status == "done" else float("nan")
+
+
+def _rates(records: Sequence[MinuteRecord], instruments: Sequence[Instrument]) -> FloatArray:
+    """(G, S) USDT of each quote unit, minute by minute."""
+    return np.array([[usdt_of(r.rates, i.quote) for i in instruments] for r in records]).reshape(
+        len(records), len(instruments)
+    )
 
 
 def _table(rows: Sequence[Sequence[float]], width: int) -> FloatArray:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from actors.limits import venue_gate
 from actors.runs.run_mark import find_paper_run
 from config.secrets import ApiKeys, load_secrets, open_to_others, require_keys
 from config.settings import ExchangeSettings, Settings
@@ -80,20 +81,24 @@ def find_keys(path: Path, environ: Mapping[str, str] | None = None) -> tuple[Api
 
 
 def ask_account(
-    exchange: ExchangeSettings, keys: ApiKeys, instruments: tuple[Instrument, ...], server_ms: int
+    exchange: ExchangeSettings,
+    keys: ApiKeys,
+    instruments: tuple[Instrument, ...],
+    server_ms: int,
+    var: Path | None = None,
 ) -> tuple[Account | None, list[Finding]]:
-    """What the venue says of the account. Raises ExchangeUnavailable when it does not answer."""
+    """What the venue says of the account. ``var``: where the limits are shared. Raises ExchangeUnavailable when it does not answer."""
     try:
-        return asyncio.run(_ask_account(exchange, keys, instruments, server_ms)), []
+        return asyncio.run(_ask_account(exchange, keys, instruments, server_ms, var)), []
     except ExchangeRefused as error:
         text = f"the exchange turned our keys down: {error}; check both keys, and the key's IP list"
         return None, [Finding(name="keys_refused", text=text)]
 
 
 async def _ask_account(
-    exchange: ExchangeSettings, keys: ApiKeys, instruments: tuple[Instrument, ...], server_ms: int
+    exchange: ExchangeSettings, keys: ApiKeys, instruments: tuple[Instrument, ...], server_ms: int, var: Path | None
 ) -> Account:
-    gateway = BinanceGateway(exchange, keys, instruments)
+    gateway = BinanceGateway(exchange, keys, instruments, ledger=venue_gate(var, VENUE, exchange))
     try:
         rights = await gateway.rights()
         state = await gateway.account()

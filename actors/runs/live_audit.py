@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 
+from actors.limits import venue_gate
 from actors.runs.audit import Audit
 from config.secrets import ApiKeys
 from config.settings import ExchangeSettings
@@ -39,13 +41,14 @@ def audit_live(
     instruments: tuple[Instrument, ...],
     records: Sequence[MinuteRecord],
     instance: str,
+    var: Path | None = None,
 ) -> LiveAudit:
-    """Ask the venue about the newest ``MOST`` orders of these records."""
+    """Ask the venue about the newest ``MOST`` orders of these records. ``var``: where the limits are shared."""
     orders = {order.client_id: order for record in records for order in record.orders}
     asked = dict(list(orders.items())[-MOST:])
     fills = {(f.client_id, f.trade_id): f.quantity for r in records for f in r.fills if f.client_id in asked}
     try:
-        found, trades = asyncio.run(_compare(exchange, keys, instruments, asked, fills, instance))
+        found, trades = asyncio.run(_compare(exchange, keys, instruments, asked, fills, instance, var))
     except BotError as error:
         found, trades = [f"the exchange could not be asked: {error}"], 0
     return LiveAudit(trades=trades, differences=tuple(found), orders=len(asked), left_out=len(orders) - len(asked))
@@ -58,8 +61,9 @@ async def _compare(
     orders: dict[str, OrderReport],
     fills: dict[tuple[str, str], Decimal],
     instance: str,
+    var: Path | None,
 ) -> tuple[list[str], int]:
-    gateway = BinanceGateway(exchange, keys, instruments)
+    gateway = BinanceGateway(exchange, keys, instruments, ledger=venue_gate(var, "binance", exchange))
     found: list[str] = []
     theirs: dict[tuple[str, str], Decimal] = {}
     try:

@@ -18,6 +18,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from actors.clock import MarketTime, SimulatorControl, wall_ms
+from actors.limits import venue_gate
 from actors.runs.paper_account import open_account
 from config import load
 from config.settings import ExchangeSettings
@@ -50,14 +51,20 @@ class Watch:
     """Looks at the real market and keeps what it shows in a ``FollowedMarket``."""
 
     def __init__(
-        self, settings: ExchangeSettings, instruments: tuple[Instrument, ...], speed: float, sim_url: str | None
+        self,
+        settings: ExchangeSettings,
+        instruments: tuple[Instrument, ...],
+        speed: float,
+        sim_url: str | None,
+        var: Path,
     ) -> None:
-        """``sim_url``: a stand-in for the exchange, whose clock counts; None = the wall's does."""
+        """``sim_url``: a stand-in for the exchange, whose clock counts; None = the wall's does. ``var``: where the
+        limits are shared."""
         self.time = MarketTime(speed, wall=sim_url is None)
         self._sim_url = sim_url
         self._speed = speed
         self._instruments = instruments
-        self._gateway = BinanceGateway(settings, None, instruments)
+        self._gateway = BinanceGateway(settings, None, instruments, ledger=venue_gate(var, "binance", settings))
         self._settings = settings
         self.market: FollowedMarket
         self._stream: MarketStream
@@ -153,7 +160,8 @@ async def serve_paper(args: argparse.Namespace) -> int:
     """Serve until told to stop. Prints the address and a key pair for this run as one JSON line."""
     settings = load.from_arguments(args)
     account = open_account(args.account, None, reset=False)
-    watch = Watch(settings.config.exchanges["binance"], settings.config.trade.rows, args.speed, args.sim_url)
+    exchange_settings, var = settings.config.exchanges["binance"], load.resolve_var(settings)
+    watch = Watch(exchange_settings, settings.config.trade.rows, args.speed, args.sim_url, var)
     async with AsyncExitStack() as stack:
         watching = await watch.open(stack)
         costs = settings.rules.costs

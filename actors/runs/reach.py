@@ -2,8 +2,10 @@
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 
 from actors.clock import MarketTime, SimulatorControl
+from actors.limits import venue_gate
 from actors.plan import ClockMode
 from config.settings import ExchangeSettings
 from core.errors import BotError, ConfigError, ExchangeUnavailable
@@ -49,8 +51,8 @@ class Reached:
         )
 
 
-def reach(exchange: ExchangeSettings, instruments: tuple[Instrument, ...]) -> Reached:
-    """Ask the exchange for its time, within ``PATIENCE_S``.
+def reach(exchange: ExchangeSettings, instruments: tuple[Instrument, ...], var: Path | None = None) -> Reached:
+    """Ask the exchange for its time, within ``PATIENCE_S``. ``var``: where the limits are shared; None counts alone.
 
     Raises ExchangeUnavailable saying what to do, ConfigError when only some of its addresses are set.
     """
@@ -59,12 +61,12 @@ def reach(exchange: ExchangeSettings, instruments: tuple[Instrument, ...]) -> Re
     if 0 < len(absent) < len(given):
         # Else one market would be watched and another one traded.
         raise ConfigError(f"exchanges.binance: {', '.join(absent)} is not set, but others are; set all three or none")
-    return asyncio.run(_reach(exchange, instruments))
+    return asyncio.run(_reach(exchange, instruments, var))
 
 
-async def _reach(exchange: ExchangeSettings, instruments: tuple[Instrument, ...]) -> Reached:
+async def _reach(exchange: ExchangeSettings, instruments: tuple[Instrument, ...], var: Path | None) -> Reached:
     url = (exchange.rest_url or VENUE_URL).rstrip("/")
-    gateway = BinanceGateway(exchange, None, instruments)
+    gateway = BinanceGateway(exchange, None, instruments, ledger=venue_gate(var, "binance", exchange))
     try:
         async with asyncio.timeout(PATIENCE_S):
             state = await _simulator(url) if exchange.rest_url is not None else None

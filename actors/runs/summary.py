@@ -59,7 +59,7 @@ def print_summary(
         highlight=False,
     )
     if len(equity):
-        did = measure(equity, fills=[f for r in records for f in r.fills])
+        did = measure(equity, fills=[f for r in records for f in r.fills], rates=done[-1].rates)
         console.print(
             f"equity {equity[0]:,.2f} → {equity[-1]:,.2f} USDT ({did.total_return:+.2%}), largest fall {did.max_drawdown:.2%},"
             f" turnover {did.turnover:.2f}×, hit rate {did.hit_rate:.0%}",

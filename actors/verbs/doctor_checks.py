@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,6 +17,7 @@ import psutil
 import redis
 import torch
 
+from actors.limits import rooms
 from actors.runs.running import find_run
 from config import bootstrap
 from config.load import ROOT, resolve_var
@@ -24,6 +25,7 @@ from config.ray_environment import token_path
 from config.secrets import load_secrets
 from config.settings import Settings
 from core.errors import BotError, NotRunning
+from core.units import Instrument
 from data.redis_server import find_binary
 
 GB = 1e9
@@ -190,6 +192,14 @@ def _is_ours(process: psutil.Process, token: Path) -> bool:
         return False
 
 
+def limits(instruments: Sequence[Instrument]) -> Check:
+    """How many symbols the venues' limits allow."""
+    try:
+        return ok("limits", "; ".join(room.words() for room in rooms(instruments)) or "nothing is traded")
+    except BotError as error:
+        return fail("limits", str(error), "trade fewer symbols of that venue")
+
+
 def keys(path: Path | None = None) -> Check:
     try:
         secrets = load_secrets(path)
@@ -222,5 +232,6 @@ def everything(load: Callable[[], Settings]) -> list[Check]:
         if config.ray.dashboard:
             found.append(port("ray dashboard", "127.0.0.1", config.ray.dashboard_port, running))
         found.append(redis_server(config.redis_url))
+        found.append(limits(config.trade.rows))
     found.append(keys())
     return found

@@ -30,7 +30,7 @@ from actors.runs.launch import Launch
 from actors.runs.live_audit import audit_live
 from actors.runs.reach import Reached, reach
 from actors.runs.running import forget_run, note_run, refuse_second
-from actors.verbs.paper_command import models_of, tell_start
+from actors.verbs.paper_command import models_of, tell_rooms, tell_start
 from actors.verbs.replay_command import follow
 from config import load
 from config.argument_types import minutes
@@ -91,7 +91,8 @@ def main(args: argparse.Namespace) -> int:
     refuse_second(var / "runs")
     exchange, instruments = settings.config.exchanges["binance"], settings.config.trade.rows
     keys, found = find_keys(args.keys)
-    reached = reach(exchange, instruments)
+    tell_rooms(console, instruments)
+    reached = reach(exchange, instruments, var)
     run_dir = var / "live" / (f"stand-in-{args.instance}" if reached.stand_in else args.instance)
     if fault := reached.clock_fault(exchange.max_clock_offset_ms):
         found.append(Finding(name="clock_off", text=fault))
@@ -108,7 +109,7 @@ def main(args: argparse.Namespace) -> int:
     account = None
     if keys is not None:
         past = read_past(run_dir, settings, args.instance)
-        account, refused = ask_account(exchange, keys, instruments, reached.server_ms)
+        account, refused = ask_account(exchange, keys, instruments, reached.server_ms, var)
         found += refused
         if account is not None:
             found += judge_account(account, past, args.instance, run_dir)
@@ -263,7 +264,7 @@ def _end(
 ) -> int:
     """Compare with the venue, sum up, leave word."""
     exchange, instruments = settings.config.exchanges["binance"], settings.config.trade.rows
-    agreed = audit_live(exchange, keys, instruments, records, args.instance)
+    agreed = audit_live(exchange, keys, instruments, records, args.instance, load.resolve_var(settings))
     return end_run(console, "live", run_id, run_dir, settings, source, reached, records, agreed, as_json=args.json)
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from actors.clock import wall_ms
+from actors.limits import rooms
 from actors.plan import RunPlan
 from actors.runs.audit import audit_run
 from actors.runs.edge import judge_edge
@@ -26,6 +27,7 @@ from config.secrets import API_KEYS_PATH
 from config.settings import Settings
 from core.errors import ConfigError
 from core.messages import MinuteRecord
+from core.units import Instrument
 from data.artifacts import ArtifactStore
 from data.logs import configure_logs
 from data.market import MarketSource, real_source, synthetic_source
@@ -60,7 +62,8 @@ def main(args: argparse.Namespace) -> int:
     console = Console(stderr=args.json)
     refuse_second(var / "runs")
     exchange = settings.config.exchanges["binance"]
-    reached = reach(exchange, settings.config.trade.rows)
+    tell_rooms(console, settings.config.trade.rows)
+    reached = reach(exchange, settings.config.trade.rows, var)
     if fault := reached.clock_fault(exchange.max_clock_offset_ms):
         raise ConfigError(fault)
     # What was won from a simulator is no account to go on with at the real exchange.
@@ -95,6 +98,12 @@ def models_of(market: str | None, var: Path, reached: Reached) -> MarketSource:
     if not reached.stand_in:
         raise ConfigError(f"--market {market}: models of a synthetic market know nothing of the real one")
     return synthetic_source(var, market)
+
+
+def tell_rooms(console: Console, instruments: Sequence[Instrument]) -> None:
+    """How many symbols the venues' limits allow; ConfigError when these are too many."""
+    for room in rooms(instruments):
+        console.print(f"limits: {room.words()}", highlight=False, markup=False)
 
 
 def tell_start(console: Console, what: str, reached: Reached) -> None:

@@ -16,6 +16,7 @@ from types import FrameType
 from rich.console import Console
 
 from actors.clock import wall_ms
+from actors.limits import rooms
 from actors.plan import RunPlan
 from actors.runs.audit import audit_run
 from actors.runs.follow import Follower, make_follower
@@ -76,6 +77,7 @@ def main(args: argparse.Namespace) -> int:
         source = source_of(args, var, lambda text, share: status.update(f"{text} ({share:.0%})"))
     settings, _ = fitted(args, settings, source)
     load.check_symbols(settings, source.symbols())
+    rooms(settings.config.trade.rows)
     market = cut_of(args, source, settings.config.trade.rows, DEMO_MINUTES)
     balances = opening_balances(market, source, cash, args.krw)
     run_id = f"{datetime.fromtimestamp(wall_ms() / 1000, UTC):%Y%m%d-%H%M%S}-{os.getpid()}"

@@ -2,10 +2,12 @@
 
 import argparse
 import json
+from dataclasses import asdict
 
 from rich.console import Console
 from rich.table import Table
 
+from actors.limits import folders_of, standings
 from actors.runs.running import find_run
 from config import load
 from core.errors import EXIT_OK
@@ -21,7 +23,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    running = find_run(load.resolve_var(load.from_arguments(args)) / "runs")
+    var = load.resolve_var(load.from_arguments(args))
+    running = find_run(var / "runs")
+    limits = standings(folders_of(var, running.run_id))
     if not running.redis_url:
         if args.json:
             print(json.dumps({"run_id": running.run_id, "mode": running.mode, "pid": running.pid, "starting": True}))
@@ -43,6 +47,7 @@ def main(args: argparse.Namespace) -> int:
         "equity": equity,
         "state": snapshot.state,
         "actors": snapshot.health,
+        "limits": [asdict(standing) for standing in limits],
     }
     if args.json:
         print(json.dumps(answer))
@@ -58,4 +63,6 @@ def main(args: argparse.Namespace) -> int:
     for name, health in snapshot.health.items():
         table.add_row(name, *(str(health.get(key, "")) for key in ("state", "restarts", "ping_ms", "rss_mb")))
     console.print(table)
+    for line in (line for standing in limits for line in standing.words()):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     return EXIT_OK

@@ -16,6 +16,8 @@ from core.ports import ZERO
 from core.units import MINUTE_MS, Instrument, Side
 
 KEPT_FAULTS = 100
+STRANGER = "stranger"
+"""Intent of an order with our name that the books did not know."""
 
 
 @dataclass(slots=True, eq=False)
@@ -56,7 +58,9 @@ class Order:
     placed: PlaceOrder
     minute: int
     parent: Parent | None
-    """None for a stranger: an order with our name that the books did not know."""
+    """None for an order wanted by itself, and for a stranger: one with our name that the books did not know."""
+    standing: bool = False
+    """Wanted by itself: it stands until it ends or is no longer wanted."""
     state: OrderState = OrderState.PLANNED
     said: Decimal = ZERO
     """Executed, as the venue last stated it."""
@@ -71,6 +75,10 @@ class Order:
     @property
     def client_id(self) -> str:
         return self.placed.client_id
+
+    @property
+    def stranger(self) -> bool:
+        return self.placed.intent_id == STRANGER
 
     @property
     def executed(self) -> Decimal:
@@ -115,6 +123,9 @@ class Books:
         """The parent that may send, of each instrument."""
         self.watch: dict[str, Order] = {}
         """Orders that have not ended or lack fills."""
+        self.doubted: dict[str, Order] = {}
+        """Given up because the venue denied them: a request may still have been on its way, so they are asked about
+        for a while longer."""
         self.totals: dict[Instrument, Total] = {}
         self.flows: dict[tuple[str, str], Decimal] = {}
         """(venue, asset) -> net change of the account that the fills account for."""
@@ -139,12 +150,12 @@ class Books:
             del self.current[parent.instrument]
         self.version += 1
 
-    def add_order(self, placed: PlaceOrder, minute: int, parent: Parent | None) -> Order:
+    def add_order(self, placed: PlaceOrder, minute: int, parent: Parent | None, *, standing: bool = False) -> Order:
         if placed.client_id in self.orders:
             raise Defect(
                 f"{placed.instrument}: client id {placed.client_id} is already in the books; it would be sent twice"
             )
-        order = Order(placed=placed, minute=minute, parent=parent)
+        order = Order(placed=placed, minute=minute, parent=parent, standing=standing)
         self.orders[placed.client_id] = order
         if parent is not None:
             parent.orders.append(order)
@@ -202,9 +213,11 @@ class Books:
         self.version += 1
 
     def older_live(self, parent: Parent) -> Order | None:
-        """An order of the same instrument, not this parent's, that the venue may still fill."""
+        """An order of the same instrument, not this parent's, that the venue may still fill; one that is known to
+        stand because it is wanted is in nobody's way."""
         for order in self.watch.values():
-            if order.live and order.placed.instrument == parent.instrument and order.parent is not parent:
+            known = order.standing and order.state in (OrderState.OPEN, OrderState.PARTIAL)
+            if order.live and not known and order.placed.instrument == parent.instrument and order.parent is not parent:
                 return order
         return None
 
@@ -237,7 +250,7 @@ class Books:
         horizon = minute - self.retain_minutes * MINUTE_MS
         for client_id in list(_older(self.orders, horizon)):
             order = self.orders[client_id]
-            if client_id in self.watch or client_id in self._touched:
+            if client_id in self.watch or client_id in self._touched or client_id in self.doubted:
                 continue
             self._seen.difference_update((f.instrument, f.trade_id) for f in order.fills)
             del self.orders[client_id]
@@ -309,7 +322,7 @@ def from_snapshot(snapshot: OrderSnapshot) -> PlaceOrder:
     """The order that a venue's statement describes, for one we did not know."""
     return PlaceOrder(
         client_id=snapshot.client_id,
-        intent_id="stranger",
+        intent_id=STRANGER,
         instrument=snapshot.instrument,
         side=snapshot.side,
         quantity=snapshot.quantity,
@@ -322,7 +335,7 @@ def from_fill(fill: Fill) -> PlaceOrder:
     """The least order that a fill can belong to, for one we did not know; a query completes it."""
     return PlaceOrder(
         client_id=fill.client_id,
-        intent_id="stranger",
+        intent_id=STRANGER,
         instrument=fill.instrument,
         side=fill.side,
         quantity=fill.quantity,

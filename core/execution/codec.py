@@ -16,6 +16,8 @@ STIMULI: tuple[type, ...] = (
     stimuli.Configured,
     stimuli.Restarted,
     stimuli.MinuteStarted,
+    stimuli.OrderWanted,
+    stimuli.CancelWanted,
     stimuli.Beat,
     stimuli.Reconcile,
     stimuli.Placed,

@@ -41,7 +41,7 @@ class Intake:
             self.books.fault(f"{order.client_id}: the venue shows {seen} under our name")
             return
         if snapshot.quantity != placed.quantity:
-            if order.parent is not None:
+            if not order.stranger:
                 shown = f"the venue shows a quantity of {snapshot.quantity}, sent was {placed.quantity}"
                 self.books.fault(f"{order.client_id}: {shown}")
             else:

@@ -22,12 +22,14 @@ from core.execution.stimuli import (
     Beat,
     CancelDone,
     CancelFailed,
+    CancelWanted,
     Configured,
     FillSeen,
     Instruction,
     MinuteStarted,
     NotSent,
     OpenSeen,
+    OrderWanted,
     OutcomeUnclear,
     Placed,
     PlaceRefused,
@@ -57,6 +59,9 @@ from core.units import MINUTE_MS, Instrument, MarketRules, Side, floor_to_step
 
 RETAIN_MINUTES = 2 * 1_440
 """Orders are kept in detail for two days: longer than any late news, long enough to compare a replayed day."""
+DOUBT_MS = 10 * MINUTE_MS
+"""An order that was given up as denied is asked about at every reconciliation of so long a time: the request may have
+been late, and the news of it lost with a connection."""
 
 
 class ExecutionMachine:
@@ -88,6 +93,8 @@ class ExecutionMachine:
             Configured: self._configured,
             Restarted: self._restarted,
             MinuteStarted: self._minute_started,
+            OrderWanted: self._order_wanted,
+            CancelWanted: self._cancel_wanted,
             Beat: self._beat,
             Reconcile: self._reconcile,
             Placed: self._placed,
@@ -299,11 +306,39 @@ class ExecutionMachine:
         if not parent.unsent or parent.slot == parent.slices - 1:
             self.books.close_parent(parent)
 
+    # --- orders wanted by themselves -----------------------------------------------------------------------------
+
+    def _order_wanted(self, stimulus: OrderWanted) -> list[Instruction]:
+        placed = stimulus.order
+        if placed.client_id in self.books.orders:
+            return []
+        rules = self._rules.get(placed.instrument)
+        if not self.owns(placed.client_id) or rules is None:
+            raise Defect(f"{placed.client_id} for {placed.instrument} is not an order of instance {self.instance!r}")
+        if placed.quantity <= 0 or placed.quantity % rules.step or placed.price <= 0:
+            raise Defect(
+                f"{placed.client_id}: {placed.quantity} at {placed.price} is not a positive amount on the lot grid"
+            )
+        order = self.books.add_order(placed, stimulus.minute, None, standing=True)
+        if self.stopped:
+            self.books.move(order, OrderEvent.DROP, "never sent: the executor is stopped")
+            return []
+        self.books.move(order, OrderEvent.SEND)
+        return [placed]
+
+    def _cancel_wanted(self, stimulus: CancelWanted) -> list[Instruction]:
+        order = self.books.orders.get(stimulus.client_id)
+        if order is None or not order.standing:
+            return []
+        order.standing = False
+        self.books.version += 1
+        return self._chase(order)
+
     # --- time --------------------------------------------------------------------------------------------------
 
     def _beat(self, stimulus: Beat) -> list[Instruction]:
         latest = stimulus.now_ms - self._config.requery_ms
-        due = [order for order in self.books.watch.values() if order.asked_ms <= latest]
+        due = [order for order in self.books.watch.values() if order.asked_ms <= latest and not _stands(order)]
         out: list[Instruction] = [self._ask(order, stimulus.now_ms) for order in due]
         for parent in list(self.books.current.values()):
             out += self._slice(parent, stimulus.now_ms)
@@ -313,7 +348,13 @@ class ExecutionMachine:
         return self._ask_all(stimulus.now_ms)
 
     def _ask_all(self, now_ms: int) -> list[Instruction]:
-        return [self._ask(order, now_ms) for order in list(self.books.watch.values())]
+        doubted = self.books.doubted
+        for order in list(doubted.values()):
+            if order.state is not OrderState.REJECTED or now_ms - order.absent_ms > DOUBT_MS:
+                del doubted[order.client_id]
+                self.books.version += 1
+        asked = {**self.books.watch, **doubted}
+        return [self._ask(order, now_ms) for order in asked.values()]
 
     def _ask(self, order: Order, now_ms: int) -> QueryOrder:
         if order.state is OrderState.SENT:
@@ -377,19 +418,26 @@ class ExecutionMachine:
             self._intake.say(order, OrderEvent.LOSE, "the venue does not show it yet")
         if order.state is OrderState.UNKNOWN:
             self._absent(order, stimulus.now_ms)
-        elif order.live or order.short:
+        elif (order.live or order.short) and self._denied_twice(order, stimulus.now_ms):
             self.books.fault(
                 f"{order.client_id}: the venue denies an order that it had confirmed ({order.state.value})"
             )
         return []
 
-    def _absent(self, order: Order, now_ms: int) -> None:
+    def _denied_twice(self, order: Order, now_ms: int) -> bool:
+        """Note a denial; True when an earlier one lies ``requery_ms`` back. A venue's questions lag behind its engine."""
         if order.absences == 0:
             order.absences, order.absent_ms = 1, now_ms
             self.books.version += 1
-        elif now_ms - order.absent_ms >= self._config.requery_ms:
+            return False
+        return now_ms - order.absent_ms >= self._config.requery_ms
+
+    def _absent(self, order: Order, now_ms: int) -> None:
+        if self._denied_twice(order, now_ms):
             order.absences += 1
+            order.absent_ms = now_ms
             self._intake.say(order, OrderEvent.ABSENT, f"not placed: the venue denied it {order.absences} times")
+            self.books.doubted[order.client_id] = order
             self._finish(order.parent)
 
     def _cancel_done(self, stimulus: CancelDone) -> list[Instruction]:
@@ -442,6 +490,9 @@ class ExecutionMachine:
         return order
 
     def _take(self, order: Order, snapshot: OrderSnapshot) -> None:
+        if order.absences:
+            order.absences = 0
+            self.books.version += 1
         self._intake.take(order, snapshot)
         self._finish(order.parent)
 
@@ -453,7 +504,8 @@ class ExecutionMachine:
         if order.state not in (OrderState.OPEN, OrderState.PARTIAL, OrderState.CANCELLING):
             return []
         parent = order.parent
-        if parent is not None and not parent.closed and not parent.over and not self.stopped:
+        wanted = order.standing or (parent is not None and not parent.closed and not parent.over)
+        if wanted and not self.stopped:
             return []
         self.books.move(order, OrderEvent.ASK_CANCEL)
         return [CancelOrder(client_id=order.client_id, instrument=order.placed.instrument)]
@@ -472,6 +524,11 @@ def configured(settings: ExecutionSettings, rules: dict[Instrument, MarketRules]
 
 def _query(order: Order) -> QueryOrder:
     return QueryOrder(client_id=order.client_id, instrument=order.placed.instrument)
+
+
+def _stands(order: Order) -> bool:
+    """Known to rest as wanted: the stream and the next reconciliation tell of it, no beat need ask."""
+    return order.standing and not order.short and order.state in (OrderState.OPEN, OrderState.PARTIAL)
 
 
 def _codes_differ(rules: Iterable[Instrument]) -> None:

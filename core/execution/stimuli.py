@@ -33,6 +33,21 @@ class MinuteStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrderWanted:
+    """Send this one order and let it stand until it ends or is no longer wanted. Wishing again changes nothing."""
+
+    order: PlaceOrder
+    minute: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelWanted:
+    """An order that was wanted is so no more: cancel what of it still stands."""
+
+    client_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
     """Time has passed: send the slices that are due, ask again about what is unknown."""
 
@@ -150,6 +165,8 @@ Stimulus = (
     Configured
     | Restarted
     | MinuteStarted
+    | OrderWanted
+    | CancelWanted
     | Beat
     | Reconcile
     | Placed

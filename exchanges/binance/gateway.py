@@ -44,7 +44,8 @@ from exchanges.binance.standing import ClockReading, KeyRights
 from exchanges.binance.wire import VENUE
 from exchanges.book import Snapshot
 from exchanges.faults import VENDOR_ERRORS, UnreadableAnswer, VenueFault, translate
-from exchanges.limits import Ledger
+from exchanges.limits.gate import Gate, Turn
+from exchanges.limits.tables import ORDERS, ORDERS_DAY, WEIGHT, binance_costs
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +68,10 @@ class BinanceGateway:
     """The account at Binance spot.
 
     ``keys``: anything ``KeyPair.of`` takes; None for public data only. ``clock``: the market's clock, against which
-    the venue's is measured; without one, time is the venue's own, carried on by the monotonic clock. Raises what
-    ``core.ports.Venue`` says, and ``ConfigError`` for a missing key or a symbol the venue does not list.
+    the venue's is measured; without one, time is the venue's own, carried on by the monotonic clock. ``ledger``: the
+    gate to stand in line at (``exchanges.limits.sharing.shared_gate``); without one, limits are counted for this
+    gateway alone. Raises what ``core.ports.Venue`` says, and ``ConfigError`` for a missing key or a symbol the venue
+    does not list.
     """
 
     name = VENUE
@@ -80,11 +83,12 @@ class BinanceGateway:
         instruments: Sequence[Instrument],
         *,
         clock: Clock | None = None,
-        ledger: Ledger | None = None,
+        ledger: Gate | None = None,
     ) -> None:
         self.settings = settings
         self.instruments = tuple(instruments)
-        self.ledger = ledger or Ledger()
+        self.gate = ledger or Gate.of(VENUE)
+        self.gate.probe, self.gate.timeout_ms = self.server_time_ms, settings.timeout_ms
         self._keys = KeyPair.of(keys)
         self._clock = clock
         self._symbols = {venue_symbol(i): i for i in self.instruments}
@@ -95,8 +99,10 @@ class BinanceGateway:
         self._ahead_ms = 0.0
         """Venue minus our time base (the clock, or milliseconds since the start)."""
         self._synced_at: float | None = None
+        self._told_ms = 0
+        """What the venue's clock showed when it was last asked: it is not earlier by now."""
         self._syncing = asyncio.Lock()
-        self._client = make_client(settings, self._keys.api_key, self._keys.secret, self.now_ms, self._heard)
+        self._client = make_client(settings, self._keys.api_key, self._keys.secret, self.now_ms, self.gate.heard)
 
     def __repr__(self) -> str:
         return f"BinanceGateway({len(self.instruments)} instruments, {self._keys!r})"
@@ -110,7 +116,8 @@ class BinanceGateway:
     async def server_time_ms(self) -> int:
         """The venue's own clock, asked now."""
         answer = await self._call(TIME, {})
-        return self._parsed(TIME, lambda: read(answer, answers.WireTime).serverTime)
+        self._told_ms = self._parsed(TIME, lambda: read(answer, answers.WireTime).serverTime)
+        return self._told_ms
 
     async def sync_clock(self) -> None:
         """Read the venue's clock; requests are stamped with it from now on."""
@@ -254,7 +261,7 @@ class BinanceGateway:
         """
         bars: list[Bar] = []
         end = first_minute + count * MINUTE_MS
-        now = await self.server_time_ms()
+        now = self._told_ms if end <= self._told_ms else await self.server_time_ms()
         start = first_minute
         while start < min(end, now):
             limit = min(PAGE, (end - start) // MINUTE_MS)
@@ -272,7 +279,15 @@ class BinanceGateway:
         answer = await self._call(DEPTH, {"symbol": venue_symbol(instrument), "limit": 1_000})
         return self._parsed(DEPTH, lambda: answers.whole_book(answer))
 
+    async def first_minute(self, instrument: Instrument) -> int | None:
+        """The first minute the venue has a bar of; None when it has none."""
+        params = {"symbol": venue_symbol(instrument), "interval": "1m", "startTime": 0, "limit": 1}
+        answer = await self._call(KLINES, params)
+        rows = self._parsed(KLINES, lambda: [answers.bar_of(row, instrument) for row in read(answer, list[list])])
+        return rows[0][0].minute if rows else None
+
     async def close(self) -> None:
+        await self.gate.close()
         await self._client.close()
 
     # --- one request --------------------------------------------------------------------------------------------
@@ -293,47 +308,31 @@ class BinanceGateway:
         return outcome
 
     async def _attempt(self, call: Call, params: dict[str, Any]) -> Any:
-        """Send once; the answer, or the vendor's error as a value."""
-        order = call.method == "privatePostOrder"
-        await self._stand_in_line(call, order)
-        sent = self._ledger_ms()
-        self.ledger.send(sent, call.weight, order=order)
-        counted = False
-        try:
-            answer = await getattr(self._client, call.method)(dict(params))
-            counted = True
+        """Send once, when it is our turn; the answer, or the vendor's error as a value."""
+        costs = binance_costs(call.weight, order=call.method == "privatePostOrder")
+        line = self.gate.turn(costs, call.priority, call.patience_ms, call.where, probe=call is TIME)
+        async with line as turn:
+            try:
+                answer = await getattr(self._client, call.method)(dict(params))
+            except VENDOR_ERRORS as error:
+                return self._obey(turn, error) if isinstance(error, VenueFault) else error
+            turn.answered()
+            if call is TIME and isinstance(answer, dict) and isinstance(answer.get("serverTime"), int):
+                turn.clock_read(answer["serverTime"])
             return answer if isinstance(answer, dict | list) else UnreadableAnswer()
-        except VENDOR_ERRORS as error:
-            counted = isinstance(error, VenueFault)
-            return self._obey(error) if counted else error
-        finally:
-            self.ledger.answered(self._ledger_ms(), call.weight, order=order, counted=counted)
 
-    async def _stand_in_line(self, call: Call, order: bool) -> None:
-        waited = 0
-        while wait := self.ledger.wait_ms(self._ledger_ms(), call.weight, call.priority, order=order):
-            if waited + wait > call.patience_ms:
-                raise ExchangeUnavailable(
-                    f"{VENUE} {call.where}: the request budget is spent, free again in {wait / 1_000:.1f} s",
-                    wait / 1_000,
-                )
-            await asyncio.sleep(wait / 1_000)
-            waited += wait
-
-    def _obey(self, fault: VenueFault) -> VenueFault:
-        """Note in the ledger that the venue turned us away for rate."""
+    def _obey(self, turn: Turn, fault: VenueFault) -> VenueFault:
+        """Note that the venue turned us away for rate."""
+        turn.answered()
         if fault.status not in (418, 429):
             return fault
-        now = self._ledger_ms()
         if fault.code == "-1015":
-            self.ledger.orders.state(now, self.ledger.orders.limit)
+            # Too many orders; cancels and questions may go on.
+            turn.full(ORDERS_DAY if "DAY" in fault.text else ORDERS)
             return fault
-        pause = self.ledger.turned_away(now, fault.status, fault.retry_after_s)
+        pause = turn.turned_away(fault.status, fault.retry_after_s)
         log.warning("%s asks for a pause of %.0f s (HTTP %d)", VENUE, pause, fault.status)
         return replace(fault, retry_after_s=pause)
-
-    def _heard(self, headers: dict[str, str]) -> None:
-        self.ledger.heard(self._ledger_ms(), headers)
 
     async def _be_ready(self, call: Call) -> None:
         """Keys are there, and the venue's clock was read not long ago."""
@@ -367,10 +366,6 @@ class BinanceGateway:
     def _base_ms(self) -> float:
         return self._clock.now_ms() if self._clock else (time.monotonic() - self._started) * 1_000
 
-    def _ledger_ms(self) -> int:
-        """Time for the ledger: near the venue's, and always running (a replay's clock may stand still)."""
-        return int((time.monotonic() - self._started) * 1_000 + (0 if self._clock else self._ahead_ms))
-
     def _known(self, answer: Any, instrument: Instrument, client_id: str) -> OrderSnapshot:
         """The answer as our order; remembers the venue's id of it."""
         snapshot = answers.snapshot(read(answer, answers.WireOrder), instrument)
@@ -397,8 +392,10 @@ class BinanceGateway:
             )
 
     def _learn_limits(self, info: answers.WireExchange) -> None:
-        for row in info.rateLimits:
-            if row.limit > 0 and (row.rateLimitType, row.interval, row.intervalNum) == ("REQUEST_WEIGHT", "MINUTE", 1):
-                self.ledger.weight.limit = row.limit
-            if row.limit > 0 and (row.rateLimitType, row.interval, row.intervalNum) == ("ORDERS", "SECOND", 10):
-                self.ledger.orders.limit = row.limit
+        names = {
+            ("REQUEST_WEIGHT", "MINUTE", 1): WEIGHT,
+            ("ORDERS", "SECOND", 10): ORDERS,
+            ("ORDERS", "DAY", 1): ORDERS_DAY,
+        }
+        stated = {(row.rateLimitType, row.interval, row.intervalNum): row.limit for row in info.rateLimits}
+        self.gate.learn({name: stated[key] for key, name in names.items() if key in stated})

@@ -1,6 +1,6 @@
-"""A venue's request budget. The names most callers need; the modules hold the rest."""
+"""A venue's limits, shared by everyone on this machine. The names most callers need; the modules hold the rest."""
 
-from exchanges.limits.ledger import BAN_S, Ledger
+from exchanges.limits.gate import Gate, Turn
 from exchanges.limits.priority import CEILING, Priority
 
-__all__ = ["BAN_S", "CEILING", "Ledger", "Priority"]
+__all__ = ["CEILING", "Gate", "Priority", "Turn"]

@@ -147,6 +147,17 @@ class Books:
         self.leave_book(order)
         self.moved(order, kind, cancel_id=cancel_id)
 
+    def prevent(self, order: SimOrder, steps: int, now_ms: int) -> None:
+        """Take from an order what it would have traded with one of the same account; with nothing left it ends."""
+        order.prevented += steps
+        if not order.remaining:
+            self.end(order, Status.EXPIRED_IN_MATCH, "TRADE_PREVENTION", now_ms)
+            return
+        order.updated_ms = max(order.updated_ms, now_ms)
+        if order.side is Side.SELL or order.ticks:
+            self.give_back(order, self.needed(order, order.ticks))
+        self.moved(order, "TRADE_PREVENTION")
+
     def reduce(self, order: SimOrder, steps: int, client_id: str, now_ms: int) -> Amendment:
         """Lessen an order's quantity to ``steps``; it keeps its place."""
         execution_id = next(self._execution_ids)

@@ -11,7 +11,7 @@ from exchanges.simulated.books import Books
 from exchanges.simulated.floor import Floor
 from exchanges.simulated.market import SECOND_MS, MarketSource, Passage
 from exchanges.simulated.matching import Take, crosses, passed_volume, queue_ahead, traded_through
-from exchanges.simulated.orders import OrderType, SimOrder, Status
+from exchanges.simulated.orders import OrderType, SelfTrade, SimOrder, Status
 from exchanges.simulated.refusals import VenueRefusal, no_liquidity, would_match, would_trigger
 from exchanges.simulated.stops import Watch, follow, reached
 
@@ -89,13 +89,52 @@ class Desk:
 
     def _work(self, order: SimOrder, takes: list[Take], at_ms: int, now_ms: int) -> None:
         """Let an order take what it takes; the rest stays in the book, or expires."""
-        self._expire_own_opposite(order, takes, now_ms)
-        for level, ticks, steps in takes:
+        if order.self_trade is SelfTrade.EXPIRE_MAKER:
+            self._expire_own_opposite(order, takes, now_ms)
+        elif takes or order.time_in_force != "FOK":
+            takes = self._meet_own(order, takes, at_ms, now_ms)
+        for taken in takes:
+            self._take(order, taken, at_ms)
+        if order.live:
+            self._rest_or_end(order, at_ms, now_ms)
+
+    def _take(self, order: SimOrder, taken: Take, at_ms: int) -> None:
+        """Trade with one level of the market, up to what the order still wants."""
+        level, ticks, steps = taken
+        steps = min(steps, order.remaining)
+        if steps:
             self._floor.took(order.row, order.side, level, steps, at_ms)
             self._floor.traded(order.row, order.side, steps, at_ms)
             self._books.fill(order, ticks, steps, at_ms, maker=False)
-        if order.live:
-            self._rest_or_end(order, at_ms, now_ms)
+
+    def _meet_own(self, order: SimOrder, takes: list[Take], at_ms: int, now_ms: int) -> list[Take]:
+        """Walk the market and the account's own orders on the other side, best price first; the market stands before
+        an own order at the same price. Returns what is left to take from the market."""
+        buying = order.side is Side.BUY
+        others = [
+            o
+            for o in self._books.working[order.row].values()
+            if o.side is not order.side and crosses(order.side, order.ticks or None, o.ticks)
+        ]
+        for other in sorted(others, key=lambda o: (o.ticks if buying else -o.ticks, o.order_id)):
+            while takes and crosses(order.side, other.ticks, takes[0].ticks):
+                self._take(order, takes[0], at_ms)
+                takes = takes[1:]
+            if not order.live or not order.remaining:
+                return []
+            shared = min(order.remaining, other.remaining)
+            if order.self_trade is SelfTrade.EXPIRE_TAKER:
+                self._books.prevent(order, order.remaining, now_ms)
+            elif order.self_trade is SelfTrade.DECREMENT:
+                self._books.prevent(other, shared, now_ms)
+                self._books.prevent(order, shared, now_ms)
+            else:
+                self._books.fill(other, other.ticks, shared, at_ms, maker=True)
+                self._books.fill(order, other.ticks, shared, at_ms, maker=False)
+            self._books.account_moved(other, now_ms)
+            if not order.live:
+                return []
+        return takes
 
     def _expire_own_opposite(self, order: SimOrder, takes: list[Take], now_ms: int) -> None:
         """Self-trade prevention EXPIRE_MAKER: own resting orders this one would have met expire."""

@@ -268,6 +268,7 @@ class SimulatedExchange:
             working_ms=-1 if request.type.contingent else arrival,
             stop_price=request.stop_price or ZERO,
             trailing_delta=request.trailing_delta or 0,
+            self_trade=request.self_trade,
         )
 
     def _bnb_price(self, asset: str, at_ms: int) -> Decimal | None:

@@ -128,6 +128,10 @@ class FollowedMarket:
     def bar(self, row: int, minute: int, now_ms: int) -> Bar | None:
         return self._bars[row].get(minute) if minute + MINUTE_MS <= now_ms else None
 
+    def minutes_traded(self, row: int, minute: int) -> int:
+        """All of them: bars are not remembered for ever."""
+        return max(0, (minute - self.start_ms) // MINUTE_MS)
+
     def average_price(self, row: int, ms: int, minutes: int) -> float | None:
         newest = ms // MINUTE_MS * MINUTE_MS
         span = range(newest - minutes * MINUTE_MS, newest, MINUTE_MS)

@@ -7,7 +7,7 @@ import numpy as np
 
 from core.bars import fill_gaps
 from core.book import LEVELS, half_spread_of, room_of, side_levels
-from core.costs import terms_of
+from core.costs import UNITS, terms_of
 from core.liquidity import half_spreads, hour_column, liquidity_at
 from core.messages import CLOSE, VOLUME, Bar, Sentiment
 from core.params import CostSettings
@@ -18,6 +18,10 @@ from exchanges.simulated.rules import DEFAULT_COSTS
 from exchanges.simulated.tape import Tape
 
 SECOND_MS = 1_000
+A_MINUTE = 12
+"""Public trades that stand for a minute (``prints``)."""
+LEAST_TRADED = A_MINUTE / UNITS
+"""Base units; less than one unit a trade is no trading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,10 @@ class MarketSource(Protocol):
         """The bar of ``minute`` as far as it is known at ``now_ms``."""
         ...
 
+    def minutes_traded(self, row: int, minute: int) -> int:
+        """How many minutes before ``minute`` had trades, since the market's start."""
+        ...
+
     def average_price(self, row: int, ms: int, minutes: int) -> float | None: ...
 
     def sentiment_at(self, ms: int) -> Sentiment | None: ...
@@ -96,6 +104,8 @@ class TapeMarket:
         self._bars = tape.bars if terms.halts else fill_gaps(tape.bars)[0]
         self._ticks = [float(rules[i].tick) for i in self.instruments]
         self._steps = [float(rules[i].step) for i in self.instruments]
+        self._traded: np.ndarray | None = None
+        """(S, T) int32: minutes with trades, up to and with each; made on first use."""
         self._half_bps = half_spreads(
             self._bars, self.start_ms, terms.half_spread_default_bps, terms.half_spread_max_bps
         )
@@ -176,6 +186,14 @@ class TapeMarket:
             volume=whole.volume * elapsed / MINUTE_MS,
             filler=whole.filler,
         )
+
+    def minutes_traded(self, row: int, minute: int) -> int:
+        if self._traded is None:
+            # Made when somebody asks for trades, which most never do.
+            with np.errstate(invalid="ignore"):
+                self._traded = np.cumsum(self._bars[:, :, VOLUME] >= LEAST_TRADED, axis=1, dtype=np.int32)
+        index = min((minute - self.start_ms) // MINUTE_MS, self.tape.minutes)
+        return int(self._traded[row, index - 1]) if index > 0 else 0
 
     def average_price(self, row: int, ms: int, minutes: int) -> float | None:
         """Mean close of the last closed minutes; the price now while there is none."""

@@ -45,6 +45,19 @@ class Status(StrEnum):
     """Only in reports: an order that a cancel-replace could not place. No such order exists."""
 
 
+class SelfTrade(StrEnum):
+    """What happens when an order meets one of the same account: the word of the order that comes last."""
+
+    EXPIRE_MAKER = "EXPIRE_MAKER"
+    """The resting one goes."""
+    EXPIRE_TAKER = "EXPIRE_TAKER"
+    """The rest of the incoming one goes."""
+    DECREMENT = "DECREMENT"
+    """Both lose what they share."""
+    NONE = "NONE"
+    """They trade with each other."""
+
+
 LIVE = (Status.NEW, Status.PARTIALLY_FILLED)
 
 
@@ -69,6 +82,7 @@ class OrderRequest:
     """Basis points that the price must turn back by before a contingent order acts."""
     iceberg: Decimal | None = None
     """Quantity to show at a time; no market here takes it."""
+    self_trade: SelfTrade = SelfTrade.EXPIRE_MAKER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +163,9 @@ class SimOrder:
     working_ms: int = -1
     """When it came to the book; -1 while it waits for its trigger."""
     amendments: list["Amendment"] = field(default_factory=list)
+    self_trade: SelfTrade = SelfTrade.EXPIRE_MAKER
+    prevented: int = 0
+    """Steps that it lost because it met an order of the same account."""
 
     @property
     def live(self) -> bool:
@@ -156,7 +173,7 @@ class SimOrder:
 
     @property
     def remaining(self) -> int:
-        return self.steps - self.executed
+        return self.steps - self.executed - self.prevented
 
     @property
     def quantity(self) -> Decimal:

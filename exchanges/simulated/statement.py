@@ -9,14 +9,18 @@ from pathlib import Path
 import orjson
 
 from exchanges.simulated.exchange import SimulatedExchange
+from exchanges.simulated.orders import Trade
+from exchanges.simulated.upbit.sheets import name_of
 
 
 def write_statement(path: Path, exchange: SimulatedExchange) -> None:
     """Write trades, orders and balances to ``path`` as JSON, amounts as decimal strings; whole or not at all."""
+    venue = exchange.instruments[0].venue
+    names = _upbit_name if venue == "upbit" else _number
     trades = [
         {
             "symbol": instrument.symbol,
-            "trade_id": str(trade.trade_id),
+            "trade_id": names(row, trade),
             "order_id": str(trade.order_id),
             "client_id": trade.client_id,
             "side": str(trade.side),
@@ -36,7 +40,7 @@ def write_statement(path: Path, exchange: SimulatedExchange) -> None:
     draft.write_bytes(
         orjson.dumps(
             {
-                "venue": exchange.instruments[0].venue,
+                "venue": venue,
                 "now_ms": exchange.now_ms,
                 "trades": trades,
                 "balances": balances,
@@ -45,3 +49,11 @@ def write_statement(path: Path, exchange: SimulatedExchange) -> None:
         )
     )
     os.replace(draft, path)
+
+
+def _number(row: int, trade: Trade) -> str:
+    return str(trade.trade_id)
+
+
+def _upbit_name(row: int, trade: Trade) -> str:
+    return name_of("trade", row, trade.trade_id)

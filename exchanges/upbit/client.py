@@ -4,7 +4,6 @@ Not by ccxt: it cannot ask or cancel by identifier, drops ``smp_type``, and take
 order. What is left of it, a token and a URL, is shorter said here, with every header heard.
 """
 
-import asyncio
 import logging
 import re
 from collections.abc import Callable
@@ -17,9 +16,9 @@ import msgspec
 from yarl import URL
 
 from config.settings import ExchangeSettings
-from core.errors import ConfigError, ExchangeUnavailable
+from core.errors import ConfigError
 from exchanges.faults import VENDOR_ERRORS, VenueFault
-from exchanges.limits.groups import GroupLedger
+from exchanges.limits.gate import Gate, Turn
 from exchanges.upbit.calls import Call
 from exchanges.upbit.faults import translated
 from exchanges.upbit.names import VENUE
@@ -61,12 +60,13 @@ class UpbitClient:
     """One session with the venue, or with a simulator when the settings name one."""
 
     def __init__(
-        self, settings: ExchangeSettings, keys: KeyPair, ledger: GroupLedger, nonce: Callable[[], str], heard: Heard
+        self, settings: ExchangeSettings, keys: KeyPair, gate: Gate, nonce: Callable[[], str], heard: Heard
     ) -> None:
         self._base = (settings.rest_url or REST_URL).rstrip("/")
         self._simulated = settings.rest_url is not None
         self._timeout = aiohttp.ClientTimeout(total=settings.timeout_ms / 1_000)
-        self._keys, self._ledger, self._nonce, self._heard = keys, ledger, nonce, heard
+        self._keys, self._gate, self._nonce, self._heard = keys, gate, nonce, heard
+        gate.timeout_ms = settings.timeout_ms
         self._session: aiohttp.ClientSession | None = None
 
     async def call(self, call: Call, params: Params) -> Answer:
@@ -80,35 +80,19 @@ class UpbitClient:
         return outcome
 
     async def close(self) -> None:
+        await self._gate.close()
         if self._session is not None:
             await self._session.close()
 
     async def _attempt(self, call: Call, params: Params) -> Answer | Exception:
-        await self._stand_in_line(call)
-        self._ledger.send(int(mono_ms()), call.group)
-        counted = False
-        try:
-            answer = await self._send(call, params)
-            counted = True
-            return answer
-        except VENDOR_ERRORS as error:
-            counted = isinstance(error, VenueFault)
-            return self._obey(error, call) if isinstance(error, VenueFault) else error
-        finally:
-            self._ledger.answered(int(mono_ms()), call.group, counted=counted)
+        """Send once, when it is our turn; the answer, or the vendor's error as a value."""
+        async with self._gate.turn({call.group: 1}, call.priority, call.patience_ms, call.where) as turn:
+            try:
+                return await self._send(call, params, turn)
+            except VENDOR_ERRORS as error:
+                return self._obey(turn, error, call) if isinstance(error, VenueFault) else error
 
-    async def _stand_in_line(self, call: Call) -> None:
-        waited = 0
-        while wait := self._ledger.wait_ms(int(mono_ms()), call.group, call.priority):
-            if waited + wait > call.patience_ms:
-                raise ExchangeUnavailable(
-                    f"{VENUE} {call.where}: the request budget is spent, free again in {wait / 1_000:.1f} s",
-                    wait / 1_000,
-                )
-            await asyncio.sleep(wait / 1_000)
-            waited += wait
-
-    async def _send(self, call: Call, params: Params) -> Answer:
+    async def _send(self, call: Call, params: Params, turn: Turn) -> Answer:
         query = query_string(params)
         headers = {"Accept": "application/json"}
         if call.signed:
@@ -125,7 +109,7 @@ class UpbitClient:
         ) as answer:
             said = dict(answer.headers)
             self._heard(asked, mono_ms(), said)
-            self._ledger.heard(int(mono_ms()), said)
+            turn.heard(said)
             text = await answer.read()
             if 200 <= answer.status < 300:
                 return Answer(text, said)
@@ -138,11 +122,12 @@ class UpbitClient:
             )
         return self._session
 
-    def _obey(self, fault: VenueFault, call: Call) -> VenueFault:
-        """Note in the ledger that the venue turned us away for rate."""
+    def _obey(self, turn: Turn, fault: VenueFault, call: Call) -> VenueFault:
+        """Note that the venue turned us away for rate: a 429 is about the group, a 418 about everything."""
         if fault.status not in (418, 429):
             return fault
-        pause = self._ledger.turned_away(int(mono_ms()), fault.status, fault.retry_after_s, call.group)
+        group = "" if fault.status == 418 else call.group
+        pause = turn.turned_away(fault.status, fault.retry_after_s, group)
         log.warning("%s asks for a pause of %.1f s (HTTP %d, %s)", VENUE, pause, fault.status, call.where)
         return replace(fault, retry_after_s=pause)
 
@@ -159,6 +144,7 @@ def _fault(status: int, body: bytes, headers: dict[str, str]) -> VenueFault:
         code=str(reason.name),
         text=reason.message,
         retry_after_s=float(after) if after.isdecimal() else _block_s(status, reason.message),
+        venue=VENUE,
     )
 
 

@@ -14,7 +14,7 @@ from core.messages import AccountState, Bar, CancelOrder, Fill, OrderSnapshot, O
 from core.ports import Clock
 from core.units import MINUTE_MS, Instrument, MarketRules, Side, round_price
 from exchanges.faults import UnreadableAnswer, translate
-from exchanges.limits.groups import GroupLedger
+from exchanges.limits import Gate
 from exchanges.upbit import answers
 from exchanges.upbit.answers import iso, plain, read
 from exchanges.upbit.calls import (
@@ -74,12 +74,12 @@ class UpbitGateway:
         instruments: Sequence[Instrument],
         *,
         clock: Clock | None = None,
-        ledger: GroupLedger | None = None,
+        ledger: Gate | None = None,
         nonce: Callable[[], str] = new_nonce,
     ) -> None:
         self.settings = settings
         self.instruments = tuple(instruments)
-        self.ledger = ledger or GroupLedger()
+        self.gate = ledger or Gate.of(VENUE)
         self._keys = KeyPair.of(keys)
         self._clock = clock
         self._codes = {market_code(i): i for i in self.instruments}
@@ -88,7 +88,7 @@ class UpbitGateway:
         self._spent: OrderedDict[str, int] = OrderedDict()
         """Client id → identifiers it has used up without becoming an order."""
         self._time = VenueTime(clock)
-        self._client = UpbitClient(settings, self._keys, self.ledger, nonce, self._time.heard)
+        self._client = UpbitClient(settings, self._keys, self.gate, nonce, self._time.heard)
 
     def __repr__(self) -> str:
         return f"UpbitGateway({len(self.instruments)} instruments, {self._keys!r})"

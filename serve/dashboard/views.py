@@ -8,6 +8,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from core.currency import REPORTING_CURRENCY
+
 Plain = Mapping[str, Any]
 
 
@@ -27,6 +29,7 @@ def minute_view(record: Plain, about: Plain) -> dict[str, Any]:
         },
         "equity": record["equity"] if record["status"] == "done" else None,
         "headline": headline(record, rows),
+        "rates": list(record.get("rates", ())),
         "members": members,
         "rows": rows,
         "sizing": [
@@ -113,14 +116,24 @@ def _row(record: Plain, about: Plain, number: int) -> dict[str, Any]:
         "instrument": instrument,
         "close": close,
         "held": held,
-        "value": None if held is None or close is None else held * close,
+        "value": _worth(record, instrument, held, close),
         "fresh": bool(fresh),
+        "premium": _at(record.get("premium_bps", ()), number),
         "votes": votes,
         "edge": edge,
         "target": target,
         "why": _why(edge, target, held, bool(fresh), approved, refused, about),
         "outcome": "approved" if approved else "refused" if refused else "none",
     }
+
+
+def _worth(record: Plain, instrument: str, held: float | None, close: float | None) -> float | None:
+    """USDT of what is held; None where a price or the currency's rate is not known."""
+    quote = instrument.rpartition("/")[2]
+    rates = {rate["currency"]: rate["usdt"] for rate in record.get("rates", ())} | {REPORTING_CURRENCY: 1.0}
+    if held is None or close is None or quote not in rates:
+        return None
+    return held * close * rates[quote]
 
 
 def _why(

@@ -218,12 +218,5 @@ def filled_answer(**changes: Any) -> dict[str, Any]:
     ]
     for second, trade in zip((2, 1), trades, strict=True):
         trade |= {"trend": "up", "side": "bid", "created_at": f"2026-02-25T15:00:0{second}+09:00"}
-    return order_answer(
-        state="cancel",
-        executed_volume="0.0007",
-        remaining_volume="0.0003",
-        paid_fee="52.4999",
-        trades_count=2,
-        trades=trades,
-        **changes,
-    )
+    ended = {"state": "cancel", "executed_volume": "0.0007", "remaining_volume": "0.0003"}
+    return order_answer(**ended | {"paid_fee": "52.4999", "trades_count": 2, "trades": trades} | changes)

@@ -130,3 +130,22 @@ def test_the_example_is_understood_but_not_taken_for_keys(file):
     file.write_text(example.read_text())
     with pytest.raises(ConfigError, match=r"binance\.api_key still holds the example's text"):
         load_secrets(file, {})
+
+
+def test_upbits_keys_are_read_as_binances_are(file):
+    file.write_text(json.dumps({"upbit": PAIR}))
+    keys = require_keys(load_secrets(file, {}), "upbit")
+    assert keys.api_secret.reveal() == PAIR["api_secret"]
+    environ = {"MINUTEHAND_UPBIT_API_KEY": "e-1234567890", "MINUTEHAND_UPBIT_API_SECRET": "f-1234567890"}
+    assert load_secrets(file, environ).venues["upbit"].api_key.reveal() == "e-1234567890"
+    file.write_text(json.dumps({"binance": PAIR}))
+    with pytest.raises(ConfigError, match="MINUTEHAND_UPBIT_API_KEY"):
+        require_keys(load_secrets(file, {}), "upbit")
+
+
+def test_upbits_keys_in_a_file_that_others_may_read_are_refused_with_the_cure(file):
+    file.write_text(json.dumps({"upbit": PAIR}))
+    file.chmod(0o644)
+    with pytest.raises(ConfigError, match="chmod 600") as caught:
+        load_secrets(file, {})
+    assert PAIR["api_secret"] not in str(caught.value)

@@ -11,10 +11,12 @@ from core.execution.stimuli import (
     Beat,
     CancelDone,
     CancelFailed,
+    CancelWanted,
     FillSeen,
     MinuteStarted,
     NotSent,
     OpenSeen,
+    OrderWanted,
     OutcomeUnclear,
     Placed,
     PlaceRefused,
@@ -27,6 +29,7 @@ from core.execution.stimuli import (
     Stopped,
 )
 from core.messages import Fill, OrderSnapshot, OrderState, PlaceOrder
+from core.orders import client_id
 from core.params import ExecutionSettings
 from core.units import MINUTE_MS, Side
 from tests.support.fake_venue import BTC, ETH, MINUTE, RULES, approved
@@ -41,6 +44,8 @@ STATED = [
 ]
 KINDS = [
     "minute",
+    "wanted",
+    "wanted no more",
     "beat",
     "beat",
     "reconcile",
@@ -122,6 +127,14 @@ class World:
             if number % 2:
                 intents.append(approved("0.777", Side.BUY, ETH, minute=self.minute))
             return self.handle(MinuteStarted(minute=self.minute, now_ms=self.now_ms, approved=tuple(intents)))
+        if kind == "wanted":
+            name = client_id("main", "hand", MINUTE, "BTC/USDT", which % 8)
+            side = Side.BUY if tenths % 2 else Side.SELL
+            quantity, price = Decimal(tenths + 1) / 1_000, Decimal(100)
+            order = PlaceOrder(
+                client_id=name, intent_id="hand", instrument=BTC, side=side, quantity=quantity, price=price
+            )
+            return self.handle(OrderWanted(order=order, minute=self.minute))
         if kind == "beat":
             self.now_ms += number * 4_000
             return self.handle(Beat(now_ms=self.now_ms))
@@ -143,6 +156,7 @@ class World:
         fill = self.fill(order, tenths, number)
         told = self.snapshot(order, tenths, state, (fill,) if number % 2 and tenths else ())
         return {
+            "wanted no more": CancelWanted(client_id=name),
             "fill": FillSeen(fill=fill),
             "snapshot": SnapshotSeen(snapshot=told),
             "placed": Placed(snapshot=told),

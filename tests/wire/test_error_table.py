@@ -1,11 +1,21 @@
-"""Each row of the venue's failures, over a real connection: what the answer to an order becomes."""
+"""Each row of the venues' failures, over a real connection: what the answer to an order becomes, and what our executor
+does about it."""
+
+from decimal import Decimal
 
 import pytest
 
+from actors.executor import ExecutorActor
 from core.errors import ExchangeRefused, ExchangeUnavailable, OutcomeUnknown
-from core.messages import CancelOrder
+from core.messages import CancelOrder, PlaceOrder, TimeInForce
+from core.orders import client_id
+from core.params import ExecutionSettings
+from core.units import MINUTE_MS, Instrument, MarketRules, Side
 from exchanges.binance.gateway import BinanceGateway
+from exchanges.upbit.gateway import UpbitGateway
 from tests.support.binance_stub import API_KEY, SECRET, BinanceStub, Reply
+from tests.support.fake_venue import MINUTE, MemoryJournal
+from tests.support.upbit_stub import ACCESS_KEY, SECRET_KEY, UpbitStub, order_answer, refusal
 from tests.wire.test_gateway import BTC, ORDER, order, placed
 
 
@@ -121,3 +131,126 @@ async def test_a_venue_that_is_not_there_was_never_asked():
     with pytest.raises(ExchangeUnavailable, match="no connection"):
         await gateway.place(order())
     await gateway.close()
+
+
+# --- Upbit ----------------------------------------------------------------------------------------------------------
+
+KRW_BTC = Instrument("upbit", "BTC/KRW")
+
+UPBIT_ROWS = {
+    "429 JSON": (refusal("too_many_requests", status=429), ExchangeUnavailable),
+    "429 text": (Reply("Too many API requests.", status=429, content_type="text/plain"), ExchangeUnavailable),
+    "418 JSON": (refusal("too_many_requests", "1초 동안 차단", status=418), ExchangeUnavailable),
+    "403 page": (Reply(HTML.format("403 Forbidden"), 403, content_type="text/html"), ExchangeUnavailable),
+    "500 JSON": (refusal("server_error", status=500), OutcomeUnknown),
+    "500 text": (Reply("Internal Server Error", 500, content_type="text/plain"), OutcomeUnknown),
+    "502": (Reply("Bad Gateway", 502, content_type="text/plain"), OutcomeUnknown),
+    "503": (Reply("Service Unavailable", 503, content_type="text/plain"), OutcomeUnknown),
+    "504": (Reply(HTML.format("504"), 504, content_type="text/html"), OutcomeUnknown),
+    "cut JSON": (Reply('{"uuid":"cdd9219', status=201), OutcomeUnknown),
+    "empty body": (Reply("", status=201), OutcomeUnknown),
+    "connection dropped": (Reply(drop=True), OutcomeUnknown),
+    "client timeout": (Reply(order_answer(), delay_s=5.0), OutcomeUnknown),
+    "duplicate identifier": (refusal("duplicated_identifier", "이미 사용한 identifier입니다."), OutcomeUnknown),
+    "nonce read before": (refusal("nonce_used", status=401), OutcomeUnknown),
+    "minimum": (refusal("under_min_total_bid"), ExchangeRefused),
+    "funds": (refusal("insufficient_funds_bid"), ExchangeRefused),
+    "price step": (refusal("invalid_price_bid"), ExchangeRefused),
+    "market offline": (refusal("market_offline"), ExchangeRefused),
+    "key": (refusal("invalid_access_key", status=401), ExchangeRefused),
+    "right": (refusal("out_of_scope", status=403), ExchangeRefused),
+    "parameters": (refusal("validation_error"), ExchangeRefused),
+}
+
+
+def upbit(stub: UpbitStub) -> UpbitGateway:
+    return UpbitGateway(stub.settings(timeout_ms=500), (ACCESS_KEY, SECRET_KEY), [KRW_BTC])
+
+
+@pytest.mark.parametrize("row", UPBIT_ROWS)
+async def test_an_order_that_went_wrong_at_upbit(row):
+    reply, ours = UPBIT_ROWS[row]
+    async with UpbitStub() as stub:
+        gateway = upbit(stub)
+        stub.on("POST", "/v1/orders", reply)
+        with pytest.raises((ExchangeRefused, ExchangeUnavailable, OutcomeUnknown)) as caught:
+            await gateway.place(order(instrument=KRW_BTC, price=Decimal(150_000_000)))
+        sent = len(stub.calls("POST", "/v1/orders"))
+        await gateway.close()
+    assert type(caught.value) is ours
+    assert "upbit new order" in str(caught.value)
+    assert sent == 1
+    if ours is ExchangeRefused:
+        assert caught.value.code == reply.body["error"]["name"]
+
+
+# --- what the executor does about it --------------------------------------------------------------------------------
+
+
+def rules_for(instrument: Instrument) -> dict[Instrument, MarketRules]:
+    rule = MarketRules(
+        instrument=instrument,
+        tick=Decimal(1),
+        step=Decimal("0.00001"),
+        min_qty=Decimal("0.00001"),
+        max_qty=Decimal(100),
+        min_notional=Decimal(5),
+    )
+    return {instrument: rule}
+
+
+def wanted(instrument: Instrument) -> PlaceOrder:
+    return PlaceOrder(
+        client_id=client_id("main", "hand", MINUTE, instrument.symbol, 0),
+        intent_id="by itself",
+        instrument=instrument,
+        side=Side.BUY,
+        quantity=Decimal("0.001"),
+        price=Decimal(150_000_000),
+        time_in_force=TimeInForce.IOC,
+    )
+
+
+@pytest.mark.parametrize(
+    ("venue", "row"), [*(("binance", row) for row in ROWS), *(("upbit", row) for row in UPBIT_ROWS)]
+)
+async def test_what_is_open_ended_is_asked_about_twice_before_anything_else_and_the_rest_is_not(venue, row):
+    """The venue says both times that it has no such order; then, and not before, it is given up. It is sent once."""
+    binance = venue == "binance"
+    reply, ours = (ROWS if binance else UPBIT_ROWS)[row]
+    instrument, post, get = (BTC, ORDER, ORDER) if binance else (KRW_BTC, "/v1/orders", "/v1/order")
+    async with BinanceStub() if binance else UpbitStub() as stub:
+        if binance:
+            gateway = BinanceGateway(stub.settings(timeout_ms=500), (API_KEY, SECRET), [BTC])
+            absent, nothing_open = no(-2013, "Order does not exist."), "/api/v3/openOrders"
+        else:
+            gateway = upbit(stub)
+            absent, nothing_open = refusal("order_not_found", status=404), "/v1/orders/open"
+        stub.on("POST", post, reply)
+        stub.on("GET", get, absent)
+        stub.on("GET", nothing_open, Reply([]))
+        executor = ExecutorActor(
+            ExecutionSettings(unknown_requery_s=2.0), "main", gateway, MemoryJournal(), rules=rules_for(instrument)
+        )
+        start = MINUTE + MINUTE_MS
+        await executor.start(start)
+        # An empty journal makes the first order ask first, in case an earlier life had sent it.
+        before = len(stub.calls("GET", get))
+        placed_order = wanted(instrument)
+        await executor.place(placed_order, MINUTE, start)
+        asked_before_sending = 1 if binance else 2
+        asked = len(stub.calls("GET", get)) - before - asked_before_sending
+        state = (await executor.books())["states"][placed_order.client_id]
+        open_ended = ours is OutcomeUnknown
+        assert (asked > 0, state) == (open_ended, "unknown" if open_ended else "rejected")
+        await executor.beat(start + 1_000)
+        assert len(stub.calls("GET", get)) - before - asked_before_sending == asked
+        await executor.beat(start + 2_000)
+        again = len(stub.calls("GET", get)) - before - asked_before_sending
+        assert again == 2 * asked
+        for call in stub.calls("GET", get):
+            name = call.params.get("origClientOrderId") or call.params["identifier"]
+            assert name.startswith(placed_order.client_id)
+        assert (await executor.books())["states"][placed_order.client_id] == "rejected"
+        assert len(stub.calls("POST", post)) == (2 if row == "clock" else 1)
+        await gateway.close()

@@ -18,8 +18,8 @@ from core.messages import CancelOrder, OrderState, PlaceOrder, TimeInForce
 from core.units import Instrument, Side
 from exchanges.binance.gateway import RESYNC_S, BinanceGateway
 from exchanges.faults import VenueFault
-from exchanges.limits import Ledger
-from exchanges.limits.budget import Budget
+from exchanges.limits.gate import Gate
+from exchanges.limits.tables import ORDERS, WEIGHT
 from tests.support.binance_stub import API_KEY, SECRET, BinanceStub, Reply
 
 BTC, ETH = Instrument("binance", "BTC/USDT"), Instrument("binance", "ETH/USDT")
@@ -285,7 +285,7 @@ async def test_rules_are_the_venues_filters_fees_and_limits(stub, gateway):
         Decimal(5),
     )
     assert (rules[BTC].taker_fee, rules[ETH].status) == (Decimal("0.00075"), "BREAK")
-    assert (gateway.ledger.weight.limit, gateway.ledger.orders.limit) == (1200, 50)
+    assert gateway.gate.look(lambda line, _: [line.counters[n].limit for n in (WEIGHT, ORDERS)]) == [1200, 50]
     asked = stub.calls("GET", "/api/v3/exchangeInfo")[0].params["symbols"]
     assert json.loads(asked) == ["BTCUSDT", "ETHUSDT"]
 
@@ -402,12 +402,13 @@ async def test_time_stamps_follow_a_given_clock_plus_its_offset(stub):
 
 
 async def test_a_spent_budget_stops_entries_before_they_are_sent_but_not_cancels(stub):
-    ledger = Ledger(weight=Budget(100, 3_600_000))
-    gateway = BinanceGateway(stub.settings(), (API_KEY, SECRET), [BTC], ledger=ledger)
+    gate = Gate.of("binance")
+    gate.learn({WEIGHT: 100})
+    gateway = BinanceGateway(stub.settings(), (API_KEY, SECRET), [BTC], ledger=gate)
     stub.on("POST", ORDER, Reply(placed(), headers={"X-MBX-USED-WEIGHT-1M": "97"}))
     stub.on("DELETE", ORDER, Reply(placed(origClientOrderId="mh-1", status="CANCELED")))
     await gateway.place(order())
-    with pytest.raises(ExchangeUnavailable, match="budget is spent") as spent:
+    with pytest.raises(ExchangeUnavailable, match="budget of weight is spent") as spent:
         await gateway.place(order(client_id="mh-2"))
     assert spent.value.retry_after_s > 1
     assert len(stub.calls("POST", ORDER)) == 1
@@ -420,7 +421,7 @@ async def test_retry_after_is_obeyed_by_every_call(stub, gateway):
     with pytest.raises(ExchangeUnavailable) as away:
         await gateway.account()
     assert away.value.retry_after_s == 31
-    with pytest.raises(ExchangeUnavailable, match="budget"):
+    with pytest.raises(ExchangeUnavailable, match="asked for a pause"):
         await gateway.cancel(CancelOrder(client_id="mh-1", instrument=BTC))
     assert stub.calls("DELETE", ORDER) == []
 
@@ -428,7 +429,7 @@ async def test_retry_after_is_obeyed_by_every_call(stub, gateway):
 async def test_a_short_pause_is_waited_out(stub, gateway):
     await gateway.sync_clock()
     stub.on("GET", "/api/v3/account", Reply({"balances": []}))
-    gateway.ledger.paused_until_ms = gateway.now_ms() + 150
+    gateway.gate.look(lambda line, now: line.turned_away(now, 429, 0.15))
     started = asyncio.get_running_loop().time()
     await gateway.account()
     assert asyncio.get_running_loop().time() - started >= 0.14
@@ -439,8 +440,9 @@ async def test_too_many_orders_stops_orders_only(stub, gateway):
     stub.on("DELETE", ORDER, Reply(placed(origClientOrderId="mh-1", status="CANCELED")))
     with pytest.raises(ExchangeUnavailable, match="-1015"):
         await gateway.place(order())
-    now = gateway.now_ms()
-    assert gateway.ledger.orders.used(now) == gateway.ledger.orders.limit
+    assert gateway.gate.look(lambda line, now: line.used(now, ORDERS)) == 100
+    with pytest.raises(ExchangeUnavailable, match="budget of orders is spent"):
+        await gateway.place(order(client_id="mh-2"))
     assert (await gateway.cancel(CancelOrder(client_id="mh-1", instrument=BTC))).state is OrderState.CANCELLED
 
 

@@ -10,7 +10,7 @@ from config.settings import ExchangeSettings
 from core.errors import ConfigError, ExchangeRefused, ExchangeUnavailable, OutcomeUnknown
 from core.messages import CancelOrder, OrderState, PlaceOrder, TimeInForce
 from core.units import MINUTE_MS, Instrument, Side
-from exchanges.limits.groups import GroupLedger
+from exchanges.limits import Gate
 from exchanges.upbit.gateway import UpbitGateway
 from tests.support.binance_stub import Reply
 from tests.support.upbit_stub import (
@@ -505,20 +505,20 @@ async def test_a_venue_that_is_not_there_is_unavailable_also_for_an_order():
 
 
 async def test_a_rate_refusal_is_obeyed_and_holds_its_group(stub):
-    ledger = GroupLedger()
+    ledger = Gate.of("upbit")
     gateway = UpbitGateway(stub.settings(), (ACCESS_KEY, SECRET_KEY), [BTC], ledger=ledger)
     stub.on("POST", ORDERS, refusal("too_many_requests", status=429, **{"Retry-After": "60"}))
     with pytest.raises(ExchangeUnavailable) as caught:
         await gateway.place(order())
-    assert (caught.value.retry_after_s, ledger.refusals) == (60.0, 1)
-    with pytest.raises(ExchangeUnavailable, match="request budget is spent"):
+    assert (caught.value.retry_after_s, ledger.look(lambda line, _: line.refusals)) == (60.0, 1)
+    with pytest.raises(ExchangeUnavailable, match="asked for a pause"):
         await gateway.place(order(client_id="mh-2"))
     assert len(stub.calls("POST", ORDERS)) == 1
     await gateway.close()
 
 
 async def test_a_block_is_as_long_as_its_text_says(stub):
-    ledger = GroupLedger()
+    ledger = Gate.of("upbit")
     gateway = UpbitGateway(stub.settings(), (ACCESS_KEY, SECRET_KEY), [BTC], ledger=ledger)
     stub.on("GET", "/v1/accounts", refusal("too_many_requests", "요청이 많아 3분 동안 차단됩니다", status=418))
     with pytest.raises(ExchangeUnavailable) as caught:
@@ -537,7 +537,7 @@ async def test_more_orders_than_a_second_takes_wait_their_turn(stub, gateway):
     for n in range(20):
         await gateway.place(order(client_id=f"mh-{n}"))
     assert loop.time() - began >= 0.9
-    assert gateway.ledger.refusals == 0
+    assert gateway.gate.look(lambda line, _: line.refusals) == 0
 
 
 async def test_the_clock_is_measured_from_whole_seconds(stub, gateway):

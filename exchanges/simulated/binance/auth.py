@@ -1,17 +1,26 @@
-"""Who may trade: API keys, HMAC signatures and time stamps, refused as Binance refuses them.
+"""Who may trade: API keys, signatures (HMAC, Ed25519) and time stamps, refused as Binance refuses them.
 
 Source: binance-spot-api-docs, rest-api.md, "Request Security" and "Timing security".
 """
 
+import base64
+import binascii
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from core.errors import ConfigError
 from exchanges.simulated.refusals import VenueRefusal, missing
 
 MAX_AHEAD_MS = 1_000
 DEFAULT_WINDOW_MS = 5_000
 MAX_WINDOW_MS = 60_000
+PUBLIC_KEY = "-----BEGIN PUBLIC KEY-----"
+"""How the secret of a key begins that is no secret: the client keeps the private half."""
 
 
 class VenueTime:
@@ -52,22 +61,37 @@ class VenueTime:
 
 
 class Keyring:
-    """API keys and their secrets. Shows neither."""
+    """API keys and how they sign: by a shared secret, or by a private key whose public half (PEM) is here.
+
+    Shows no secret. Raises ConfigError for a public key that is none, or not Ed25519.
+    """
 
     def __init__(self, credentials: Mapping[str, str], time: VenueTime) -> None:
-        self._secrets = dict(credentials)
+        self._secrets = {key: text for key, text in credentials.items() if PUBLIC_KEY not in text}
+        self._public = {key: _public_key(text) for key, text in credentials.items() if PUBLIC_KEY in text}
         self._time = time
 
     def __repr__(self) -> str:
-        return f"Keyring({len(self._secrets)} keys)"
+        return f"Keyring({len(self._secrets) + len(self._public)} keys)"
 
     def require(self, api_key: str | None) -> str:
         """The key, if it is one of ours."""
         if not api_key:
             raise VenueRefusal(-2014, "API-key format invalid.", status=401)
-        if api_key not in self._secrets:
+        if api_key not in self._secrets and api_key not in self._public:
             raise VenueRefusal(-2015, "Invalid API-key, IP, or permissions for action.", status=401)
         return api_key
+
+    def has_public(self, api_key: str) -> bool:
+        """Whether this key signs with Ed25519, which a session needs."""
+        return api_key in self._public
+
+    def check_time(self, params: Mapping[str, str]) -> None:
+        """VenueRefusal -1021 for a stamp that is too old or in the future."""
+        stamp, window = _integer(params, "timestamp"), _integer(params, "recvWindow", DEFAULT_WINDOW_MS)
+        if window > MAX_WINDOW_MS:
+            raise VenueRefusal(-1131, "recvWindow must be less than 60000.")
+        self._time.check(stamp, window)
 
     def verify(self, api_key: str | None, payload: str, params: Mapping[str, str]) -> str:
         """Check key, time stamp and the signature over ``payload``; returns the key."""
@@ -75,14 +99,33 @@ class Keyring:
         for name in ("timestamp", "signature"):
             if not params.get(name):
                 raise missing(name)
-        stamp, window = _integer(params, "timestamp"), _integer(params, "recvWindow", DEFAULT_WINDOW_MS)
-        if window > MAX_WINDOW_MS:
-            raise VenueRefusal(-1131, "recvWindow must be less than 60000.")
-        self._time.check(stamp, window)
-        expected = hmac.new(self._secrets[key].encode(), payload.encode(), hashlib.sha256).hexdigest()
-        if not hmac.compare_digest(expected.encode(), params["signature"].encode()):
+        self.check_time(params)
+        if not self._signed(key, payload.encode(), params["signature"]):
             raise VenueRefusal(-1022, "Signature for this request is not valid.")
         return key
+
+    def _signed(self, key: str, payload: bytes, signature: str) -> bool:
+        public = self._public.get(key)
+        if public is None:
+            expected = hmac.new(self._secrets[key].encode(), payload, hashlib.sha256).hexdigest()
+            return hmac.compare_digest(expected.encode(), signature.encode())
+        try:
+            public.verify(base64.b64decode(signature, validate=True), payload)
+        except (InvalidSignature, binascii.Error, ValueError):
+            return False
+        return True
+
+
+def _public_key(pem: str) -> Ed25519PublicKey:
+    try:
+        key = load_pem_public_key(pem.strip().encode())
+    except ValueError:
+        key = None
+    if not isinstance(key, Ed25519PublicKey):
+        raise ConfigError(
+            "the public key is not an Ed25519 key in PEM; make one with: openssl genpkey -algorithm ed25519"
+        )
+    return key
 
 
 def _integer(params: Mapping[str, str], name: str, default: int | None = None) -> int:

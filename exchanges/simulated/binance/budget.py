@@ -25,6 +25,7 @@ WEIGHTS: dict[tuple[str, str], int] = {
     ("GET", "klines"): 2,
     ("GET", "depth"): 5,
     ("GET", "trades"): 25,
+    ("GET", "historicalTrades"): 25,
     ("GET", "aggTrades"): 4,
     ("GET", "ticker/bookTicker"): 2,
     ("GET", "ticker/price"): 2,
@@ -163,6 +164,16 @@ class Budget:
         if ordered:
             headers |= {f"X-MBX-ORDER-COUNT-{name}": str(c.count(now)) for name, c in self._orders.items()}
         return headers
+
+    def weight_used(self) -> dict:
+        """The minute's weight as the WebSocket API adds it to its answers."""
+        return self.stated()[0] | {"count": self._weight.count(self._now())}
+
+    def pause(self, refusal: VenueRefusal) -> dict:
+        """How the WebSocket API says how long to stay away."""
+        now = self._now()
+        until = now + int((refusal.retry_after_s or 0) * 1_000 * self._speed)
+        return {"serverTime": now, "retryAfter": until}
 
     def order_counts(self) -> list[dict]:
         now = self._now()

@@ -6,13 +6,10 @@ as at the venue; bar figures are the shortest decimal that reads back as the sam
 
 from decimal import Decimal
 
-from core.messages import Bar
-from core.units import MINUTE_MS, Instrument, MarketRules, Side
-from exchanges.simulated.events import AccountMoved, BookTop, OrderMoved, Transferred
-from exchanges.simulated.filters import Limits, filter_list
-from exchanges.simulated.orders import Amendment, OrderType, SimOrder, Trade
+from core.units import Instrument, Side
+from exchanges.simulated.events import AccountMoved, OrderMoved, Transferred
+from exchanges.simulated.orders import Amendment, SimOrder, Trade
 
-ORDER_TYPES = [str(kind) for kind in OrderType]
 STP = "EXPIRE_MAKER"
 ZERO_TEXT = "0.00000000"
 
@@ -30,58 +27,6 @@ def number(value: float) -> str:
     """Shortest decimal text of a float, never with an exponent."""
     text = repr(value)
     return format(Decimal(text), "f") if "e" in text else text
-
-
-def _money(bar: Bar) -> float:
-    """Quote volume, estimated: a bar does not record it."""
-    return bar.volume * (bar.open + bar.high + bar.low + bar.close) / 4.0
-
-
-def kline_row(bar: Bar) -> list:
-    """One row of GET /klines. Quote volume, trade count and taker volumes are estimates."""
-    money = _money(bar)
-    count = 0 if bar.filler else 1
-    close_ms = bar.minute + MINUTE_MS - 1
-    head = [bar.minute, number(bar.open), number(bar.high), number(bar.low), number(bar.close), number(bar.volume)]
-    return [*head, close_ms, number(money), count, number(bar.volume / 2), number(money / 2), "0"]
-
-
-def kline_frame(symbol: str, bar: Bar, final: bool, now_ms: int) -> dict:
-    money = _money(bar)
-    return {
-        "e": "kline",
-        "E": now_ms,
-        "s": symbol,
-        "k": {
-            "t": bar.minute,
-            "T": bar.minute + MINUTE_MS - 1,
-            "s": symbol,
-            "i": "1m",
-            "f": -1,
-            "L": -1,
-            "o": number(bar.open),
-            "c": number(bar.close),
-            "h": number(bar.high),
-            "l": number(bar.low),
-            "v": number(bar.volume),
-            "n": 0 if bar.filler else 1,
-            "x": final,
-            "q": number(money),
-            "V": number(bar.volume / 2),
-            "Q": number(money / 2),
-            "B": "0",
-        },
-    }
-
-
-def book_ticker_frame(symbol: str, top: BookTop, update_id: int) -> dict:
-    bid, bid_qty, ask, ask_qty = map(amount, top)
-    return {"u": update_id, "s": symbol, "b": bid, "B": bid_qty, "a": ask, "A": ask_qty}
-
-
-def book_ticker_row(symbol: str, top: BookTop) -> dict:
-    bid, bid_qty, ask, ask_qty = map(amount, top)
-    return {"symbol": symbol, "bidPrice": bid, "bidQty": bid_qty, "askPrice": ask, "askQty": ask_qty}
 
 
 def _order_head(order: SimOrder) -> dict:
@@ -272,37 +217,4 @@ def balance_update(event: Transferred) -> dict:
         "a": event.asset,
         "d": amount(event.amount),
         "T": event.at_ms,
-    }
-
-
-def symbol_row(rules: MarketRules, trading: bool, limits: Limits) -> dict:
-    """One market of GET /exchangeInfo."""
-    instrument = rules.instrument
-    return {
-        "symbol": symbol_of(instrument),
-        "status": rules.status if trading else "BREAK",
-        "baseAsset": instrument.base,
-        "baseAssetPrecision": 8,
-        "quoteAsset": instrument.quote,
-        "quotePrecision": 8,
-        "quoteAssetPrecision": 8,
-        "baseCommissionPrecision": 8,
-        "quoteCommissionPrecision": 8,
-        "orderTypes": ORDER_TYPES,
-        "icebergAllowed": False,
-        "ocoAllowed": False,
-        "otoAllowed": False,
-        "quoteOrderQtyMarketAllowed": True,
-        "opoAllowed": False,
-        "allowTrailingStop": True,
-        "cancelReplaceAllowed": True,
-        "amendAllowed": True,
-        "pegInstructionsAllowed": False,
-        "isSpotTradingAllowed": True,
-        "isMarginTradingAllowed": False,
-        "filters": filter_list(rules, limits),
-        "permissions": [],
-        "permissionSets": [["SPOT"]],
-        "defaultSelfTradePreventionMode": STP,
-        "allowedSelfTradePreventionModes": [STP],
     }

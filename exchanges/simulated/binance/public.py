@@ -4,14 +4,19 @@ from aiohttp import web
 
 from core.messages import Bar
 from core.units import MINUTE_MS
-from exchanges.simulated.binance.payloads import book_ticker_row, kline_row, number, symbol_of, symbol_row
+from exchanges.simulated.binance.market_payloads import (
+    agg_trade_row,
+    book_ticker_row,
+    kline_row,
+    symbol_row,
+    trade_row_public,
+)
+from exchanges.simulated.binance.payloads import number, symbol_of
 from exchanges.simulated.binance.rest import Ask, Security, endpoint
 from exchanges.simulated.events import BookTop
 from exchanges.simulated.orders import ZERO
 from exchanges.simulated.refusals import VenueRefusal
 
-PRINTS = 12
-"""Trades that stand for one minute in GET /aggTrades."""
 DAY_MINUTES = 1_440
 
 
@@ -137,22 +142,37 @@ def _day(ask: Ask, row: int) -> dict:
     }
 
 
+async def trades(ask: Ask) -> list:
+    """The newest trades."""
+    row = ask.row()
+    found = ask.state.prints.newest(row, ask.state.exchange.now_ms, ask.integer("limit", 500, most=1_000))
+    return [trade_row_public(trade) for trade in found]
+
+
+async def historical_trades(ask: Ask) -> list:
+    """Trades from a number on, or the newest ones."""
+    first = ask.optional_integer("fromId")
+    if first is None:
+        return await trades(ask)
+    row, limit = ask.row(), ask.integer("limit", 500, most=1_000)
+    return [trade_row_public(t) for t in ask.state.prints.numbered(row, first, ask.state.exchange.now_ms, limit)]
+
+
 async def agg_trades(ask: Ask) -> list:
-    """The newest trades, made from the bars' paths: ``PRINTS`` of equal size a minute."""
-    row, exchange = ask.row(), ask.state.exchange
-    limit, gap = ask.integer("limit", 500, most=1_000), MINUTE_MS // PRINTS
-    at = exchange.now_ms // gap * gap
-    rows: list[dict] = []
-    while at > exchange.market.start_ms and len(rows) < limit:
-        bar = exchange.market.bar(row, (at - 1) // MINUTE_MS * MINUTE_MS, at)
-        if bar is not None and bar.volume > 0:
-            share = bar.volume * gap / (at - bar.minute)
-            # Ids count prints since 1970, so that a trade keeps its id whenever it is asked for.
-            number_of = at // gap
-            trade = {"a": number_of, "p": number(bar.close), "q": number(share), "f": number_of, "l": number_of}
-            rows.append(trade | {"T": at, "m": bool(number_of % 2), "M": True})
-        at -= gap
-    return rows[::-1]
+    """The same trades, by number, by time, or the newest; each is a group of its own."""
+    row, limit = ask.row(), ask.integer("limit", 500, most=1_000)
+    now, prints = ask.state.exchange.now_ms, ask.state.prints
+    first, start = ask.optional_integer("fromId"), ask.optional_integer("startTime")
+    end = min(ask.integer("endTime", now), now)
+    if first is not None:
+        if start is not None or ask.params.get("endTime"):
+            raise VenueRefusal(-1128, "Combination of optional parameters invalid.")
+        found = prints.numbered(row, first, now, limit)
+    elif start is not None:
+        found = prints.since(row, start, end, limit)
+    else:
+        found = prints.newest(row, end, limit)
+    return [agg_trade_row(trade) for trade in found]
 
 
 ROUTES: list[web.RouteDef] = [
@@ -167,6 +187,8 @@ ROUTES: list[web.RouteDef] = [
         ("ticker/price", price),
         ("ticker/24hr", day_ticker),
         ("avgPrice", average_price),
+        ("trades", trades),
+        ("historicalTrades", historical_trades),
         ("aggTrades", agg_trades),
     )
 ]

@@ -8,19 +8,24 @@ from core.messages import Bar
 from core.units import MINUTE_MS
 from exchanges.simulated.binance.auth import Keyring
 from exchanges.simulated.binance.budget import Budget
+from exchanges.simulated.binance.market_payloads import (
+    agg_trade_frame,
+    book_ticker_frame,
+    kline_frame,
+    trade_frame,
+)
 from exchanges.simulated.binance.payloads import (
     account_position,
     amount,
     balance_update,
-    book_ticker_frame,
     execution_report,
-    kline_frame,
     symbol_of,
 )
-from exchanges.simulated.depth import DepthView
+from exchanges.simulated.depth import Change, DepthView
 from exchanges.simulated.events import AccountMoved, BarClosed, BookMoved, BookTop, Event, OrderMoved, Transferred
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.orders import ZERO
+from exchanges.simulated.prints import PublicTrades
 from exchanges.simulated.served import TRADES_ONLY, USER, Mode, Served
 
 
@@ -45,17 +50,23 @@ class ServerState(Served):
         self.budget = budget
         self.symbols = {symbol_of(i): row for row, i in enumerate(exchange.instruments)}
         self.depth = [DepthView() for _ in exchange.instruments]
+        self.prints = PublicTrades(exchange.market, exchange.rules)
+        self._printed = [exchange.now_ms] * len(exchange.instruments)
+        """Until when public trades were shown, by market."""
         names = [symbol.lower() for symbol in self.symbols]
         self._kline = [f"{name}@kline_1m" for name in names]
         self._ticker = [f"{name}@bookTicker" for name in names]
         self._depth = [(f"{name}@depth", f"{name}@depth@100ms") for name in names]
+        self._trades = [(f"{name}@trade", f"{name}@aggTrade") for name in names]
         self._names = list(self.symbols)
 
     def announce(self, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, BarClosed):
+                self._show_trades(event.row, event.minute + MINUTE_MS - 1)
                 self._bar(event.row, event.minute, final=True)
             elif isinstance(event, BookMoved):
+                self._show_trades(event.row, event.at_ms)
                 self._book(event.row)
             elif isinstance(event, OrderMoved):
                 if event.trade is not None and event.order.executed_quantity == event.trade.quantity:
@@ -101,9 +112,24 @@ class ServerState(Served):
             self.hub.add(self._ticker[row], book_ticker_frame(self._names[row], top, self.depth[row].next_id()))
         if any(map(self.hub.wanted, self._depth[row])):
             self._show_depth(row)
+            slow = self._depth[row][0]
+            if self.hub.wanted(slow):
+                self._tell_depth(row, slow, self.depth[row].of_the_second(self.exchange.now_ms))
+
+    def _show_trades(self, row: int, upto_ms: int) -> None:
+        after, self._printed[row] = self._printed[row], max(upto_ms, self._printed[row])
+        single, grouped = self._trades[row]
+        if not (self.hub.wanted(single) or self.hub.wanted(grouped)):
+            return
+        for trade in self.prints.between(row, after, upto_ms):
+            self.hub.add(single, trade_frame(self._names[row], trade))
+            self.hub.add(grouped, agg_trade_frame(self._names[row], trade))
 
     def _show_depth(self, row: int) -> None:
-        change = self.depth[row].refresh(*self.exchange.depth(row))
+        """Bring the book that is shown up to date, and tell the stream that hears of every change."""
+        self._tell_depth(row, self._depth[row][1], self.depth[row].refresh(*self.exchange.depth(row)))
+
+    def _tell_depth(self, row: int, stream: str, change: Change | None) -> None:
         if change is None:
             return
         first, last, bids, asks = change
@@ -117,8 +143,7 @@ class ServerState(Served):
             "b": [[amount(ticks * rules.tick), amount(steps * rules.step)] for ticks, steps in bids],
             "a": [[amount(ticks * rules.tick), amount(steps * rules.step)] for ticks, steps in asks],
         }
-        for stream in self._depth[row]:
-            self.hub.add(stream, frame)
+        self.hub.add(stream, frame)
 
 
 STATE = web.AppKey("state", ServerState)

@@ -15,6 +15,7 @@ from exchanges.simulated.hub import Connection, Hub, RateGuard
 PING_S = 20.0
 MAX_STREAMS = 1_024
 POLICY_VIOLATION = 1008
+METHODS = ("`SUBSCRIBE`", "`UNSUBSCRIBE`", "`LIST_SUBSCRIPTIONS`", "`SET_PROPERTY`", "`GET_PROPERTY`")
 
 
 async def market_streams(request: web.Request) -> web.WebSocketResponse:
@@ -53,8 +54,8 @@ def _answer(hub: Hub, connection: Connection, text: str) -> str:
     """Do what a client's message asks and return the answer."""
     try:
         ask = orjson.loads(text)
-        method, number = ask["method"], ask.get("id")
-        streams = [str(name) for name in ask.get("params") or []]
+        method, number, given = ask["method"], ask.get("id"), ask.get("params") or []
+        streams = [str(name) for name in given]
     except (ValueError, KeyError, TypeError, AttributeError):
         return orjson.dumps({"error": {"code": 3, "msg": "Invalid JSON: expected a request object"}}).decode()
     if method == "SUBSCRIBE":
@@ -68,9 +69,21 @@ def _answer(hub: Hub, connection: Connection, text: str) -> str:
         return _result(number, None)
     if method == "LIST_SUBSCRIPTIONS":
         return _result(number, sorted(connection.streams))
-    return _error(
-        number, 2, "Invalid request: unknown variant, expected one of `SUBSCRIBE`, `UNSUBSCRIBE`, `LIST_SUBSCRIPTIONS`"
-    )
+    if method in ("SET_PROPERTY", "GET_PROPERTY"):
+        return _property(connection, method, number, given)
+    return _error(number, 2, f"Invalid request: unknown variant, expected one of {', '.join(METHODS)}")
+
+
+def _property(connection: Connection, method: str, number: object, given: list) -> str:
+    """Whether payloads are wrapped, the one property there is."""
+    if not given or given[0] != "combined":
+        return _error(number, 0, "Unknown property")
+    if method == "GET_PROPERTY":
+        return _result(number, connection.combined)
+    if len(given) != 2 or not isinstance(given[1], bool):
+        return _error(number, 1, "Invalid value type: expected Boolean")
+    connection.combined = given[1]
+    return _result(number, None)
 
 
 def _result(number: object, result: object) -> str:

@@ -51,6 +51,9 @@ class BinanceWording:
             return REQUESTS.get((method, path.removeprefix("/api/v3/")), OTHER)
         return OTHER if path.startswith("/sapi/") else ""
 
+    def group(self, where: str) -> str:
+        return "address"
+
     def asked(self, params: dict[str, str]) -> tuple[str, ...]:
         return _names(params.get("orderId"), params.get("origClientOrderId"))
 

@@ -64,7 +64,8 @@ REST = (
     Kind("drop-done", ANY, "done, the connection drops instead of an answer"),
     Kind("drop-not", ANY, "the connection drops before anything is done"),
     Kind("hang", CHANGES, "done, and no answer before the client gives up", 10_000, 10_000, 0.2),
-    Kind("hide", (PLACE,), "done, and not shown to questions for a while", 100, 1_900, 2.0),
+    Kind("hide", (PLACE,), "done and answered, not shown to questions for a while", 100, 1_900),
+    Kind("hide-lost", (PLACE,), "done, the connection drops, not shown to questions for a while", 100, 1_900),
 )
 FRAMES = (
     Kind("late-report", (REPORT,), "an order's report comes late", 50, 1_500),

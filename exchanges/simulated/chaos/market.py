@@ -49,6 +49,10 @@ class InterruptedMarket:
     def price(self, row: int, ms: int) -> float | None:
         return None if _within(self._halts, row, ms) else self._market.price(row, ms)
 
+    def minutes_traded(self, row: int, minute: int) -> int:
+        """As if nothing had been interrupted: trades keep their numbers, and those of a halt are missing."""
+        return self._market.minutes_traded(row, minute)
+
     def passage(self, row: int, second_ms: int) -> Passage | None:
         return None if self._still(row, second_ms - 1) else self._market.passage(row, second_ms)
 

@@ -29,7 +29,8 @@ class FrontDoor:
         self.chaos, self.wording, self.now_ms = chaos, wording, now_ms
         self.hidden: dict[str, float] = {}
         """Names of orders that questions do not see, and until when (the venue's time, ms)."""
-        self._closed_until = 0.0
+        self._closed: dict[str, float] = {}
+        """Group of requests → until when it is closed; ``""`` is all of them."""
         self._ban_s = QUIET_BAN_S
 
     @property
@@ -58,11 +59,13 @@ class FrontDoor:
 
     async def _faulty(self, request: web.Request, handler: Handler, where: str, fault: Fault) -> web.StreamResponse:
         words, wait_s = self.wording, fault.size / 1_000 * self.chaos.pace
+        # It has arrived in any case: a client that goes away now does not call it back.
+        await request.read()
         match fault.kind:
             case "slow-request":
                 await asyncio.sleep(wait_s)
             case "ban":
-                return self._close(max(1, math.ceil(wait_s)), fault)
+                return self._close(max(1, math.ceil(wait_s)), where, fault)
             case "stamp":
                 return _plain(words.stamp(fault.dice))
             case "busy":
@@ -92,9 +95,11 @@ class FrontDoor:
                     min(max(1, int(len(body) * fault.size)), max(0, len(body) - 1)) if fault.kind == "cut-json" else 0
                 )
                 return _again(response, body[:keep])
-            case "hide" if isinstance(response, web.Response) and response.status < 300:
-                for name in words.named(orjson.loads(_bytes(response))):
-                    self.hidden[name] = self.now_ms() + fault.size
+            case "hide" | "hide-lost" if isinstance(response, web.Response):
+                if response.status < 300:
+                    for name in words.named(orjson.loads(_bytes(response))):
+                        self.hidden[name] = self.now_ms() + fault.size
+                return response if fault.kind == "hide" else _cut(request)
         return response
 
     async def _answered(self, request: web.Request, handler: Handler, where: str) -> web.StreamResponse:
@@ -126,17 +131,19 @@ class FrontDoor:
             del self.hidden[name]
         return any(name in self.hidden for name in names)
 
-    def _close(self, retry_s: int, fault: Fault) -> web.Response:
-        self._closed_until, self._ban_s = asyncio.get_running_loop().time() + retry_s, QUIET_BAN_S
+    def _close(self, retry_s: int, where: str, fault: Fault) -> web.Response:
+        self._closed[self.wording.group(where)] = asyncio.get_running_loop().time() + retry_s
+        self._ban_s = QUIET_BAN_S
         return _plain(self.wording.too_many(retry_s, False, fault.dice))
 
     def _banned(self, where: str) -> web.Response | None:
         """418 for whoever goes on into a 429, longer each time."""
         now = asyncio.get_running_loop().time()
+        until = max(self._closed.get("", 0.0), self._closed.get(self.wording.group(where), 0.0))
         # A tenth of a second of grace: a client waits by its own watch.
-        if now >= self._closed_until - 0.1:
+        if now >= until - 0.1:
             return None
-        self._closed_until, self._ban_s = now + self._ban_s, self._ban_s * 2
+        self._closed[""], self._ban_s = now + self._ban_s, self._ban_s * 2
         self.chaos.happened("banned", where, self.now_ms())
         return _plain(self.wording.too_many(self._ban_s // 2, True, 0.0))
 

@@ -52,6 +52,9 @@ class UpbitWording:
         rest = path.removeprefix("/v1/").rstrip("/")
         return BARS if rest.startswith("candles/") else REQUESTS.get((method, rest), OTHER)
 
+    def group(self, where: str) -> str:
+        return {PLACE: "order", BARS: "candle", DEPTH: "orderbook", OTHER: "quotation"}.get(where, "default")
+
     def asked(self, params: dict[str, str]) -> tuple[str, ...]:
         return _names(params.get("uuid"), params.get("identifier"))
 

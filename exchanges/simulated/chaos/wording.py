@@ -37,6 +37,10 @@ class Wording(Protocol):
         """Which request this is; empty for what is not the venue's REST."""
         ...
 
+    def group(self, where: str) -> str:
+        """Requests that are limited together; a 429 closes a group."""
+        ...
+
     def asked(self, params: dict[str, str]) -> tuple[str, ...]:
         """Names of the order that a question is about."""
         ...

@@ -84,7 +84,7 @@ def _parts(token: str) -> tuple[dict, bytes, bytes, str]:
         algorithm = header["alg"]
     except (ValueError, binascii.Error, IndexError, KeyError, TypeError):
         raise jwt_verification() from None
-    if len(pieces) != 3 or algorithm not in DIGESTS or not isinstance(claims, dict):
+    if len(pieces) != 3 or not isinstance(algorithm, str) or algorithm not in DIGESTS or not isinstance(claims, dict):
         raise jwt_verification()
     return claims, f"{pieces[0]}.{pieces[1]}".encode(), signature, algorithm
 

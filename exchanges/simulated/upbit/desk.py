@@ -15,7 +15,7 @@ from exchanges.simulated.events import OrderMoved
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.fees import fee_on
 from exchanges.simulated.filters import CLIENT_ID
-from exchanges.simulated.orders import ZERO, OrderRequest, OrderType, SimOrder, Status
+from exchanges.simulated.orders import ZERO, OrderRequest, OrderType, SelfTrade, SimOrder, Status
 from exchanges.simulated.refusals import VenueRefusal
 from exchanges.simulated.upbit.errors import (
     duplicated_identifier,
@@ -34,6 +34,12 @@ from exchanges.simulated.upbit.wanted import Wanted, read_order
 
 MAX_TOTAL_KRW = Decimal(1_000_000_000)
 """Largest order, as orders/chance states it."""
+SELF_TRADES = {
+    "cancel_maker": SelfTrade.EXPIRE_MAKER,
+    "cancel_taker": SelfTrade.EXPIRE_TAKER,
+    "reduce": SelfTrade.DECREMENT,
+    "none": SelfTrade.NONE,
+}
 TIMES = {None: "GTC", "ioc": "IOC", "fok": "FOK", "post_only": "GTC"}
 
 
@@ -131,11 +137,12 @@ class Desk:
         return _sheet(wanted, self._untouched(wanted, -(10**12)), self.exchange.rules[wanted.row].taker_fee)
 
     def _work(self, request: OrderRequest, wanted: Wanted) -> SimOrder | None:
-        """The engine's order, or None for a post_only one that would have traded at once."""
+        """The engine's order, or None for one that the venue takes only to cancel it."""
         try:
             return self.exchange.place(request)
         except VenueRefusal as refusal:
-            if wanted.time_in_force == "post_only" and "immediately" in refusal.text:
+            # Taken, and cancelled at once: a post_only order that would trade, and an order that meets an empty book.
+            if (wanted.time_in_force == "post_only" and "immediately" in refusal.text) or "liquidity" in refusal.text:
                 return None
             raise of_engine(refusal, wanted.side, self._pays(wanted)) from None
 
@@ -164,6 +171,7 @@ class Desk:
             quote_quantity=money,
             price=price,
             time_in_force=TIMES[wanted.time_in_force],
+            self_trade=SELF_TRADES[wanted.smp_type],
             # So that the account's statement names the order as its owner does.
             client_id=wanted.identifier if wanted.identifier and re.match(CLIENT_ID, wanted.identifier) else "",
         )

@@ -9,8 +9,9 @@ from decimal import Decimal
 from core.units import Side
 from exchanges.simulated.events import BookTop, OrderMoved
 from exchanges.simulated.orders import ZERO, SimOrder
-from exchanges.simulated.upbit.payloads import change, kst, moment, utc
-from exchanges.simulated.upbit.prints import Candle, Print
+from exchanges.simulated.prints import Print
+from exchanges.simulated.upbit.candles import Candle
+from exchanges.simulated.upbit.payloads import change, kst, moment, number_of, utc
 from exchanges.simulated.upbit.sheets import Sheet, name_of, paid_fee, remaining, state_of, trade_name
 
 SHORT = {
@@ -105,20 +106,20 @@ def shortened(value: object) -> object:
 
 
 def trade_frame(trade: Print, closed_at: float, top: BookTop | None) -> dict:
-    at = moment(trade.at_ms)
-    moved = change(trade.price, closed_at)
+    at, price = moment(trade.at_ms), float(trade.price)
+    moved = change(price, closed_at)
     row = {
         "timestamp": trade.at_ms,
         "trade_date": at.strftime("%Y-%m-%d"),
         "trade_time": at.strftime("%H:%M:%S"),
         "trade_timestamp": trade.at_ms,
-        "trade_price": trade.price,
-        "trade_volume": trade.volume,
-        "ask_bid": "BID" if trade.bought else "ASK",
+        "trade_price": price,
+        "trade_volume": float(trade.quantity),
+        "ask_bid": "ASK" if trade.seller_took else "BID",
         "prev_closing_price": closed_at,
         "change": moved["change"],
         "change_price": moved["change_price"],
-        "sequential_id": trade.number,
+        "sequential_id": number_of(trade),
     }
     if top is not None:
         row |= {
@@ -198,7 +199,7 @@ def states_of(sheet: Sheet, event: OrderMoved) -> list[str]:
         ended = state_of(sheet, event.order)
         return ["trade"] if ended == "wait" else ["trade", ended]
     if event.kind == "TRADE_PREVENTION":
-        return ["prevented", "cancel"]
+        return ["prevented"] if event.order.live else ["prevented", "cancel"]
     return ["cancel"]
 
 

@@ -7,7 +7,7 @@ one does. Table: ``core.grid.upbit_tick``.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_FLOOR, Decimal
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from core.costs import UNIT
 from core.grid import upbit_tick
 from core.messages import HIGH, LOW
 from core.params import CostSettings
-from core.units import Instrument, MarketRules, to_decimal
+from core.units import Instrument, MarketRules
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.filters import Limits
 from exchanges.simulated.ladder import Levels
@@ -26,7 +26,7 @@ from exchanges.simulated.tape import Tape
 
 SMALLEST_UNIT = Decimal("0.000000001")
 """Least money that price times lot may come to, so that a milliard KRW stays countable in 64 bits."""
-LIMITS = Limits(max_orders=1_000)
+LIMITS = Limits(max_orders=1_000, market_lot_share=Decimal(1))
 
 
 class PricedGridMarket(TapeMarket):
@@ -120,9 +120,3 @@ def tick_of(exchange: SimulatedExchange, row: int, price: Decimal | float) -> De
     if isinstance(exchange, UpbitExchange):
         return upbit_tick(exchange.instruments[row].symbol, float(price))
     return exchange.rules[row].tick
-
-
-def on_grid(price: float, tick: Decimal, up: bool = False) -> float:
-    """``price`` on the grid, the step below it (or above)."""
-    rounding = ROUND_CEILING if up else ROUND_FLOOR
-    return float((to_decimal(price) / tick).to_integral_value(rounding=rounding) * tick)

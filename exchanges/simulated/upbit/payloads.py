@@ -9,7 +9,8 @@ from decimal import Decimal
 
 from core.units import Instrument, MarketRules
 from exchanges.simulated.ladder import Levels
-from exchanges.simulated.upbit.prints import Candle, Print
+from exchanges.simulated.prints import Print
+from exchanges.simulated.upbit.candles import Candle
 
 KST = timezone(timedelta(hours=9))
 KOREAN = {
@@ -68,6 +69,11 @@ def created(ms: int) -> str:
     return moment(ms).astimezone(KST).isoformat(timespec="seconds")
 
 
+def number_of(trade: Print) -> int:
+    """``sequential_id``: unique in its market, and growing with time."""
+    return trade.at_ms * 1_000
+
+
 def market_row(instrument: Instrument, details: bool) -> dict:
     base = instrument.base
     row: dict = {
@@ -99,18 +105,18 @@ def candle_row(code: str, candle: Candle, unit: int | None) -> dict:
 
 def trade_row(code: str, trade: Print, closed_at: float) -> dict:
     """A row of GET /v1/trades/ticks; ``closed_at`` is yesterday's last price."""
-    at = moment(trade.at_ms)
+    at, price = moment(trade.at_ms), float(trade.price)
     return {
         "market": code,
         "trade_date_utc": at.strftime("%Y-%m-%d"),
         "trade_time_utc": at.strftime("%H:%M:%S"),
         "timestamp": trade.at_ms,
-        "trade_price": trade.price,
-        "trade_volume": trade.volume,
+        "trade_price": price,
+        "trade_volume": float(trade.quantity),
         "prev_closing_price": closed_at,
-        "change_price": trade.price - closed_at,
-        "ask_bid": "BID" if trade.bought else "ASK",
-        "sequential_id": trade.number,
+        "change_price": price - closed_at,
+        "ask_bid": "ASK" if trade.seller_took else "BID",
+        "sequential_id": number_of(trade),
     }
 
 

@@ -181,13 +181,12 @@ def _by_name(ask: Ask, most: int) -> list[Sheet]:
         raise lacks("uuids")
     if len(uuids) + len(identifiers) > most:
         raise validation_error(f"at most {most} orders can be named")
-    held = {s.uuid if uuids else s.identifier: s for s in ask.state.desk.all()}
-    return [held[name] for name in (uuids or identifiers) if name in held]
+    named = set(uuids or identifiers)
+    return [s for s in ask.state.desk.all() if (s.uuid if uuids else s.identifier) in named]
 
 
 async def orders_by_name(ask: Ask) -> list:
-    found = sorted(_of_market(ask, _by_name(ask, MOST_NAMED)), key=lambda s: s.order.created_ms)
-    return [order_row(s) for s in _in_order(ask, found)]
+    return [order_row(s) for s in _in_order(ask, _of_market(ask, _by_name(ask, MOST_NAMED)))]
 
 
 async def _cancel_all(ask: Ask, sheets: list[Sheet], failed: list[Sheet]) -> dict:

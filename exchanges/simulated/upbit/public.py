@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from core.units import DAY_MS
+from exchanges.simulated.orders import ZERO
 from exchanges.simulated.upbit.errors import missing_parameter, no_such_code, type_mismatch
 from exchanges.simulated.upbit.market import tick_of
 from exchanges.simulated.upbit.payloads import candle_row, code_of, exact, market_row, trade_row
@@ -112,7 +113,7 @@ async def instruments(ask: Ask) -> list:
     exchange, found = ask.state.exchange, []
     for code, row in _rows(ask):
         newest = ask.state.trades.newest(row, exchange.now_ms)
-        price = newest[0].price if newest else 0.0
+        price = newest[0].price if newest else ZERO
         found.append(
             {
                 "market": code_of(exchange.instruments[row]),

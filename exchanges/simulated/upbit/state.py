@@ -9,7 +9,7 @@ from decimal import Decimal
 import orjson
 from aiohttp import web
 
-from core.units import MINUTE_MS
+from core.units import MINUTE_MS, Side
 from exchanges.simulated.events import AccountMoved, BookMoved, Event, OrderMoved
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.hub import Hub
@@ -17,6 +17,7 @@ from exchanges.simulated.served import TRADES_ONLY, Mode, Served
 from exchanges.simulated.upbit.auth import Keyring
 from exchanges.simulated.upbit.averages import Averages
 from exchanges.simulated.upbit.budget import GroupBudget
+from exchanges.simulated.upbit.candles import Candle, TradeTape, fold, merge
 from exchanges.simulated.upbit.desk import Desk
 from exchanges.simulated.upbit.frames import (
     candle_frame,
@@ -28,7 +29,6 @@ from exchanges.simulated.upbit.frames import (
 )
 from exchanges.simulated.upbit.market import tick_of
 from exchanges.simulated.upbit.payloads import code_of, units
-from exchanges.simulated.upbit.prints import Candle, Print, TradeTape, fold, merge
 from exchanges.simulated.upbit.subscriptions import ALL, CANDLES, UNITS, Topic
 from exchanges.simulated.upbit.tickers import Tickers
 
@@ -63,7 +63,7 @@ class UpbitState(Served):
         self.budget = budget
         self.allowance = budget.allowance
         self.desk = Desk(exchange)
-        self.trades = TradeTape(exchange.market, lambda row, price: tick_of(exchange, row, price))
+        self.trades = TradeTape(exchange.market, exchange.rules, lambda row, price: tick_of(exchange, row, price))
         self.tickers = Tickers(exchange, self.trades)
         self.averages = Averages(exchange)
         self.codes = {code_of(i): row for row, i in enumerate(exchange.instruments)}
@@ -90,9 +90,10 @@ class UpbitState(Served):
         if sheet is None:
             return
         if event.kind == "TRADE_PREVENTION":
-            gone = event.order.remaining * event.order.step
-            sheet.prevented_volume += gone
-            sheet.prevented_locked += gone * (event.order.price if event.order.side == "buy" else Decimal(1))
+            order = event.order
+            lost = order.prevented + (0 if order.live else order.remaining)
+            sheet.prevented_volume = lost * order.step
+            sheet.prevented_locked = sheet.prevented_volume * (order.price if order.side is Side.BUY else Decimal(1))
         if event.trade is not None:
             self.averages.traded(event.order.instrument, event.trade)
         for state in states_of(sheet, event):
@@ -107,23 +108,25 @@ class UpbitState(Served):
         """Frames of everything public that happened since this was last called."""
         now = self.exchange.now_ms
         for row, code in enumerate(self._names):
-            self._told(row, code, list(self.trades.between(row, self._told_ms, now)))
+            self._told(row, code, now)
             self._candles(row, code, now)
         self._told_ms, self._candles_ms = now, now - now % SECOND_MS
         for row in books:
             self._book(row)
 
-    def _told(self, row: int, code: str, trades: list[Print]) -> None:
-        if not trades:
+    def _told(self, row: int, code: str, now: int) -> None:
+        """Every trade, and the ticker after the newest one."""
+        trade, ticker = Topic("trade", code), Topic("ticker", code)
+        hears_trades, hears_ticker = self._wanted(self.hub, trade), self._wanted(self.hub, ticker)
+        if not hears_trades and not hears_ticker:
             return
-        topic = Topic("trade", code)
-        if self._wanted(self.hub, topic):
+        prints = list(self.trades.between(row, self._told_ms, now))
+        if hears_trades and prints:
             closed_at, top = self.tickers.closed_at(row), self.exchange.top(row)
-            for trade in trades:
-                self._send(self.hub, topic, self._head(topic, trade_frame(trade, closed_at, top)))
-        topic = Topic("ticker", code)
-        if self._wanted(self.hub, topic) and (frame := self.tickers.frame(row)) is not None:
-            self._send(self.hub, topic, self._head(topic, frame))
+            for made in prints:
+                self._send(self.hub, trade, self._head(trade, trade_frame(made, closed_at, top)))
+        if hears_ticker and prints and (frame := self.tickers.frame(row)) is not None:
+            self._send(self.hub, ticker, self._head(ticker, frame))
 
     def _candles(self, row: int, code: str, now: int) -> None:
         """One frame for every second in which something traded, when that second is over."""
@@ -134,11 +137,11 @@ class UpbitState(Served):
         for second in fold(self.trades.between(row, self._candles_ms - 1, upto - 1), SECOND_MS):
             at = second.start_ms + SECOND_MS
             for topic in wanted:
-                candle = second if not topic.minutes else self.running(row, topic.minutes, at - 1)
+                candle = second if not topic.minutes else self.candle_at(row, topic.minutes, at - 1)
                 if candle is not None:
                     self._send(self.hub, topic, self._head(topic, candle_frame(candle, at)))
 
-    def running(self, row: int, unit: int, at_ms: int) -> Candle | None:
+    def candle_at(self, row: int, unit: int, at_ms: int) -> Candle | None:
         """The candle of ``unit`` minutes that ``at_ms`` lies in, as far as it is."""
         start = at_ms - at_ms % (unit * MINUTE_MS)
         minutes = [self.trades.candle(row, m, at_ms) for m in range(start, at_ms + 1, MINUTE_MS)]

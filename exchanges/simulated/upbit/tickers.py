@@ -6,10 +6,11 @@ tape is rarely longer.
 
 from dataclasses import dataclass
 
+from core.messages import Bar
 from core.units import DAY_MS, MINUTE_MS
 from exchanges.simulated.exchange import SimulatedExchange
+from exchanges.simulated.upbit.candles import TradeTape
 from exchanges.simulated.upbit.payloads import change, code_of, kst, moment
-from exchanges.simulated.upbit.prints import TradeTape
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,61 +35,76 @@ class Tickers:
     def __init__(self, exchange: SimulatedExchange, trades: TradeTape) -> None:
         self._exchange = exchange
         self._trades = trades
-        self._closed: dict[int, tuple[int, Spell, Spell, float]] = {}
-        """Row: (minute it holds up to, since midnight UTC, last 24 hours, last price of yesterday)."""
+        self._yesterday: dict[int, tuple[int, float]] = {}
+        """Row: (midnight, last price before it)."""
+        self._closed: dict[int, tuple[int, Spell, Spell]] = {}
+        """Row: (minute it holds up to, since midnight UTC, last 24 hours)."""
 
     def closed_at(self, row: int) -> float:
-        """Yesterday's last price; the first price known when the market began today."""
-        return self._until(row, self._minute())[2]
+        """Yesterday's last price; when the market began today, the first one known."""
+        now, market = self._exchange.now_ms, self._exchange.market
+        midnight = now - now % DAY_MS
+        held = self._yesterday.get(row)
+        if held is not None and held[0] == midnight:
+            return held[1]
+        past = range(midnight - MINUTE_MS, market.start_ms - 1, -MINUTE_MS)
+        today = range(max(midnight, market.start_ms), now, MINUTE_MS)
+        last = next((bar.close for minute in past if (bar := self._traded(row, minute)) is not None), None)
+        if last is None:
+            last = next((bar.open for minute in today if (bar := self._traded(row, minute)) is not None), None)
+        if last is None:
+            return 0.0
+        self._yesterday[row] = (midnight, last)
+        return last
 
-    def _minute(self) -> int:
-        return self._exchange.now_ms - self._exchange.now_ms % MINUTE_MS
+    def _traded(self, row: int, minute: int) -> Bar | None:
+        """The bar of a closed minute in which something traded."""
+        if minute + MINUTE_MS > self._exchange.now_ms:
+            return None
+        bar = self._exchange.market.bar(row, minute, self._exchange.now_ms)
+        return bar if bar is not None and bar.volume > 0.0 else None
 
-    def _until(self, row: int, minute: int) -> tuple[Spell, Spell, float]:
+    def _until(self, row: int, minute: int) -> tuple[Spell, Spell]:
+        """The closed minutes of (today, the last 24 hours)."""
         held = self._closed.get(row)
         if held is not None and held[0] == minute:
-            return held[1], held[2], held[3]
-        market = self._exchange.market
-        midnight = minute - minute % DAY_MS
-        day, recent, closed_at, first = Spell(), Spell(), 0.0, 0.0
-        for begin in range(max(market.start_ms, minute - DAY_MS), minute, MINUTE_MS):
-            bar = market.bar(row, begin, self._exchange.now_ms)
-            if bar is None or not bar.volume > 0.0:
+            return held[1], held[2]
+        midnight, day, recent = minute - minute % DAY_MS, Spell(), Spell()
+        for begin in range(max(self._exchange.market.start_ms, minute - DAY_MS), minute, MINUTE_MS):
+            bar = self._traded(row, begin)
+            if bar is None:
                 continue
-            first = first or bar.open
             money = bar.volume * (bar.open + bar.high + bar.low + bar.close) / 4.0
             recent = recent.then(bar.open, bar.high, bar.low, bar.volume, money)
             if begin >= midnight:
                 day = day.then(bar.open, bar.high, bar.low, bar.volume, money)
-            else:
-                closed_at = bar.close
-        found = (day, recent, closed_at or first)
-        self._closed[row] = (minute, *found)
-        return found
+        self._closed[row] = (minute, day, recent)
+        return day, recent
 
     def figures(self, row: int) -> dict | None:
         """The part that REST and the stream share; None before the market's first trade."""
-        now, minute = self._exchange.now_ms, self._minute()
+        now = self._exchange.now_ms
+        minute = now - now % MINUTE_MS
         newest = self._trades.newest(row, now)
         if not newest:
             return None
-        last = newest[0]
-        day, recent, closed_at = self._until(row, minute)
+        last, price = newest[0], float(newest[0].price)
+        (day, recent), closed_at = self._until(row, minute), self.closed_at(row)
         running = self._trades.candle(row, minute, now)
         if running is not None:
             part = (running.open, running.high, running.low, running.volume, running.money)
             day, recent = day.then(*part), recent.then(*part)
         if not day.open:
-            day = Spell(last.price, last.price, last.price)
+            day = Spell(price, price, price)
         return {
             "trade_timestamp": last.at_ms,
             "opening_price": day.open,
             "high_price": day.high,
             "low_price": day.low,
-            "trade_price": last.price,
+            "trade_price": price,
             "prev_closing_price": closed_at or day.open,
-            **change(last.price, closed_at or day.open),
-            "trade_volume": last.volume,
+            **change(price, closed_at or day.open),
+            "trade_volume": float(last.quantity),
             "acc_trade_price": day.money,
             "acc_trade_price_24h": recent.money,
             "acc_trade_volume": day.volume,
@@ -125,7 +141,7 @@ class Tickers:
         return found | {
             "trade_date": at.strftime("%Y%m%d"),
             "trade_time": at.strftime("%H%M%S"),
-            "ask_bid": "BID" if last.bought else "ASK",
+            "ask_bid": "ASK" if last.seller_took else "BID",
             # Which side took is known of each trade, not of each bar: half of a day's volume each way.
             "acc_ask_volume": found["acc_trade_volume"] / 2.0,
             "acc_bid_volume": found["acc_trade_volume"] / 2.0,

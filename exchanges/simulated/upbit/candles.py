@@ -1,51 +1,20 @@
-"""The public's trades, made from the bars' paths, and candles made from those trades.
+"""Candles made from the public's trades (``simulated.prints``), which have the bars' open, high, low, close and volume.
 
-A bar says what traded, not when: here a minute's trades lie on the path that the whole program assumes (``core.path``):
-one at the open, one at each turn, one at the close, and in a busy minute one every five seconds between. Together they
-have the bar's open, high, low, close and volume exactly, so whoever builds a bar from trades, from 1-second candles or
-from the minute's candle comes to the same one. A minute without volume has none.
+So whoever builds a bar from trades, from 1-second candles or from the minute's candle comes to the same one. A minute in
+which nothing traded has no candle.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from core.costs import UNITS
-from core.messages import Bar
-from core.path import KNOT_1, KNOT_2, price_at
-from core.units import MINUTE_MS
+from core.units import MINUTE_MS, MarketRules
 from exchanges.simulated.market import MarketSource
-from exchanges.simulated.upbit.market import on_grid
+from exchanges.simulated.prints import Print, PublicTrades
 
-FIRST_MS, LAST_MS = 100, 59_900
-"""Where in the minute its open and its close trade."""
-SLOTS_MS = tuple(range(2_500, MINUTE_MS, 5_000))
-BUSY = 80_000.0
-"""Quote units in a minute from which it has trades between the turns: that many orders of the least size."""
 REMEMBERED = 512
 """Minutes of one market each."""
-
-
-@dataclass(frozen=True, slots=True)
-class Print:
-    """One public trade."""
-
-    at_ms: int
-    price: float
-    units: int
-    """Base amount in 1e-8."""
-    bought: bool
-    """The taker bought."""
-
-    @property
-    def volume(self) -> float:
-        return self.units / UNITS
-
-    @property
-    def number(self) -> int:
-        """``sequential_id``: unique in its market, and growing with time."""
-        return self.at_ms * 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,28 +31,6 @@ class Candle:
     last_ms: int
 
 
-def prints_of(bar: Bar, tick_at: Callable[[float], Decimal]) -> tuple[Print, ...]:
-    """The trades of a whole bar, oldest first. Prices between the turns lie on the grid."""
-    units = round(bar.volume * UNITS)
-    o, h, low, c = bar.open, bar.high, bar.low, bar.close
-    turns = (low, h) if c >= o else (h, low)
-    fixed = [(FIRST_MS, o), (KNOT_1, turns[0]), (KNOT_2, turns[1]), (LAST_MS, c)]
-    points = [p for k, p in enumerate(fixed) if k == 0 or p[1] != fixed[k - 1][1]]
-    if bar.volume * c >= BUSY:
-        for elapsed in SLOTS_MS:
-            price = on_grid(price_at(o, h, low, c, elapsed), tick_at(c))
-            points.append((elapsed, min(max(price, low), h)))
-        points.sort()
-    points = points[:units]
-    found: list[Print] = []
-    for k, (elapsed, price) in enumerate(points):
-        share = units // len(points) + (units % len(points) if k == len(points) - 1 else 0)
-        before = found[-1].price if found else price
-        bought = price > before if price != before else (elapsed // 100) % 2 == 1
-        found.append(Print(bar.minute + elapsed, price, share, bought))
-    return tuple(found)
-
-
 def fold(trades: Iterable[Print], span_ms: int) -> list[Candle]:
     """Candles of ``span_ms`` from trades in order of time; none where nothing traded."""
     found: list[Candle] = []
@@ -98,21 +45,21 @@ def fold(trades: Iterable[Print], span_ms: int) -> list[Candle]:
     return [*found, _candle(start, held)] if held else found
 
 
-def _candle(start_ms: int, trades: list[Print]) -> Candle:
+def _candle(start_ms: int, trades: Sequence[Print]) -> Candle:
     prices = [t.price for t in trades]
     return Candle(
         start_ms=start_ms,
-        open=prices[0],
-        high=max(prices),
-        low=min(prices),
-        close=prices[-1],
-        volume=sum(t.units for t in trades) / UNITS,
-        money=sum(t.price * t.units for t in trades) / UNITS,
+        open=float(prices[0]),
+        high=float(max(prices)),
+        low=float(min(prices)),
+        close=float(prices[-1]),
+        volume=float(sum((t.quantity for t in trades), Decimal(0))),
+        money=float(sum((t.price * t.quantity for t in trades), Decimal(0))),
         last_ms=trades[-1].at_ms,
     )
 
 
-def merge(candles: list[Candle], start_ms: int) -> Candle:
+def merge(candles: Sequence[Candle], start_ms: int) -> Candle:
     """Several candles, oldest first, as one."""
     return Candle(
         start_ms=start_ms,
@@ -129,22 +76,25 @@ def merge(candles: list[Candle], start_ms: int) -> Candle:
 class TradeTape:
     """The public trades and candles of all markets, never later than the time asked for."""
 
-    def __init__(self, market: MarketSource, tick_at: Callable[[int, float], Decimal]) -> None:
+    def __init__(
+        self, market: MarketSource, rules: Sequence[MarketRules], tick_at: Callable[[int, float], Decimal]
+    ) -> None:
         self._market = market
-        self._tick_at = tick_at
-        self._minutes: OrderedDict[tuple[int, int], tuple[Print, ...]] = OrderedDict()
+        self._trades = PublicTrades(market, rules, tick_at)
+        self._minutes: OrderedDict[tuple[int, int], list[Print]] = OrderedDict()
 
-    def minute(self, row: int, minute: int) -> tuple[Print, ...]:
+    def minute(self, row: int, minute: int) -> list[Print]:
         """All trades of one minute, also those still to come: not to be shown before their time."""
         key = (row, minute)
-        if key not in self._minutes:
-            bar = self._market.bar(row, minute, minute + MINUTE_MS)
-            if bar is None:
-                return ()
-            self._minutes[key] = prints_of(bar, lambda price: self._tick_at(row, price))
+        found = self._minutes.get(key)
+        if found is None:
+            found = self._trades.minute(row, minute)
+            # A market that is watched has no bar yet for the minute that runs.
+            if found:
+                self._minutes[key] = found
             if len(self._minutes) > REMEMBERED:
                 self._minutes.popitem(last=False)
-        return self._minutes[key]
+        return found
 
     def between(self, row: int, after_ms: int, upto_ms: int) -> Iterator[Print]:
         """Trades with ``after_ms`` < time <= ``upto_ms``, oldest first."""

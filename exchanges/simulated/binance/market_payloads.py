@@ -1,0 +1,153 @@
+"""What the simulated Binance writes about its markets: rules, bars, books and trades as its documented JSON.
+
+Formats from binance-spot-api-docs: rest-api.md, web-socket-streams.md. Bar figures are the shortest decimal that reads
+back as the same float64, so nothing is lost.
+"""
+
+from decimal import Decimal
+
+from core.messages import Bar
+from core.units import MINUTE_MS, MarketRules
+from exchanges.simulated.binance.payloads import STP, amount, number, symbol_of
+from exchanges.simulated.events import BookTop
+from exchanges.simulated.filters import Limits, filter_list
+from exchanges.simulated.market import A_MINUTE
+from exchanges.simulated.orders import OrderType
+from exchanges.simulated.prints import Print
+
+ORDER_TYPES = [str(kind) for kind in OrderType]
+
+
+def _money(bar: Bar) -> float:
+    """Quote volume, estimated: a bar does not record it."""
+    return bar.volume * (bar.open + bar.high + bar.low + bar.close) / 4.0
+
+
+def kline_row(bar: Bar) -> list:
+    """One row of GET /klines. Quote volume, trade count and taker volumes are estimates."""
+    money = _money(bar)
+    count = 0 if bar.filler else A_MINUTE
+    close_ms = bar.minute + MINUTE_MS - 1
+    head = [bar.minute, number(bar.open), number(bar.high), number(bar.low), number(bar.close), number(bar.volume)]
+    return [*head, close_ms, number(money), count, number(bar.volume / 2), number(money / 2), "0"]
+
+
+def kline_frame(symbol: str, bar: Bar, final: bool, now_ms: int) -> dict:
+    money = _money(bar)
+    return {
+        "e": "kline",
+        "E": now_ms,
+        "s": symbol,
+        "k": {
+            "t": bar.minute,
+            "T": bar.minute + MINUTE_MS - 1,
+            "s": symbol,
+            "i": "1m",
+            "f": -1,
+            "L": -1,
+            "o": number(bar.open),
+            "c": number(bar.close),
+            "h": number(bar.high),
+            "l": number(bar.low),
+            "v": number(bar.volume),
+            "n": 0 if bar.filler else A_MINUTE,
+            "x": final,
+            "q": number(money),
+            "V": number(bar.volume / 2),
+            "Q": number(money / 2),
+            "B": "0",
+        },
+    }
+
+
+def book_ticker_frame(symbol: str, top: BookTop, update_id: int) -> dict:
+    bid, bid_qty, ask, ask_qty = map(amount, top)
+    return {"u": update_id, "s": symbol, "b": bid, "B": bid_qty, "a": ask, "A": ask_qty}
+
+
+def book_ticker_row(symbol: str, top: BookTop) -> dict:
+    bid, bid_qty, ask, ask_qty = map(amount, top)
+    return {"symbol": symbol, "bidPrice": bid, "bidQty": bid_qty, "askPrice": ask, "askQty": ask_qty}
+
+
+def plain(value: Decimal) -> str:
+    """A Decimal without an exponent."""
+    return format(value, "f")
+
+
+def trade_row_public(trade: Print) -> dict:
+    """One row of GET /trades."""
+    return {
+        "id": trade.number,
+        "price": plain(trade.price),
+        "qty": plain(trade.quantity),
+        "quoteQty": plain(trade.price * trade.quantity),
+        "time": trade.at_ms,
+        "isBuyerMaker": trade.seller_took,
+        "isBestMatch": True,
+    }
+
+
+def agg_trade_row(trade: Print) -> dict:
+    """One row of GET /aggTrades: every trade is a group of its own."""
+    return {
+        "a": trade.number,
+        "p": plain(trade.price),
+        "q": plain(trade.quantity),
+        "f": trade.number,
+        "l": trade.number,
+        "T": trade.at_ms,
+        "m": trade.seller_took,
+        "M": True,
+    }
+
+
+def agg_trade_frame(symbol: str, trade: Print) -> dict:
+    return {"e": "aggTrade", "E": trade.at_ms, "s": symbol} | agg_trade_row(trade)
+
+
+def trade_frame(symbol: str, trade: Print) -> dict:
+    return {
+        "e": "trade",
+        "E": trade.at_ms,
+        "s": symbol,
+        "t": trade.number,
+        "p": plain(trade.price),
+        "q": plain(trade.quantity),
+        "T": trade.at_ms,
+        "m": trade.seller_took,
+        "M": True,
+    }
+
+
+def symbol_row(rules: MarketRules, trading: bool, limits: Limits) -> dict:
+    """One market of GET /exchangeInfo."""
+    instrument = rules.instrument
+    return {
+        "symbol": symbol_of(instrument),
+        "status": rules.status if trading else "BREAK",
+        "baseAsset": instrument.base,
+        "baseAssetPrecision": 8,
+        "quoteAsset": instrument.quote,
+        "quotePrecision": 8,
+        "quoteAssetPrecision": 8,
+        "baseCommissionPrecision": 8,
+        "quoteCommissionPrecision": 8,
+        "orderTypes": ORDER_TYPES,
+        "icebergAllowed": False,
+        "ocoAllowed": False,
+        "otoAllowed": False,
+        "quoteOrderQtyMarketAllowed": True,
+        "opoAllowed": False,
+        "allowTrailingStop": True,
+        "cancelReplaceAllowed": True,
+        "amendAllowed": True,
+        "pegInstructionsAllowed": False,
+        "isSpotTradingAllowed": True,
+        "isMarginTradingAllowed": False,
+        "filters": filter_list(rules, limits),
+        "permissions": [],
+        "permissionSets": [["SPOT"]],
+        "defaultSelfTradePreventionMode": STP,
+        "allowedSelfTradePreventionModes": [STP],
+    }

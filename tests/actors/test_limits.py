@@ -1,0 +1,57 @@
+"""What people are told of the limits: at the start, and by ``status``."""
+
+from dataclasses import asdict
+
+import pytest
+
+from actors.limits import Standing, folders_of, rooms, standings, venue_gate
+from actors.verbs import doctor_checks
+from config.settings import ExchangeSettings
+from core.errors import ConfigError
+from core.units import Instrument
+from exchanges.limits import Priority
+from exchanges.limits.tables import binance_costs
+
+
+def coins(venue: str, quote: str, count: int) -> tuple[Instrument, ...]:
+    return tuple(Instrument(venue, f"C{n}/{quote}") for n in range(count))
+
+
+def test_status_shows_what_is_used_who_waits_and_a_pause(tmp_path):
+    gate = venue_gate(tmp_path, "binance", ExchangeSettings())
+    assert gate.shared
+    gate.look(lambda line, now: line.counters["weight"].finish(now, now, 4_000, 0, None))
+    gate.look(lambda line, now: line.enter(now, 1, Priority.HISTORY, binance_costs(2)))
+    gate.look(lambda line, now: line.turned_away(now, 418, 300.0))
+    (standing,) = standings(folders_of(tmp_path, "run-1"))
+    weight = standing.spending[0]
+    assert (weight.name, weight.limit, weight.known) == ("weight", 6_000, False)
+    assert weight.used >= 4_000
+    assert (standing.waiting, standing.refusals) == ({"history": 1}, 1)
+    assert standing.paused[""] == pytest.approx(300, abs=5)
+    first, second = standing.words()
+    assert "of 6,000 (assumed)" in first
+    assert "waiting: 1 history; turned away 1 times" in first
+    assert "asked for a pause (everything)" in second
+    assert asdict(standing)["venue"] == "binance"
+
+
+def test_a_simulator_has_a_line_of_its_own(tmp_path):
+    assert not venue_gate(tmp_path, "upbit", ExchangeSettings(rest_url="http://127.0.0.1:1")).shared
+    assert standings(folders_of(tmp_path, "run-1")) == []
+
+
+def test_nothing_used_says_so():
+    (line,) = Standing("upbit", (), {}, {}, 0).words()
+    assert "waiting: nobody" in line
+
+
+def test_too_many_symbols_are_refused_before_anything_starts():
+    assert [room.most for room in rooms((*coins("binance", "USDT", 50), *coins("upbit", "KRW", 20)))] == [512, 300]
+    with pytest.raises(ConfigError, match=r"301 symbols at upbit.*allow 300.*take out 1$"):
+        rooms(coins("upbit", "KRW", 301))
+
+
+def test_the_doctor_says_how_many_fit():
+    assert "50 of at most 512 symbols" in doctor_checks.limits(coins("binance", "USDT", 50)).text
+    assert doctor_checks.limits(coins("binance", "USDT", 600)).state == "fail"

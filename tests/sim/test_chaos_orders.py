@@ -1,0 +1,92 @@
+"""2,000 random orders under faults, a seed at a time: our books, the venue's and its account agree to the last digit.
+
+``run.py bench chaos --seeds 50`` is the long run of the same.
+"""
+
+from copy import copy
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.support.chaos_run import Run, play
+from tests.support.chaos_venues import VENUES
+
+ORDERS = 2_000
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("venue", VENUES)
+async def test_the_books_agree_to_the_last_digit_and_no_order_is_placed_twice(venue, seed, folder):
+    outcome = await play(VENUES[venue], seed, ORDERS, folder)
+    assert outcome.differences == []
+    # The run was what it claims to be: everything went wrong now and then, and most orders were orders.
+    assert outcome.orders >= ORDERS - 20
+    assert outcome.accepted > ORDERS / 2
+    assert outcome.fills > ORDERS / 4
+    assert outcome.foreign > 20
+    assert outcome.deaths and outcome.reconnects
+    assert len(outcome.done) >= 18
+    assert sum(outcome.done.values()) > 300
+
+
+def lose_a_fill(run: Run) -> None:
+    order = next(o for o in run.executor._machine.books.orders.values() if o.fills)
+    run.executor._machine.books.totals[order.placed.instrument].bought += order.fills[0].quantity
+
+
+def misprice(run: Run) -> None:
+    flows = run.executor._machine.books.flows
+    key = next(iter(flows))
+    flows[key] += Decimal("0.00000001")
+
+
+def place_twice(run: Run) -> None:
+    first = next(o for o in run.exchange.orders.values() if o.client_id.startswith("mh-"))
+    twin = copy(first)
+    twin.order_id = 10**6
+    run.exchange.orders[twin.order_id] = twin
+
+
+def forget(run: Run) -> None:
+    books = run.executor._machine.books
+    name = next(n for n, o in books.orders.items() if o.executed and o.parent is None)
+    del books.orders[name]
+
+
+def misstate(run: Run) -> None:
+    order = next(o for o in run.executor._machine.books.orders.values() if o.fills)
+    order.fills[0] = replace(order.fills[0], fee=order.fills[0].fee + Decimal("0.00000001"))
+
+
+def cancel_anothers(run: Run) -> None:
+    order = next(o for o in run.exchange.orders.values() if o.client_id.startswith("by-hand"))
+    order.status = "CANCELED"
+
+
+@pytest.mark.parametrize(
+    ("tamper", "said"),
+    [
+        (lose_a_fill, "our totals"),
+        (misprice, "the account holds"),
+        (place_twice, "placed 2 times"),
+        (forget, "not in our books"),
+        (misstate, "our fills"),
+        (cancel_anothers, "somebody else's"),
+    ],
+)
+async def test_a_wrong_book_is_seen(tamper, said, folder):
+    class Tampered(Run):
+        def _compare(self):
+            tamper(self)
+            super()._compare()
+
+    outcome = await Tampered(VENUES["binance"], 5, 300, folder, 0.02).play()
+    assert any(said in text for text in outcome.differences), outcome.differences
