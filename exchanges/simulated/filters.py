@@ -51,6 +51,8 @@ class Limits:
     stp_allowed: frozenset[str] = frozenset(Stp)
     price_range: PriceRange | None = None
     """Band in which orders may trade; None: anywhere."""
+    max_order_lists: int = 20
+    """Open order lists per market."""
     max_amends: int = 10
     """Times one order may be amended."""
 
@@ -209,6 +211,7 @@ def filter_list(rules: MarketRules, limits: Limits) -> list[dict]:
         },
         {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": limits.max_orders},
         {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": limits.max_algo_orders},
+        {"filterType": "MAX_NUM_ORDER_LISTS", "maxNumOrderLists": limits.max_order_lists},
         {"filterType": "MAX_NUM_ORDER_AMENDS", "maxNumOrderAmends": limits.max_amends},
         {
             "filterType": "TRAILING_DELTA",
