@@ -114,14 +114,15 @@ def check_amendment(quantity: Decimal, order: SimOrder, rules: MarketRules, limi
 
 
 def _check_lot(quantity: Decimal, rules: MarketRules) -> None:
-    steps, off = divmod(quantity, rules.step)
+    # Not beyond the largest first: what no integer of steps holds is not to be divided.
+    steps, off = divmod(min(quantity, rules.max_qty + rules.step), rules.step)
     if off or not lot_ok(int(steps), int(rules.min_qty / rules.step), int(rules.max_qty / rules.step)):
         raise filter_failure("LOT_SIZE")
 
 
 def _check_on_grid(price: Decimal, rules: MarketRules, limits: Limits) -> int:
     """The price in ticks."""
-    ticks, off = divmod(price, rules.tick)
+    ticks, off = divmod(min(price, rules.tick * (limits.max_price_ticks + 1)), rules.tick)
     if off or not 0 < ticks <= limits.max_price_ticks:
         raise filter_failure("PRICE_FILTER")
     return int(ticks)
