@@ -203,14 +203,19 @@ class KlineChannel:
 
     kind = "kline_1m"
 
-    def __init__(self, instrument: Instrument, symbol: str, on_bar: OnBar, count: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        instrument: Instrument,
+        symbol: str,
+        on_bar: OnBar,
+        count: Callable[[str, str], None],
+        on_event: Callable[[int], None],
+    ) -> None:
         self.instrument = instrument
-        self._symbol, self._on_bar, self._count = symbol, on_bar, count
+        self._symbol, self._on_bar, self._count, self._on_event = symbol, on_bar, count, on_event
         self._finals: dict[int, Bar] = {}
         self._open: Bar | None = None
         """What was last seen of the minute that is under way."""
-        self.event_ms = 0
-        """The venue's own time of the newest frame."""
 
     def take(self, frame: bytes) -> bool:
         try:
@@ -220,7 +225,7 @@ class KlineChannel:
         if event.s != self._symbol:
             raise another(self, event.s)
         bar = kline_bar(event)
-        self.event_ms = max(self.event_ms, event.E)
+        self._on_event(event.E)
         if event.k.x:
             return self._closed(bar)
         self._running(bar)

@@ -3,6 +3,7 @@ and order books."""
 
 import asyncio
 import logging
+import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -26,6 +27,7 @@ from exchanges.binance.channels import (
 )
 from exchanges.binance.wire import MarketFrame, decode, reader
 from exchanges.book import OrderBook, Snapshot, Step
+from exchanges.lag import Lag
 from exchanges.link import Leave, Link, LinkPolicy, LinkState, joined, run_all
 from exchanges.trade import Trade
 
@@ -38,6 +40,9 @@ PER_CONNECTION = 1_024
 """Streams the venue allows on one connection."""
 SEND_SPACING_S = 0.25
 """At most 5 messages a second are taken, pings among them; this is 4."""
+MOST_BEHIND_MS = 20_000
+BEHIND_FRAMES = 20
+"""A stream so far behind its own pace, for so many frames that tell a time, is left for one that begins at the present."""
 SNAPSHOT_PAUSE_S = 0.5
 """Between two snapshots of one book: one that was too old needs a younger one."""
 
@@ -104,6 +109,8 @@ class MarketStream:
         self.last_fault = ""
         self._on_gap, self._snapshot = on_gap, snapshot
         self._requests = 0
+        self._lag, self._late = Lag(), 0
+        self._leave: Leave | None = None
         self._wanting: deque[BookChannel] = deque()
         self._wanted = asyncio.Event()
         tops: dict[Instrument, TopChannel] = {}
@@ -113,7 +120,10 @@ class MarketStream:
         self._routes: dict[bytes, Callable[[bytes], bool]] = {}
         for symbol, instrument in self.instruments.items():
             tops[instrument] = TopChannel(instrument, symbol, now_ms, on_top)
-            made: list[Channel] = [KlineChannel(instrument, symbol, on_bar, self._count), tops[instrument]]
+            made: list[Channel] = [
+                KlineChannel(instrument, symbol, on_bar, self._count, self._stamped),
+                tops[instrument],
+            ]
             if trades:
                 self._trades[instrument] = TradeChannel(instrument, symbol, on_trade)
                 made.append(self._trades[instrument])
@@ -138,6 +148,11 @@ class MarketStream:
     def trade(self, instrument: Instrument) -> Trade | None:
         """The latest execution that was heard."""
         return self._trades[instrument].latest
+
+    @property
+    def behind_ms(self) -> float:
+        """How much later than usual the newest bar frame came."""
+        return self._lag.newest_ms
 
     @property
     def resyncs(self) -> int:
@@ -167,12 +182,28 @@ class MarketStream:
         route = self._routes.get(frame[: frame.find(b'"', 11)])
         try:
             if route is None:
-                return self._other(frame)
-            if not route(frame):
+                verdict = self._other(frame)
+                if verdict is not None:
+                    return verdict
+            elif not route(frame):
                 self._again(frame)
         except DataError as error:
             self._count("malformed", str(error))
-        return None
+        leave = self._leave
+        if leave is not None:
+            self._leave = None
+        return leave
+
+    def _stamped(self, event_ms: int) -> None:
+        """A frame told its own time: whether what we hear grows old."""
+        behind = self._lag.behind_ms(time.monotonic() * 1_000, event_ms)
+        if behind <= MOST_BEHIND_MS:
+            self._late = 0
+            return
+        self._late += 1
+        if self._late >= BEHIND_FRAMES:
+            self._lag, self._late = Lag(), 0
+            self._leave = Leave(f"what comes is {behind / 1_000:.0f} s old", planned=True)
 
     def _other(self, frame: bytes) -> Leave | None:
         """What does not begin like a frame of ours: answers, notices, and frames that are spaced differently."""
