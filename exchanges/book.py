@@ -207,10 +207,12 @@ class KeptBook:
         """Changes ``first`` to ``last``."""
         if not self.live:
             waiting = self._waiting
-            if waiting and first > waiting[-1][1] + 1:
+            newest = waiting[-1][1] if waiting else first - 1
+            if first > newest + 1:
                 # What waited can no longer be joined to this one.
                 waiting.clear()
-            waiting.append((first, last, bids, asks))
+            if last > newest:
+                waiting.append((first, last, bids, asks))
             return Step.WAITS
         known = self.last_id
         if last <= known:
