@@ -172,6 +172,10 @@ class Step(Enum):
     """The snapshot ends before the first kept diff: fetch another."""
 
 
+APPLIED = Step.APPLIED
+"""By itself: a member is slow to look up, and this one is needed with each diff."""
+
+
 class KeptBook:
     """A book under Binance's sequence rule (web-socket-streams.md, "How to manage a local order book correctly").
 
@@ -229,7 +233,7 @@ class KeptBook:
             self._lose()
             return Step.CROSSED
         self.last_id, self._old = last, 0
-        return Step.APPLIED
+        return APPLIED
 
     def snapshot(self, whole: Snapshot) -> Step:
         """The whole book, then the diffs that waited."""

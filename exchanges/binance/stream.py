@@ -110,7 +110,6 @@ class MarketStream:
         self._on_gap, self._snapshot = on_gap, snapshot
         self._requests = 0
         self._lag, self._late = Lag(), 0
-        self._leave: Leave | None = None
         self._wanting: deque[BookChannel] = deque()
         self._wanted = asyncio.Event()
         tops: dict[Instrument, TopChannel] = {}
@@ -182,28 +181,17 @@ class MarketStream:
         route = self._routes.get(frame[: frame.find(b'"', 11)])
         try:
             if route is None:
-                verdict = self._other(frame)
-                if verdict is not None:
-                    return verdict
-            elif not route(frame):
-                self._again(frame)
+                return self._other(frame)
+            return None if route(frame) else self._again(frame)
         except DataError as error:
             self._count("malformed", str(error))
-        leave = self._leave
-        if leave is not None:
-            self._leave = None
-        return leave
+            return None
 
-    def _stamped(self, event_ms: int) -> None:
-        """A frame told its own time: whether what we hear grows old."""
+    def _stamped(self, event_ms: int) -> bool:
+        """A frame told its own time: whether what we hear has grown old."""
         behind = self._lag.behind_ms(time.monotonic() * 1_000, event_ms)
-        if behind <= MOST_BEHIND_MS:
-            self._late = 0
-            return
-        self._late += 1
-        if self._late >= BEHIND_FRAMES:
-            self._lag, self._late = Lag(), 0
-            self._leave = Leave(f"what comes is {behind / 1_000:.0f} s old", planned=True)
+        self._late = 0 if behind <= MOST_BEHIND_MS else self._late + 1
+        return self._late >= BEHIND_FRAMES
 
     def _other(self, frame: bytes) -> Leave | None:
         """What does not begin like a frame of ours: answers, notices, and frames that are spaced differently."""
@@ -212,9 +200,8 @@ class MarketStream:
             return Leave("the server is shutting down", planned=True)
         route = self._routes.get(_NAMED + envelope.stream.encode(errors="replace"))
         if route is not None:
-            if not route(frame):
-                self._again(frame)
-        elif envelope.error is not None or envelope.code is not None:
+            return None if route(frame) else self._again(frame)
+        if envelope.error is not None or envelope.code is not None:
             reason = envelope.error.msg if envelope.error else envelope.msg
             return Leave(f"the venue refused a subscription: {reason[:120]}", planned=False)
         elif envelope.id is not None:
@@ -223,10 +210,15 @@ class MarketStream:
             self._count("foreign", f"stream {envelope.stream[:60]!r}")
         return None
 
-    def _again(self, frame: bytes) -> None:
-        """Nothing new: usual while two connections overlap and for diffs a snapshot held; worth a word for a bar."""
+    def _again(self, frame: bytes) -> Leave | None:
+        """A frame that tells nothing new, usual while two connections overlap and for diffs a snapshot held, but worth a
+        word for a bar; or one that is too old."""
+        if self._late >= BEHIND_FRAMES:
+            behind, self._lag, self._late = self._lag.newest_ms, Lag(), 0
+            return Leave(f"what comes is {behind / 1_000:.0f} s old", planned=True)
         if b"@kline" in frame[:60] and not any(leg.link.overlapping for leg in self._legs):
             self._count("repeated", frame[:120].decode(errors="replace"))
+        return None
 
     def _confirm(self, request: int | str) -> None:
         number = int(request) if str(request).isdecimal() else -1
