@@ -166,13 +166,13 @@ async def test_too_many_requests_then_the_ban_of_whoever_goes_on():
 
 
 async def test_our_gateway_waits_out_a_429_and_earns_no_ban():
-    async with world(Planned(kind="ban", where="query", size=1_000)) as w:
+    async with world(Planned(kind="ban", where="query", size=2_000), pace=1.0) as w:
         await w.gateway.place(w.order("mh-1"))
         with pytest.raises(ExchangeUnavailable, match="HTTP 429"):
             await w.gateway.query("mh-1", BTC)
         with pytest.raises(ExchangeUnavailable, match="not sent"):
             await w.gateway.query("mh-1", BTC)
-        await asyncio.sleep(1.02)
+        await asyncio.sleep(2.02)
         assert (await w.gateway.query("mh-1", BTC)).state is OrderState.FILLED
         assert w.chaos.done == {"ban": 1}
 
