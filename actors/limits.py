@@ -64,8 +64,9 @@ class Standing:
     """How often the venue turned us away for rate."""
 
     def words(self) -> Iterator[str]:
-        """Lines for people; counters of which nothing is used are left out."""
-        shown = [s for s in self.spending if s.used] or list(self.spending[:1])
+        """Lines for people; after the first counter, only those of which something is known to be used."""
+        first = self.spending[:1]
+        shown = [s for s in self.spending if s in first or (s.known and s.used)]
         used = ", ".join(f"{s.name} {s.used:,} of {s.limit:,}{'' if s.known else ' (assumed)'}" for s in shown)
         waits = ", ".join(f"{count} {name}" for name, count in self.waiting.items()) or "nobody"
         yield f"limits of {self.venue}: {used}; waiting: {waits}; turned away {self.refusals} times"

@@ -14,12 +14,15 @@ from pydantic import ValidationError
 from config.argument_types import minutes, number, whole
 from core.errors import EXIT_OK, ConfigError
 from core.params import CostSettings
-from core.units import MINUTE_MS, Instrument
+from core.units import MINUTE_MS, Instrument, to_decimal
 from exchanges.simulated.binance.auth import PUBLIC_KEY
 from exchanges.simulated.chaos.plan import Chaos
 from exchanges.simulated.chaos.spec import catalogue, parse_chaos
 from exchanges.simulated.exchange import SimulatedExchange
+from exchanges.simulated.filters import Limits
+from exchanges.simulated.price_range import PriceRange
 from exchanges.simulated.process import until_stopped
+from exchanges.simulated.recording_server import serve_recording
 from exchanges.simulated.server import VENUES, RunningServer, serve_exchange
 from exchanges.simulated.statement import write_statement
 from exchanges.simulated.tape import Tape
@@ -73,6 +76,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--paused", action="store_true", help="let the clock stand until POST /sim/run (not lockstep)")
     parser.add_argument("--json", action="store_true", help="print addresses and a test key pair as one JSON line")
     parser.add_argument("--tape", type=Path, help="recorded market to play (.npz); default: a small synthetic one")
+    parser.add_argument(
+        "--recording",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="play a raw recording of streams (lines: ns, space, message; .gz too) instead, byte for byte, at --speed; "
+        "may be given several times; time stands until somebody subscribes",
+    )
     parser.add_argument("--symbols", help="comma-separated, e.g. BTC/USDT,ETH/USDT; default: all of the tape")
     parser.add_argument("--start", type=int, help="epoch ms to start at; default: the tape's first minute")
     parser.add_argument("--minutes", type=minutes, help="how long to run; default: to the end of the tape")
@@ -106,6 +117,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PEM",
         help="public key file: the test key signs with its private half, not HMAC",
     )
+    parser.add_argument(
+        "--price-range",
+        type=number(0, 100, above=True),
+        metavar="PERCENT",
+        help="trade only this far from the reference price (rule PRICE_RANGE); default: anywhere",
+    )
     parser.add_argument("--seed", type=whole(0), default=7, help="of the built-in synthetic market")
     parser.add_argument("--statement", type=Path, help="write trades and balances to this file at the end (JSON)")
     parser.add_argument("--parent-pid", type=int, help="stop when this process is gone")
@@ -137,7 +154,7 @@ def _exchange(args: argparse.Namespace, tape: Tape, start: int, costs: CostSetti
     balances = args.balances if args.balances is not None else parse_balances(BALANCES[args.venue])
     if args.venue == "upbit":
         return upbit_exchange(tape, balances, start, costs)
-    return SimulatedExchange(tape, tape.default_rules(costs), balances, start, costs=costs)
+    return SimulatedExchange(tape, tape.default_rules(costs), balances, start, limits_of(args), costs)
 
 
 def _of_venue(tape: Tape, venue: str, path: Path) -> Tape:
@@ -183,6 +200,11 @@ def _instrument(venue: str, symbol: str) -> Instrument:
         return Instrument.parse(f"{venue}:{symbol}")
     except ValueError:
         raise ConfigError(f"--symbols {symbol}: write BASE/QUOTE, e.g. {example}") from None
+
+
+def limits_of(args: argparse.Namespace) -> Limits:
+    percent = args.price_range
+    return Limits() if percent is None else Limits(price_range=PriceRange.of_percent(to_decimal(percent)))
 
 
 def read_costs(path: Path | None) -> CostSettings:
@@ -236,11 +258,51 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000  # noqa: TID251
 
 
+async def _replay(args: argparse.Namespace) -> int:
+    """Serve a recording until stopped; what is wrong with it ends the program."""
+    if args.tape is not None or args.lockstep or args.paused:
+        raise ConfigError("--recording brings its own market and time: leave out --tape, --lockstep and --paused")
+    server = await serve_recording(args.recording, args.speed, args.port)
+    try:
+        if args.json:
+            # A recording takes no orders, so there is no key to tell.
+            told = {"rest": server.url, "stream": server.stream_url, "ws_api": "", "api_key": "", "secret": ""}
+            print(orjson.dumps(told).decode(), flush=True)
+        else:
+            symbols = ", ".join(m.instrument.symbol for m in server.replay.markets.values())
+            print(f"Recorded Binance: {symbols}, {args.speed:g} x real speed, from the first subscription on")
+            print(f"  rest     {server.url}\n  stream   {server.stream_url}\nCtrl-C stops it.", flush=True)
+        playing = asyncio.create_task(server.finished())
+        stopping = asyncio.create_task(until_stopped(args.parent_pid))
+        await asyncio.wait((playing, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if playing.done():
+            playing.result()
+        await stopping
+    finally:
+        await server.close()
+    return EXIT_OK
+
+
+def _only_of_binance(args: argparse.Namespace) -> None:
+    """Refuse what another venue does not have."""
+    asked = {
+        "--recording": bool(args.recording),
+        "--burn-bnb": args.burn_bnb,
+        "--ed25519": args.ed25519 is not None,
+        "--price-range": args.price_range is not None,
+    }
+    for name, given in asked.items():
+        if given:
+            raise ConfigError(f"{name} goes with --venue binance; {args.venue} has no such thing")
+
+
 async def _serve(args: argparse.Namespace) -> int:
+    if args.venue != "binance":
+        _only_of_binance(args)
+    if args.recording:
+        return await _replay(args)
     if args.paused and args.lockstep:
         raise ConfigError("--paused goes with --speed: in lockstep time stands anyway until POST /sim/advance")
-    if args.venue == "upbit" and (args.burn_bnb or args.ed25519 is not None):
-        raise ConfigError("--burn-bnb and --ed25519 are Binance's; Upbit has neither")
     exchange = make_exchange(args, wall_ms())
     if args.burn_bnb:
         if exchange.fees_in_quote:

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from core.bars import is_sound
+from core.costs import UNITS
 from core.messages import Bar
 from core.units import MINUTE_MS, Instrument
 from exchanges.trade import Trade
@@ -46,7 +47,8 @@ class _Candle:
     close: float
     high: float
     low: float
-    volume: float = 0.0
+    units: int = 0
+    """Volume in 1e-8 of a coin, the smallest amount venues count, so that the sum is the venue's to the last digit."""
     ids: set[int] = field(default_factory=set)
 
     @classmethod
@@ -61,8 +63,12 @@ class _Candle:
         if key > self.closed:
             self.closed, self.close = key, trade.price
         self.high, self.low = max(self.high, trade.price), min(self.low, trade.price)
-        self.volume += trade.quantity
+        self.units += round(trade.quantity * UNITS)
         self.ids.add(trade.id)
+
+    @property
+    def volume(self) -> float:
+        return self.units / UNITS
 
     def bar(self, minute: int) -> Bar:
         return Bar(minute=minute, open=self.open, high=self.high, low=self.low, close=self.close, volume=self.volume)
@@ -171,17 +177,19 @@ class TradeBars:
             if rest is None or (self._whole(tape.next) and candle is not None and _same(candle.bar(tape.next), rest)):
                 self._come_out(tape, bars)
             else:
-                self.faults["mended"] += self._whole(tape.next)
+                if self._whole(tape.next):
+                    self.faults["mended"] += 1
                 self._come_out(tape, bars, rest)
         return bars
 
     def _take_old(self, tape: _Tape, key: Key, trade: Trade) -> None:
         """A trade of a minute that is out (or that began before us): of use only as the last price known."""
-        if trade.id in tape.last_ids:
+        if trade.id in tape.last_ids or key == tape.prior:
             self.faults["repeated"] += 1
         elif key > tape.prior:
             # Told as the last trade when the stream began, mostly; after that it is one that came too late.
-            self.faults["late"] += bool(tape.last_ids)
+            if tape.last_ids:
+                self.faults["late"] += 1
             tape.prior, tape.close, tape.newest = key, trade.price, max(tape.newest, key)
         else:
             self.faults["late"] += 1

@@ -76,7 +76,7 @@ class Downloaded:
 
 
 class Downloader:
-    """Fetches into one lake. ``archive`` None: pages only. ``say`` is told of every piece and of every wait."""
+    """Fetches into one lake. ``archive`` None: pages only. ``again``: finished spans too. ``say`` is told of every piece and of every wait."""
 
     def __init__(
         self,
@@ -86,18 +86,19 @@ class Downloader:
         say: Say,
         *,
         replace: bool = False,
+        again: bool = False,
         patience_s: float = 600.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._lake, self._gateway, self._archive, self._say = lake, gateway, archive, say
-        self._replace, self._patience_s, self._sleep = replace, patience_s, sleep
+        self._replace, self._again, self._patience_s, self._sleep = replace, again, patience_s, sleep
 
     async def fetch(
         self, instrument: Instrument, first: int, end: int, now_ms: int, told: Callable[[int], None]
     ) -> Downloaded:
         """Everything of ``[first, end)`` that is not there yet. ``told``: minutes finished, after each piece."""
         state = DownloadState(self._lake, instrument)
-        missing = state.missing(first, end)
+        missing = [(first, end)] if self._again else state.missing(first, end)
         done = Downloaded(instrument, first, end)
         done.resumed_minutes = (end - first) // MINUTE_MS - sum(b - a for a, b in missing) // MINUTE_MS
         told(done.resumed_minutes)

@@ -108,19 +108,20 @@ async def _download(args: argparse.Namespace) -> int:
             raise ConfigError(f"--since {args.since} is not before --until {args.until}")
         _writable(lake)
         await _listed(gateway)
-        downloader = Downloader(lake, gateway, archive, say, replace=args.replace, patience_s=args.patience)
-        done = []
-        progress = Progress(say, len(instruments) * (end - since) // MINUTE_MS)
+        downloader = Downloader(
+            lake, gateway, archive, say, replace=args.replace, again=args.again, patience_s=args.patience
+        )
+        firsts = []
         for instrument in instruments:
-            first = since
             listed = await first_of(gateway, instrument)
+            firsts.append(since if listed is None else min(max(listed, since), end))
             if listed is not None and listed > since:
-                first = min(listed, end)
-                progress.skip((first - since) // MINUTE_MS)
                 say(f"{instrument}: its first bar at {venue} is {iso(listed)}")
-            done.append(
-                await downloader.fetch(instrument, first, end, now, lambda m, i=instrument: progress.tell(i, m))
-            )
+        progress = Progress(say, sum(end - first for first in firsts) // MINUTE_MS)
+        done = [
+            await downloader.fetch(instrument, first, end, now, lambda m, i=instrument: progress.tell(i, m))
+            for instrument, first in zip(instruments, firsts, strict=True)
+        ]
     finally:
         await gateway.close()
         if archive is not None:
@@ -160,9 +161,6 @@ class Progress:
         self._say, self._all, self._clock = say, minutes, clock
         self._began, self._done, self._there = clock(), 0, 0
         self._seen: set[Instrument] = set()
-
-    def skip(self, minutes: int) -> None:
-        self._all -= minutes
 
     def tell(self, instrument: Instrument, minutes: int) -> None:
         if instrument not in self._seen:

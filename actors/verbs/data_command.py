@@ -36,6 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--since", required=True, metavar="TIME", help="first minute, e.g. 2024-01-01 (UTC)")
     one.add_argument("--until", metavar="TIME", help="where to stop (not included); default: now")
     one.add_argument("--replace", action="store_true", help="take the exchange's bar where the lake has another")
+    one.add_argument("--again", action="store_true", help="fetch what was finished before, too")
     one.add_argument("--no-archive", action="store_true", help="ask the API for everything")
     one.add_argument("--archive-url", metavar="URL", help="where the archive is, when not at the exchange's own place")
     one.add_argument(

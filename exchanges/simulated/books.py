@@ -7,12 +7,15 @@ import copy
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from itertools import count
+from typing import Any
 
 from core.units import MarketRules, Side
 from exchanges.simulated.accounts import Account
-from exchanges.simulated.events import AccountMoved, Event, OrderMoved
+from exchanges.simulated.events import AccountMoved, Event, ListMoved, OrderMoved
 from exchanges.simulated.fees import DISCOUNT_ASSET, Charge, bnb_charge, fee_on, plain_charge
+from exchanges.simulated.lists import OrderList
 from exchanges.simulated.orders import ZERO, Amendment, SimOrder, Status, Trade
+from exchanges.simulated.selftrade import PreventedMatch, Stp
 
 BnbPrice = Callable[[str, int], Decimal | None]
 """(asset, at_ms) to the price of one BNB in it; None where nobody quotes one."""
@@ -39,6 +42,8 @@ class Books:
         """Orders that rest in the book."""
         self.waiting: list[dict[int, SimOrder]] = [{} for _ in rules]
         """Contingent orders whose price has not come."""
+        self.prevented: list[PreventedMatch] = []
+        self.lists: dict[int, OrderList] = {}
         self._in_quote = tuple(in_quote)
         self._bnb_price = bnb_price
         self._by_client: dict[tuple[int, str], SimOrder] = {}
@@ -82,6 +87,48 @@ class Books:
         self.orders[order.order_id] = self._by_client[order.row, order.client_id] = order
         self.moved(order, "NEW")
 
+    def enter_pair(self, above: SimOrder, below: SimOrder, client_id: str, need: Decimal) -> OrderList:
+        """Take two orders of which one cancels the other; what they need is set aside once, for the second."""
+        self.set_aside(below, need)
+        list_id = len(self.lists)
+        made = OrderList(
+            list_id=list_id,
+            client_id=client_id or f"list{list_id:018d}",
+            row=above.row,
+            orders=(above, below),
+            created_ms=above.created_ms,
+            updated_ms=above.created_ms,
+        )
+        self.lists[list_id] = made
+        above.list_id = below.list_id = list_id
+        for order in (above, below):
+            self.enter(order)
+        self._list_moved(made, above.created_ms)
+        return made
+
+    def alone(self, order: SimOrder, at_ms: int) -> None:
+        """An order begins to act: the other one of its list expires and leaves it what is set aside for both."""
+        found = self.lists.get(order.list_id)
+        if found is None or found.done:
+            return
+        other = found.other(order)
+        order.locked, other.locked = order.locked + other.locked, ZERO
+        self._list_done(found, order, Status.EXPIRED, "EXPIRED", at_ms)
+
+    def _list_done(
+        self, found: OrderList, order: SimOrder, status: Status, kind: str, at_ms: int, cancel_id: str = ""
+    ) -> None:
+        """``order`` acts, or is gone: the other one goes too."""
+        found.done, found.updated_ms = True, at_ms
+        other = found.other(order)
+        if other.live:
+            self.end(other, status, kind, at_ms, cancel_id=cancel_id)
+        self._list_moved(found, at_ms)
+
+    def _list_moved(self, found: OrderList, at_ms: int) -> None:
+        orders = tuple((order.order_id, order.client_id) for order in found.orders)
+        self.tell(ListMoved(found.list_id, found.client_id, found.row, orders, found.done, at_ms))
+
     def set_aside(self, order: SimOrder, need: Decimal) -> None:
         """Lock what an order needs; VenueRefusal -2010 when it is not there."""
         self.account.lock(paid_in(order), need)
@@ -107,6 +154,7 @@ class Books:
 
     def fill(self, order: SimOrder, ticks: int, steps: int, at_ms: int, maker: bool) -> None:
         """Trade a part of an order, and report it. An order that is done leaves the book."""
+        self.alone(order, at_ms)
         row, rule = order.row, self.rules[order.row]
         money, quantity = steps * ticks * self.unit[row], steps * order.step
         base, quote = order.instrument.base, order.instrument.quote
@@ -114,7 +162,7 @@ class Books:
         self.account.settle(order.side, base, quote, quantity, money, fee)
         order.executed += steps
         order.quote_executed += money
-        order.status = Status.FILLED if order.remaining == 0 else Status.PARTIALLY_FILLED
+        order.status = Status.PARTIALLY_FILLED if order.remaining else Status.FILLED
         order.updated_ms = at_ms
         order.locked -= quantity if order.side is Side.SELL else money + (fee.amount if fee.beside else ZERO)
         if order.ticks:
@@ -146,17 +194,49 @@ class Books:
         order.status, order.updated_ms = status, max(order.updated_ms, now_ms)
         self.leave_book(order)
         self.moved(order, kind, cancel_id=cancel_id)
+        found = self.lists.get(order.list_id)
+        if found is not None and not found.done:
+            self._list_done(found, order, status, kind, now_ms, cancel_id)
 
-    def prevent(self, order: SimOrder, steps: int, now_ms: int) -> None:
-        """Take from an order what it would have traded with one of the same account; with nothing left it ends."""
+    def prevent(self, taker: SimOrder, maker: SimOrder, ticks: int, at_ms: int, steps: int | None = None) -> None:
+        """Record a trade of ``taker`` with ``maker`` that is not to be, and take from both what the mode takes: all
+        that is left of one or both, or, with ``steps``, so much of each."""
+        losses = {
+            Stp.EXPIRE_TAKER: (taker.remaining, None),
+            Stp.EXPIRE_MAKER: (None, maker.remaining),
+            Stp.EXPIRE_BOTH: (taker.remaining, maker.remaining),
+        }.get(Stp(taker.stp), (steps, steps))
+        match = PreventedMatch(
+            match_id=sum(m.row == taker.row for m in self.prevented),
+            row=taker.row,
+            taker_id=taker.order_id,
+            maker_id=maker.order_id,
+            mode=taker.stp,
+            ticks=ticks,
+            taker_steps=losses[0],
+            maker_steps=losses[1],
+            at_ms=at_ms,
+        )
+        self.prevented.append(match)
+        for order, other, lost in ((maker, taker, losses[1]), (taker, maker, losses[0])):
+            if lost is not None:
+                self._lose(order, other, lost, match.match_id, at_ms)
+
+    def _lose(self, order: SimOrder, other: SimOrder, steps: int, match_id: int, at_ms: int) -> None:
         order.prevented += steps
-        if not order.remaining:
-            self.end(order, Status.EXPIRED_IN_MATCH, "TRADE_PREVENTION", now_ms)
-            return
-        order.updated_ms = max(order.updated_ms, now_ms)
-        if order.side is Side.SELL or order.ticks:
-            self.give_back(order, self.needed(order, order.ticks))
-        self.moved(order, "TRADE_PREVENTION")
+        order.match_id = match_id
+        order.updated_ms = max(order.updated_ms, at_ms)
+        if order.remaining:
+            if order.ticks:
+                self.give_back(order, self.needed(order, order.ticks))
+        else:
+            order.status = Status.EXPIRED_IN_MATCH
+            self.leave_book(order)
+            self.give_back(order)
+        self.moved(order, "TRADE_PREVENTION", counter_id=other.order_id, lost=steps)
+        found = self.lists.get(order.list_id)
+        if found is not None and not found.done and not order.live:
+            self._list_done(found, order, Status.EXPIRED, "EXPIRED", at_ms)
 
     def reduce(self, order: SimOrder, steps: int, client_id: str, now_ms: int) -> Amendment:
         """Lessen an order's quantity to ``steps``; it keeps its place."""
@@ -182,15 +262,10 @@ class Books:
         self.working[order.row].pop(order.order_id, None)
         self.waiting[order.row].pop(order.order_id, None)
 
-    def moved(
-        self, order: SimOrder, kind: str, trade: Trade | None = None, cancel_id: str = "", reason: str = "NONE"
-    ) -> None:
-        """Report an order as it stands."""
+    def moved(self, order: SimOrder, kind: str, trade: Trade | None = None, **more: Any) -> None:
+        """Report an order as it stands; ``more`` are fields of ``OrderMoved``."""
         then = copy.copy(order)
-        event = OrderMoved(
-            then, kind, next(self._execution_ids), order.updated_ms, trade, cancel_id=cancel_id, reason=reason
-        )
-        self.tell(event)
+        self.tell(OrderMoved(then, kind, next(self._execution_ids), order.updated_ms, trade, **more))
 
     def account_moved(self, order: SimOrder, now_ms: int) -> None:
         """Report the balances that an order may have changed."""

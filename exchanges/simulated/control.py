@@ -7,6 +7,7 @@ from aiohttp import web
 
 from exchanges.simulated.answers import json_answer
 from exchanges.simulated.binance.payloads import number
+from exchanges.simulated.exchange import STATUSES
 from exchanges.simulated.refusals import VenueRefusal
 from exchanges.simulated.served import SERVED
 
@@ -69,8 +70,23 @@ async def transfer(request: web.Request) -> web.Response:
         return json_answer({"asset": asset, "free": str(account.free(asset)), "locked": str(account.locked(asset))})
 
 
-def _wrong(status: int, text: str) -> web.Response:
-    return json_answer({"error": text}, status)
+async def status(request: web.Request) -> web.Response:
+    """POST /sim/status {"symbol": "BTCUSDT", "status": "HALT"}: stop or start trading in a market."""
+    served = request.app[SERVED]
+    try:
+        ask = orjson.loads(await request.read())
+        row, wanted = served.symbols[ask["symbol"]], ask["status"]
+    except (ValueError, KeyError, TypeError):
+        row, wanted = None, None
+    if row is None or wanted not in STATUSES:
+        return _wrong(400, f'send {{"symbol": "...", "status": one of {", ".join(STATUSES)}}}')
+    async with served.lock:
+        served.exchange.status[row] = wanted
+    return json_answer({"symbol": ask["symbol"], "status": wanted})
+
+
+def _wrong(code: int, text: str) -> web.Response:
+    return json_answer({"error": text}, code)
 
 
 async def fear_and_greed(request: web.Request) -> web.Response:
@@ -90,6 +106,7 @@ ROUTES = [
     web.post("/sim/advance", advance),
     web.post("/sim/run", run),
     web.post("/sim/transfer", transfer),
+    web.post("/sim/status", status),
     web.get("/fng/", fear_and_greed),
     web.get("/fng", fear_and_greed),
 ]

@@ -37,6 +37,10 @@ class OrderMoved:
     """Client id of the cancel request, where one caused this."""
     former_id: str = ""
     """Client id the order had before an amendment."""
+    counter_id: int | None = None
+    """The other order of a match that was prevented."""
+    lost: int = 0
+    """Steps that this prevention took away."""
     reason: str = "NONE"
     """Why the order was rejected, in Binance's words."""
 
@@ -50,6 +54,18 @@ class AccountMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class ListMoved:
+    """An order list began, or is done. ``orders`` as (order id, client id)."""
+
+    list_id: int
+    client_id: str
+    row: int
+    orders: tuple[tuple[int, str], ...]
+    done: bool
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Transferred:
     """Something came into the account, or left it (negative), other than by trading."""
 
@@ -58,7 +74,7 @@ class Transferred:
     at_ms: int
 
 
-Event = BarClosed | BookMoved | OrderMoved | AccountMoved | Transferred
+Event = BarClosed | BookMoved | OrderMoved | AccountMoved | ListMoved | Transferred
 
 
 class BookTop(NamedTuple):

@@ -20,8 +20,10 @@ from exchanges.simulated.fees import DISCOUNT_ASSET
 from exchanges.simulated.filters import Limits, check_amendment, check_filters, check_shape
 from exchanges.simulated.floor import Floor
 from exchanges.simulated.ladder import Levels
+from exchanges.simulated.lists import NO_LIST, OrderList, check_pair, check_prices
 from exchanges.simulated.market import SECOND_MS, MarketSource, TapeMarket
 from exchanges.simulated.orders import ZERO, Amendment, OrderRequest, SimOrder, Status, Trade
+from exchanges.simulated.price_range import reference_price
 from exchanges.simulated.refusals import (
     VenueRefusal,
     amend_rejected,
@@ -30,10 +32,15 @@ from exchanges.simulated.refusals import (
     duplicate_order,
     invalid_symbol,
     market_closed,
+    no_reference_price,
     no_such_order,
 )
 from exchanges.simulated.rules import DEFAULT_COSTS
+from exchanges.simulated.selftrade import PreventedMatch
 from exchanges.simulated.tape import Tape
+
+TRADING = "TRADING"
+STATUSES = (TRADING, "HALT", "BREAK", "CANCEL_ONLY")
 
 
 class SimulatedExchange:
@@ -65,6 +72,8 @@ class SimulatedExchange:
             raise ConfigError(
                 f"simulated exchange: start {start_ms} is outside {self.market.start_ms}..{self.market.end_ms}"
             )
+        self.status = [TRADING] * len(self.instruments)
+        """By market, one of ``STATUSES``: unless TRADING, no orders are taken and none are matched; cancels are."""
         self.account = Account(balances)
         self._rows = {instrument: row for row, instrument in enumerate(self.instruments)}
         in_quote = [fees_of(r.instrument, costs).in_quote for r in self.rules]
@@ -74,7 +83,7 @@ class SimulatedExchange:
         self.orders, self.trades = self._books.orders, self._books.trades
         self._working, self._waiting = self._books.working, self._books.waiting
         self._floor = Floor(self.market, self.rules, self._working)
-        self._desk = Desk(self.market, self.rules, self._books, self._floor)
+        self._desk = Desk(self.market, self.rules, self.limits.price_range, self._books, self._floor)
         for rule, unit in zip(self.rules, self._books.unit, strict=True):
             if whole_units and unit % UNIT:
                 raise ConfigError(
@@ -98,7 +107,7 @@ class SimulatedExchange:
             raise invalid_symbol() from None
 
     def trading(self, row: int) -> bool:
-        return self.market.trading(row, self.now_ms)
+        return self.status[row] == TRADING and self.market.trading(row, self.now_ms)
 
     def depth(self, row: int) -> tuple[Levels, Levels]:
         """(bids, asks) as displayed now: the market's book, less our takes, plus our resting orders."""
@@ -131,6 +140,29 @@ class SimulatedExchange:
     def my_trades(self, row: int, order_id: int | None = None) -> list[Trade]:
         return [t for t in self.trades[row] if order_id is None or t.order_id == order_id]
 
+    def order_lists(self) -> list[OrderList]:
+        return list(self._books.lists.values())
+
+    def order_list(self, list_id: int | None, client_id: str | None = None) -> OrderList | None:
+        """A list by its number or, the newest, by its client id."""
+        if list_id is not None:
+            return self._books.lists.get(list_id)
+        return next((found for found in reversed(self.order_lists()) if found.client_id == client_id), None)
+
+    def prevented(self, row: int) -> list[PreventedMatch]:
+        """Trades of an order with its own account's that did not happen."""
+        return [m for m in self._books.prevented if m.row == row]
+
+    def prevented_by(self, order: SimOrder) -> list[PreventedMatch]:
+        """Those that an order caused when it came."""
+        return [m for m in self._books.prevented if m.taker_id == order.order_id]
+
+    def reference_price(self, row: int) -> float | None:
+        """What the price range lies around; VenueRefusal -2043 where there is no range."""
+        if self.limits.price_range is None:
+            raise no_reference_price()
+        return reference_price(self.market, row, self.now_ms)
+
     def take_events(self) -> list[Event]:
         """What happened since this was last called, in order."""
         return self._books.take_events()
@@ -149,7 +181,7 @@ class SimulatedExchange:
     def check(self, request: OrderRequest) -> int:
         """Everything that is checked before the matching engine; returns the row."""
         row = self.row(request.instrument)
-        check_shape(request)
+        check_shape(request, self.limits)
         average = self.market.average_price(row, self.now_ms, self.limits.average_minutes)
         algos = sum(o.type.contingent for o in self._books.open_in(row)) if request.type.contingent else 0
         resting = len(self._working[row]) + len(self._waiting[row])
@@ -159,11 +191,7 @@ class SimulatedExchange:
     def place(self, request: OrderRequest) -> SimOrder:
         """Take an order. Its trades so far are ``order.trades``; VenueRefusal when it is refused."""
         row = self.check(request)
-        if not self.trading(row):
-            raise market_closed()
-        earlier = self._books.by_client(row, request.client_id) if request.client_id else None
-        if earlier is not None and earlier.status is not Status.FILLED:
-            raise duplicate_order()
+        self._refuse_at_once(row, request)
         arrival = self.market.arrival_ms(self.now_ms)
         order = self._made(row, request, arrival)
         if request.type.contingent:
@@ -172,6 +200,31 @@ class SimulatedExchange:
             self._desk.begin(order, self.now_ms)
         self._books.account_moved(order, self.now_ms)
         return order
+
+    def place_oco(self, above: OrderRequest, below: OrderRequest, client_id: str = "") -> OrderList:
+        """Take two orders of which one cancels the other; VenueRefusal when either is refused."""
+        check_pair(above, below)
+        row = self.check(above)
+        self.check(below)
+        for request in (above, below):
+            self._refuse_at_once(row, request)
+        if (above.client_id and above.client_id == below.client_id) or any(
+            found.client_id == client_id and not found.done for found in self.order_lists()
+        ):
+            raise duplicate_order()
+        arrival = self.market.arrival_ms(self.now_ms)
+        check_prices(above, below, self.market.price(row, arrival))
+        made = self._desk.keep_pair(self._made(row, above, arrival), self._made(row, below, arrival), client_id)
+        self._books.account_moved(made.orders[0], self.now_ms)
+        return made
+
+    def _refuse_at_once(self, row: int, request: OrderRequest) -> None:
+        """What the engine says no to without looking at the book."""
+        if not self.trading(row):
+            raise market_closed()
+        earlier = self._books.by_client(row, request.client_id) if request.client_id else None
+        if earlier is not None and earlier.status is not Status.FILLED:
+            raise duplicate_order()
 
     def cancel(
         self,
@@ -198,6 +251,9 @@ class SimulatedExchange:
         order = self._books.find(row, order_id, client_id)
         if order is None or not order.live:
             raise amend_rejected("Unknown order sent.")
+        if order.list_id != NO_LIST:
+            # The venue would reduce both orders of the list; here a list is cancelled and placed anew.
+            raise amend_rejected("Order amend is not supported for this symbol.")
         check_amendment(quantity, order, self.rules[row], self.limits)
         new_id = new_id or f"amend{order.order_id}-{len(order.amendments) + 1}"
         earlier = self._books.by_client(row, new_id)
@@ -233,8 +289,9 @@ class SimulatedExchange:
             stride = SECOND_MS if any(self._working) or any(self._waiting) else MINUTE_MS
             self.now_ms = min(target, self.now_ms - self.now_ms % stride + stride)
             if self.now_ms % SECOND_MS == 0:
-                for row in range(len(self.instruments)):
-                    self._desk.let_pass(row, self.now_ms)
+                for row, status in enumerate(self.status):
+                    if status == TRADING:
+                        self._desk.let_pass(row, self.now_ms)
             if self.now_ms % MINUTE_MS == 0:
                 minute = self.now_ms - MINUTE_MS
                 for row in range(len(self.instruments)):
@@ -267,8 +324,8 @@ class SimulatedExchange:
             updated_ms=arrival,
             working_ms=-1 if request.type.contingent else arrival,
             stop_price=request.stop_price or ZERO,
+            stp=request.stp or self.limits.stp_default,
             trailing_delta=request.trailing_delta or 0,
-            self_trade=request.self_trade,
         )
 
     def _bnb_price(self, asset: str, at_ms: int) -> Decimal | None:

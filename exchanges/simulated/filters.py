@@ -10,6 +10,7 @@ from core.checks import lot_ok, notional_ok, percent_price_ok
 from core.costs import units_of
 from core.units import MarketRules, to_decimal
 from exchanges.simulated.orders import OrderRequest, OrderType, SimOrder
+from exchanges.simulated.price_range import PriceRange
 from exchanges.simulated.refusals import (
     amend_rejected,
     filter_failure,
@@ -18,8 +19,10 @@ from exchanges.simulated.refusals import (
     neither,
     no_icebergs,
     not_needed,
+    stp_not_allowed,
     too_precise,
 )
+from exchanges.simulated.selftrade import Stp
 
 DECIMALS = 8
 CLIENT_ID = r"^[\.A-Z\:/a-z0-9_-]{1,36}$"
@@ -44,6 +47,10 @@ class Limits:
     """Open contingent orders per market."""
     min_trailing_bps: int = 10
     max_trailing_bps: int = 2_000
+    stp_default: str = Stp.EXPIRE_MAKER
+    stp_allowed: frozenset[str] = frozenset(Stp)
+    price_range: PriceRange | None = None
+    """Band in which orders may trade; None: anywhere."""
     max_amends: int = 10
     """Times one order may be amended."""
 
@@ -69,7 +76,8 @@ def check_filters(
         _check_price(request.price, rules, limits, average)
     if request.stop_price is not None:
         _check_on_grid(request.stop_price, rules, limits)
-    if request.trailing_delta not in (None, *range(limits.min_trailing_bps, limits.max_trailing_bps + 1)):
+    delta = request.trailing_delta
+    if delta is not None and not limits.min_trailing_bps <= delta <= limits.max_trailing_bps:
         raise filter_failure("TRAILING_DELTA")
     if request.quantity is not None:
         _check_lot(request.quantity, rules)
@@ -134,10 +142,12 @@ def _notional(request: OrderRequest, average: float | None) -> int | None:
     return None if price is None or request.quantity is None else min(units_of(price * request.quantity), ANY)
 
 
-def check_shape(request: OrderRequest) -> None:
+def check_shape(request: OrderRequest, limits: Limits) -> None:
     """Which parameters go with which type (binance-spot-api-docs, rest-api.md, New order)."""
     if request.client_id and not re.match(CLIENT_ID, request.client_id):
         raise illegal("newClientOrderId", CLIENT_ID)
+    if request.stp and request.stp not in limits.stp_allowed:
+        raise stp_not_allowed()
     if request.iceberg:
         raise not_needed("icebergQty") if request.type.at_market else no_icebergs()
     if request.type.contingent:

@@ -64,6 +64,8 @@ class Hub:
         self.on_join: Callable[[Connection], None] | None = None
         """Told of each new connection before anything is written to it."""
         self._listeners: dict[str, set[Connection]] = {}
+        self.heard = asyncio.Event()
+        """Set once anybody listened to anything."""
 
     def join(self, connection: Connection) -> None:
         if self.on_join is not None:
@@ -72,6 +74,9 @@ class Hub:
 
     def wanted(self, stream: str) -> bool:
         return stream in self._listeners
+
+    def listeners(self, stream: str) -> set[Connection]:
+        return self._listeners.get(stream, set())
 
     def add(self, stream: str, payload: dict) -> None:
         """Queue one frame for everybody who listens to ``stream``."""
@@ -87,6 +92,8 @@ class Hub:
             await connection.flush()
 
     def subscribe(self, connection: Connection, streams: list[str]) -> None:
+        if streams:
+            self.heard.set()
         for stream in streams:
             self._listeners.setdefault(stream, set()).add(connection)
             connection.streams.add(stream)

@@ -45,19 +45,6 @@ class Status(StrEnum):
     """Only in reports: an order that a cancel-replace could not place. No such order exists."""
 
 
-class SelfTrade(StrEnum):
-    """What happens when an order meets one of the same account: the word of the order that comes last."""
-
-    EXPIRE_MAKER = "EXPIRE_MAKER"
-    """The resting one goes."""
-    EXPIRE_TAKER = "EXPIRE_TAKER"
-    """The rest of the incoming one goes."""
-    DECREMENT = "DECREMENT"
-    """Both lose what they share."""
-    NONE = "NONE"
-    """They trade with each other."""
-
-
 LIVE = (Status.NEW, Status.PARTIALLY_FILLED)
 
 
@@ -80,9 +67,10 @@ class OrderRequest:
     """Price at which a contingent order acts (or begins to trail)."""
     trailing_delta: int | None = None
     """Basis points that the price must turn back by before a contingent order acts."""
+    stp: str = ""
+    """Self-trade prevention (``selftrade.Stp``); empty: the market's default."""
     iceberg: Decimal | None = None
     """Quantity to show at a time; no market here takes it."""
-    self_trade: SelfTrade = SelfTrade.EXPIRE_MAKER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,12 +148,16 @@ class SimOrder:
     """Best price since it began to trail; 0 before that."""
     trailing_ms: int = 0
     """When it began to trail; 0 before that."""
+    list_id: int = -1
+    """The order list it belongs to; -1: none."""
+    stp: str = "EXPIRE_MAKER"
+    prevented: int = 0
+    """Steps that self-trade prevention took away."""
+    match_id: int | None = None
+    """Number of the newest match that was prevented."""
     working_ms: int = -1
     """When it came to the book; -1 while it waits for its trigger."""
     amendments: list["Amendment"] = field(default_factory=list)
-    self_trade: SelfTrade = SelfTrade.EXPIRE_MAKER
-    prevented: int = 0
-    """Steps that it lost because it met an order of the same account."""
 
     @property
     def live(self) -> bool:
@@ -178,6 +170,10 @@ class SimOrder:
     @property
     def quantity(self) -> Decimal:
         return self.steps * self.step
+
+    @property
+    def prevented_quantity(self) -> Decimal:
+        return self.prevented * self.step
 
     @property
     def executed_quantity(self) -> Decimal:

@@ -120,3 +120,29 @@ def neither(one: str, other: str) -> VenueRefusal:
 
 def no_permission() -> VenueRefusal:
     return VenueRefusal(-2015, "Invalid API-key, IP, or permissions for action.", status=401)
+
+
+def stp_not_allowed() -> VenueRefusal:
+    return VenueRefusal(-1013, "This symbol does not allow the specified self-trade prevention mode.")
+
+
+def not_valid(name: str) -> VenueRefusal:
+    return VenueRefusal(-1130, f"Data sent for parameter '{name}' is not valid.")
+
+
+def no_reference_price() -> VenueRefusal:
+    return VenueRefusal(-2043, "This symbol doesn't have a reference price.")
+
+
+def archived() -> VenueRefusal:
+    return VenueRefusal(
+        -2026, "Order was canceled or expired with no executed qty over 90 days ago and has been archived."
+    )
+
+
+def wrong_relation() -> VenueRefusal:
+    return new_order_rejected("The relationship of the prices for the orders is not correct.")
+
+
+def no_such_list() -> VenueRefusal:
+    return VenueRefusal(-2013, "Order list does not exist.")

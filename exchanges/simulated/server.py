@@ -17,7 +17,7 @@ from aiohttp import web
 from core.errors import BotError, ConfigError, Defect
 from exchanges.simulated import control
 from exchanges.simulated.answers import json_answer
-from exchanges.simulated.binance import private, public, trading
+from exchanges.simulated.binance import lists, private, public, trading
 from exchanges.simulated.binance import state as binance
 from exchanges.simulated.binance.auth import Keyring, VenueTime
 from exchanges.simulated.binance.budget import Allowance, Budget
@@ -178,7 +178,7 @@ def make_app(state: Served) -> web.Application:
         app.add_routes([*upbit_public.ROUTES, *upbit_private.ROUTES, *upbit_streams.ROUTES])
     elif isinstance(state, binance.ServerState):
         app[binance.STATE] = state
-        app.add_routes([*public.ROUTES, *private.ROUTES, *trading.ROUTES])
+        app.add_routes([*public.ROUTES, *private.ROUTES, *trading.ROUTES, *lists.ROUTES])
         for path in ("/ws", "/ws/{streams:.+}", "/stream", "/stream/ws", "/stream/ws/{streams:.+}"):
             app.router.add_get(path, market_streams)
         app.router.add_get("/ws-api/v3", websocket_api)

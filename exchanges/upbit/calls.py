@@ -33,6 +33,8 @@ MARKETS = _public("/v1/market/all", "markets", "market", Priority.MARKET)
 TICKS = _public("/v1/orderbook/instruments", "tick sizes", "orderbook", Priority.MARKET)
 TICKER = _public("/v1/ticker", "ticker", "ticker", Priority.MARKET)
 CANDLES = _public("/v1/candles/minutes/1", "minute candles", "candle", Priority.HISTORY, 70_000)
+CONFIRM = replace(CANDLES, priority=Priority.ACCOUNT, patience_ms=5_000)
+"""A minute that has just closed is waited for; history can wait."""
 ACCOUNTS = Call("GET", "/v1/accounts", "accounts", "default", Priority.ACCOUNT)
 CHANCE = Call("GET", "/v1/orders/chance", "order terms", "default", Priority.ACCOUNT)
 KEYS = Call("GET", "/v1/api_keys", "key list", "default", Priority.ACCOUNT)

@@ -22,6 +22,7 @@ from exchanges.upbit.calls import (
     CANCEL,
     CANDLES,
     CHANCE,
+    CONFIRM,
     ENTER,
     KEYS,
     LEAVE,
@@ -179,13 +180,8 @@ class UpbitGateway:
             TEST, answers.smallest_order(instrument, self._ticks.at(instrument, price), price)
         )
         looks = await self._granted(WITHDRAWALS, {"currency": instrument.base})
-        return KeyRights(
-            account="",
-            can_trade=can_trade,
-            can_withdraw=looks or None,
-            ip_bound=can_trade or None,
-            expires_ms=expires,
-        )
+        known = {"can_withdraw": looks or None, "ip_bound": can_trade or None, "expires_ms": expires}
+        return KeyRights(account="", can_trade=can_trade, **known)
 
     async def place(self, order: PlaceOrder) -> OrderSnapshot:
         """Send a limit order under our client id. A sell is an exit (spot is long only) and goes first.
@@ -244,8 +240,7 @@ class UpbitGateway:
 
     async def open_orders(self) -> tuple[OrderSnapshot, ...]:
         """Every open order of the account, also those of markets that are not traded here and those of other hands."""
-        orders: list[answers.WireOrder] = []
-        page = 1
+        orders, page = [], 1
         while True:
             params = {"states": ["wait", "watch"], "page": page, "limit": PAGE, "order_by": "asc"}
             rows = await self._read(OPEN_ORDERS, params, list[answers.WireOrder])
@@ -263,20 +258,24 @@ class UpbitGateway:
         found = await self.query(client_id, instrument)
         return () if found is None else found.fills
 
-    async def history(self, instrument: Instrument, first_minute: int, count: int) -> list[Bar]:
+    async def history(
+        self, instrument: Instrument, first_minute: int, count: int, *, urgent: bool = False
+    ) -> list[Bar]:
         """Up to ``count`` closed bars from ``first_minute`` on, oldest first; never the open one.
 
         The venue has no candle for a minute without a trade; such minutes are left out, and pages are counted by time.
+        ``urgent``: somebody waits for them, so they go before other history.
         """
+        call = CONFIRM if urgent else CANDLES
         bars: dict[int, Bar] = {}
         end = first_minute + count * MINUTE_MS
         start = first_minute
         while start < end:
             stop = min(end, start + CANDLES_PAGE * MINUTE_MS)
             params = {"market": market_code(instrument), "to": iso(stop), "count": CANDLES_PAGE}
-            rows = await self._read(CANDLES, params, list[answers.WireCandle])
+            rows = await self._read(call, params, list[answers.WireCandle])
             now = self.now_ms()
-            page = self._parsed(CANDLES, lambda r=rows: [answers.bar_of(candle) for candle in r])
+            page = self._parsed(call, lambda r=rows: [answers.bar_of(candle) for candle in r])
             bars |= {b.minute: b for b in page if start <= b.minute < stop and b.minute + MINUTE_MS <= now}
             if stop > now:
                 break

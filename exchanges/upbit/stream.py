@@ -20,7 +20,7 @@ from config.settings import ExchangeSettings
 from core.errors import BotError, DataError
 from core.messages import Bar, Top
 from core.units import MINUTE_MS, Instrument
-from exchanges.link import Leave, Link, LinkPolicy, LinkState
+from exchanges.link import Leave, Link, LinkPolicy, LinkState, run_all
 from exchanges.trade import Trade
 from exchanges.trade_bars import TradeBars
 from exchanges.upbit.names import market_code
@@ -43,7 +43,9 @@ class Confirmer(Protocol):
 
     async def newest_trades(self) -> dict[Instrument, tuple[int, float]]: ...
 
-    async def history(self, instrument: Instrument, first_minute: int, count: int) -> list[Bar]: ...
+    async def history(
+        self, instrument: Instrument, first_minute: int, count: int, *, urgent: bool = False
+    ) -> list[Bar]: ...
 
 
 class MarketStream:
@@ -92,15 +94,7 @@ class MarketStream:
 
     async def run(self) -> None:
         """Stream until ``close``."""
-        tasks = [asyncio.create_task(self._finish_minutes())]
-        if self._rest is not None:
-            tasks.append(asyncio.create_task(self._ask_rest(self._rest)))
-        try:
-            await self._link.run()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await run_all([self._link], self._keep_minutes())
 
     async def close(self) -> None:
         await self._link.close()
@@ -136,8 +130,7 @@ class MarketStream:
             self._count("foreign", f"trade of {code[:20]!r}")
             return
         self._confirm()
-        for bar in self.bars.take(instrument, trade, self._now_ms()):
-            self._on_bar(instrument, bar)
+        self._tell(instrument, self.bars.take(instrument, trade, self._now_ms()))
         if self._on_trade is not None:
             self._on_trade(instrument, trade)
 
@@ -176,36 +169,42 @@ class MarketStream:
         wanted = [{"type": kind, "codes": codes} for kind in ("trade", "orderbook")]
         await link.send(msgspec.json.encode([{"ticket": new_nonce()}, *wanted, {"format": "DEFAULT"}]).decode())
 
-    async def _finish_minutes(self) -> None:
-        while True:
-            await asyncio.sleep(BEAT_S)
-            for instrument, bar in self.bars.ripe(self._now_ms()):
-                self._on_bar(instrument, bar)
-
-    async def _ask_rest(self, rest: Confirmer) -> None:
-        """Confirm minutes that nothing else closed. What fails is asked again."""
-        asked = -CHECK_MS
-        while True:
-            await asyncio.sleep(BEAT_S)
-            now = self._now_ms()
-            if now - asked < CHECK_MS or not self._heard or not self.bars.due(now):
-                continue
-            asked = now
-            try:
-                await self._confirm_minutes(rest, now)
-            except BotError as error:
-                log.warning("upbit market stream: minutes could not be confirmed: %s", error)
+    async def _keep_minutes(self) -> None:
+        """Let out minutes whose time has come, and have REST confirm those that nothing else closes."""
+        asked, asking = -CHECK_MS, None
+        try:
+            while True:
+                await asyncio.sleep(BEAT_S)
+                now = self._now_ms()
+                for instrument, bar in self.bars.ripe(now):
+                    self._on_bar(instrument, bar)
+                if asking is not None and asking.done():
+                    asking.result()
+                    asking = None
+                ready = self._rest is not None and asking is None and self._heard and now - asked >= CHECK_MS
+                if ready and self.bars.due(now):
+                    asked, asking = now, asyncio.create_task(self._confirm_minutes(self._rest, now))
+        finally:
+            if asking is not None:
+                asking.cancel()
+                await asyncio.gather(asking, return_exceptions=True)
 
     async def _confirm_minutes(self, rest: Confirmer, now: int) -> None:
-        newest = await rest.newest_trades()
-        for instrument in self.bars.due(now):
-            if instrument in newest:
-                for bar in self.bars.quiet(instrument, *newest[instrument], now):
-                    self._on_bar(instrument, bar)
-        for instrument, (first, end) in self.bars.due(now).items():
-            known = await rest.history(instrument, first, (end - first) // MINUTE_MS)
-            for bar in self.bars.settle(instrument, first, end, known):
-                self._on_bar(instrument, bar)
+        """One round of questions. What fails is asked again in the next."""
+        try:
+            newest = await rest.newest_trades()
+            for instrument in self.bars.due(now):
+                if instrument in newest:
+                    self._tell(instrument, self.bars.quiet(instrument, *newest[instrument], now))
+            for instrument, (first, end) in self.bars.due(now).items():
+                known = await rest.history(instrument, first, (end - first) // MINUTE_MS, urgent=True)
+                self._tell(instrument, self.bars.settle(instrument, first, end, known))
+        except BotError as error:
+            log.warning("upbit market stream: minutes could not be confirmed: %s", error)
+
+    def _tell(self, instrument: Instrument, bars: Sequence[Bar]) -> None:
+        for bar in bars:
+            self._on_bar(instrument, bar)
 
     def _count(self, kind: str, reason: str) -> None:
         self.faults[kind] += 1

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from core.bars import MAX_PRICE, MAX_VOLUME
+from core.costs import UNIT
 from core.errors import DataError
 from core.messages import Balance, Fill, OrderSnapshot, OrderState, Top
 from core.ports import ZERO
@@ -123,6 +124,11 @@ def amount(value: Decimal | None, what: str) -> Decimal:
     return value
 
 
+def coins(value: Decimal | None, what: str) -> Decimal:
+    """A volume: the venue counts 8 decimals, but sends what its binary64 arithmetic makes of them."""
+    return amount(value, what).quantize(UNIT)
+
+
 def side_of(text: str, what: str) -> Side:
     try:
         return SIDES[text]
@@ -193,15 +199,15 @@ def decode_order(payload: bytes, instruments: dict[str, Instrument]) -> OrderSna
     if instrument is None or m.order_type != "limit":
         return None
     what = f"myOrder {m.code} {m.uuid[:40]}"
-    side, executed = side_of(m.ask_bid, what), amount(m.executed_volume, what)
+    side, executed = side_of(m.ask_bid, what), coins(m.executed_volume, what)
     at_ms = moment(m.timestamp, what)
-    remaining = amount(m.remaining_volume, what)
-    quantity = executed + remaining + amount(m.prevented_volume or ZERO, what)
+    remaining = coins(m.remaining_volume, what)
+    quantity = executed + remaining + coins(m.prevented_volume or ZERO, what)
     client_id = client_id_of(m.identifier or "")
     fills: tuple[Fill, ...] = ()
     price = amount(m.price, what)
     if m.state == "trade":
-        if not m.trade_uuid or m.trade_fee is None or price <= 0 or amount(m.volume, what) <= 0:
+        if not m.trade_uuid or m.trade_fee is None or price <= 0 or coins(m.volume, what) <= 0:
             raise DataError(f"{VENUE} {what}: a trade without its id, fee, price or volume")
         fills = (
             Fill(
@@ -209,7 +215,7 @@ def decode_order(payload: bytes, instruments: dict[str, Instrument]) -> OrderSna
                 instrument=instrument,
                 trade_id=m.trade_uuid,
                 side=side,
-                quantity=amount(m.volume, what),
+                quantity=coins(m.volume, what),
                 price=price,
                 fee=amount(m.trade_fee, what),
                 fee_asset=instrument.quote,

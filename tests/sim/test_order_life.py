@@ -2,6 +2,7 @@
 
 import asyncio
 
+import aiohttp
 import ccxt
 import ccxt.pro
 import pytest
@@ -11,6 +12,8 @@ from core.messages import CancelOrder, OrderState, PlaceOrder, TimeInForce
 from core.units import MINUTE_MS, Side
 from exchanges.binance.gateway import BinanceGateway
 from exchanges.simulated.binance.budget import Allowance
+from exchanges.simulated.filters import Limits
+from exchanges.simulated.price_range import PriceRange
 from exchanges.simulated.server import serve_exchange
 from tests.sim.conftest import KEY, OPTIONS, SECRET, point
 from tests.support.scripted_market import BEGIN, BTC, D, steady, story
@@ -236,6 +239,113 @@ async def test_a_restricted_cancel_and_a_trailing_stop(market, trader):
     done = await trader.fetch_order(trailing["id"], S)
     assert (done["status"], done["info"]["trailingDelta"]) == ("closed", 50)
     assert int(done["info"]["trailingTime"]) == BEGIN + 1_000
+
+
+async def oco(trader, **more):
+    ask = {"symbol": "BTCUSDT", "side": "SELL", "quantity": "0.1", "aboveType": "LIMIT_MAKER", "abovePrice": "60500"}
+    ask |= {"belowType": "STOP_LOSS_LIMIT", "belowPrice": "59300", "belowStopPrice": "59500", "belowTimeInForce": "GTC"}
+    return await trader.privatePostOrderListOco(ask | more)
+
+
+async def test_one_cancels_the_other(market, trader):
+    async with Heard(trader, market) as heard:
+        made = await oco(trader, aboveClientOrderId="above", belowClientOrderId="below", listClientOrderId="pair")
+        assert [r["type"] for r in made["orderReports"]] == ["STOP_LOSS_LIMIT", "LIMIT_MAKER"]
+        assert {o["clientOrderId"] for o in await trader.fetch_open_orders(S)} == {"above", "below"}
+        assert (await trader.fetch_balance())["BTC"]["used"] == pytest.approx(0.1)
+        assert [row["listClientOrderId"] for row in await trader.privateGetOpenOrderList()] == ["pair"]
+        with pytest.raises(ccxt.ExchangeError, match="Duplicate order sent"):
+            await oco(trader, listClientOrderId="pair")
+        gone = await trader.privateDeleteOrderList({"symbol": "BTCUSDT", "listClientOrderId": "pair"})
+        assert (gone["listOrderStatus"], [r["status"] for r in gone["orderReports"]]) == ("ALL_DONE", ["CANCELED"] * 2)
+        with pytest.raises(ccxt.ExchangeError, match="Unknown order list sent"):
+            await trader.privateDeleteOrderList({"symbol": "BTCUSDT", "listClientOrderId": "pair"})
+        again = await oco(trader, aboveClientOrderId="up", belowClientOrderId="down")
+        await advance(market, BEGIN + 3 * MINUTE_MS)
+        await heard.until(lambda s: s == ("down", "closed", 0.1))
+        await heard.until(lambda s: s == ("up", "expired", 0.0))
+        found = await trader.privateGetOrderList({"orderListId": again["orderListId"]})
+        assert (found["listStatusType"], await trader.privateGetOpenOrderList()) == ("ALL_DONE", [])
+        assert len(await trader.privateGetAllOrderList()) == 2
+        with pytest.raises(ccxt.ExchangeError, match="Order list does not exist"):
+            await trader.privateGetOrderList({"orderListId": 99})
+    with pytest.raises(ccxt.ExchangeError, match="The relationship of the prices"):
+        await oco(trader, abovePrice="58000")
+    with pytest.raises(ccxt.BadRequest, match="belowTimeInForce"):
+        await oco(trader, belowTimeInForce="")
+
+
+async def test_cancelling_all_of_a_market_cancels_lists_whole(market, trader):
+    await oco(trader)
+    await trader.create_order(S, "limit", "buy", 0.1, 59_000)
+    gone = await trader.privateDeleteOpenOrders({"symbol": "BTCUSDT"})
+    assert [("orderReports" in row, row.get("contingencyType")) for row in gone] == [(True, "OCO"), (False, None)]
+    assert await trader.fetch_open_orders(S) == []
+    counts = await trader.privateGetRateLimitOrder()
+    assert counts[0]["count"] == 3
+
+
+async def test_own_orders_that_meet_are_told_as_the_venue_tells_it(market, trader):
+    async with Heard(trader, market) as heard:
+        top = market.state.exchange.top(0)
+        price = float(top.ask) - 0.02
+        await trader.create_order(S, "limit", "sell", 0.1, price, mine("maker"))
+        taker = mine("taker", selfTradePreventionMode="EXPIRE_BOTH")
+        met = await trader.create_order(S, "limit", "buy", 0.1, price, taker)
+        assert met["info"]["status"] == "EXPIRED_IN_MATCH"
+        (match,) = met["info"]["preventedMatches"]
+        assert (match["takerPreventedQuantity"], match["makerPreventedQuantity"]) == ("0.10000000", "0.10000000")
+        rows = await trader.privateGetMyPreventedMatches({"symbol": "BTCUSDT", "orderId": met["id"]})
+        assert [(r["takerOrderId"], r["selfTradePreventionMode"]) for r in rows] == [(int(met["id"]), "EXPIRE_BOTH")]
+        await heard.until(lambda s: s[0] == "maker" and s[1] != "open")
+    with pytest.raises(ccxt.ExchangeError, match="selfTradePreventionMode"):
+        await trader.create_order(S, "limit", "buy", 0.1, 59_000, {"selfTradePreventionMode": "SOMETIMES"})
+    with pytest.raises(ccxt.ExchangeError, match="does not allow the specified self-trade prevention mode"):
+        await trader.create_order(S, "limit", "buy", 0.1, 59_000, {"selfTradePreventionMode": "TRANSFER"})
+
+
+async def test_a_halted_market_says_so_and_lets_orders_be_cancelled(market, trader):
+    order = await trader.create_order(S, "limit", "buy", 0.1, 59_000)
+    async with aiohttp.ClientSession(market.url) as http:
+        for status in ("HALT", "CANCEL_ONLY", "BREAK", "NONSENSE"):
+            async with http.post("/sim/status", json={"symbol": "BTCUSDT", "status": status}) as answer:
+                assert answer.status == (400 if status == "NONSENSE" else 200)
+            info = await trader.publicGetExchangeInfo()
+            assert info["symbols"][0]["status"] == ("BREAK" if status == "NONSENSE" else status)
+            with pytest.raises(ccxt.ExchangeError, match="Market is closed"):
+                await trader.create_order(S, "limit", "buy", 0.1, 59_000)
+    assert (await trader.cancel_order(order["id"], S))["status"] == "canceled"
+
+
+async def test_the_price_range_rule_is_told_and_kept():
+    limits = Limits(price_range=PriceRange.of_percent(D("0.022")))
+    exchange = story(steady(3), {"USDT": D(10_000_000)}, limits=limits)
+    running = await serve_exchange(exchange, credentials={KEY: SECRET}, wall_ms=ccxt.Exchange.milliseconds)
+    client = point(ccxt.pro.binance({"apiKey": KEY, "secret": SECRET, "options": OPTIONS}), running)
+    try:
+        await client.load_markets()
+        part = await client.create_order(S, "market", "buy", 10)
+        assert (part["status"], part["info"]["expiryReason"]) == ("expired", "EXECUTION_RULE_PRICE_RANGE_EXCEEDED")
+        assert 0 < part["filled"] < 10
+        async with aiohttp.ClientSession(running.url) as http:
+            async with http.get("/api/v3/executionRules?symbol=BTCUSDT") as answer:
+                (rule,) = (await answer.json())["symbolRules"][0]["rules"]
+            assert (rule["bidLimitMultUp"], rule["askLimitMultDown"]) == ("1.00022", "0.99978")
+            async with http.get("/api/v3/referencePrice?symbol=BTCUSDT") as answer:
+                assert float((await answer.json())["referencePrice"]) == pytest.approx(60_000, abs=5)
+    finally:
+        await client.close()
+        await running.close()
+
+
+async def test_an_order_that_ended_unfilled_90_days_ago_is_archived(market, trader):
+    order = await trader.create_order(S, "limit", "buy", 0.1, 59_000, mine("old"))
+    await trader.cancel_order(order["id"], S)
+    assert (await trader.fetch_order(order["id"], S))["status"] == "canceled"
+    market.state.exchange.orders[int(order["id"])].updated_ms -= 90 * 86_400_000 + 1
+    with pytest.raises(ccxt.ExchangeError, match=r"-2026.*has been archived"):
+        await trader.fetch_order(order["id"], S)
+    assert await trader.fetch_orders(S) == []
 
 
 async def test_the_synchronous_client_lives_through_it_too(market):

@@ -2,17 +2,21 @@
 
 import asyncio
 from decimal import Decimal
+from pathlib import Path
 
 import aiohttp
+import numpy as np
+import polars as pl
 import pytest
 
 from config.settings import ExchangeSettings
 from core.errors import ExchangeRefused, OutcomeUnknown
 from core.grid import upbit_tick
-from core.messages import CancelOrder, OrderState, PlaceOrder, TimeInForce
+from core.messages import Bar, CancelOrder, OrderState, PlaceOrder, TimeInForce
 from core.units import MINUTE_MS, Instrument, Side, round_price, to_decimal
 from exchanges.link import LinkPolicy
 from exchanges.simulated.server import serve_exchange
+from exchanges.simulated.tape import Tape
 from exchanges.simulated.upbit.market import upbit_exchange
 from exchanges.simulated.upbit.walk import krw_walk_tape
 from exchanges.upbit.gateway import UpbitGateway
@@ -31,13 +35,18 @@ QUICK = LinkPolicy(silence_s=None, first_delay_s=0.02, longest_delay_s=0.1, conf
 class World:
     """A served exchange, moved by hand, and the gateway to it."""
 
-    def __init__(self, server) -> None:
+    def __init__(self, server, instruments=(BTC, DOGE)) -> None:
         self.server, self.exchange = server, server.state.exchange
         self.settings = ExchangeSettings(
             rest_url=server.url, stream_url=server.stream_url, user_stream_url=server.user_stream_url
         )
-        self.gateway = UpbitGateway(self.settings, (ACCESS_KEY, SECRET_KEY), [BTC, DOGE], clock=self)
+        self.gateway = UpbitGateway(self.settings, (ACCESS_KEY, SECRET_KEY), instruments, clock=self)
         self.http = aiohttp.ClientSession()
+
+    async def close(self) -> None:
+        await self.gateway.close()
+        await self.http.close()
+        await self.server.close()
 
     def now_ms(self) -> int:
         return self.exchange.now_ms
@@ -66,9 +75,7 @@ async def world():
     made = World(server)
     await made.advance(5 * 60)
     yield made
-    await made.gateway.close()
-    await made.http.close()
-    await server.close()
+    await made.close()
 
 
 async def test_rules_and_balances(world):
@@ -279,47 +286,104 @@ async def test_the_user_stream_comes_back_and_says_so(world):
         await until(lambda: any(o.fills for o in account.orders))
 
 
+class Bars:
+    """The market stream against the world, its connection cut every seven minutes; every bar once, in order."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.gaps = world, []
+        self.of: dict[Instrument, dict[int, Bar]] = {i: {} for i in world.gateway.instruments}
+        self.stream = MarketStream(
+            world.settings,
+            world.gateway.instruments,
+            self._keep,
+            None,
+            self.gaps.append,
+            now_ms=world.now_ms,
+            policy=QUICK,
+            rest=world.gateway,
+        )
+
+    def _keep(self, instrument: Instrument, bar: Bar) -> None:
+        assert bar.minute > max(self.of[instrument], default=0)
+        self.of[instrument][bar.minute] = bar
+
+    async def watch(self, minutes: int, step_s: int = 5) -> range:
+        """Let time pass; returns the minutes that were seen to be final within their successor's first seconds."""
+        world, began = self.world, self.world.now_ms()
+        task = asyncio.create_task(self.stream.run())
+        await asyncio.wait_for(self.stream.subscribed(), 5)
+        checked = began
+        for second in range(0, minutes * 60, step_s):
+            await world.advance(step_s)
+            if second % (7 * 60) == 90:
+                lives = self.stream.state.lives
+                for connection in world.server.state.hub.connections:
+                    connection.abandon()
+                await until(lambda n=lives: self.stream.state.lives > n and self.stream.state.connected)
+            last = world.now_ms() - step_s * 1_000 - MINUTE_MS
+            if last % MINUTE_MS == 0 and last >= began:
+                await until(lambda m=last: all(m in of for of in self.of.values()))
+                checked = last
+        await self.stream.close()
+        await asyncio.wait_for(task, 5)
+        return range(began, checked + MINUTE_MS, MINUTE_MS)
+
+
+def numbers(bar: Bar) -> tuple[float, ...]:
+    return bar.open, bar.high, bar.low, bar.close, bar.volume
+
+
 async def test_every_minute_of_the_stream_is_the_venues_own_with_cuts_every_seven_minutes(world):
     """Bars from trades and from REST after cuts equal the venue's candles; what the venue has no candle for is filled."""
-    bars, gaps = {BTC: {}, DOGE: {}}, []
-    repeated = []
-
-    def on_bar(instrument, bar):
-        if bar.minute in bars[instrument]:
-            repeated.append((instrument, bar))
-        bars[instrument][bar.minute] = bar
-
-    stream = MarketStream(
-        world.settings, [BTC, DOGE], on_bar, None, gaps.append, now_ms=world.now_ms, policy=QUICK, rest=world.gateway
-    )
-    task = asyncio.create_task(stream.run())
-    await asyncio.wait_for(stream.subscribed(), 5)
-    begin = world.now_ms()
-    for second in range(0, 30 * 60, 5):
-        await world.advance(5)
-        if second % (7 * 60) == 90:
-            lives = stream.state.lives
-            for connection in world.server.state.hub.connections:
-                connection.abandon()
-            await until(lambda n=lives: stream.state.lives > n and stream.state.connected)
-        last = world.now_ms() - 5_000 - MINUTE_MS
-        if last % MINUTE_MS == 0 and last >= begin:
-            await until(lambda m=last: all(m in of for of in bars.values()))
-            checked = last
-    await stream.close()
-    await asyncio.wait_for(task, 5)
-    assert len(gaps) >= 4
-    assert repeated == []
-    minutes = range(begin, checked + MINUTE_MS, MINUTE_MS)
-    assert len(minutes) == 29
-    for instrument, of in bars.items():
-        assert list(of) == sorted(of)
-        known = {b.minute: b for b in await world.gateway.history(instrument, begin, 60)}
+    bars = Bars(world)
+    minutes = await bars.watch(30)
+    assert (len(minutes), len(bars.gaps) >= 4) == (29, True)
+    for instrument, of in bars.of.items():
+        known = {b.minute: b for b in await world.gateway.history(instrument, minutes.start, 60)}
         for minute in minutes:
             assert of[minute].filler == (minute not in known)
             if minute in known:
-                want, have = known[minute], of[minute]
-                assert (have.open, have.high, have.low, have.close) == (want.open, want.high, want.low, want.close)
-                assert have.volume == pytest.approx(want.volume, rel=1e-9)
-    sources = [bar.source for of in bars.values() for bar in of.values()]
-    assert {"stream", "rest"} <= set(sources)
+                assert numbers(of[minute]) == numbers(known[minute])
+    assert {"stream", "rest"} <= {bar.source for of in bars.of.values() for bar in of.values()}
+
+
+REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "upbit_2025-09" / "upbit"
+REAL_FROM = 1_758_392_400_000
+"""2025-09-20T18:20Z: six minutes of SOL without a trade lie in the three hours from here."""
+
+
+@pytest.mark.shared
+async def test_three_real_hours_with_empty_minutes_come_out_as_they_were():
+    """SOL and BTC of September 2025, the stream cut every seven minutes: every bar is the recorded one, every minute the
+    recording lacks is a flagged filler at the last close, and nothing else is."""
+    both = (Instrument("upbit", "SOL/KRW"), Instrument("upbit", "BTC/KRW"))
+    span = range(REAL_FROM, REAL_FROM + 181 * MINUTE_MS, MINUTE_MS)
+    real, tapes = {}, []
+    for instrument in both:
+        rows = pl.read_parquet(REAL / f"KRW-{instrument.base}.parquet").filter(
+            pl.col("ts").is_between(span[0], span[-1])
+        )
+        real[instrument] = {row[0]: row[1:] for row in rows.iter_rows()}
+        filled, close = [], rows["open"][0]
+        for minute in span:
+            bar = real[instrument].get(minute, (close, close, close, close, 0.0))
+            filled.append(bar)
+            close = bar[3]
+        tapes.append(filled)
+    assert sum(minute not in real[both[0]] for minute in span) == 6
+    exchange = upbit_exchange(Tape(both, REAL_FROM, np.array(tapes)), BALANCES)
+    server = await serve_exchange(exchange, credentials={ACCESS_KEY: SECRET_KEY}, venue="upbit")
+    world = World(server, both)
+    try:
+        bars = Bars(world)
+        minutes = await bars.watch(180, step_s=10)
+    finally:
+        await world.close()
+    assert (len(minutes), len(bars.gaps)) == (179, 26)
+    for instrument, of in bars.of.items():
+        for before, minute in zip((None, *minutes), minutes, strict=False):
+            bar, recorded = of[minute], real[instrument].get(minute)
+            if recorded is not None:
+                assert (numbers(bar), bar.filler) == (recorded, False)
+            else:
+                assert (bar.filler, bar.volume, bar.close) == (True, 0.0, of[before].close)

@@ -4,7 +4,6 @@ import asyncio
 import json
 import multiprocessing
 import multiprocessing.process
-import os
 import random
 import time
 from decimal import Decimal
@@ -18,6 +17,7 @@ from exchanges.binance.gateway import BinanceGateway
 from exchanges.limits.sharing import shared_gate
 from exchanges.limits.store import monotonic_ms
 from tests.support.binance_stub import API_KEY, SECRET
+from tests.support.download_child import PRELOAD
 
 WALL = 1_772_000_000_000
 
@@ -78,13 +78,14 @@ async def call(url: str, folder: Path, seconds: float, seed: int) -> dict[str, i
 
 
 def start(told: Path, *words: object) -> multiprocessing.process.BaseProcess:
-    """``call`` in a fork of this process (which has imported ccxt already); what it says goes into ``told``."""
-    child = multiprocessing.get_context("fork").Process(target=_main, args=(told, *words))
+    """``call`` in a fork of a process that has imported the clients and has no threads; what it says goes into
+    ``told``."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    child = context.Process(target=_main, args=(told, *words))
     child.start()
     return child
 
 
 def _main(told: Path, *words: object) -> None:
     told.write_text(json.dumps(asyncio.run(call(*words))))
-    # Nothing of the parent is run down here: its loop, its server and its tests are not ours.
-    os._exit(0)

@@ -12,6 +12,7 @@ from exchanges.simulated.events import AccountMoved
 from exchanges.simulated.fees import bnb_charge, fee_on
 from exchanges.simulated.orders import OrderType, Status
 from exchanges.simulated.refusals import VenueRefusal
+from exchanges.simulated.selftrade import Stp
 from tests.support.scripted_market import BEGIN, PRICE, request, steady, story
 
 MARKET = OrderType.MARKET
@@ -68,9 +69,10 @@ def test_a_charge_in_bnb_needs_all_of_it():
 
 
 KINDS = list(OrderType)
+MODES = list(Stp)
 ACTIONS = st.lists(
     st.tuples(
-        st.sampled_from(["place"] * 6 + ["money", "cancel", "amend", "wait", "wait", "transfer"]),
+        st.sampled_from(["place"] * 6 + ["oco", "oco", "money", "cancel", "amend", "wait", "wait", "transfer"]),
         st.sampled_from(KINDS),
         st.sampled_from(list(Side)),
         st.sampled_from(["GTC", "GTC", "IOC", "FOK"]),
@@ -108,10 +110,14 @@ def test_over_orders_of_all_types_no_balance_is_negative_and_all_is_accounted_fo
             elif what == "transfer":
                 venue.transfer("USDT", D(away))
                 moved["USDT"] += D(away)
+            elif what == "oco":
+                venue.place_oco(*pair(side, quantity, kind, abs(away) + 1, abs(stop) + 1))
             elif what == "money":
                 venue.place(request(side, MARKET, quote_quantity=size))
             else:
-                more = {"stop_price": PRICE + stop} if kind.contingent else {}
+                more = {"stp": MODES[size % len(MODES)]}
+                if kind.contingent:
+                    more["stop_price"] = PRICE + stop
                 if kind.contingent and size % 3 == 0:
                     more["trailing_delta"] = 10 + size % 90
                 price = None if kind.at_market else PRICE + away
@@ -127,6 +133,21 @@ def test_over_orders_of_all_types_no_balance_is_negative_and_all_is_accounted_fo
     assert all(venue.account.locked(asset) == 0 for asset in venue.account.assets())
 
 
+def pair(side, quantity, kind, up, down):
+    """A limit on the good side of the market, or a take-profit, and a stop on the other."""
+    gain, loss = (
+        (OrderType.LIMIT_MAKER, OrderType.STOP_LOSS_LIMIT)
+        if kind.at_market
+        else (OrderType.TAKE_PROFIT, OrderType.STOP_LOSS)
+    )
+    selling = side is Side.SELL
+    high, low = PRICE + up, PRICE - down
+    good, bad = (high, low) if selling else (low, high)
+    first = request(side, gain, quantity, good) if kind.at_market else request(side, gain, quantity, stop_price=good)
+    second = request(side, loss, quantity, bad if kind.at_market else None, stop_price=bad)
+    return (first, second) if selling else (second, first)
+
+
 def check_all_is_there(venue, bnb, moved):
     account = venue.account
     owned = {"USDT": D(100_000), "BTC": D(1), "BNB": D(bnb)}
@@ -140,11 +161,17 @@ def check_all_is_there(venue, bnb, moved):
         assert account.locked(asset) >= 0
         assert account.free(asset) + account.locked(asset) == amount + moved[asset]
     open_ = venue.open_orders()
-    assert account.locked("BTC") == sum(o.remaining * o.step for o in open_ if o.side is Side.SELL)
+    alone = [o for o in open_ if o.list_id < 0 or venue.order_list(o.list_id).done]
+    pairs = [found.orders for found in venue.order_lists() if not found.done]
+    coins = [o.remaining * o.step for o in alone if o.side is Side.SELL]
+    coins += [one.remaining * one.step for one, _ in pairs if one.side is Side.SELL]
+    assert account.locked("BTC") == sum(coins)
+    assert all(one.live and other.live and one.locked + other.locked > 0 for one, other in pairs)
     assert account.locked("USDT") == sum(o.locked for o in open_ if o.side is Side.BUY)
     assert len(open_) == len(venue._working[0]) + len(venue._waiting[0])
     for order in venue.orders.values():
-        assert order.executed == sum(int(t.quantity / order.step) for t in order.trades) <= order.steps
+        assert order.executed == sum(int(t.quantity / order.step) for t in order.trades)
+        assert order.executed + order.prevented <= order.steps
         assert order.live or not order.locked
         for trade in order.trades if order.price else ():
             assert trade.price <= order.price if trade.side is Side.BUY else trade.price >= order.price

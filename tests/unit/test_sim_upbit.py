@@ -133,6 +133,15 @@ def test_lots_are_as_fine_as_at_the_venue_but_for_the_cheapest_coins(price, step
     assert D(1_000_000_000) / (rule.tick * rule.step) < 2**62
 
 
+def test_a_coin_priced_in_coins_and_one_that_never_traded_have_a_grid_too():
+    bars = np.tile([0.05, 0.051, 0.049, 0.05, 100.0], (2, 10, 1))
+    bars[1] = np.nan
+    tape = Tape((Instrument("upbit", "ETH/BTC"), Instrument("upbit", "NEW/KRW")), START, bars)
+    priced, unlisted = priced_rules(tape).values()
+    assert (priced.tick, priced.step) == (D("1e-8"), D("1e-8"))
+    assert unlisted.tick == D("0.001")  # as if it stood at 1 KRW, down to a fifth of that
+
+
 class Watch:
     def __init__(self) -> None:
         self.now = 100.0

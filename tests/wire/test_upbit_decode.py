@@ -99,6 +99,12 @@ def test_a_trade_of_ours_without_what_it_needs_is_refused(changes):
         decode_order(pack(my_trade(1, 0.0004, 0.0006) | changes), CODES)
 
 
+def test_volumes_are_read_in_the_eight_decimals_the_venue_counts():
+    frame = my_trade(1, 0.1 + 0.2, 1.1 - 0.4) | {"volume": 0.1 + 0.2}
+    order = decode_order(pack(frame), CODES)
+    assert (order.executed, order.quantity, order.fills[0].quantity) == (D("0.3"), D(1), D("0.3"))
+
+
 def market() -> tuple[MarketStream, list, list]:
     bars, tops = [], []
     stream = MarketStream(

@@ -2,6 +2,7 @@
 
 import asyncio
 import traceback
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -17,7 +18,7 @@ from exchanges.upbit.stream import SETTLE_MS, MarketStream
 from exchanges.upbit.user_stream import UserStream
 from tests.support.binance_stub import Reply
 from tests.support.upbit_frames import MINUTE, book_frame, my_asset, my_order, my_trade, trade_frame
-from tests.support.upbit_stub import ACCESS_KEY, SECRET_KEY, UpbitStub, claims_of, ticker
+from tests.support.upbit_stub import ACCESS_KEY, SECRET_KEY, UpbitStub, claims_of, send, ticker
 
 D = Decimal
 BTC, DOGE = Instrument("upbit", "BTC/KRW"), Instrument("upbit", "DOGE/KRW")
@@ -159,6 +160,24 @@ async def test_after_a_cut_the_missed_minutes_come_by_rest_and_the_gap_is_told(s
         assert [(b.minute, b.source) for i, b in watch.bars if i == BTC] == [(MINUTE, "rest")]
 
 
+RENEWING = replace(QUICK, renew_s=0.6, stagger_s=0.0, overlap_s=0.1)
+
+
+async def test_a_renewal_with_overlap_leaves_no_gap_and_the_minute_whole(stub):
+    async with Watch(stub, RENEWING) as watch:
+        await stub.say(trade_frame(MINUTE + 5, 150_000_000.0))
+        await stub.until(lambda: len(stub.handshakes) == 2)
+        for socket in stub.sockets:
+            if not socket.closed:  # both connections tell the same
+                await send(socket, trade_frame(MINUTE + 9, 150_002_000.0))
+        await stub.until(lambda: stub.sockets[0].closed)
+        watch.at(MINUTE + MINUTE_MS + HOLD_MS)
+        await stub.say(trade_frame(MINUTE + MINUTE_MS + 1))
+        await stub.until(lambda: watch.bars)
+        ((_, bar),) = watch.bars
+        assert (bar.source, bar.volume, bar.close, watch.gaps) == ("stream", 0.02, 150_002_000.0, [])
+
+
 async def test_rest_that_fails_is_asked_again(stub):
     stub.on("GET", TICKER, Reply("oops", status=500), Reply([ticker(trade_timestamp=MINUTE + 5)]))
     async with Watch(stub) as watch:
@@ -169,6 +188,22 @@ async def test_rest_that_fails_is_asked_again(stub):
         watch.at(MINUTE + MINUTE_MS + 2 * GRACE_MS + 10)
         await stub.until(lambda: watch.bars)
         assert watch.bars[0][1].source == "stream"
+
+
+async def test_a_fault_of_ours_in_a_callback_ends_the_stream_and_is_seen(stub):
+    watch = Watch(stub)
+
+    def broken(instrument, bar) -> None:
+        raise ZeroDivisionError
+
+    watch.stream._on_bar = broken
+    task = asyncio.create_task(watch.stream.run())
+    await asyncio.wait_for(watch.stream.subscribed(), 5)
+    stub.on("GET", TICKER, Reply([ticker(trade_timestamp=MINUTE - 70_000)]))
+    watch.at(MINUTE + MINUTE_MS + GRACE_MS)
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(task, 5)
+    await watch.gateway.close()
 
 
 async def test_tops_are_the_latest_and_gone_when_the_connection_is(stub):

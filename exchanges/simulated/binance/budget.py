@@ -36,16 +36,23 @@ WEIGHTS: dict[tuple[str, str], int] = {
     ("GET", "order"): 4,
     ("GET", "order/amendments"): 4,
     ("PUT", "order/amend/keepPriority"): 4,
+    ("GET", "orderList"): 4,
+    ("GET", "openOrderList"): 6,
+    ("GET", "allOrderList"): 20,
     ("GET", "openOrders"): 6,
+    ("GET", "myPreventedMatches"): 20,
+    ("GET", "executionRules"): 2,
+    ("GET", "referencePrice"): 2,
+    ("GET", "referencePrice/calculation"): 2,
     ("GET", "myTrades"): 20,
     ("GET", "allOrders"): 20,
     ("GET", "rateLimit/order"): 40,
 }
 """What is not listed costs 1."""
 
-COUNTS_ORDERS = {("POST", "order"), ("POST", "order/cancelReplace")}
+COUNTS_ORDERS = {("POST", "order"), ("POST", "order/cancelReplace"), ("POST", "orderList/oco")}
 """Calls whose answers say how many orders count."""
-FREE_WHEN_DONE = COUNTS_ORDERS | {("DELETE", "order"), ("DELETE", "openOrders")}
+FREE_WHEN_DONE = COUNTS_ORDERS | {("DELETE", "order"), ("DELETE", "openOrders"), ("DELETE", "orderList")}
 
 
 def depth_weight(limit: int) -> int:
@@ -139,18 +146,18 @@ class Budget:
     def refund(self, weight: int) -> None:
         self._weight.add(self._now(), -weight)
 
-    def count_order(self) -> None:
-        """Count one new order, also one that is then refused; VenueRefusal -1015 (429) when there were too many unfilled
+    def count_order(self, number: int = 1) -> None:
+        """Count ``number`` new orders, also one that is then refused; VenueRefusal -1015 (429) when there were too many unfilled
         ones."""
         now = self._now()
         limits = {"10S": (self.allowance.orders_10s, "10 SECOND"), "1D": (self.allowance.orders_day, "1 DAY")}
         for name, counter in self._orders.items():
             limit, period = limits[name]
-            if counter.count(now) >= limit:
+            if counter.count(now) + number > limit:
                 text = f"Too many new orders; current limit is {limit} orders per {period}."
                 raise VenueRefusal(-1015, text, status=429, retry_after_s=self._wait(counter))
         for counter in self._orders.values():
-            counter.add(now, 1)
+            counter.add(now, number)
 
     def order_filled(self) -> None:
         """A fill gives the order's count back."""

@@ -7,13 +7,14 @@ back as the same float64, so nothing is lost.
 from decimal import Decimal
 
 from core.messages import Bar
-from core.units import MINUTE_MS, MarketRules
-from exchanges.simulated.binance.payloads import STP, amount, number, symbol_of
+from core.units import MINUTE_MS, Instrument, MarketRules
+from exchanges.simulated.binance.payloads import amount, number, symbol_of
 from exchanges.simulated.events import BookTop
 from exchanges.simulated.filters import Limits, filter_list
 from exchanges.simulated.market import A_MINUTE
 from exchanges.simulated.orders import OrderType
 from exchanges.simulated.prints import Print
+from exchanges.simulated.selftrade import Stp
 
 ORDER_TYPES = [str(kind) for kind in OrderType]
 
@@ -120,12 +121,12 @@ def trade_frame(symbol: str, trade: Print) -> dict:
     }
 
 
-def symbol_row(rules: MarketRules, trading: bool, limits: Limits) -> dict:
+def symbol_row(rules: MarketRules, status: str, limits: Limits) -> dict:
     """One market of GET /exchangeInfo."""
     instrument = rules.instrument
     return {
         "symbol": symbol_of(instrument),
-        "status": rules.status if trading else "BREAK",
+        "status": status,
         "baseAsset": instrument.base,
         "baseAssetPrecision": 8,
         "quoteAsset": instrument.quote,
@@ -135,7 +136,7 @@ def symbol_row(rules: MarketRules, trading: bool, limits: Limits) -> dict:
         "quoteCommissionPrecision": 8,
         "orderTypes": ORDER_TYPES,
         "icebergAllowed": False,
-        "ocoAllowed": False,
+        "ocoAllowed": True,
         "otoAllowed": False,
         "quoteOrderQtyMarketAllowed": True,
         "opoAllowed": False,
@@ -148,6 +149,20 @@ def symbol_row(rules: MarketRules, trading: bool, limits: Limits) -> dict:
         "filters": filter_list(rules, limits),
         "permissions": [],
         "permissionSets": [["SPOT"]],
-        "defaultSelfTradePreventionMode": STP,
-        "allowedSelfTradePreventionModes": [STP],
+        "defaultSelfTradePreventionMode": str(limits.stp_default),
+        "allowedSelfTradePreventionModes": [str(mode) for mode in Stp if mode in limits.stp_allowed],
     }
+
+
+def execution_rules(instrument: Instrument, limits: Limits) -> dict:
+    """The rules of one market in GET /executionRules."""
+    band = limits.price_range
+    if band is None:
+        return {"symbol": symbol_of(instrument), "rules": []}
+    bounds = {
+        "bidLimitMultUp": plain(band.bid_up),
+        "bidLimitMultDown": plain(band.bid_down),
+        "askLimitMultUp": plain(band.ask_up),
+        "askLimitMultDown": plain(band.ask_down),
+    }
+    return {"symbol": symbol_of(instrument), "rules": [{"ruleType": "PRICE_RANGE"} | bounds]}

@@ -4,13 +4,15 @@ Formats from binance-spot-api-docs: rest-api.md, web-socket-streams.md, user-dat
 as at the venue; bar figures are the shortest decimal that reads back as the same float64, so nothing is lost.
 """
 
+from collections.abc import Sequence
 from decimal import Decimal
 
-from core.units import Instrument, Side
-from exchanges.simulated.events import AccountMoved, OrderMoved, Transferred
+from core.units import Instrument, MarketRules, Side
+from exchanges.simulated.events import AccountMoved, ListMoved, OrderMoved, Transferred
+from exchanges.simulated.lists import OrderList
 from exchanges.simulated.orders import Amendment, SimOrder, Trade
+from exchanges.simulated.selftrade import PreventedMatch
 
-STP = "EXPIRE_MAKER"
 ZERO_TEXT = "0.00000000"
 
 
@@ -33,7 +35,7 @@ def _order_head(order: SimOrder) -> dict:
     return {
         "symbol": symbol_of(order.instrument),
         "orderId": order.order_id,
-        "orderListId": -1,
+        "orderListId": order.list_id,
         "clientOrderId": order.client_id,
     }
 
@@ -50,20 +52,26 @@ def _order_body(order: SimOrder) -> dict:
         "timeInForce": order.time_in_force,
         "type": str(order.type),
         "side": order.side.value.upper(),
-        "selfTradePreventionMode": STP,
+        "selfTradePreventionMode": order.stp,
     }
     if order.stop_price:
         body["stopPrice"] = amount(order.stop_price)
     if order.trailing_delta:
         body["trailingDelta"] = order.trailing_delta
         body["trailingTime"] = order.trailing_ms or -1
+    if order.match_id is not None:
+        body["preventedMatchId"] = order.match_id
+        body["preventedQuantity"] = amount(order.prevented_quantity)
     if order.expiry:
         body["expiryReason"] = order.expiry
     return body
 
 
-def new_order_answer(order: SimOrder, kind: str) -> dict:
-    """Answer to POST /order; ``kind`` is ACK, RESULT or FULL."""
+def new_order_answer(
+    order: SimOrder, kind: str, prevented: Sequence[PreventedMatch] = (), tick: Decimal = Decimal(0)
+) -> dict:
+    """Answer to POST /order; ``kind`` is ACK, RESULT or FULL. ``prevented``: matches with own orders that were not to
+    be."""
     answer = _order_head(order) | {"transactTime": order.created_ms}
     if kind == "ACK":
         return answer
@@ -79,7 +87,38 @@ def new_order_answer(order: SimOrder, kind: str) -> dict:
             }
             for t in order.trades
         ]
+    if kind == "FULL" and prevented:
+        answer["preventedMatches"] = [
+            {"preventedMatchId": m.match_id, "makerOrderId": m.maker_id}
+            | _prevented_body(m, m.ticks * tick, order.step)
+            for m in prevented
+        ]
     return answer
+
+
+def _prevented_body(match: PreventedMatch, price: Decimal, step: Decimal) -> dict:
+    body = {"price": amount(price)}
+    if match.taker_steps is not None:
+        body["takerPreventedQuantity"] = amount(match.taker_steps * step)
+    if match.maker_steps is not None:
+        body["makerPreventedQuantity"] = amount(match.maker_steps * step)
+    return body
+
+
+def prevented_row(rules: MarketRules, match: PreventedMatch) -> dict:
+    """One row of GET /myPreventedMatches."""
+    symbol = symbol_of(rules.instrument)
+    return {
+        "symbol": symbol,
+        "preventedMatchId": match.match_id,
+        "takerOrderId": match.taker_id,
+        "makerSymbol": symbol,
+        "makerOrderId": match.maker_id,
+        "tradeGroupId": -1,
+        "selfTradePreventionMode": match.mode,
+        **_prevented_body(match, match.ticks * rules.tick, rules.step),
+        "transactTime": match.at_ms,
+    }
 
 
 def order_row(order: SimOrder) -> dict:
@@ -106,6 +145,40 @@ def cancel_answer(order: SimOrder, cancel_id: str) -> dict:
     )
 
 
+def list_row(found: OrderList) -> dict:
+    """An order list as it is queried; answers about placing and cancelling add ``orderReports``."""
+    symbol = symbol_of(found.orders[0].instrument)
+    return {
+        "orderListId": found.list_id,
+        "contingencyType": "OCO",
+        "listStatusType": "ALL_DONE" if found.done else "EXEC_STARTED",
+        "listOrderStatus": "ALL_DONE" if found.done else "EXECUTING",
+        "listClientOrderId": found.client_id,
+        "transactionTime": found.updated_ms,
+        "symbol": symbol,
+        "orders": [
+            {"symbol": symbol, "orderId": order.order_id, "clientOrderId": order.client_id}
+            for order in found.orders[::-1]
+        ],
+    }
+
+
+def list_status(event: ListMoved, symbol: str) -> dict:
+    return {
+        "e": "listStatus",
+        "E": event.at_ms,
+        "s": symbol,
+        "g": event.list_id,
+        "c": "OCO",
+        "l": "ALL_DONE" if event.done else "EXEC_STARTED",
+        "L": "ALL_DONE" if event.done else "EXECUTING",
+        "r": "NONE",
+        "C": event.client_id,
+        "T": event.at_ms,
+        "O": [{"s": symbol, "i": order_id, "c": client_id} for order_id, client_id in event.orders[::-1]],
+    }
+
+
 def amend_answer(order: SimOrder, done: Amendment) -> dict:
     """Answer to PUT /order/amend/keepPriority; its fields are not named as in other answers."""
     body = _order_head(order) | {
@@ -113,7 +186,7 @@ def amend_answer(order: SimOrder, done: Amendment) -> dict:
         "price": amount(order.price),
         "qty": amount(order.quantity),
         "executedQty": amount(order.executed_quantity),
-        "preventedQty": ZERO_TEXT,
+        "preventedQty": amount(order.prevented_quantity),
         "quoteOrderQty": amount(order.quote_quantity),
         "cumulativeQuoteQty": amount(order.quote_executed),
         "status": str(order.status),
@@ -121,7 +194,7 @@ def amend_answer(order: SimOrder, done: Amendment) -> dict:
         "type": str(order.type),
         "side": order.side.value.upper(),
         "workingTime": order.working_ms,
-        "selfTradePreventionMode": STP,
+        "selfTradePreventionMode": order.stp,
     }
     return {"transactTime": done.at_ms, "executionId": done.execution_id, "amendedOrder": body}
 
@@ -139,12 +212,12 @@ def amendment_row(order: SimOrder, done: Amendment) -> dict:
     }
 
 
-def trade_row(instrument: Instrument, trade: Trade) -> dict:
+def trade_row(instrument: Instrument, trade: Trade, list_id: int) -> dict:
     return {
         "symbol": symbol_of(instrument),
         "id": trade.trade_id,
         "orderId": trade.order_id,
-        "orderListId": -1,
+        "orderListId": list_id,
         "price": amount(trade.price),
         "qty": amount(trade.quantity),
         "quoteQty": amount(trade.quote_quantity),
@@ -171,7 +244,7 @@ def execution_report(event: OrderMoved) -> dict:
         "p": amount(order.price),
         "P": amount(order.stop_price),
         "F": ZERO_TEXT,
-        "g": -1,
+        "g": order.list_id,
         "C": order.client_id if event.cancel_id else event.former_id,
         "x": event.kind,
         "X": str(order.status),
@@ -192,10 +265,19 @@ def execution_report(event: OrderMoved) -> dict:
         "Z": amount(order.quote_executed),
         "Y": amount(trade.quote_quantity) if trade else ZERO_TEXT,
         "Q": amount(order.quote_quantity),
-        "V": STP,
+        "V": order.stp,
     }
     if order.working_ms >= 0:
         report["W"] = order.working_ms
+    if event.counter_id is not None:
+        # The account is in no trade group.
+        report |= {
+            "v": order.match_id,
+            "A": amount(order.prevented_quantity),
+            "B": amount(event.lost * order.step),
+            "u": -1,
+            "U": event.counter_id,
+        }
     if order.trailing_delta:
         report["d"] = order.trailing_delta
         if order.trailing_ms:

@@ -6,13 +6,16 @@ from exchanges.simulated.binance.payloads import (
     amendment_row,
     amount,
     order_row,
+    prevented_row,
     symbol_of,
     trade_row,
 )
 from exchanges.simulated.binance.rest import WALLET, Ask, Security, endpoint
 from exchanges.simulated.binance.trading import discount, which
-from exchanges.simulated.refusals import VenueRefusal, missing
+from exchanges.simulated.orders import SimOrder
+from exchanges.simulated.refusals import VenueRefusal, archived, missing
 
+ARCHIVED_AFTER_MS = 90 * 86_400_000
 UID = 1
 """Number of the one account there is."""
 
@@ -81,7 +84,32 @@ async def switch_bnb_burn(ask: Ask) -> dict:
 
 async def query_order(ask: Ask) -> dict:
     row, order_id, client_id = which(ask)
-    return order_row(ask.state.exchange.query(row, order_id, client_id))
+    order = ask.state.exchange.query(row, order_id, client_id)
+    if _is_archived(ask, order):
+        raise archived()
+    return order_row(order)
+
+
+def _is_archived(ask: Ask, order: SimOrder) -> bool:
+    """It ended without a fill over 90 days ago (rest-api.md, Query order)."""
+    ended = not order.live and not order.executed
+    return ended and ask.state.exchange.now_ms - order.updated_ms > ARCHIVED_AFTER_MS
+
+
+async def prevented_matches(ask: Ask) -> list:
+    row, exchange = ask.row(), ask.state.exchange
+    by_match, by_order = ask.optional_integer("preventedMatchId"), ask.optional_integer("orderId")
+    if by_match is None and by_order is None:
+        raise VenueRefusal(-1128, "Combination of optional parameters invalid.")
+    first, limit = ask.integer("fromPreventedMatchId", 0), ask.integer("limit", 500, most=1_000)
+    found = [
+        m
+        for m in exchange.prevented(row)
+        if (by_match is None or m.match_id == by_match)
+        and (by_order is None or by_order in (m.taker_id, m.maker_id))
+        and m.match_id >= first
+    ]
+    return [prevented_row(exchange.rules[row], m) for m in found[:limit]]
 
 
 async def open_orders(ask: Ask) -> list:
@@ -95,7 +123,11 @@ async def all_orders(ask: Ask) -> list:
     found = [
         o
         for o in ask.state.exchange.orders.values()
-        if o.row == row and o.order_id >= first and o.created_ms >= start and (end is None or o.created_ms <= end)
+        if o.row == row
+        and not _is_archived(ask, o)
+        and o.order_id >= first
+        and o.created_ms >= start
+        and (end is None or o.created_ms <= end)
     ]
     limit = ask.integer("limit", 500, most=1_000)
     return [order_row(o) for o in (found[:limit] if first or start else found[-limit:])]
@@ -117,7 +149,8 @@ async def my_trades(ask: Ask) -> list:
         if t.trade_id >= first and t.at_ms >= start and (end is None or t.at_ms <= end)
     ]
     limit = ask.integer("limit", 500, most=1_000)
-    return [trade_row(exchange.instruments[row], t) for t in (found[:limit] if first or start else found[-limit:])]
+    chosen = found[:limit] if first or start else found[-limit:]
+    return [trade_row(exchange.instruments[row], t, exchange.orders[t.order_id].list_id) for t in chosen]
 
 
 async def api_restrictions(ask: Ask) -> dict:
@@ -150,6 +183,7 @@ ROUTES: list[web.RouteDef] = [
         ("GET", "order/amendments", amendments),
         ("GET", "openOrders", open_orders),
         ("GET", "allOrders", all_orders),
+        ("GET", "myPreventedMatches", prevented_matches),
         ("GET", "myTrades", my_trades),
         ("GET", "rateLimit/order", order_counts),
     )

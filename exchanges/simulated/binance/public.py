@@ -7,6 +7,7 @@ from core.units import MINUTE_MS
 from exchanges.simulated.binance.market_payloads import (
     agg_trade_row,
     book_ticker_row,
+    execution_rules,
     kline_row,
     symbol_row,
     trade_row_public,
@@ -14,7 +15,9 @@ from exchanges.simulated.binance.market_payloads import (
 from exchanges.simulated.binance.payloads import number, symbol_of
 from exchanges.simulated.binance.rest import Ask, Security, endpoint
 from exchanges.simulated.events import BookTop
+from exchanges.simulated.exchange import TRADING
 from exchanges.simulated.orders import ZERO
+from exchanges.simulated.price_range import BUCKET_MS, BUCKETS
 from exchanges.simulated.refusals import VenueRefusal
 
 DAY_MINUTES = 1_440
@@ -35,8 +38,35 @@ async def exchange_info(ask: Ask) -> dict:
         "serverTime": exchange.now_ms,
         "rateLimits": ask.state.budget.stated(),
         "exchangeFilters": [],
-        "symbols": [symbol_row(exchange.rules[row], exchange.trading(row), exchange.limits) for row in ask.rows()],
+        "symbols": [symbol_row(exchange.rules[row], _status(ask, row), exchange.limits) for row in ask.rows()],
     }
+
+
+def _status(ask: Ask, row: int) -> str:
+    exchange = ask.state.exchange
+    stated = exchange.status[row]
+    if stated != TRADING:
+        return stated
+    return exchange.rules[row].status if exchange.trading(row) else "BREAK"
+
+
+async def execution_rules_of(ask: Ask) -> dict:
+    exchange = ask.state.exchange
+    return {"symbolRules": [execution_rules(exchange.instruments[row], exchange.limits) for row in ask.rows()]}
+
+
+async def reference_price(ask: Ask) -> dict:
+    row, exchange = ask.row(), ask.state.exchange
+    value = exchange.reference_price(row)
+    price = None if value is None else f"{value:.8f}"
+    return {"symbol": symbol_of(exchange.instruments[row]), "referencePrice": price, "timestamp": exchange.now_ms}
+
+
+async def reference_price_calculation(ask: Ask) -> dict:
+    row, exchange = ask.row(), ask.state.exchange
+    exchange.reference_price(row)
+    mean = {"calculationType": "ARITHMETIC_MEAN", "bucketCount": BUCKETS, "bucketWidthMs": BUCKET_MS}
+    return {"symbol": symbol_of(exchange.instruments[row])} | mean
 
 
 async def klines(ask: Ask) -> list:
@@ -181,6 +211,9 @@ ROUTES: list[web.RouteDef] = [
         ("ping", ping),
         ("time", time),
         ("exchangeInfo", exchange_info),
+        ("executionRules", execution_rules_of),
+        ("referencePrice", reference_price),
+        ("referencePrice/calculation", reference_price_calculation),
         ("klines", klines),
         ("depth", depth),
         ("ticker/bookTicker", book_ticker),

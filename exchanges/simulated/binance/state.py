@@ -19,10 +19,20 @@ from exchanges.simulated.binance.payloads import (
     amount,
     balance_update,
     execution_report,
+    list_status,
     symbol_of,
 )
 from exchanges.simulated.depth import Change, DepthView
-from exchanges.simulated.events import AccountMoved, BarClosed, BookMoved, BookTop, Event, OrderMoved, Transferred
+from exchanges.simulated.events import (
+    AccountMoved,
+    BarClosed,
+    BookMoved,
+    BookTop,
+    Event,
+    ListMoved,
+    OrderMoved,
+    Transferred,
+)
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.orders import ZERO
 from exchanges.simulated.prints import PublicTrades
@@ -74,6 +84,8 @@ class ServerState(Served):
                 self.users.add(USER, execution_report(event))
             elif isinstance(event, AccountMoved):
                 self.users.add(USER, account_position(event))
+            elif isinstance(event, ListMoved):
+                self.users.add(USER, list_status(event, self._names[event.row]))
             elif isinstance(event, Transferred):
                 self.users.add(USER, balance_update(event))
 

@@ -9,7 +9,7 @@ import asyncio
 import orjson
 from aiohttp import WSMsgType, web
 
-from exchanges.simulated.binance.state import STATE, ServerState
+from exchanges.simulated.binance.state import STATE
 from exchanges.simulated.hub import Connection, Hub, RateGuard
 
 PING_S = 20.0
@@ -21,7 +21,11 @@ METHODS = ("`SUBSCRIBE`", "`UNSUBSCRIBE`", "`LIST_SUBSCRIPTIONS`", "`SET_PROPERT
 async def market_streams(request: web.Request) -> web.WebSocketResponse:
     """``/ws``, ``/ws/<streams>``, ``/stream?streams=`` and ``/stream/ws/<n>`` (ccxt.pro's way of counting)."""
     state = request.app[STATE]
-    hub = state.hub
+    return await serve_streams(request, state.hub, state.lock)
+
+
+async def serve_streams(request: web.Request, hub: Hub, lock: asyncio.Lock) -> web.WebSocketResponse:
+    """One client of market streams until it goes. ``lock`` is held while it is answered."""
     named = request.query.get("streams", "") or request.match_info.get("streams", "")
     streams = [] if named.isdecimal() else [name for name in named.split("/") if name]
     socket = web.WebSocketResponse(heartbeat=PING_S, compress=False, max_msg_size=1 << 16)
@@ -30,13 +34,13 @@ async def market_streams(request: web.Request) -> web.WebSocketResponse:
     hub.join(connection)
     try:
         hub.subscribe(connection, streams)
-        await _listen(state, hub, connection)
+        await _listen(lock, hub, connection)
     finally:
         hub.drop(connection)
     return socket
 
 
-async def _listen(state: ServerState, hub: Hub, connection: Connection) -> None:
+async def _listen(lock: asyncio.Lock, hub: Hub, connection: Connection) -> None:
     guard = RateGuard()
     loop = asyncio.get_running_loop()
     async for message in connection.socket:
@@ -45,7 +49,7 @@ async def _listen(state: ServerState, hub: Hub, connection: Connection) -> None:
             return
         if message.type is not WSMsgType.TEXT:
             continue
-        async with state.lock:
+        async with lock:
             connection.answer(_answer(hub, connection, message.data))
             await connection.flush()
 

@@ -7,11 +7,21 @@ from aiohttp import web
 
 from core.costs import BNB_FACTOR
 from core.units import Side
-from exchanges.simulated.binance.payloads import amend_answer, amount, cancel_answer, new_order_answer
+from exchanges.simulated.binance.payloads import amend_answer, amount, cancel_answer, list_row, new_order_answer
 from exchanges.simulated.binance.rest import Ask, Security, endpoint
+from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.fees import DISCOUNT_ASSET
-from exchanges.simulated.orders import OrderRequest, OrderType, Status
-from exchanges.simulated.refusals import VenueRefusal, cancel_rejected, missing, neither, no_permission, not_needed
+from exchanges.simulated.orders import OrderRequest, OrderType, SimOrder, Status
+from exchanges.simulated.refusals import (
+    VenueRefusal,
+    cancel_rejected,
+    missing,
+    neither,
+    no_permission,
+    not_needed,
+    not_valid,
+)
+from exchanges.simulated.selftrade import Stp
 
 TIMES_IN_FORCE = ("GTC", "IOC", "FOK")
 ANSWERS = ("ACK", "RESULT", "FULL")
@@ -44,7 +54,15 @@ def read_order(ask: Ask) -> OrderRequest:
         stop_price=ask.decimal("stopPrice"),
         trailing_delta=ask.optional_integer("trailingDelta"),
         iceberg=ask.decimal("icebergQty"),
+        stp=read_stp(ask),
     )
+
+
+def read_stp(ask: Ask) -> str:
+    named = ask.params.get("selfTradePreventionMode", "")
+    if named and named not in (*Stp, "TRANSFER"):
+        raise not_valid("selfTradePreventionMode")
+    return named
 
 
 def read_side(ask: Ask) -> Side:
@@ -98,7 +116,12 @@ async def new_order(ask: Ask) -> dict:
     ask.state.budget.count_order()
     order = ask.state.exchange.place(request)
     await ask.state.traded(order)
-    return new_order_answer(order, kind)
+    return answered(ask, order, kind)
+
+
+def answered(ask: Ask, order: SimOrder, kind: str) -> dict:
+    exchange = ask.state.exchange
+    return new_order_answer(order, kind, exchange.prevented_by(order), exchange.rules[order.row].tick)
 
 
 async def test_order(ask: Ask) -> dict:
@@ -134,7 +157,15 @@ async def cancel_order(ask: Ask) -> dict:
     cancel_id = ask.params.get("newClientOrderId") or f"cancel{exchange.now_ms}"
     order = exchange.cancel(row, order_id, client_id, cancel_id, only)
     await ask.state.traded(order)
-    return cancel_answer(order, cancel_id)
+    return cancelled(exchange, order, cancel_id)
+
+
+def cancelled(exchange: SimulatedExchange, order: SimOrder, cancel_id: str) -> dict:
+    """What is said of a cancelled order: of its whole list, where it belongs to one."""
+    found = exchange.order_list(order.list_id)
+    if found is None:
+        return cancel_answer(order, cancel_id)
+    return list_row(found) | {"orderReports": [cancel_answer(leg, cancel_id) for leg in found.orders[::-1]]}
 
 
 async def cancel_open_orders(ask: Ask) -> list:
@@ -145,9 +176,10 @@ async def cancel_open_orders(ask: Ask) -> list:
         raise cancel_rejected()
     answers = []
     for order in found:
-        cancel_id = f"cancel{order.order_id}"
-        exchange.cancel(order.row, order.order_id, cancel_id=cancel_id)
-        answers.append(cancel_answer(order, cancel_id))
+        if order.live:
+            cancel_id = f"cancel{order.order_id}"
+            exchange.cancel(order.row, order.order_id, cancel_id=cancel_id)
+            answers.append(cancelled(exchange, order, cancel_id))
     await ask.state.traded(found[-1])
     return answers
 
@@ -176,26 +208,27 @@ async def cancel_replace(ask: Ask) -> dict:
             raise
         too_many = refusal
     cancel_id = ask.params.get("cancelNewClientOrderId") or f"cancel{exchange.now_ms}"
-    cancelled: dict | VenueRefusal
+    gone: dict | VenueRefusal
     placed: dict | VenueRefusal | None = None
     try:
-        cancelled = cancel_answer(exchange.cancel(row, order_id, client_id, cancel_id, only), cancel_id)
+        gone = cancelled(exchange, exchange.cancel(row, order_id, client_id, cancel_id, only), cancel_id)
     except VenueRefusal as refusal:
-        cancelled = refusal
-    if isinstance(cancelled, dict) or mode == "ALLOW_FAILURE":
+        gone = refusal
+    if isinstance(gone, dict) or mode == "ALLOW_FAILURE":
         try:
             if too_many is not None:
                 raise too_many
-            placed = new_order_answer(exchange.place(request), kind)
+            order = exchange.place(request)
+            placed = answered(ask, order, kind)
         except VenueRefusal as refusal:
             placed = refusal
-            if isinstance(cancelled, dict):
+            if isinstance(gone, dict):
                 exchange.reject(request, refusal)
     await ask.state.traded_in(row)
-    return _replaced(cancelled, placed)
+    return _replaced(gone, placed)
 
 
-def _replaced(cancelled: dict | VenueRefusal, placed: dict | VenueRefusal | None) -> dict:
+def _replaced(gone: dict | VenueRefusal, placed: dict | VenueRefusal | None) -> dict:
     """The answer of a cancel-replace; VenueRefusal -2021 when half of it was done, -2022 when nothing was."""
 
     def result(part: dict | VenueRefusal | None) -> str:
@@ -205,12 +238,12 @@ def _replaced(cancelled: dict | VenueRefusal, placed: dict | VenueRefusal | None
         return {"code": part.number, "msg": part.text} if isinstance(part, VenueRefusal) else part
 
     answer = {
-        "cancelResult": result(cancelled),
+        "cancelResult": result(gone),
         "newOrderResult": result(placed),
-        "cancelResponse": body(cancelled),
+        "cancelResponse": body(gone),
         "newOrderResponse": body(placed),
     }
-    done = [isinstance(part, dict) for part in (cancelled, placed)]
+    done = [isinstance(part, dict) for part in (gone, placed)]
     if all(done):
         return answer
     if any(done):

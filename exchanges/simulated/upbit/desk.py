@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
 from decimal import Decimal
+from itertools import count
 
 from core.units import Side, floor_to_step
 from exchanges.simulated.events import OrderMoved
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.fees import fee_on
 from exchanges.simulated.filters import CLIENT_ID
-from exchanges.simulated.orders import ZERO, OrderRequest, OrderType, SelfTrade, SimOrder, Status
+from exchanges.simulated.orders import ZERO, OrderRequest, OrderType, SimOrder, Status
 from exchanges.simulated.refusals import VenueRefusal
+from exchanges.simulated.selftrade import Stp
 from exchanges.simulated.upbit.errors import (
     duplicated_identifier,
     insufficient_funds,
@@ -35,10 +37,10 @@ from exchanges.simulated.upbit.wanted import Wanted, read_order
 MAX_TOTAL_KRW = Decimal(1_000_000_000)
 """Largest order, as orders/chance states it."""
 SELF_TRADES = {
-    "cancel_maker": SelfTrade.EXPIRE_MAKER,
-    "cancel_taker": SelfTrade.EXPIRE_TAKER,
-    "reduce": SelfTrade.DECREMENT,
-    "none": SelfTrade.NONE,
+    "cancel_maker": Stp.EXPIRE_MAKER,
+    "cancel_taker": Stp.EXPIRE_TAKER,
+    "reduce": Stp.DECREMENT,
+    "none": Stp.NONE,
 }
 TIMES = {None: "GTC", "ioc": "IOC", "fok": "FOK", "post_only": "GTC"}
 
@@ -54,6 +56,7 @@ class Desk:
         self._by_uuid: dict[str, Sheet] = {}
         self._by_identifier: dict[str, Sheet] = {}
         self._used: set[str] = set()
+        self._drafts = count(1)
         self.unworked: list[OrderMoved] = []
         """What happened to orders that never reached the engine, for whoever tells of it."""
 
@@ -133,8 +136,9 @@ class Desk:
         return self._keep(wanted, order or self._unworked(wanted))
 
     def draft(self, wanted: Wanted) -> Sheet:
-        """The order as it would stand if it were placed: for orders/test. Its uuid finds nothing."""
-        return _sheet(wanted, self._untouched(wanted, -(10**12)), self.exchange.rules[wanted.row].taker_fee)
+        """The order as it would stand if it were placed: for orders/test. Its uuid is a new one, and finds nothing."""
+        order = self._untouched(wanted, -(10**12) - next(self._drafts))
+        return _sheet(wanted, order, self.exchange.rules[wanted.row].taker_fee)
 
     def _work(self, request: OrderRequest, wanted: Wanted) -> SimOrder | None:
         """The engine's order, or None for one that the venue takes only to cancel it."""
@@ -171,7 +175,7 @@ class Desk:
             quote_quantity=money,
             price=price,
             time_in_force=TIMES[wanted.time_in_force],
-            self_trade=SELF_TRADES[wanted.smp_type],
+            stp=SELF_TRADES[wanted.smp_type],
             # So that the account's statement names the order as its owner does.
             client_id=wanted.identifier if wanted.identifier and re.match(CLIENT_ID, wanted.identifier) else "",
         )

@@ -5,6 +5,7 @@ myAsset). Numbers are JSON numbers here, unlike in REST's orders.
 """
 
 from decimal import Decimal
+from typing import Any
 
 from core.units import Side
 from exchanges.simulated.events import BookTop, OrderMoved
@@ -96,13 +97,15 @@ SHORT = {
 }
 
 
-def shortened(value: object) -> object:
+def shortened(frame: dict) -> dict:
     """A frame with its short names."""
+    return {SHORT.get(name, name): _short(value) for name, value in frame.items()}
+
+
+def _short(value: Any) -> Any:
     if isinstance(value, dict):
-        return {SHORT.get(name, name): shortened(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [shortened(part) for part in value]
-    return value
+        return shortened(value)
+    return [_short(part) for part in value] if isinstance(value, list) else value
 
 
 def trade_frame(trade: Print, closed_at: float, top: BookTop | None) -> dict:

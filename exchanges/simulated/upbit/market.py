@@ -24,8 +24,8 @@ from exchanges.simulated.market import Passage, TapeMarket
 from exchanges.simulated.rules import DEFAULT_COSTS
 from exchanges.simulated.tape import Tape
 
-SMALLEST_UNIT = Decimal("0.000000001")
-"""Least money that price times lot may come to, so that a milliard KRW stays countable in 64 bits."""
+SMALLEST_UNIT = {"KRW": Decimal("1e-9"), "BTC": Decimal("1e-16"), "USDT": Decimal("1e-12")}
+"""Least money that price times lot may come to, so that the largest order stays countable in 64 bits."""
 LIMITS = Limits(max_orders=1_000, market_lot_share=Decimal(1))
 
 
@@ -67,11 +67,12 @@ def priced_rules(tape: Tape, costs: CostSettings = DEFAULT_COSTS) -> dict[Instru
     """
     found = {}
     for row, rule in enumerate(tape.default_rules(costs).values()):
-        low, high = float(np.nanmin(tape.bars[row, :, LOW])), float(np.nanmax(tape.bars[row, :, HIGH]))
+        known = tape.bars[row][np.isfinite(tape.bars[row, :, LOW])]
+        low, high = (float(known[:, LOW].min()), float(known[:, HIGH].max())) if known.size else (1.0, 1.0)
         bounds = (low * float(LIMITS.multiplier_down), high * float(LIMITS.multiplier_up))
         # Steps grow with the price but for the stablecoins, whose row is finer than the ones below it.
         tick = min(upbit_tick(rule.instrument.symbol, p) for p in (*bounds, *np.geomspace(*bounds, 64).tolist()))
-        step = max(UNIT, SMALLEST_UNIT / tick)
+        step = max(UNIT, SMALLEST_UNIT[rule.instrument.quote] / tick)
         largest = (rule.max_qty / step).to_integral_value(rounding=ROUND_FLOOR) * step
         found[rule.instrument] = replace(rule, tick=tick, step=step, min_qty=step, max_qty=largest)
     return found

@@ -95,8 +95,11 @@ async def cancel_and_new(ask: Ask) -> dict:
         raise lacks("prev_order_uuid")
     sheet = desk.find(uuid, identifier)
     before = order_row(sheet)
-    made = desk.replace(sheet, ask.params)
-    await ask.state.traded(made.order)
+    try:
+        made = desk.replace(sheet, ask.params)
+    finally:
+        # Also when the new one was refused after the old one had gone.
+        await ask.state.traded(sheet.order)
     answer = before | {"new_order_uuid": made.uuid}
     return answer | ({"new_order_identifier": made.identifier} if made.identifier else {})
 

@@ -4,6 +4,7 @@ A stream's key tells form as well (``topic|short``), so that a frame is made onc
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 
 import orjson
@@ -33,13 +34,24 @@ from exchanges.simulated.upbit.subscriptions import ALL, CANDLES, UNITS, Topic
 from exchanges.simulated.upbit.tickers import Tickers
 
 SECOND_MS = 1_000
-FORMS = (False, True)
-"""Long names, short names."""
 
 
 def key_of(topic: Topic, short: bool) -> str:
     """Under which a connection listens."""
     return f"{topic.key}|{short:d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """A topic, and the keys under which it goes out: with long names, with short ones."""
+
+    topic: Topic
+    keys: tuple[str, str]
+
+    @classmethod
+    def of(cls, kind: str, code: str, count: int = 0) -> "Outlet":
+        topic = Topic(kind, code, count)
+        return cls(topic, (key_of(topic, False), key_of(topic, True)))
 
 
 class UpbitState(Served):
@@ -67,7 +79,10 @@ class UpbitState(Served):
         self.tickers = Tickers(exchange, self.trades)
         self.averages = Averages(exchange)
         self.codes = {code_of(i): row for row, i in enumerate(exchange.instruments)}
-        self._names = list(self.codes)
+        self._trade = [Outlet.of("trade", code) for code in self.codes]
+        self._ticker = [Outlet.of("ticker", code) for code in self.codes]
+        self._candle = [[Outlet.of(kind, code) for kind in CANDLES] for code in self.codes]
+        self._orderbook = [[Outlet.of("orderbook", code, count) for count in UNITS] for code in self.codes]
         self._told_ms = exchange.now_ms
         """Up to when the public's trades were told."""
         self._candles_ms = exchange.now_ms - exchange.now_ms % SECOND_MS
@@ -81,7 +96,7 @@ class UpbitState(Served):
                 self._order(event)
             elif isinstance(event, AccountMoved):
                 frame = my_asset_frame(event.balances, event.at_ms)
-                self._send(self.users, Topic("myAsset", ALL), frame)
+                self._send(self.users, Outlet.of("myAsset", ALL), frame)
         self.desk.unworked.clear()
         self._market({event.row for event in events if isinstance(event, BookMoved)})
 
@@ -100,46 +115,47 @@ class UpbitState(Served):
             whole = event if state in ("trade", "wait") else OrderMoved(event.order, event.kind, 0, event.at_ms)
             frame = my_order_frame(sheet, whole, state)
             for code in (sheet.code, ALL):
-                self._send(self.users, Topic("myOrder", code), frame)
+                self._send(self.users, Outlet.of("myOrder", code), frame)
 
     # The public's
 
     def _market(self, books: Iterable[int]) -> None:
         """Frames of everything public that happened since this was last called."""
         now = self.exchange.now_ms
-        for row, code in enumerate(self._names):
-            self._told(row, code, now)
-            self._candles(row, code, now)
+        for row in range(len(self.codes)):
+            self._told(row, now)
+            self._candles(row, now)
         self._told_ms, self._candles_ms = now, now - now % SECOND_MS
         for row in books:
             self._book(row)
 
-    def _told(self, row: int, code: str, now: int) -> None:
+    def _told(self, row: int, now: int) -> None:
         """Every trade, and the ticker after the newest one."""
-        trade, ticker = Topic("trade", code), Topic("ticker", code)
-        hears_trades, hears_ticker = self._wanted(self.hub, trade), self._wanted(self.hub, ticker)
+        trade, ticker = self._trade[row], self._ticker[row]
+        hears_trades, hears_ticker = self._wanted(trade), self._wanted(ticker)
         if not hears_trades and not hears_ticker:
             return
         prints = list(self.trades.between(row, self._told_ms, now))
         if hears_trades and prints:
             closed_at, top = self.tickers.closed_at(row), self.exchange.top(row)
             for made in prints:
-                self._send(self.hub, trade, self._head(trade, trade_frame(made, closed_at, top)))
+                self._send(self.hub, trade, self._head(trade.topic, trade_frame(made, closed_at, top)))
         if hears_ticker and prints and (frame := self.tickers.frame(row)) is not None:
-            self._send(self.hub, ticker, self._head(ticker, frame))
+            self._send(self.hub, ticker, self._head(ticker.topic, frame))
 
-    def _candles(self, row: int, code: str, now: int) -> None:
+    def _candles(self, row: int, now: int) -> None:
         """One frame for every second in which something traded, when that second is over."""
-        wanted = [t for t in (Topic(kind, code) for kind in CANDLES) if self._wanted(self.hub, t)]
+        upto = now - now % SECOND_MS
+        wanted = [outlet for outlet in self._candle[row] if self._wanted(outlet)] if upto > self._candles_ms else []
         if not wanted:
             return
-        upto = now - now % SECOND_MS
         for second in fold(self.trades.between(row, self._candles_ms - 1, upto - 1), SECOND_MS):
             at = second.start_ms + SECOND_MS
-            for topic in wanted:
-                candle = second if not topic.minutes else self.candle_at(row, topic.minutes, at - 1)
+            for outlet in wanted:
+                unit = outlet.topic.minutes
+                candle = self.candle_at(row, unit, at - 1) if unit else second
                 if candle is not None:
-                    self._send(self.hub, topic, self._head(topic, candle_frame(candle, at)))
+                    self._send(self.hub, outlet, self._head(outlet.topic, candle_frame(candle, at)))
 
     def candle_at(self, row: int, unit: int, at_ms: int) -> Candle | None:
         """The candle of ``unit`` minutes that ``at_ms`` lies in, as far as it is."""
@@ -149,23 +165,23 @@ class UpbitState(Served):
         return merge(parts, start) if parts else None
 
     def _book(self, row: int) -> None:
-        code = self._names[row]
-        topics = [t for t in (Topic("orderbook", code, count) for count in UNITS) if self._wanted(self.hub, t)]
-        if not topics:
+        wanted = [outlet for outlet in self._orderbook[row] if self._wanted(outlet)]
+        if not wanted:
             return
         shown = self.book(row, max(UNITS))
         if self._books.get(row) == shown:
             return
         self._books[row] = shown
-        for topic in topics:
-            self._send(self.hub, topic, self._head(topic, self._book_frame(row, topic)))
+        for outlet in wanted:
+            self._send(self.hub, outlet, self._head(outlet.topic, self._book_frame(shown, outlet.topic)))
 
     def book(self, row: int, count: int) -> dict:
         """The displayed book, best ``count`` levels."""
         return units(*self.exchange.depth(row), self.exchange.rules[row], count)
 
-    def _book_frame(self, row: int, topic: Topic) -> dict:
-        return {"timestamp": self.exchange.now_ms, **self.book(row, topic.units), "level": 0}
+    def _book_frame(self, shown: dict, topic: Topic) -> dict:
+        rows = shown["orderbook_units"][: topic.units]
+        return {"timestamp": self.exchange.now_ms, **shown, "orderbook_units": rows, "level": 0}
 
     def snapshot(self, topic: Topic) -> dict | None:
         """What a new listener is told at once; None when there is nothing yet."""
@@ -174,7 +190,7 @@ class UpbitState(Served):
         if topic.kind == "ticker":
             body = self.tickers.frame(row)
         elif topic.kind == "orderbook":
-            body = self._book_frame(row, topic)
+            body = self._book_frame(self.book(row, max(UNITS)), topic)
         elif topic.kind == "trade":
             newest = self.trades.newest(row, now)
             body = trade_frame(newest[0], self.tickers.closed_at(row), self.exchange.top(row)) if newest else None
@@ -193,14 +209,16 @@ class UpbitState(Served):
     def _head(self, topic: Topic, body: dict, stream: str = "REALTIME") -> dict:
         return {"type": topic.kind, "code": topic.code, **body, "stream_type": stream}
 
-    def _wanted(self, hub: Hub, topic: Topic) -> bool:
-        return any(hub.wanted(key_of(topic, short)) for short in FORMS)
+    def _wanted(self, outlet: Outlet) -> bool:
+        """Somebody listens to the public's stream."""
+        return self.hub.wanted(outlet.keys[0]) or self.hub.wanted(outlet.keys[1])
 
-    def _send(self, hub: Hub, topic: Topic, frame: dict) -> None:
-        for short in FORMS:
-            key = key_of(topic, short)
-            if hub.wanted(key):
-                hub.add(key, shortened(frame) if short else frame)  # type: ignore[arg-type]
+    def _send(self, hub: Hub, outlet: Outlet, frame: dict) -> None:
+        long, short = outlet.keys
+        if hub.wanted(long):
+            hub.add(long, frame)
+        if hub.wanted(short):
+            hub.add(short, shortened(frame))
 
     @staticmethod
     def text(frame: dict, short: bool) -> str:

@@ -159,6 +159,11 @@ async def test_watch_trades_and_candles_and_the_book(server, client):
     assert [(t["timestamp"], t["price"], t["amount"]) for t in seen] == [
         (p.at_ms, float(p.price), float(p.quantity)) for p in expected
     ]
+    watching = asyncio.create_task(client.watch_ohlcv("BTC/KRW", "1s"))
+    async with asyncio.timeout(WAIT_S):
+        row = await watching  # ccxt hands on each candle as it comes, without a list of them
+    last = server.state.trades.seconds(0, 1, BEGIN + MINUTE_MS + 1, BEGIN + MINUTE_MS)[0]
+    assert row == [last.start_ms, last.open, last.high, last.low, last.close, last.volume]
     watching = asyncio.create_task(client.watch_order_book("BTC/KRW"))
     await listened(server.state.hub, f"orderbook:{CODE}:30|0")
     async with asyncio.timeout(WAIT_S):

@@ -4,12 +4,15 @@ import json
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from core.units import MINUTE_MS, Instrument
 from exchanges.simulated.tape import Tape
 from exchanges.simulated.upbit.market import UpbitExchange
+from exchanges.simulated.upbit.payloads import utc
 from tests.sim.upbit.conftest import AT_ONCE, BEGIN, START, Caller, advance, serve
+from tests.sim.upbit.test_streams import Listener, of
 
 SAMPLES = Path(__file__).resolve().parents[4] / "shared/data/wire_samples/upbit_rest_candles_2020-02-20"
 EMPTY = (57, 58, 63, 64, 65)
@@ -41,6 +44,46 @@ async def test_candles_have_the_recorded_fields(api):
     _, (ours,) = await api.get("candles/minutes/1", market="KRW-BTC")
     assert list(ours) == list(recorded)
     assert [type(v) for v in ours.values()] == [type(v) for v in recorded.values()]
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("coin", ["BTC", "SOL"])
+async def test_recorded_minutes_come_back_as_they_were_those_without_a_trade_missing(http, shared_data, coin):
+    """600 real minutes round one in which nobody traded, by REST in pages and as the last frame of each minute."""
+    table = pl.read_parquet(shared_data / f"upbit_2025-09/upbit/KRW-{coin}.parquet").sort("ts")
+    times = table["ts"].to_numpy()
+    after_gap = int(times[1:][np.diff(times) > MINUTE_MS][0])
+    start = after_gap - 300 * MINUTE_MS
+    held = table.filter((pl.col("ts") >= start) & (pl.col("ts") < start + 600 * MINUTE_MS)).rows()
+    assert len(held) < 600
+    bars = np.full((1, 600, 5), np.nan)
+    for ts, *row in held:
+        bars[0, (ts - start) // MINUTE_MS] = row
+    tape = Tape((Instrument("upbit", f"{coin}/KRW"),), start, bars)
+    code = f"KRW-{coin}"
+    server = await serve(UpbitExchange(tape, {"KRW": 1}, after_gap - 5 * MINUTE_MS, AT_ONCE))
+    try:
+        async with http.ws_connect(server.stream_url) as socket:
+            stream = Listener(socket)
+            await stream.ask(of("candle.1m", code))
+            assert (await stream.next())["stream_type"] == "SNAPSHOT"
+            await advance(server, after_gap + 10 * MINUTE_MS)
+            last = {frame["candle_date_time_utc"]: frame for frame in await stream.rest()}
+        await advance(server, tape.end_ms)
+        api, found, to = Caller(http, server.url), [], {}
+        while rows := (await api.get("candles/minutes/1", market=code, count="200", **to))[1]:
+            found += rows
+            to = {"to": rows[-1]["candle_date_time_utc"] + "Z"}
+        names = ("opening_price", "high_price", "low_price", "trade_price", "candle_acc_trade_volume")
+        assert [(r["candle_date_time_utc"], *(r[n] for n in names)) for r in found[::-1]] == [
+            (utc(ts), *row) for ts, *row in held
+        ]
+        window = range(after_gap - 5 * MINUTE_MS, after_gap + 10 * MINUTE_MS, MINUTE_MS)
+        told = {utc(ts): tuple(row) for ts, *row in held if ts in window}
+        assert {at: tuple(frame[n] for n in names) for at, frame in last.items()} == told
+        assert len(told) < len(window)
+    finally:
+        await server.close()
 
 
 async def test_minute_candles_are_newest_first_and_to_is_exclusive(api, server):

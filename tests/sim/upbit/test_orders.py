@@ -175,6 +175,7 @@ async def test_a_test_order_checks_everything_and_leaves_nothing(api):
     assert (status, answer["state"], answer["locked"]) == (201, "wait", "1400700")
     assert (await api.get("order", uuid=answer["uuid"]))[0] == 404
     assert (await api.get("orders/open"))[1] == []
+    assert (await api.post("orders/test", market="KRW-BTC", **LIMIT))[1]["uuid"] != answer["uuid"]
     status, answer = await api.post("orders/test", market="KRW-BTC", **LIMIT | {"price": "140000001"})
     assert (status, answer["error"]["name"]) == (400, "invalid_price_bid")
 
