@@ -16,6 +16,7 @@ from core.units import MINUTE_MS, Instrument, Side, to_decimal
 from exchanges.binance.gateway import BinanceGateway
 from exchanges.binance.user_stream import UserStream
 from exchanges.link import LinkPolicy
+from exchanges.simulated.binance import streams
 from exchanges.simulated.chaos.plan import Chaos, Planned
 from exchanges.simulated.server import serve_exchange
 from tests.sim.conftest import BEGIN, KEY, SECRET, START, make_exchange
@@ -348,3 +349,31 @@ async def test_without_chaos_nothing_is_served_under_its_name():
         assert answer.status == 404
     await server.close()
     assert START < BEGIN
+
+
+# --- what the venue does by itself ----------------------------------------------------------------------------------
+
+
+async def test_a_client_that_says_too_much_in_a_second_is_cut():
+    async with world() as w, aiohttp.ClientSession() as http:
+        async with http.ws_connect(f"{w.server.url}/ws") as socket:
+            for number in range(6):
+                await socket.send_json({"method": "LIST_SUBSCRIPTIONS", "id": number})
+            answers = [await socket.receive(timeout=5) for _ in range(6)]
+        assert [a.type for a in answers] == [aiohttp.WSMsgType.TEXT] * 5 + [aiohttp.WSMsgType.CLOSE]
+        assert answers[-1].data == 1008
+
+
+@pytest.mark.parametrize("answers_pings", [True, False])
+async def test_a_client_that_answers_no_ping_is_cut(monkeypatch, answers_pings):
+    monkeypatch.setattr(streams, "PING_S", 0.1)
+    async with world() as w, aiohttp.ClientSession() as http:
+        async with http.ws_connect(f"{w.server.url}/ws", autoping=answers_pings) as socket:
+            seen = []
+            try:
+                async with asyncio.timeout(0.6):
+                    while not seen or seen[-1] is aiohttp.WSMsgType.PING:
+                        seen.append((await socket.receive()).type)
+            except TimeoutError:
+                seen.append("alive")
+        assert (seen[-1] == "alive") == answers_pings
