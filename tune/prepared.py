@@ -8,6 +8,7 @@ With and without, the numbers are the same ones.
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -50,6 +51,8 @@ class Prepared:
     first_price: tuple[float, ...]
     """(S,) the first close of each instrument, by which its grid is chosen; 1 where there is none."""
     notes: tuple[str, ...] = ()
+    folder: Path | None = None
+    """Where a run over it may keep what it notes down; in memory without."""
 
     def fits(self, settings: Settings, market: MarketCut) -> bool:
         """Whether a run of these settings over this very market may use it."""
@@ -112,6 +115,7 @@ def prepare(settings: Settings, market: MarketCut, store: ArrayStore | None = No
         tape=Tape(bars, recorded, tables["liquidity"], tables["half_bps"], market.start_minute),
         first_price=tuple(price if np.isfinite(price) else 1.0 for price in first),
         notes=notes,
+        folder=None if store is None or not store.writable else store.root,
     )
 
 

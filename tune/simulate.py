@@ -47,6 +47,7 @@ from tune.pieces import Pieces
 from tune.prepared import Prepared, prepare
 from tune.result import Result, grid_of
 from tune.simulated_result import make_result
+from tune.spool import Spool
 
 Progress = Callable[[int, int], object]
 """Told (minutes done, all minutes)."""
@@ -171,8 +172,9 @@ class _Run:
         ).reshape(len(schedule), len(Regime), len(members))
         self.holds_from = np.array([minute for minute, _ in schedule], dtype=np.int64)
         self.regime = np.full(market.minutes, -1, dtype=np.int8)
-        self.orders: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-        self.fills: list[np.ndarray] = []
+        self.folder = prepared.folder
+        logs = (self.logs.orders, self.logs.floats, self.logs.shares, self.logs.fills)
+        self.noted = [Spool(log.shape[1], log.dtype.type, self.folder) for log in logs]
         self.done = 0
         self.notes = prepared.notes
 
@@ -202,10 +204,9 @@ class _Run:
                         orders,
                     )
                     logs, orders = self.logs, orders + more
-                    self.orders.append(
-                        (logs.orders[:more].copy(), logs.floats[:more].copy(), logs.shares[:more].copy())
-                    )
-                    self.fills.append(logs.fills[:fills].copy())
+                    for spool, log in zip(self.noted, (logs.orders, logs.floats, logs.shares), strict=False):
+                        spool.add(log[:more])
+                    self.noted[-1].add(logs.fills[:fills])
                     if why == TOO_LARGE:
                         raise ConfigError(
                             f"a balance grew above {EXACT // UNITS} coins at "
@@ -251,9 +252,7 @@ class _Run:
     def _found(self) -> Found:
         """What was logged of the minutes that are done."""
         last = self.first + self.done
-        members = len(self.forecasts.members) if self.forecasts else 0
-        fills = np.concatenate([*self.fills, np.zeros((0, self.logs.fills.shape[1]), np.int64)])
-        ints, floats, shares = (np.concatenate(parts) for parts in zip(*self.orders, strict=True))
+        ints, floats, shares, fills = (spool.rows() for spool in self.noted)
         kept = int(np.searchsorted(ints[:, 0], last))
         fills = fills[: int(np.searchsorted(fills[:, INDEX], last))]
         mid = floats[:, ORDER_FLOATS.index("mid")]
@@ -273,9 +272,9 @@ class _Run:
             regime=self.regime[: self.done],
             orders=ints[:kept],
             order_floats=floats[:kept],
-            shares=shares[:kept].reshape(kept, members),
+            shares=shares[:kept],
             fills=fills,
-            priced=priced_of(fills, mid, rules, self.grids.ints[:, FEE_IN_QUOTE] > 0),
+            priced=priced_of(fills, mid, rules, self.grids.ints[:, FEE_IN_QUOTE] > 0, self.folder),
             notes=self.notes,
         )
 
