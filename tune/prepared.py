@@ -6,6 +6,7 @@ With and without, the numbers are the same ones.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -76,8 +77,11 @@ def terms_in(settings: Settings) -> Terms:
     return terms.halts, terms.half_spread_default_bps, terms.half_spread_max_bps, terms.min_volatility
 
 
-def prepare(settings: Settings, market: MarketCut, store: ArrayStore | None = None) -> Prepared:
+def prepare(
+    settings: Settings, market: MarketCut, store: ArrayStore | None = None, noted: Sequence[str] = ()
+) -> Prepared:
     """Check the bars and make the tables, or find them in ``store``. ``market.bars`` are read-only from here on.
+    What was ``noted`` before is told in the results.
 
     Raises ConfigError or DataError for a market that the engine does not trade.
     """
@@ -114,7 +118,7 @@ def prepare(settings: Settings, market: MarketCut, store: ArrayStore | None = No
         terms=terms,
         tape=Tape(bars, recorded, tables["liquidity"], tables["half_bps"], market.start_minute),
         first_price=tuple(price if np.isfinite(price) else 1.0 for price in first),
-        notes=notes,
+        notes=(*noted, *notes),
         folder=None if store is None or not store.writable else store.root,
     )
 
@@ -126,8 +130,10 @@ def mapped_cut(
     minutes: int,
     history: int,
     store: ArrayStore,
-) -> tuple[MarketCut, tuple[str, ...]]:
-    """(``data.market.cut_out``, notes) with the bars read piece by piece into a file of ``store``, and mapped from it."""
+    noted: list[str] | None = None,
+) -> MarketCut:
+    """``data.market.cut_out`` with the bars read piece by piece into a file of ``store``, and mapped from it. Notes are
+    added to ``noted``."""
     start = first_minute - history * MINUTE_MS
     whole = history + minutes
     end = start + whole * MINUTE_MS
@@ -139,7 +145,9 @@ def mapped_cut(
             into["bars"][:, first : first + bars.shape[1]] = bars
 
     found, notes = store.get(content, {"bars": (len(instruments), whole, 5)}, fill)
-    market = MarketCut(
+    if noted is not None:
+        noted.extend(notes)
+    return MarketCut(
         instruments=instruments,
         start_minute=start,
         first_minute=first_minute,
@@ -149,7 +157,6 @@ def mapped_cut(
         sentiment=mood_of(source, first_minute + minutes * MINUTE_MS),
         content=content,
     )
-    return market, notes
 
 
 def _check(market: MarketCut, plain: FloatArray) -> None:

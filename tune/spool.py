@@ -48,16 +48,16 @@ class Spool:
         return np.memmap(self._file, dtype=self._dtype, mode="c", shape=shape).view(np.ndarray)
 
 
-def room_for(shape: tuple[int, ...], folder: Path | None = None) -> np.ndarray:
-    """A new array of float64; in a file of its own where there is a ``folder``."""
+def room_for(shape: tuple[int, ...], folder: Path | None = None, dtype: type = np.float64) -> np.ndarray:
+    """A new array; in a file of its own where there is a ``folder``."""
     if folder is None or not all(shape):
-        return np.empty(shape)
-    size = int(np.prod(shape)) * 8
+        return np.empty(shape, dtype)
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     try:
         file = _file_in(folder)
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)
-        return np.memmap(file, dtype=np.float64, mode="w+", shape=shape).view(np.ndarray)
+        return np.memmap(file, dtype=dtype, mode="w+", shape=shape).view(np.ndarray)
     except OSError as error:
         raise _no_room(folder, error) from error
 
@@ -71,4 +71,4 @@ def _file_in(folder: Path) -> Any:
 
 
 def _no_room(folder: Path | None, error: OSError) -> DataError:
-    return DataError(f"{folder}: what the run traded cannot be noted down there ({error.strerror}); make room")
+    return DataError(f"{folder}: no room for what a run needs to note down ({error.strerror}); make room")
