@@ -42,26 +42,26 @@ WIDE = ("risk.max_drawdown_pct=100", "risk.daily_loss_pct=100", "trade.invest_pc
 def cross_targets(bars: np.ndarray, fast: int, slow: int, share: float, target: np.ndarray) -> int:
     """Fill ``target`` (T, 1): ``share`` from a crossing up, 0 from one down, NaN between; gives the crossings up.
 
-    ``bars`` (T, 5). The averages are compared by their sums, each times the other's length: no division is needed.
+    ``bars`` (T, 5). The averages are compared by their sums, each times the other's length: no division is needed. A sum takes one
+    addition a bar: the processor waits for each before it can do the next.
     """
     entries = 0
     sum_fast = sum_slow = 0.0
-    above = was_known = False
-    for t in range(len(bars)):
+    for t in range(min(slow, len(bars))):
         target[t, 0] = np.nan
-        now_close = bars[t, CLOSE]
-        sum_fast += now_close
-        sum_slow += now_close
-        if t >= fast:
-            sum_fast -= bars[t - fast, CLOSE]
-        if t >= slow:
-            sum_slow -= bars[t - slow, CLOSE]
-        if t >= slow - 1:
-            now = sum_fast * slow > sum_slow * fast
-            if was_known and now != above:
-                target[t, 0] = share if now else 0.0
-                entries += now
-            above, was_known = now, True
+        sum_fast += bars[t, CLOSE] - (bars[t - fast, CLOSE] if t >= fast else 0.0)
+        sum_slow += bars[t, CLOSE]
+    above = sum_fast * slow > sum_slow * fast
+    for t in range(slow, len(bars)):
+        newest = bars[t, CLOSE]
+        sum_fast += newest - bars[t - fast, CLOSE]
+        sum_slow += newest - bars[t - slow, CLOSE]
+        now = sum_fast * slow > sum_slow * fast
+        target[t, 0] = np.nan
+        if now != above:
+            target[t, 0] = share if now else 0.0
+            entries += now
+            above = now
     return entries
 
 
