@@ -132,7 +132,7 @@ def mapped_cut(
     store: ArrayStore,
     noted: list[str] | None = None,
 ) -> MarketCut:
-    """``data.market.cut_out`` with the bars read piece by piece into a file of ``store``, and mapped from it. Notes are
+    """``data.market.cut_out`` with the bars read month by month into a file of ``store``, and mapped from it. Notes are
     added to ``noted``."""
     start = first_minute - history * MINUTE_MS
     whole = history + minutes
@@ -140,9 +140,7 @@ def mapped_cut(
     content = _content(source.lake, instruments, start, end)
 
     def fill(into: Arrays) -> None:
-        for at, bars in source.lake.chunks(instruments, start, end):
-            first = (at - start) // MINUTE_MS
-            into["bars"][:, first : first + bars.shape[1]] = bars
+        source.lake.read_into(into["bars"], instruments, start)
 
     found, notes = store.get(content, {"bars": (len(instruments), whole, 5)}, fill)
     if noted is not None:

@@ -47,7 +47,7 @@ from tune.pieces import Pieces
 from tune.prepared import Prepared, prepare
 from tune.result import Result, grid_of
 from tune.simulated_result import make_result
-from tune.spool import Spool
+from tune.spool import Spool, room_for
 
 Progress = Callable[[int, int], object]
 """Told (minutes done, all minutes)."""
@@ -152,7 +152,7 @@ class _Run:
         self.rules = prepared.rules(settings)
         members = forecasts.members if forecasts else ()
         self.first = (market.first_minute - market.start_minute) // MINUTE_MS
-        self.tape = prepared.tape
+        self.tape, self.folder = prepared.tape, prepared.folder
         self.grids = make_grids(instruments, self.rules, {i: fees_of(i, rules.costs).in_quote for i in instruments})
         self.account_rules = make_rules(
             settings.config.trade, rules.risk, rules.selection, rules.execution, rules.costs
@@ -165,14 +165,13 @@ class _Run:
         stride = int(grid[1] - grid[0]) if len(grid) > 1 else 1
         columns = make_columns(self.first, market.minutes, stride, len(instruments), len(members))
         # Each column in one piece, so that the result's are these and not copies of them.
-        self.columns: Columns = columns._replace(minutes=np.empty(columns.minutes.shape[::-1]).T)
+        self.columns: Columns = columns._replace(minutes=room_for(columns.minutes.shape[::-1], self.folder).T)
         self.logs: Logs = make_logs(len(instruments), len(members), self.account_rules.slices, LOGGED)
         self.tables = np.array(
             [[table.weights(regime, members) for regime in Regime] for _, table in schedule], dtype=np.float64
         ).reshape(len(schedule), len(Regime), len(members))
         self.holds_from = np.array([minute for minute, _ in schedule], dtype=np.int64)
         self.regime = np.full(market.minutes, -1, dtype=np.int8)
-        self.folder = prepared.folder
         logs = (self.logs.orders, self.logs.floats, self.logs.shares, self.logs.fills)
         self.noted = [Spool(log.shape[1], log.dtype.type, self.folder) for log in logs]
         self.done = 0
