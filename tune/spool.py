@@ -24,8 +24,7 @@ class Spool:
         self._count = 0
 
     def add(self, rows: np.ndarray) -> None:
-        """Note rows down: they are copied."""
-        self._count += len(rows)
+        """Note rows down: they are copied. Interrupted on the way, they do not count, and nothing may follow."""
         if self._file is None:
             self._parts.append(rows.astype(self._dtype, copy=True))
             return
@@ -33,6 +32,7 @@ class Spool:
             self._file.write(np.ascontiguousarray(rows, dtype=self._dtype).data.cast("B") if rows.size else b"")
         except OSError as error:
             raise _no_room(self._folder, error) from error
+        self._count += len(rows)
 
     def rows(self) -> np.ndarray:
         """(N, ``width``) of all that was noted down; nothing can be added afterwards."""
