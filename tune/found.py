@@ -49,6 +49,8 @@ class Found:
     members: tuple[str, ...]
     cash: object
     minutes: int
+    minute: IntArray
+    """Open times of the traded minutes, of which ``minutes`` are done."""
     columns: Columns
     regime: np.ndarray
     orders: np.ndarray

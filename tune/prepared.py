@@ -51,6 +51,8 @@ class Prepared:
     tape: Tape
     first_price: tuple[float, ...]
     """(S,) the first close of each instrument, by which its grid is chosen; 1 where there is none."""
+    minute: np.ndarray
+    """(T,) open times of the minutes to decide, epoch ms; every result's own, and read-only."""
     notes: tuple[str, ...] = ()
     folder: Path | None = None
     """Where a run over it may keep what it notes down; in memory without."""
@@ -112,12 +114,15 @@ def prepare(
     else:
         tables, notes = store.get(_key(market, terms), shapes, fill)
     bars = recorded if halts else tables["filled"]
+    minute = market.first_minute + np.arange(market.minutes, dtype=np.int64) * MINUTE_MS
+    minute.setflags(write=False)
     first = [first_known(recorded[row, :, CLOSE]) for row in range(rows)]
     return Prepared(
         market=market,
         terms=terms,
         tape=Tape(bars, recorded, tables["liquidity"], tables["half_bps"], market.start_minute),
         first_price=tuple(price if np.isfinite(price) else 1.0 for price in first),
+        minute=minute,
         notes=(*noted, *notes),
         folder=None if store is None or not store.writable else store.root,
     )

@@ -17,12 +17,15 @@ from core.costs import UNITS, fees_of
 from core.engine.loop import FULL, TOO_LARGE, advance
 from core.engine.tables import (
     ASKED,
+    EQUITY,
     EXACT,
     FEE_IN_QUOTE,
+    INVESTED,
     ORDER_FLOATS,
     REGIME,
     REPORTING_CURRENCY,
     SHOCK,
+    STATE,
     TABLE,
     Columns,
     Logs,
@@ -152,7 +155,7 @@ class _Run:
         self.rules = prepared.rules(settings)
         members = forecasts.members if forecasts else ()
         self.first = (market.first_minute - market.start_minute) // MINUTE_MS
-        self.tape, self.folder = prepared.tape, prepared.folder
+        self.tape, self.folder, self.minute = prepared.tape, prepared.folder, prepared.minute
         self.grids = make_grids(instruments, self.rules, {i: fees_of(i, rules.costs).in_quote for i in instruments})
         self.account_rules = make_rules(
             settings.config.trade, rules.risk, rules.selection, rules.execution, rules.costs
@@ -163,9 +166,10 @@ class _Run:
         self.scratch = make_scratch(self.rows, len(self.account.units), len(members))
         grid = grid_of(market.minutes)
         stride = int(grid[1] - grid[0]) if len(grid) > 1 else 1
-        columns = make_columns(self.first, market.minutes, stride, len(instruments), len(members))
-        # Each column in one piece, so that the result's are these and not copies of them.
-        self.columns: Columns = columns._replace(minutes=room_for(columns.minutes.shape[::-1], self.folder).T)
+        # Each column in one piece, so that the result's are these and not copies of them; all of it is written to.
+        minutes = room_for((1 + max(EQUITY, INVESTED, STATE), market.minutes), self.folder).T
+        columns = make_columns(self.first, len(grid), 1, len(instruments), len(members))
+        self.columns: Columns = columns._replace(stride=stride, minutes=minutes)
         self.logs: Logs = make_logs(len(instruments), len(members), self.account_rules.slices, LOGGED)
         self.tables = np.array(
             [[table.weights(regime, members) for regime in Regime] for _, table in schedule], dtype=np.float64
@@ -267,6 +271,7 @@ class _Run:
             members=self.forecasts.members if self.forecasts else (),
             cash=self.cash,
             minutes=self.done,
+            minute=self.minute,
             columns=self.columns,
             regime=self.regime[: self.done],
             orders=ints[:kept],

@@ -11,7 +11,6 @@ from core.bars import first_known, last_known
 from core.engine.market import BUY
 from core.engine.tables import CLOSES, EDGE, EQUITY, INVESTED, STATE, WORTH
 from core.messages import CLOSE, FloatArray
-from core.units import MINUTE_MS
 from tune.exact_sum import exact_sum
 from tune.found import INDEX, ORDER, SIDE, Found
 from tune.result import Costs, Counts, Result, Tables, grid_of
@@ -21,7 +20,7 @@ from tune.simulated_tables import fills_of, orders_of
 def make_result(found: Found) -> Result:
     """Everything that a report needs of the run."""
     market, columns, done = found.market, found.columns, found.minutes
-    minute = np.arange(market.first_minute, market.first_minute + done * MINUTE_MS, MINUTE_MS, dtype=np.int64)
+    minute = found.minute[:done]
     equity = np.ascontiguousarray(columns.minutes[:done, EQUITY])
     whole = grid_of(market.minutes)
     kept = int(np.searchsorted(whole, done))
