@@ -39,23 +39,23 @@ WIDE = ("risk.max_drawdown_pct=100", "risk.daily_loss_pct=100", "trade.invest_pc
 
 
 @njit(cache=True)
-def cross_targets(bars: np.ndarray, fast: int, slow: int, share: float, target: np.ndarray) -> int:
+def cross_targets(close: np.ndarray, fast: int, slow: int, share: float, target: np.ndarray) -> int:
     """Fill ``target`` (T, 1): ``share`` from a crossing up, 0 from one down, NaN between; gives the crossings up.
 
-    ``bars`` (T, 5). The averages are compared by their sums, each times the other's length: no division is needed. A sum takes one
+    ``close`` (T,). The averages are compared by their sums, each times the other's length: no division is needed. A sum takes one
     addition a bar: the processor waits for each before it can do the next.
     """
     entries = 0
     sum_fast = sum_slow = 0.0
-    for t in range(min(slow, len(bars))):
+    for t in range(min(slow, len(close))):
         target[t, 0] = np.nan
-        sum_fast += bars[t, CLOSE] - (bars[t - fast, CLOSE] if t >= fast else 0.0)
-        sum_slow += bars[t, CLOSE]
+        sum_fast += close[t] - (close[t - fast] if t >= fast else 0.0)
+        sum_slow += close[t]
     above = sum_fast * slow > sum_slow * fast
-    for t in range(slow, len(bars)):
-        newest = bars[t, CLOSE]
-        sum_fast += newest - bars[t - fast, CLOSE]
-        sum_slow += newest - bars[t - slow, CLOSE]
+    for t in range(slow, len(close)):
+        newest = close[t]
+        sum_fast += newest - close[t - fast]
+        sum_slow += newest - close[t - slow]
         now = sum_fast * slow > sum_slow * fast
         target[t, 0] = np.nan
         if now != above:
@@ -107,7 +107,7 @@ if __name__ == "__main__":
     engine.advance = loop
 
     def run(prepared: Prepared) -> tuple[Result, int, float]:
-        cross_targets(prepared.tape.seen[0], FAST, SLOW, SHARE, target)
+        cross_targets(close, FAST, SLOW, SHARE, target)
         found = engine.simulate_targets(settings, prepared.market, target, cash=CASH, regimes=False, prepared=prepared)
         return found, found.counts.buys, float(found.equity[-1] / found.cash - 1.0)
 
@@ -119,6 +119,8 @@ if __name__ == "__main__":
         return found.orders.height + found.fills.height
 
     market = market_of(args.bars)
+    # As vectorbt is given it: a column of its own.
+    close = np.ascontiguousarray(market.bars[0, :, CLOSE])
     target = np.empty((market.bars.shape[1], 1))
     at_hand = prepare(settings, market)
     run(at_hand), tables(at_hand)
