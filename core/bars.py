@@ -8,8 +8,8 @@ flagged so that features and models can tell it from a trade.
 import math
 
 import numpy as np
-from numba import njit
 
+from core.lean import compiled
 from core.messages import CLOSE, VOLUME, Bar, BoolArray, FloatArray
 
 MAX_PRICE = 1e15
@@ -46,7 +46,7 @@ def fill_gaps(bars: FloatArray) -> tuple[FloatArray, BoolArray]:
     return filled, filler
 
 
-@njit(cache=True)
+@compiled
 def _fill(bars: FloatArray, filler: BoolArray) -> None:
     last = math.nan
     for t in range(bars.shape[0]):

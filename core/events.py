@@ -9,8 +9,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from core.lean import compiled
 from core.messages import CLOSE, VOLUME, BoolArray, Detected, FloatArray, Market, MarketEvent, Regime
 from core.params import EventSettings
 
@@ -46,7 +46,7 @@ def event_rules(settings: EventSettings) -> EventRules:
     return EventRules(float(settings.volatility_shock), float(settings.turbulent_ratio), float(settings.trend_ratio))
 
 
-@njit(cache=True)
+@compiled
 def _add_window(terms: FloatArray, lead: int, first: int, last: int, sums: FloatArray) -> None:
     """sums[t] = terms[lead + t - first] + ... + terms[lead + t - last], oldest first, for every t.
 
@@ -62,7 +62,7 @@ def _add_window(terms: FloatArray, lead: int, first: int, last: int, sums: Float
             sums[t] += lagged[t]
 
 
-@njit(cache=True)
+@compiled
 def read_span(bars: FloatArray, filler: BoolArray, first: int, end: int, out: FloatArray) -> None:
     """Write the readings of minutes [first, end) of one instrument's bars (T, 5) and ``filler`` (T,) to out (., 5).
 
@@ -131,7 +131,7 @@ def read_span(bars: FloatArray, filler: BoolArray, first: int, end: int, out: Fl
             out[t, VOLATILITY_RATIO] = math.sqrt(short[t] / SHORT / whole) if whole > 0.0 else 0.0
 
 
-@njit(cache=True)
+@compiled
 def read_row(bars: FloatArray, filler: BoolArray) -> FloatArray:
     """(5,) reading of the last minute of one instrument's window (W, 5)."""
     out = np.empty((1, 5))
@@ -139,7 +139,7 @@ def read_row(bars: FloatArray, filler: BoolArray) -> FloatArray:
     return out[0]
 
 
-@njit(cache=True)
+@compiled
 def read_table(bars: FloatArray, filler: BoolArray) -> FloatArray:
     """(T, 5) readings of every minute of one instrument's bars (T, 5), each equal to ``read_row`` of its window."""
     size = bars.shape[0]
@@ -150,7 +150,7 @@ def read_table(bars: FloatArray, filler: BoolArray) -> FloatArray:
     return out
 
 
-@njit(cache=True)
+@compiled
 def _median(values: FloatArray, count: int) -> float:
     """Of the first ``count`` (1 or more) values, which it sorts."""
     for i in range(1, count):
@@ -165,7 +165,7 @@ def _median(values: FloatArray, count: int) -> float:
     return (values[count // 2 - 1] + values[count // 2]) / 2.0
 
 
-@njit(cache=True)
+@compiled
 def regime_of(ratio: FloatArray, trend: FloatArray, rules: EventRules, scratch: FloatArray) -> int:
     """Index into REGIMES from the (S,) volatility ratios and trends of all instruments; ``scratch`` is (S,).
 
@@ -191,7 +191,7 @@ def regime_of(ratio: FloatArray, trend: FloatArray, rules: EventRules, scratch: 
     return _CALM
 
 
-@njit(cache=True)
+@compiled
 def read_span_of_market(
     bars: FloatArray, filler: BoolArray, first: int, end: int, rules: EventRules
 ) -> tuple[np.ndarray, BoolArray]:

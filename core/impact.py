@@ -4,8 +4,8 @@ that it is simulated against."""
 import math
 
 import numpy as np
-from numba import njit
 
+from core.lean import compiled
 from core.messages import CLOSE, VOLUME, Market
 from core.units import BPS
 
@@ -13,7 +13,7 @@ COEFFICIENT = 1.0
 """Y: of order one in every market it was measured in; to be fitted to our own fills."""
 
 
-@njit(cache=True)
+@compiled
 def average_impact(coefficient: float, quantity: float, volume: float, volatility: float) -> float:
     """Mean log price paid above the touch for ``quantity``: Y * volatility * sqrt(quantity / volume).
 
@@ -27,7 +27,7 @@ def average_impact(coefficient: float, quantity: float, volume: float, volatilit
     return coefficient * volatility * math.sqrt(quantity / volume)
 
 
-@njit(cache=True)
+@compiled
 def marginal_scale(coefficient: float, volatility: float, volume: float) -> float:
     """a of the price a * sqrt(q) of the last unit when q were bought, whose mean over 0..q is ``average_impact``."""
     return 1.5 * coefficient * volatility / math.sqrt(volume)

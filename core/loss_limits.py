@@ -91,8 +91,27 @@ def _breached(equity: float, base: float, allowed_pct: float) -> bool:
     return loss > 0.0 and loss >= allowed_pct
 
 
-@inlined
+@lean
 def fill_rows(
+    rows: Rows,
+    target: FloatArray,
+    position: FloatArray,
+    sellable: FloatArray,
+    mid: FloatArray,
+    close: FloatArray,
+    cash: FloatArray,
+    fresh: BoolArray,
+    tradable: BoolArray,
+    reconciled: bool,
+    state: int,
+    closing: bool,
+) -> None:
+    """``fill_into`` for Python."""
+    fill_into(rows, target, position, sellable, mid, close, cash, fresh, tradable, reconciled, state, closing)
+
+
+@inlined
+def fill_into(
     rows: Rows,
     target: FloatArray,
     position: FloatArray,

@@ -19,9 +19,8 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from core.lean import inlined, lean
+from core.lean import compiled, inlined, lean
 from core.messages import BoolArray, FloatArray
 from core.units import BPS, MarketRules
 
@@ -149,7 +148,7 @@ class Sized(NamedTuple):
     """int64 ``Limit``: PASSED (uncut), the limit that cut an order, or the one that refused it."""
 
 
-@njit(cache=True)
+@compiled
 def size_rows(rows: Rows, caps: Caps) -> Sized:
     """Size every row: first all sells, then all buys in row order."""
     groups = group_count(rows.coin, rows.purse)

@@ -16,10 +16,12 @@ from core.bars import MAX_PRICE, MAX_VOLUME, fill_gaps
 from core.costs import UNITS, fees_of
 from core.engine.loop import FULL, TOO_LARGE, advance
 from core.engine.prepared import liquidity_table
+from core.engine.shown import shown_table
 from core.engine.tables import (
     EXACT,
     REPORTING_CURRENCY,
     Columns,
+    Grids,
     Logs,
     Said,
     Tape,
@@ -137,8 +139,8 @@ class _Run:
         _check(market)
         members = forecasts.members if forecasts else ()
         self.first = (market.first_minute - market.start_minute) // MINUTE_MS
-        self.tape = make_tape(settings, market)
         self.grids = make_grids(instruments, self.rules, {i: fees_of(i, rules.costs).in_quote for i in instruments})
+        self.tape = make_tape(settings, market, self.grids)
         self.account_rules = make_rules(
             settings.config.trade, rules.risk, rules.selection, rules.execution, rules.costs
         )
@@ -216,7 +218,7 @@ class _Run:
             which[0], flags[1] = readings(self.settings, market, first, end)
             self.regime[first - self.first : end - self.first] = which[0]
         if self.forecasts is None:
-            target = np.ascontiguousarray(self.target[first:end], dtype=np.float64)  # type: ignore[index]
+            target = np.ascontiguousarray(self.target[first:end].T, dtype=np.float64)  # type: ignore[index]
             return Said(first, False, np.zeros((2, 0, rows, 0)), flags, which, np.zeros((1, len(Regime), 0)), target)
         votes = np.stack(
             [
@@ -228,7 +230,7 @@ class _Run:
         flags[0] = np.isfinite(votes[0]).any(axis=0) if asked is None else asked[:, first:end]
         opens = market.start_minute + np.arange(first, end) * MINUTE_MS
         which[1] = np.maximum(np.searchsorted(self.holds_from, opens, side="right") - 1, 0)
-        return Said(first, True, votes, flags, which, self.tables, np.zeros((0, rows)))
+        return Said(first, True, votes, flags, which, self.tables, np.zeros((rows, 0)))
 
     def _found(self) -> Found:
         """What was logged of the minutes that are done."""
@@ -265,7 +267,7 @@ def market_rules(settings: Settings, market: MarketCut) -> dict[Instrument, Mark
     return tape.default_rules(settings.rules.costs)
 
 
-def make_tape(settings: Settings, market: MarketCut) -> Tape:
+def make_tape(settings: Settings, market: MarketCut, grids: Grids) -> Tape:
     """The market as the engine trades it under the configured costs."""
     rules = make_rules(
         settings.config.trade,
@@ -279,7 +281,8 @@ def make_tape(settings: Settings, market: MarketCut) -> Tape:
     bars = recorded if terms.halts else fill_gaps(recorded)[0]
     bars, recorded = (np.require(a, np.float64, ["C", "W"]) for a in (bars, recorded))
     half = half_spreads(bars, market.start_minute, terms.half_spread_default_bps, terms.half_spread_max_bps)
-    return Tape(bars, recorded, liquidity_table(bars, terms.min_volatility), half, market.start_minute)
+    shown = shown_table(bars, recorded, half, market.start_minute, grids.floats, grids.ints)
+    return Tape(bars, recorded, liquidity_table(bars, terms.min_volatility), half, shown, market.start_minute)
 
 
 def last_closes(bars: FloatArray, end: int) -> FloatArray:

@@ -50,7 +50,7 @@ def make_result(found: Found) -> Result:
     """Everything that a report needs of the run."""
     market, columns, done = found.market, found.columns, found.minutes
     minute = market.first_minute + np.arange(done, dtype=np.int64) * MINUTE_MS
-    equity = columns.minutes[:done, EQUITY].copy()
+    equity = columns.minutes[EQUITY, :done].copy()
     whole = grid_of(market.minutes)
     kept = int(np.searchsorted(whole, done))
     grid = columns.grid[:kept]
@@ -69,9 +69,9 @@ def make_result(found: Found) -> Result:
         cash=float(found.cash),  # type: ignore[arg-type]
         minute=minute,
         equity=equity,
-        invested=columns.minutes[:done, INVESTED].copy(),
+        invested=columns.minutes[INVESTED, :done].copy(),
         regime=found.regime.copy(),
-        state=columns.minutes[:done, STATE].astype(np.int8),
+        state=columns.minutes[STATE, :done].astype(np.int8),
         grid=whole[:kept],
         close=grid[:, CLOSES].copy(),
         worth=grid[:, WORTH].copy(),

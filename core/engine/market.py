@@ -2,7 +2,7 @@
 
 import math
 
-from core.book import LEVELS, best_ticks, half_spread_of, side_levels
+from core.book import ANY, LEVELS, best_ticks, half_spread_of, side_levels
 from core.checks import lot_ok, notional_ok, percent_price_ok
 from core.costs import Terms
 from core.engine.tables import (
@@ -83,12 +83,21 @@ def half_now(tape: Tape, row: int, ms: int, price: float) -> float:
 
 @inlined
 def book_at(
-    tape: Tape, grids: Grids, terms: Terms, row: int, buying: bool, e: int, price: float, half: float, level: IntArray
+    tape: Tape,
+    grids: Grids,
+    terms: Terms,
+    row: int,
+    buying: bool,
+    e: int,
+    price: float,
+    half: float,
+    level: IntArray,
+    enough: int,
 ) -> int:
-    """Write the levels that an order meets in minute ``e`` to ``level``; gives how many."""
+    """Write the levels that an order meets in minute ``e``, up to ``enough`` steps, to ``level``; gives how many."""
     volume, sigma = tape.liquidity[row, e, 0], tape.liquidity[row, e, 1]
     tick, step = grids.floats[row, TICK], grids.floats[row, STEP]
-    return side_levels(buying, price, half, tick, step, volume, sigma, terms.depth, level[TICKS], level[STEPS])
+    return side_levels(buying, price, half, tick, step, volume, sigma, terms.depth, level[TICKS], level[STEPS], enough)
 
 
 @lean
@@ -99,14 +108,14 @@ def shown_mid(tape: Tape, grids: Grids, terms: Terms, taken: IntArray, level: In
     took (``taken`` (2, LEVELS + 2) of this row) is not shown.
     """
     e = index + 1
+    if taken[SELL, TAKEN_MINUTE] != e and taken[BUY, TAKEN_MINUTE] != e:
+        return tape.shown[row, index]
     price = tape.bars[row, index, CLOSE]
     bps = tape.half_bps[row, hour_column(tape.start_minute, tape.start_minute + e * MINUTE_MS)]
     num, den = grids.ints[row, TICK_NUM], grids.floats[row, TICK_DEN]
-    if taken[SELL, TAKEN_MINUTE] != e and taken[BUY, TAKEN_MINUTE] != e:
-        return middle(price, bps, grids.floats[row, TICK], num, den)
     total = 0.0
     for side in (SELL, BUY):
-        count = book_at(tape, grids, terms, row, side == BUY, e, price, half_spread_of(price, bps), level)
+        count = book_at(tape, grids, terms, row, side == BUY, e, price, half_spread_of(price, bps), level, ANY)
         mine = taken[side, TAKEN_MINUTE] == e
         best = 0
         for k in range(count):

@@ -24,6 +24,7 @@ from core.engine.tables import (
     STEP,
     STEP_UNITS,
     STEPS,
+    TAKEN_MINUTE,
     TAKEN_SUM,
     TICK,
     TICKS,
@@ -115,13 +116,15 @@ def send(
     if math.isnan(price):
         return 0, fills
     half = half_now(tape, row, at_ms, price)
-    count = book_at(tape, grids, terms, row, buying, e, price, half, level)
+    taken = account.taken[row, side]
+    before = taken[TAKEN_SUM] if taken[TAKEN_MINUTE] == e else 0
+    room = room_of(tape.bars[row, e, VOLUME], terms.share, grids.floats[row, STEP], terms.halts)
+    room = max(0, room - before)
+    # Nobody walks further than what was taken before and what is wanted now, wherever in the book the former stood.
+    count = book_at(tape, grids, terms, row, buying, e, price, half, level, min(steps, room) + before)
     if count == 0:
         return 0, fills
-    taken = account.taken[row, side]
     forget_taken(taken, e)
-    room = room_of(tape.bars[row, e, VOLUME], terms.share, grids.floats[row, STEP], terms.halts)
-    room = max(0, room - taken[TAKEN_SUM])
     parts = take_levels(
         buying, level[TICKS], level[STEPS], count, taken, ticks, steps, room, level[PART_LEVEL], level[PART_STEPS]
     )
