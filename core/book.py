@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from core.impact import marginal_scale
-from core.lean import compiled
+from core.lean import compiled, tiny
 from core.units import BPS
 
 IntArray = np.ndarray
@@ -157,7 +157,7 @@ def spend_levels(
     return parts
 
 
-@compiled
+@tiny
 def room_of(volume_of_minute: float, share: float, step: float, halts: bool) -> int:
     """Steps that one side of ours may take in a minute: ``share`` of what all traded in it (inf = no cap).
 
@@ -170,7 +170,7 @@ def room_of(volume_of_minute: float, share: float, step: float, halts: bool) -> 
     return int(min(volume_of_minute * share / step + ON_GRID, float(DEEP)))
 
 
-@compiled
+@tiny
 def half_spread_of(price: float, bps: float) -> float:
     """Half the spread in quote units."""
     return price * bps / BPS

@@ -6,7 +6,10 @@ time one is looked at or handed on, with locked instructions that cost more than
 kernel does not: so it must not allocate, and must not return an array.
 """
 
+import gc
+
 from numba import njit
+from numba.core import event
 
 compiled = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True)  # type: ignore[call-overload]
 
@@ -18,3 +21,29 @@ inlined = njit(  # type: ignore[call-overload]
 """A lean kernel that becomes part of its caller: for what has one caller or is a line or two, as handing on a tuple of
 arrays costs as much as a hundred additions. Python cannot call it (a crash, not an error; ``tests/unit/test_lean.py``
 looks for such calls): what only it needs would be compiled with each, and kept on disk, for nobody."""
+
+tiny = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True, inline="always")  # type: ignore[call-overload]
+"""What is a line or two, for Python and for kernels: a kernel that calls it is compiled as if it stood written there."""
+
+
+class _Pause(event.Listener):
+    """No search for cyclic garbage while numba compiles: it makes millions of objects that live until it is done, and
+    the search took an eighth of its time."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._was_on = False
+
+    def on_start(self, event: event.Event) -> None:
+        if not self._depth:
+            self._was_on = gc.isenabled()
+            gc.disable()
+        self._depth += 1
+
+    def on_end(self, event: event.Event) -> None:
+        self._depth -= 1
+        if not self._depth and self._was_on:
+            gc.enable()
+
+
+event.register("numba:compile", _Pause())

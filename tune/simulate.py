@@ -277,9 +277,9 @@ def make_tape(settings: Settings, market: MarketCut, grids: Grids) -> Tape:
         settings.rules.costs,
     )
     terms = rules.terms
-    recorded = np.ascontiguousarray(market.bars, dtype=np.float64)
-    bars = recorded if terms.halts else fill_gaps(recorded)[0]
-    bars, recorded = (np.require(a, np.float64, ["C", "W"]) for a in (bars, recorded))
+    recorded = np.require(market.bars, np.float64, ["C", "W"])
+    # One array where they are equal: what an order reads of both then lies in one place.
+    bars = recorded if terms.halts else np.require(fill_gaps(recorded)[0], np.float64, ["C", "W"])
     half = half_spreads(bars, market.start_minute, terms.half_spread_default_bps, terms.half_spread_max_bps)
     shown = shown_table(bars, recorded, half, market.start_minute, grids.floats, grids.ints)
     return Tape(bars, recorded, liquidity_table(bars, terms.min_volatility), half, shown, market.start_minute)

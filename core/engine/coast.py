@@ -6,7 +6,8 @@ several of them in one step. It stops before any minute that might need more tha
 
 import math
 
-from core.engine.tables import CLOSES, EDGE, EQUITY, INVESTED, STATE, WORTH
+from core.engine.prefetch import prefetch
+from core.engine.tables import AVERAGE_MINUTES, CLOSES, EDGE, EQUITY, INVESTED, STATE, WORTH
 from core.lean import inlined
 from core.messages import CLOSE, VOLUME, FloatArray
 
@@ -18,6 +19,7 @@ LEAST, MOST = 64, 512
 def coast(
     shown: FloatArray,
     recorded: FloatArray,
+    liquidity: FloatArray,
     asked: FloatArray,
     asked_first: int,
     rate: FloatArray,
@@ -40,6 +42,7 @@ def coast(
     ``purse`` is the worth of the quote balance that pays for every row, ``low`` and ``high`` the equities between which
     marking to market changes nothing (nor does it where nothing is held and the account is ``settled``: marked since
     it last traded), ``asked`` (S, N) the targets from index ``asked_first`` on. A row that is held must show a book.
+    What an order in the first minute that is asked for will read of ``recorded`` and ``liquidity`` is fetched ahead.
     """
     index, size = first, LEAST
     grid_row = (first - minutes_first + stride - 1) // stride
@@ -51,6 +54,13 @@ def coast(
         stop = upto
         for i in range(position.shape[0]):
             stop = index + _unasked(asked[i, index - asked_first : stop - asked_first], position[i] > 0.0)
+        if stop < upto:
+            for i in range(position.shape[0]):
+                if asked[i, stop - asked_first] == asked[i, stop - asked_first]:
+                    for k in range(stop - AVERAGE_MINUTES + 1, stop + 2):
+                        prefetch(recorded, i, k, CLOSE)
+                    prefetch(recorded, i, stop + 1, VOLUME)
+                    prefetch(liquidity, i, stop + 1, 0)
         c = index - minutes_first
         equity, invested = minutes[EQUITY, c : c + stop - index], minutes[INVESTED, c : c + stop - index]
         held = False

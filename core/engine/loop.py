@@ -147,6 +147,7 @@ def advance(
                 index = coast(
                     shown,
                     recorded,
+                    tape.liquidity,
                     asked_target,
                     said.first,
                     rate,

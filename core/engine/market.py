@@ -26,7 +26,7 @@ from core.engine.tables import (
     IntArray,
     Tape,
 )
-from core.lean import inlined, lean
+from core.lean import inlined, lean, tiny
 from core.liquidity import VOLUME_MINUTES, hour_column
 from core.messages import CLOSE, HIGH, LOW, OPEN, VOLUME, FloatArray
 from core.path import place_of, price_at
@@ -35,13 +35,13 @@ from core.units import MINUTE_MS
 SELL, BUY = 0, 1
 
 
-@inlined
+@tiny
 def as_price(ticks: int, num: int, den: float) -> float:
     """The float64 of so many ticks: correctly rounded, as the Decimal's is."""
     return ticks * num / den
 
 
-@inlined
+@tiny
 def minute_of(tape: Tape, ms: int) -> int:
     """Index of the minute that ``ms`` lies in (a boundary: the one it opens); T and above after the end."""
     return max(0, (ms - tape.start_minute) // MINUTE_MS)
@@ -64,7 +64,7 @@ def middle(price: float, half_bps: float, tick: float, num: int, den: float) -> 
     return (as_price(bid, num, den) + as_price(ask, num, den)) / 2.0
 
 
-@inlined
+@tiny
 def price_now(tape: Tape, row: int, ms: int) -> float:
     """Price at ``ms``; NaN in a minute without a bar."""
     index, elapsed = place_of(tape.start_minute, ms, tape.bars.shape[1])
@@ -74,7 +74,7 @@ def price_now(tape: Tape, row: int, ms: int) -> float:
     return price_at(bar[OPEN], bar[HIGH], bar[LOW], bar[CLOSE], elapsed)
 
 
-@inlined
+@tiny
 def half_now(tape: Tape, row: int, ms: int, price: float) -> float:
     """Half the spread in force, quote units."""
     column = min(hour_column(tape.start_minute, ms), tape.half_bps.shape[1] - 1)

@@ -36,14 +36,14 @@ from core.engine.tables import (
     Tape,
 )
 from core.execution.twap import least_lots, next_slice
-from core.lean import inlined
+from core.lean import inlined, tiny
 from core.messages import VOLUME
 from core.units import MINUTE_MS
 
 REFUSED = -1
 
 
-@inlined
+@tiny
 def exact(units: IntArray) -> bool:
     """Whether every balance is still small enough to be counted without loss."""
     largest = 0
@@ -52,7 +52,7 @@ def exact(units: IntArray) -> bool:
     return largest < EXACT
 
 
-@inlined
+@tiny
 def _move(account: Account, asset: int, change: int) -> None:
     account.units[asset] += change
     account.amount[asset] = account.units[asset] / float(UNITS)

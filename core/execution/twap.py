@@ -8,11 +8,11 @@ from decimal import ROUND_CEILING, Decimal
 
 from core.costs import UNITS
 from core.errors import Defect
-from core.lean import compiled
+from core.lean import compiled, tiny
 from core.units import MarketRules
 
 
-@compiled
+@tiny
 def least_lots(min_lots: int, min_notional: int, lot_worth: int) -> int:
     """Lots of the smallest order a venue takes, by quantity and by value.
 
