@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from core.impact import marginal_scale
-from core.lean import compiled, tiny
+from core.lean import compiled, pasted
 from core.units import BPS
 
 IntArray = np.ndarray
@@ -53,7 +53,7 @@ def best_ticks(price: float, half_spread: float, tick: float) -> tuple[int, int]
     return bid, bid + width
 
 
-@compiled
+@pasted
 def side_levels(
     buying: bool,
     price: float,
@@ -104,7 +104,7 @@ def side_levels(
     return count
 
 
-@compiled
+@pasted
 def take_levels(
     buying: bool,
     ticks: IntArray,
@@ -157,7 +157,7 @@ def spend_levels(
     return parts
 
 
-@tiny
+@pasted
 def room_of(volume_of_minute: float, share: float, step: float, halts: bool) -> int:
     """Steps that one side of ours may take in a minute: ``share`` of what all traded in it (inf = no cap).
 
@@ -170,7 +170,7 @@ def room_of(volume_of_minute: float, share: float, step: float, halts: bool) -> 
     return int(min(volume_of_minute * share / step + ON_GRID, float(DEEP)))
 
 
-@tiny
+@pasted
 def half_spread_of(price: float, bps: float) -> float:
     """Half the spread in quote units."""
     return price * bps / BPS

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from core.book import Depth
 from core.errors import ConfigError
-from core.lean import compiled, tiny
+from core.lean import compiled, pasted
 from core.params import CostSettings
 from core.units import BPS, Instrument
 
@@ -78,7 +78,7 @@ def units_of(value: Decimal) -> int:
     return int(value * UNITS)
 
 
-@tiny
+@pasted
 def commission(amount: int, rate: int) -> int:
     """Fee on ``amount`` at ``rate``, both in ints of 1e-8, cut to the venue's 8 decimals. Exact up to 9e10 of an asset."""
     whole, part = amount // UNITS, amount % UNITS

@@ -102,11 +102,12 @@ def read_span(bars: FloatArray, filler: BoolArray, first: int, end: int, out: Fl
     short = np.empty(size)
     long = np.empty(size)
     volumes = np.empty(size)
-    _add_window(square, lead, USUAL, 1, before)
-    _add_window(square, lead, USUAL - 1, 0, usual)
-    _add_window(square, lead, SHORT - 1, 0, short)
-    _add_window(square, lead, LONG - 2, 0, long)
-    _add_window(volume, lead, USUAL, 1, volumes)
+    now = 0 * first  # no literal (core.lean)
+    _add_window(square, lead, now + USUAL, now + 1, before)
+    _add_window(square, lead, now + USUAL - 1, now, usual)
+    _add_window(square, lead, now + SHORT - 1, now, short)
+    _add_window(square, lead, now + LONG - 2, now, long)
+    _add_window(volume, lead, now + USUAL, now + 1, volumes)
     for t in range(size):
         out[t, SHOCK] = out[t, SURGE] = out[t, VOLATILITY_RATIO] = out[t, TREND] = math.nan
         if known[t] >= USUAL + 2:
@@ -172,14 +173,15 @@ def regime_of(ratio: FloatArray, trend: FloatArray, rules: EventRules, scratch: 
     Turbulent when the median volatility ratio is high, else trend when the median trend is strong, else calm. While
     no instrument's window is whole, the cautious answer: turbulent.
     """
-    count = 0
+    none = 0 * ratio.shape[0]  # no literal (core.lean)
+    count = none
     for i in range(ratio.shape[0]):
         if math.isfinite(ratio[i]):
             scratch[count] = ratio[i]
             count += 1
     if count == 0 or _median(scratch, count) > rules.turbulent_ratio:
         return _TURBULENT
-    count = 0
+    count = none
     for i in range(trend.shape[0]):
         if math.isfinite(trend[i]):
             scratch[count] = trend[i]

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from core.lean import compiled, tiny
+from core.lean import compiled, pasted
 from core.messages import CLOSE, VOLUME, Market
 from core.units import BPS
 
@@ -27,7 +27,7 @@ def average_impact(coefficient: float, quantity: float, volume: float, volatilit
     return coefficient * volatility * math.sqrt(quantity / volume)
 
 
-@tiny
+@pasted
 def marginal_scale(coefficient: float, volatility: float, volume: float) -> float:
     """a of the price a * sqrt(q) of the last unit when q were bought, whose mean over 0..q is ``average_impact``."""
     return 1.5 * coefficient * volatility / math.sqrt(volume)

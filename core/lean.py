@@ -22,8 +22,10 @@ inlined = njit(  # type: ignore[call-overload]
 arrays costs as much as a hundred additions. Python cannot call it (a crash, not an error; ``tests/unit/test_lean.py``
 looks for such calls): what only it needs would be compiled with each, and kept on disk, for nobody."""
 
-tiny = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True, inline="always")  # type: ignore[call-overload]
-"""What is a line or two, for Python and for kernels: a kernel that calls it is compiled as if it stood written there."""
+pasted = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True, inline="always")  # type: ignore[call-overload]
+"""For Python and for kernels: a kernel that calls it is compiled as if it stood written there. For what is a line or two,
+or has one caller: compiling one kernel more takes as long as a dozen lines. (Elsewhere, beware of literals as arguments:
+a kernel is compiled anew for each.)"""
 
 
 class _Pause(event.Listener):

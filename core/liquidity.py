@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from core.lean import compiled, tiny
+from core.lean import compiled, pasted
 from core.messages import CLOSE, VOLUME, FloatArray
 from core.spread import MOMENTS, add_pair, edge_of
 from core.units import BPS, MINUTE_MS
@@ -55,7 +55,7 @@ def liquidity_at(bars: FloatArray, e: int, floor: float) -> tuple[float, float]:
     return usual_volume(bars, e), max(sigma, floor)
 
 
-@tiny
+@pasted
 def hour_column(start_minute: int, ms: int) -> int:
     """Column of ``half_spreads`` in force at ``ms``: that of its UTC hour. ``start_minute`` in epoch ms."""
     return max(0, ms // HOUR_MS - start_minute // HOUR_MS)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.lean import inlined, lean, tiny
+from core.lean import inlined, lean, pasted
 from core.messages import BoolArray, FloatArray, TradingState
 from core.params import RiskSettings
 from core.sizing import Limit, Rows
@@ -78,12 +78,12 @@ def mark(before: Mark, equity: float, day: int, reconciled: bool, limits: LossLi
     return after, NO_BREACH, math.nan
 
 
-@tiny
+@pasted
 def loss_pct(equity: float, base: float) -> float:
     return (1.0 - equity / base) * 100.0
 
 
-@tiny
+@pasted
 def _breached(equity: float, base: float, allowed_pct: float) -> bool:
     if not equity < base:
         return False

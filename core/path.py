@@ -8,7 +8,7 @@ rising minutes: whoever works an order inside the minute meets the dip first. Vo
 A boundary belongs to its past: at the very instant a minute ends the price is its close, which was seen.
 """
 
-from core.lean import compiled
+from core.lean import compiled, pasted
 from core.units import MINUTE_MS
 
 KNOT_1 = MINUTE_MS // 3
@@ -54,7 +54,7 @@ def share_below(start: float, end: float, level: float) -> float:
     return (level - low) / (high - low)
 
 
-@compiled
+@pasted
 def place_of(start_ms: int, ms: int, minutes: int) -> tuple[int, int]:
     """(index, elapsed ms) of the minute whose path shows the price at ``ms``: a boundary belongs to its past.
 

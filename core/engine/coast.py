@@ -8,7 +8,7 @@ import math
 
 from core.engine.prefetch import prefetch
 from core.engine.tables import AVERAGE_MINUTES, CLOSES, EDGE, EQUITY, INVESTED, STATE, WORTH
-from core.lean import inlined
+from core.lean import inlined, pasted
 from core.messages import CLOSE, VOLUME, FloatArray
 
 LEAST, MOST = 64, 512
@@ -63,14 +63,18 @@ def coast(
                     prefetch(liquidity, i, stop + 1, 0)
         c = index - minutes_first
         equity, invested = minutes[EQUITY, c : c + stop - index], minutes[INVESTED, c : c + stop - index]
+        for k in range(equity.shape[0]):
+            equity[k] = purse
+            invested[k] = 0.0
         held = False
         for i in range(position.shape[0]):
             if position[i] > 0.0:
-                _value(shown[i, index:stop], position[i], rate[i], purse, held, equity, invested)
                 held = True
-        if not held:
-            equity[:] = purse
-            invested[:] = 0.0
+                seen = shown[i, index:stop]
+                for k in range(seen.shape[0]):
+                    worth = position[i] * (seen[k] * rate[i])
+                    equity[k] += worth
+                    invested[k] += worth
         if held or not settled:
             stop = index + _unmoved(equity, low, high)
         if state != 0:
@@ -90,7 +94,7 @@ def coast(
     return index
 
 
-@inlined
+@pasted
 def _unasked(asked: FloatArray, held: bool) -> int:
     """How many minutes of one row's targets pass before something is asked of it."""
     hits = 0
@@ -108,24 +112,7 @@ def _unasked(asked: FloatArray, held: bool) -> int:
     return k
 
 
-@inlined
-def _value(
-    shown: FloatArray, position: float, rate: float, purse: float, more: bool, equity: FloatArray, invested: FloatArray
-) -> None:
-    """Write what one row's ``position`` is worth minute by minute, or add it where there are ``more`` rows before."""
-    if more:
-        for k in range(shown.shape[0]):
-            worth = position * (shown[k] * rate)
-            equity[k] += worth
-            invested[k] += worth
-    else:
-        for k in range(shown.shape[0]):
-            worth = position * (shown[k] * rate)
-            equity[k] = purse + worth
-            invested[k] = worth
-
-
-@inlined
+@pasted
 def _unmoved(equity: FloatArray, low: float, high: float) -> int:
     """How many minutes pass before one that must be marked, or whose worth is not known."""
     hits = 0
@@ -139,7 +126,7 @@ def _unmoved(equity: FloatArray, low: float, high: float) -> int:
     return k
 
 
-@inlined
+@pasted
 def _last_known(bars: FloatArray, before: float) -> float:
     """The last known close of ``bars`` (N, 5), else what it was ``before``."""
     k = bars.shape[0] - 1

@@ -59,7 +59,7 @@ from core.engine.tables import (
     Scratch,
     Tape,
 )
-from core.lean import inlined, lean
+from core.lean import inlined, lean, pasted
 from core.loss_limits import REDUCING, LossLimits, Mark, fill_into, mark
 from core.messages import CLOSE, VOLUME, FloatArray
 from core.selection import SelectionRules, choose_targets, combine, share_out
@@ -389,7 +389,7 @@ def _log_orders(
     return count
 
 
-@inlined
+@pasted
 def _write(close: FloatArray, scratch: Scratch, columns: Columns, g: int) -> None:
     """Write the minute down in full, as grid row ``g``."""
     position, mid, rate = scratch.floats[POSITION], scratch.floats[MID], scratch.floats[RATE_USDT]

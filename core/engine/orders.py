@@ -36,14 +36,14 @@ from core.engine.tables import (
     Tape,
 )
 from core.execution.twap import least_lots, next_slice
-from core.lean import inlined, tiny
+from core.lean import inlined, pasted
 from core.messages import VOLUME
 from core.units import MINUTE_MS
 
 REFUSED = -1
 
 
-@tiny
+@pasted
 def exact(units: IntArray) -> bool:
     """Whether every balance is still small enough to be counted without loss."""
     largest = 0
@@ -52,13 +52,13 @@ def exact(units: IntArray) -> bool:
     return largest < EXACT
 
 
-@tiny
+@pasted
 def _move(account: Account, asset: int, change: int) -> None:
     account.units[asset] += change
     account.amount[asset] = account.units[asset] / float(UNITS)
 
 
-@inlined
+@pasted
 def _covered(grids: Grids, units: IntArray, row: int, buying: bool, ticks: int, steps: int) -> bool:
     """Whether the account holds what the venue would set aside for the order."""
     grid = grids.ints[row]
@@ -69,7 +69,7 @@ def _covered(grids: Grids, units: IntArray, row: int, buying: bool, ticks: int, 
     return money + fee <= units[grid[QUOTE]]
 
 
-@inlined
+@pasted
 def _settle(grids: Grids, account: Account, row: int, buying: bool, ticks: int, steps: int) -> int:
     """Book one part of a fill; gives the fee, in units of what it is paid in."""
     grid = grids.ints[row]

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-KERNELS = {"inlined", "lean", "compiled", "njit"}
+KERNELS = {"inlined", "lean", "compiled", "pasted", "njit"}
 
 
 def decorators(function: ast.FunctionDef) -> set[str]:
@@ -42,7 +42,7 @@ def test_python_calls_no_kernel_that_only_kernels_may_call() -> None:
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.FunctionDef) and "inlined" in decorators(node)
     }
-    assert len(where) > 15
+    assert len(where) > 10
     wrong = []
     for path, text in sources.items():
         # A name counts where it is defined or imported from there.
