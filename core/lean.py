@@ -48,4 +48,4 @@ class _Pause(event.Listener):
             gc.enable()
 
 
-event.register("numba:compile", _Pause())
+event.register("numba:compile", _Pause())  # type: ignore[no-untyped-call]
