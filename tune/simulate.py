@@ -41,6 +41,7 @@ from core.engine.tables import (
 )
 from core.errors import ConfigError, DataError
 from core.events import LONG, event_rules, read_span_of_market
+from core.loss_limits import ACTIVE
 from core.messages import CLOSE, VOLUME, BoolArray, FloatArray, Regime
 from core.selection import WeightTable
 from core.units import MINUTE_MS
@@ -166,8 +167,9 @@ class _Run:
         self.scratch = make_scratch(self.rows, len(self.account.units), len(members))
         grid = grid_of(market.minutes)
         stride = int(grid[1] - grid[0]) if len(grid) > 1 else 1
-        # Each column in one piece, so that the result's are these and not copies of them; all of it is written to.
-        minutes = room_for((1 + max(EQUITY, INVESTED, STATE), market.minutes), self.folder).T
+        # The result's are these and not copies of them. All of it is written to but the state, where it is the usual one.
+        minutes = room_for((1 + max(EQUITY, INVESTED, STATE), market.minutes), self.folder)
+        minutes[STATE] = ACTIVE
         columns = make_columns(self.first, len(grid), 1, len(instruments), len(members))
         self.columns: Columns = columns._replace(stride=stride, minutes=minutes)
         self.logs: Logs = make_logs(len(instruments), len(members), self.account_rules.slices, LOGGED)
@@ -235,7 +237,7 @@ class _Run:
             self.regime[first - self.first : end - self.first] = regime
         if self.forecasts is None:
             # Nothing but the target is read of it then.
-            target = np.ascontiguousarray(self.target[first:end], dtype=np.float64)  # type: ignore[index]
+            target = np.ascontiguousarray(self.target[first:end].T, dtype=np.float64)  # type: ignore[index]
             flags, which = np.zeros((2, rows, 0), dtype=np.bool_), np.zeros((2, 0), dtype=np.int64)
             return Said(first, False, np.zeros((2, 0, rows, 0)), flags, which, np.zeros((1, len(Regime), 0)), target)
         flags, which = np.empty((2, rows, size), dtype=np.bool_), np.empty((2, size), dtype=np.int64)
@@ -250,7 +252,7 @@ class _Run:
         flags[ASKED] = np.isfinite(votes[0]).any(axis=0) if asked is None else asked[:, first:end]
         opens = market.start_minute + np.arange(first, end) * MINUTE_MS
         which[TABLE] = np.maximum(np.searchsorted(self.holds_from, opens, side="right") - 1, 0)
-        return Said(first, True, votes, flags, which, self.tables, np.zeros((0, rows)))
+        return Said(first, True, votes, flags, which, self.tables, np.zeros((rows, 0)))
 
     def _found(self) -> Found:
         """What was logged of the minutes that are done."""

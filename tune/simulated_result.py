@@ -21,7 +21,7 @@ def make_result(found: Found) -> Result:
     """Everything that a report needs of the run."""
     market, columns, done = found.market, found.columns, found.minutes
     minute = found.minute[:done]
-    equity = np.ascontiguousarray(columns.minutes[:done, EQUITY])
+    equity = np.ascontiguousarray(columns.minutes[EQUITY, :done])
     whole = grid_of(market.minutes)
     kept = int(np.searchsorted(whole, done))
     grid = columns.grid[:kept]
@@ -51,9 +51,9 @@ def make_result(found: Found) -> Result:
         cash=float(found.cash),  # type: ignore[arg-type]
         minute=minute,
         equity=equity,
-        invested=np.ascontiguousarray(columns.minutes[:done, INVESTED]),
+        invested=np.ascontiguousarray(columns.minutes[INVESTED, :done]),
         regime=found.regime,
-        state=columns.minutes[:done, STATE].astype(np.int8),
+        state=columns.minutes[STATE, :done].astype(np.int8),
         grid=whole[:kept],
         close=grid[:, CLOSES].copy(),
         worth=grid[:, WORTH].copy(),

@@ -42,6 +42,8 @@ class Tape(NamedTuple):
     """(S, T + 1, 2) volume and sigma of ``core.liquidity.liquidity_at`` before each minute (``liquidity_table``)."""
     half_bps: FloatArray
     """(S, H) half spreads (``core.liquidity.half_spreads``)."""
+    shown: FloatArray
+    """(S, T) middle of the touch at each minute's close, NaN without a book (``core.engine.shown.shown_table``)."""
     start_minute: int
     """Open of minute 0, epoch ms."""
 
@@ -108,7 +110,7 @@ class Said(NamedTuple):
     weights: FloatArray
     """(K, R, M) tables."""
     target: FloatArray
-    """(N, S); NaN keeps what is held."""
+    """(S, N); NaN keeps what is held."""
 
 
 EQUITY, INVESTED, STATE = range(3)
@@ -121,7 +123,7 @@ class Columns(NamedTuple):
     first: int
     stride: int
     minutes: FloatArray
-    """(N, 3) equity, invested, state."""
+    """(3, N) equity, invested, state; made with the state of an account that no limit has touched (ACTIVE)."""
     grid: FloatArray
     """(G, 3, S) close, worth, edge."""
     weights: FloatArray
@@ -350,10 +352,12 @@ def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
 def make_columns(first: int, minutes: int, stride: int, rows: int, members: int) -> Columns:
     """Room for ``minutes`` minutes from tape index ``first`` on, every ``stride``-th and the last in full."""
     grid = (minutes - 1 + stride - 1) // stride + 1 if minutes else 0
+    told = np.full((3, minutes), np.nan)
+    told[STATE] = ACTIVE
     return Columns(
         first=first,
         stride=stride,
-        minutes=np.full((minutes, 3), np.nan),
+        minutes=told,
         grid=np.full((grid, 3, rows), np.nan),
         weights=np.zeros((grid, members)),
     )
