@@ -14,7 +14,7 @@ import numpy as np
 from config.settings import Settings
 from core.bars import fill_gaps, last_known
 from core.costs import UNITS, fees_of
-from core.engine.loop import FULL, TOO_LARGE, advance
+from core.engine.loop import DONE, FULL, TOO_LARGE, advance
 from core.engine.tables import (
     ASKED,
     EQUITY,
@@ -25,7 +25,6 @@ from core.engine.tables import (
     REGIME,
     REPORTING_CURRENCY,
     SHOCK,
-    STATE,
     TABLE,
     Columns,
     Logs,
@@ -41,7 +40,6 @@ from core.engine.tables import (
 )
 from core.errors import ConfigError, DataError
 from core.events import LONG, event_rules, read_span_of_market
-from core.loss_limits import ACTIVE
 from core.messages import CLOSE, VOLUME, BoolArray, FloatArray, Regime
 from core.selection import WeightTable
 from core.units import MINUTE_MS
@@ -60,9 +58,9 @@ Schedule = Sequence[tuple[int, WeightTable]]
 
 CHUNK_CELLS = 1 << 20
 """Member-symbol-minutes handed to the engine at a time (8 MB of means)."""
-LOGGED = 16_384
+LOGGED = 65_536
 """Orders, and fills, that the engine notes down before they are taken from it."""
-MOST_CHUNK = 1 << 19
+MOST_CHUNK = 1 << 20
 """Minutes, at most: an interruption waits for the end of a chunk."""
 
 
@@ -167,11 +165,12 @@ class _Run:
         self.scratch = make_scratch(self.rows, len(self.account.units), len(members))
         grid = grid_of(market.minutes)
         stride = int(grid[1] - grid[0]) if len(grid) > 1 else 1
-        # The result's are these and not copies of them. All of it is written to but the state, where it is the usual one.
-        minutes = room_for((1 + max(EQUITY, INVESTED, STATE), market.minutes), self.folder)
-        minutes[STATE] = ACTIVE
+        # The result's are these and not copies of them; all of it is written to.
+        minutes = room_for((1 + max(EQUITY, INVESTED), market.minutes), self.folder)
         columns = make_columns(self.first, len(grid), 1, len(instruments), len(members))
-        self.columns: Columns = columns._replace(stride=stride, minutes=minutes)
+        self.columns: Columns = columns._replace(
+            stride=stride, minutes=minutes, state=np.zeros(market.minutes, dtype=np.int8)
+        )
         self.logs: Logs = make_logs(len(instruments), len(members), self.account_rules.slices, LOGGED)
         self.tables = np.array(
             [[table.weights(regime, members) for regime in Regime] for _, table in schedule], dtype=np.float64
@@ -209,9 +208,11 @@ class _Run:
                         orders,
                     )
                     logs, orders = self.logs, orders + more
+                    # The logs are written over by the next call; those of the last one are kept as they are.
+                    kept = why == DONE and end == self.first + minutes
                     for spool, log in zip(self.noted, (logs.orders, logs.floats, logs.shares), strict=False):
-                        spool.add(log[:more])
-                    self.noted[-1].add(logs.fills[:fills])
+                        spool.add(log[:more], kept=kept)
+                    self.noted[-1].add(logs.fills[:fills], kept=kept)
                     if why == TOO_LARGE:
                         raise ConfigError(
                             f"a balance grew above {EXACT // UNITS} coins at "

@@ -23,10 +23,11 @@ class Spool:
         self._file: Any = None if folder is None else _file_in(folder)
         self._count = 0
 
-    def add(self, rows: np.ndarray) -> None:
-        """Note rows down: they are copied. Interrupted on the way, they do not count, and nothing may follow."""
+    def add(self, rows: np.ndarray, *, kept: bool = False) -> None:
+        """Note rows down: they are copied, unless they are ``kept`` as they are by whoever made them. Interrupted on the
+        way, they do not count, and nothing may follow."""
         if self._file is None:
-            self._parts.append(rows.astype(self._dtype, copy=True))
+            self._parts.append(rows.astype(self._dtype, copy=not kept))
             return
         try:
             self._file.write(np.ascontiguousarray(rows, dtype=self._dtype).data.cast("B") if rows.size else b"")
@@ -37,6 +38,8 @@ class Spool:
     def rows(self) -> np.ndarray:
         """(N, ``width``) of all that was noted down; nothing can be added afterwards."""
         shape = (self._count, self._width)
+        if self._file is None and len(self._parts) == 1:
+            return self._parts[0]
         if self._file is None:
             return np.concatenate([np.zeros((0, self._width), self._dtype), *self._parts])
         if not self._count * self._width:

@@ -7,7 +7,7 @@ several of them in one step. It stops before any minute that might need more tha
 import math
 
 from core.engine.prefetch import prefetch
-from core.engine.tables import AVERAGE_MINUTES, CLOSES, EDGE, EQUITY, INVESTED, STATE, WORTH
+from core.engine.tables import AVERAGE_MINUTES, CLOSES, EDGE, EQUITY, INVESTED, WORTH, IntArray
 from core.lean import inlined, pasted
 from core.messages import CLOSE, VOLUME, FloatArray
 
@@ -26,6 +26,7 @@ def coast(
     position: FloatArray,
     close: FloatArray,
     minutes: FloatArray,
+    states: IntArray,
     grid: FloatArray,
     minutes_first: int,
     stride: int,
@@ -78,7 +79,7 @@ def coast(
         if held or not settled:
             stop = index + _unmoved(equity, low, high)
         if state != 0:
-            minutes[STATE, c : c + stop - index] = state
+            states[c : c + stop - index] = state
         while next_row < stop:
             k = next_row
             for i in range(position.shape[0]):

@@ -41,7 +41,6 @@ from core.engine.tables import (
     SELL_BLOCK,
     SELLABLE,
     SHOCK,
-    STATE,
     STDEV,
     STEP_UNITS,
     TABLE,
@@ -60,7 +59,7 @@ from core.engine.tables import (
     Tape,
 )
 from core.lean import inlined, lean, pasted
-from core.loss_limits import REDUCING, LossLimits, Mark, fill_into, mark
+from core.loss_limits import ACTIVE, REDUCING, LossLimits, Mark, fill_into, mark
 from core.messages import CLOSE, VOLUME, FloatArray
 from core.selection import SelectionRules, choose_targets, combine, share_out
 from core.sizing import Caps, Rows, size_into
@@ -97,7 +96,7 @@ def advance(
     grid_ints, level = grids.ints, scratch.level
     fresh, position, mid = scratch.flags[FRESH], scratch.floats[POSITION], scratch.floats[MID]
     target, rate, worth = scratch.floats[WANTED], scratch.floats[RATE_USDT], scratch.worth
-    minutes, stride = columns.minutes, columns.stride
+    minutes, states, stride = columns.minutes, columns.state, columns.stride
     ensemble, asked_target, losses, terms = said.ensemble, said.target, rules.losses, rules.terms
     count = grid_ints.shape[0]
     most_fills = count * rules.slices * level.shape[1]
@@ -154,6 +153,7 @@ def advance(
                     position,
                     close,
                     minutes,
+                    states,
                     columns.grid,
                     columns.first,
                     stride,
@@ -221,7 +221,8 @@ def advance(
         c = index - columns.first
         minutes[EQUITY, c] = equity
         minutes[INVESTED, c] = invested
-        minutes[STATE, c] = state.state
+        if state.state != ACTIVE:
+            states[c] = state.state
         if c == next_row or c + 1 == minutes.shape[1]:
             _write(close, scratch, columns, grid_row)
             next_row += stride

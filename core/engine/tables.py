@@ -113,7 +113,7 @@ class Said(NamedTuple):
     """(S, N); NaN keeps what is held."""
 
 
-EQUITY, INVESTED, STATE = range(3)
+EQUITY, INVESTED = range(2)
 CLOSES, WORTH, EDGE = range(3)
 
 
@@ -123,7 +123,9 @@ class Columns(NamedTuple):
     first: int
     stride: int
     minutes: FloatArray
-    """(3, N) equity, invested, state; made with the state of an account that no limit has touched (ACTIVE)."""
+    """(2, N) equity, invested."""
+    state: IntArray
+    """(N,) int8, made as zeros: the state of an account that no limit has touched (ACTIVE) is not written."""
     grid: FloatArray
     """(G, 3, S) close, worth, edge."""
     weights: FloatArray
@@ -352,12 +354,11 @@ def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
 def make_columns(first: int, minutes: int, stride: int, rows: int, members: int) -> Columns:
     """Room for ``minutes`` minutes from tape index ``first`` on, every ``stride``-th and the last in full."""
     grid = (minutes - 1 + stride - 1) // stride + 1 if minutes else 0
-    told = np.full((3, minutes), np.nan)
-    told[STATE] = ACTIVE
     return Columns(
         first=first,
         stride=stride,
-        minutes=told,
+        minutes=np.full((2, minutes), np.nan),
+        state=np.zeros(minutes, dtype=np.int8),
         grid=np.full((grid, 3, rows), np.nan),
         weights=np.zeros((grid, members)),
     )
