@@ -45,10 +45,11 @@ async def test_the_books_agree_to_the_last_digit_and_no_order_is_placed_twice(ve
 @pytest.mark.parametrize("venue", VENUES)
 async def test_orders_that_were_given_up_and_stand_after_all_are_found_and_counted(venue, folder):
     """Questions lag far behind: two denials, and the order exists. The news of it may be lost with a connection too."""
-    lag = {"hide-lost": (2_500.0, 9_000.0), "hide": (2_500.0, 9_000.0)}
-    outcome = await play(VENUES[venue], 11, 700, folder, 0.2, sizes=lag)
+    rates = {"hide-lost": 0.1, "late-report": 0.5, "slow-answer": 0.05, "end-pong": 0.004}
+    sizes = {"hide-lost": (2_500.0, 9_000.0), "late-report": (30_000.0, 90_000.0)}
+    outcome = await play(VENUES[venue], 11, 400, folder, rates=rates, sizes=sizes)
     assert outcome.differences == []
-    assert outcome.surfaced > 0
+    assert outcome.surfaced > 0, outcome
 
 
 def lose_a_fill(run: Run) -> None:
