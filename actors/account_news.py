@@ -42,7 +42,7 @@ class AccountNews:
         self._waiting: asyncio.Queue[OrderSnapshot | None] = asyncio.Queue()
         self.streams = tuple(make_streams(self._waiting.put_nowait, self._interrupted))
         self._tasks: list[asyncio.Task[None]] = []
-        self._timers: set[asyncio.TimerHandle] = set()
+        self._look: asyncio.TimerHandle | None = None
         self.problem = ""
         """Why a stream ended for good; empty while all run."""
 
@@ -88,8 +88,8 @@ class AccountNews:
         self._tasks.append(asyncio.create_task(self._take(books)))
 
     async def close(self) -> None:
-        for timer in self._timers:
-            timer.cancel()
+        if self._look is not None:
+            self._look.cancel()
         for stream in self.streams:
             await stream.close()
         tasks, self._tasks = self._tasks, []
@@ -115,14 +115,13 @@ class AccountNews:
         self._waiting.put_nowait(None)
 
     def _look_later(self) -> None:
-        """Ask again in a while; the next minute's account() does so too."""
+        """Ask again in a while, however much failed; the next minute's account() does so too."""
+        if self._look is None:
+            self._look = asyncio.get_running_loop().call_later(self._retry_s, self._look_now)
 
-        def look() -> None:
-            self._timers.discard(timer)
-            self._waiting.put_nowait(None)
-
-        timer = asyncio.get_running_loop().call_later(self._retry_s, look)
-        self._timers.add(timer)
+    def _look_now(self) -> None:
+        self._look = None
+        self._waiting.put_nowait(None)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         error = None if task.cancelled() else task.exception()

@@ -19,6 +19,8 @@ log = logging.getLogger("feed")
 
 ASKED_AT_ONCE = 10
 """Requests for history under way together."""
+TRIES = 2
+"""How often one question is put before its minute goes without; it is put again with the next."""
 TOLD = 5
 """Revised bars that are logged one by one; of more the number is."""
 
@@ -105,13 +107,17 @@ class BarFeed:
 
         async def ask(one: Ask) -> None:
             async with line:
-                try:
-                    bars = await self._history.history(one.instrument, one.first, one.count)
-                except BotError as error:
-                    self.failures += 1
-                    log.warning("asking for bars of %s failed: %s", one.instrument, error)
-                    return
-                self.book.learn(one, bars)
+                for left in reversed(range(TRIES)):
+                    try:
+                        bars = await self._history.history(one.instrument, one.first, one.count)
+                    except BotError as error:
+                        self.failures += 1
+                        log.warning("asking for bars of %s failed: %s", one.instrument, error)
+                        if not left:
+                            self.book.unanswered(one)
+                    else:
+                        self.book.learn(one, bars)
+                        return
 
         await asyncio.gather(*map(ask, asks))
 

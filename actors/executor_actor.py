@@ -8,7 +8,7 @@ from actors.account_news import AccountNews
 from actors.executor import ExecutorActor
 from actors.limits import gate_of
 from actors.plan import RunPlan
-from actors.shell import Shell
+from actors.shell import Shell, keep_memory
 from config.secrets import Secrets, load_secrets, require_keys
 from core.errors import StaleData
 from core.messages import AccountState, Market, MinuteTick, Reports, Verdicts
@@ -72,6 +72,7 @@ class LiveExecutor(Shell):
         await self._news.listen()
         await self._executor.start(now_ms)
         self._news.follow(self._executor)
+        keep_memory()
 
     async def rules(self) -> dict[Instrument, MarketRules]:
         """The venues' rules for every instrument traded."""

@@ -13,7 +13,7 @@ import numpy as np
 from actors.clock import MarketTime
 from actors.limits import gate_of
 from actors.plan import RunPlan
-from actors.shell import Shell
+from actors.shell import Shell, keep_memory
 from actors.venue_feed import VenueFeed
 from core.currency import read_rates, watched_markets
 from core.messages import MarketSlice, MinuteTick, Sentiment
@@ -57,6 +57,7 @@ class FeedActor(Shell):
         """Connect and subscribe everywhere; returns when every venue has confirmed."""
         self._time.tell(await self._now_ms())
         await asyncio.gather(*(part.start() for part in self._venues))
+        keep_memory()
 
     async def health(self) -> dict:
         parts = [part.health() for part in self._venues]

@@ -3,6 +3,7 @@
 A shell adds no rule. The class runs without Ray in a test; only ``actors/system.py`` makes it remote.
 """
 
+import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -36,3 +37,13 @@ class Shell:
         """Log lines inside carry the minute and its trace."""
         with bind_minute(minute, trace):
             yield
+
+
+def keep_memory() -> None:
+    """What an actor has made until it starts stays for its life: let the garbage collector never look at it again.
+
+    With ccxt loaded one full collection takes 115 ms of the processor (measured), in the middle of a burst of orders
+    or of a minute's bars.
+    """
+    gc.collect()
+    gc.freeze()

@@ -14,9 +14,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from core.impact import marginal_scale
+from core.lean import compiled, pasted
 from core.units import BPS
 
 IntArray = np.ndarray
@@ -40,7 +40,7 @@ class Depth(NamedTuple):
     """Share of a usual minute's volume at which the last level lies."""
 
 
-@njit(cache=True)
+@compiled
 def best_ticks(price: float, half_spread: float, tick: float) -> tuple[int, int]:
     """(best bid, best ask) in ticks around ``price``.
 
@@ -53,7 +53,7 @@ def best_ticks(price: float, half_spread: float, tick: float) -> tuple[int, int]
     return bid, bid + width
 
 
-@njit(cache=True)
+@pasted
 def side_levels(
     buying: bool,
     price: float,
@@ -65,8 +65,11 @@ def side_levels(
     depth: Depth,
     ticks_out: IntArray,
     steps_out: IntArray,
+    enough: int = ANY,
 ) -> int:
     """Write the levels that an incoming buy (or sell) walks, best first; returns how many (at most ``LEVELS``).
+
+    Those behind the first ``enough`` steps are left out.
 
     ``volume`` base units and ``sigma`` log return a minute, of the closed minutes before; no volume, no book. Levels
     lie an equal gap apart, at least a tick, and wide enough that the last one is where ``depth.reach`` of the volume
@@ -96,10 +99,12 @@ def side_levels(
         # A level too small for a whole step stays in the list, empty, so that a level keeps its place all minute.
         ticks_out[level], steps_out[level] = ticks, upto - shown
         count, shown = level + 1, upto
+        if upto >= enough:
+            break
     return count
 
 
-@njit(cache=True)
+@pasted
 def take_levels(
     buying: bool,
     ticks: IntArray,
@@ -128,7 +133,7 @@ def take_levels(
     return parts
 
 
-@njit(cache=True)
+@compiled
 def spend_levels(
     ticks: IntArray,
     steps: IntArray,
@@ -152,7 +157,7 @@ def spend_levels(
     return parts
 
 
-@njit(cache=True)
+@pasted
 def room_of(volume_of_minute: float, share: float, step: float, halts: bool) -> int:
     """Steps that one side of ours may take in a minute: ``share`` of what all traded in it (inf = no cap).
 
@@ -165,7 +170,7 @@ def room_of(volume_of_minute: float, share: float, step: float, halts: bool) -> 
     return int(min(volume_of_minute * share / step + ON_GRID, float(DEEP)))
 
 
-@njit(cache=True)
+@pasted
 def half_spread_of(price: float, bps: float) -> float:
     """Half the spread in quote units."""
     return price * bps / BPS

@@ -8,10 +8,9 @@ import math
 from decimal import Decimal
 from typing import NamedTuple
 
-from numba import njit
-
 from core.book import Depth
 from core.errors import ConfigError
+from core.lean import compiled, pasted
 from core.params import CostSettings
 from core.units import BPS, Instrument
 
@@ -79,7 +78,7 @@ def units_of(value: Decimal) -> int:
     return int(value * UNITS)
 
 
-@njit(cache=True)
+@pasted
 def commission(amount: int, rate: int) -> int:
     """Fee on ``amount`` at ``rate``, both in ints of 1e-8, cut to the venue's 8 decimals. Exact up to 9e10 of an asset."""
     whole, part = amount // UNITS, amount % UNITS
@@ -117,7 +116,7 @@ def terms_of(costs: CostSettings) -> Terms:
     )
 
 
-@njit(cache=True)
+@compiled
 def split_cost(
     buying: bool, quantity: float, ticks: int, bid: int, ask: int, tick: float, mid_then: float
 ) -> tuple[float, float, float]:

@@ -9,8 +9,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from core.lean import compiled
 from core.messages import CLOSE, VOLUME, BoolArray, Detected, FloatArray, Market, MarketEvent, Regime
 from core.params import EventSettings
 
@@ -46,7 +46,7 @@ def event_rules(settings: EventSettings) -> EventRules:
     return EventRules(float(settings.volatility_shock), float(settings.turbulent_ratio), float(settings.trend_ratio))
 
 
-@njit(cache=True)
+@compiled
 def _add_window(terms: FloatArray, lead: int, first: int, last: int, sums: FloatArray) -> None:
     """sums[t] = terms[lead + t - first] + ... + terms[lead + t - last], oldest first, for every t.
 
@@ -62,7 +62,7 @@ def _add_window(terms: FloatArray, lead: int, first: int, last: int, sums: Float
             sums[t] += lagged[t]
 
 
-@njit(cache=True)
+@compiled
 def read_span(bars: FloatArray, filler: BoolArray, first: int, end: int, out: FloatArray) -> None:
     """Write the readings of minutes [first, end) of one instrument's bars (T, 5) and ``filler`` (T,) to out (., 5).
 
@@ -102,11 +102,12 @@ def read_span(bars: FloatArray, filler: BoolArray, first: int, end: int, out: Fl
     short = np.empty(size)
     long = np.empty(size)
     volumes = np.empty(size)
-    _add_window(square, lead, USUAL, 1, before)
-    _add_window(square, lead, USUAL - 1, 0, usual)
-    _add_window(square, lead, SHORT - 1, 0, short)
-    _add_window(square, lead, LONG - 2, 0, long)
-    _add_window(volume, lead, USUAL, 1, volumes)
+    now = 0 * first  # no literal (core.lean)
+    _add_window(square, lead, now + USUAL, now + 1, before)
+    _add_window(square, lead, now + USUAL - 1, now, usual)
+    _add_window(square, lead, now + SHORT - 1, now, short)
+    _add_window(square, lead, now + LONG - 2, now, long)
+    _add_window(volume, lead, now + USUAL, now + 1, volumes)
     for t in range(size):
         out[t, SHOCK] = out[t, SURGE] = out[t, VOLATILITY_RATIO] = out[t, TREND] = math.nan
         if known[t] >= USUAL + 2:
@@ -131,7 +132,7 @@ def read_span(bars: FloatArray, filler: BoolArray, first: int, end: int, out: Fl
             out[t, VOLATILITY_RATIO] = math.sqrt(short[t] / SHORT / whole) if whole > 0.0 else 0.0
 
 
-@njit(cache=True)
+@compiled
 def read_row(bars: FloatArray, filler: BoolArray) -> FloatArray:
     """(5,) reading of the last minute of one instrument's window (W, 5)."""
     out = np.empty((1, 5))
@@ -139,7 +140,7 @@ def read_row(bars: FloatArray, filler: BoolArray) -> FloatArray:
     return out[0]
 
 
-@njit(cache=True)
+@compiled
 def read_table(bars: FloatArray, filler: BoolArray) -> FloatArray:
     """(T, 5) readings of every minute of one instrument's bars (T, 5), each equal to ``read_row`` of its window."""
     size = bars.shape[0]
@@ -150,7 +151,7 @@ def read_table(bars: FloatArray, filler: BoolArray) -> FloatArray:
     return out
 
 
-@njit(cache=True)
+@compiled
 def _median(values: FloatArray, count: int) -> float:
     """Of the first ``count`` (1 or more) values, which it sorts."""
     for i in range(1, count):
@@ -165,21 +166,22 @@ def _median(values: FloatArray, count: int) -> float:
     return (values[count // 2 - 1] + values[count // 2]) / 2.0
 
 
-@njit(cache=True)
+@compiled
 def regime_of(ratio: FloatArray, trend: FloatArray, rules: EventRules, scratch: FloatArray) -> int:
     """Index into REGIMES from the (S,) volatility ratios and trends of all instruments; ``scratch`` is (S,).
 
     Turbulent when the median volatility ratio is high, else trend when the median trend is strong, else calm. While
     no instrument's window is whole, the cautious answer: turbulent.
     """
-    count = 0
+    none = 0 * ratio.shape[0]  # no literal (core.lean)
+    count = none
     for i in range(ratio.shape[0]):
         if math.isfinite(ratio[i]):
             scratch[count] = ratio[i]
             count += 1
     if count == 0 or _median(scratch, count) > rules.turbulent_ratio:
         return _TURBULENT
-    count = 0
+    count = none
     for i in range(trend.shape[0]):
         if math.isfinite(trend[i]):
             scratch[count] = trend[i]
@@ -191,7 +193,7 @@ def regime_of(ratio: FloatArray, trend: FloatArray, rules: EventRules, scratch: 
     return _CALM
 
 
-@njit(cache=True)
+@compiled
 def read_span_of_market(
     bars: FloatArray, filler: BoolArray, first: int, end: int, rules: EventRules
 ) -> tuple[np.ndarray, BoolArray]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numba import njit
 
+from core.lean import compiled
 from core.messages import CLOSE, BoolArray, FloatArray
 from core.units import MINUTE_MS, Instrument
 
@@ -92,7 +92,7 @@ def premium_of(instruments: Sequence[Instrument], bars: FloatArray, filler: Bool
     return premium
 
 
-@njit(cache=True)
+@compiled
 def _log_ratio(
     bars: FloatArray, filler: BoolArray, row: int, other: int, rate: int, power: float, out: FloatArray
 ) -> None:

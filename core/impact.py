@@ -4,9 +4,9 @@ that it is simulated against."""
 import math
 
 import numpy as np
-from numba import njit
 
 from core.bars import last_known
+from core.lean import compiled, pasted
 from core.messages import CLOSE, VOLUME, FloatArray, Market
 from core.units import BPS
 
@@ -16,7 +16,7 @@ IMPACT_MINUTES = 60
 """By how many minutes a market is known when it is asked what an order would move."""
 
 
-@njit(cache=True)
+@compiled
 def average_impact(coefficient: float, quantity: float, volume: float, volatility: float) -> float:
     """Mean log price paid above the touch for ``quantity``: Y * volatility * sqrt(quantity / volume).
 
@@ -30,7 +30,7 @@ def average_impact(coefficient: float, quantity: float, volume: float, volatilit
     return coefficient * volatility * math.sqrt(quantity / volume)
 
 
-@njit(cache=True)
+@pasted
 def marginal_scale(coefficient: float, volatility: float, volume: float) -> float:
     """a of the price a * sqrt(q) of the last unit when q were bought, whose mean over 0..q is ``average_impact``."""
     return 1.5 * coefficient * volatility / math.sqrt(volume)
@@ -50,7 +50,7 @@ def impact_of(market: Market, row: int, quantity: float, minutes: int = IMPACT_M
     return float(impact_at(bars, bars.shape[0] - 1, quantity, minutes))
 
 
-@njit(cache=True)
+@compiled
 def impact_at(bars: FloatArray, index: int, quantity: float, minutes: int = IMPACT_MINUTES) -> float:
     """``expected_impact_bps`` at the close of minute ``index`` of one instrument's ``bars`` (T, 5), by the ``minutes``
     up to it. A minute without a bar repeats the close before it, and nothing traded; NaN where no close came before."""

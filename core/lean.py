@@ -1,13 +1,51 @@
-"""How the kernels are compiled that are called millions of times: without counting references.
+"""How kernels are compiled. All of them: kept on disk, without fast-math (so that compiled and uncompiled agree to the
+last bit), a division by zero gives infinity or NaN as in numpy, and nothing is made that only C would call.
 
-numba counts who uses an array each time one is looked at or handed on, with locked instructions that cost more than
-most of what these kernels do. A ``lean`` kernel does not: so it must not allocate, and must not return an array.
+Those that are called millions of times are ``lean``: without counting references. numba counts who uses an array each
+time one is looked at or handed on, with locked instructions that cost more than most of what these kernels do. A lean
+kernel does not: so it must not allocate, and must not return an array.
 """
 
+import gc
+
 from numba import njit
+from numba.core import event
 
-lean = njit(cache=True, _nrt=False)  # type: ignore[call-overload]
+compiled = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True)  # type: ignore[call-overload]
 
-inlined = njit(cache=True, _nrt=False, forceinline=True)  # type: ignore[call-overload]
+lean = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True, _nrt=False)  # type: ignore[call-overload]
+
+inlined = njit(  # type: ignore[call-overload]
+    error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True, _nrt=False, forceinline=True
+)
 """A lean kernel that becomes part of its caller: for what has one caller or is a line or two, as handing on a tuple of
-arrays costs as much as a hundred additions."""
+arrays costs as much as a hundred additions. Python cannot call it (a crash, not an error; ``tests/unit/test_lean.py``
+looks for such calls): what only it needs would be compiled with each, and kept on disk, for nobody."""
+
+pasted = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True, inline="always")  # type: ignore[call-overload]
+"""For Python and for kernels: a kernel that calls it is compiled as if it stood written there. For what is a line or two,
+or has one caller: compiling one kernel more takes as long as a dozen lines. (Elsewhere, beware of literals as arguments:
+a kernel is compiled anew for each.)"""
+
+
+class _Pause(event.Listener):
+    """No search for cyclic garbage while numba compiles: it makes millions of objects that live until it is done, and
+    the search took an eighth of its time."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._was_on = False
+
+    def on_start(self, event: event.Event) -> None:
+        if not self._depth:
+            self._was_on = gc.isenabled()
+            gc.disable()
+        self._depth += 1
+
+    def on_end(self, event: event.Event) -> None:
+        self._depth -= 1
+        if not self._depth and self._was_on:
+            gc.enable()
+
+
+event.register("numba:compile", _Pause())  # type: ignore[no-untyped-call]

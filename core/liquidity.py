@@ -7,8 +7,8 @@ gives the same digits as soon as the window is full.
 import math
 
 import numpy as np
-from numba import njit
 
+from core.lean import compiled, pasted
 from core.messages import CLOSE, VOLUME, FloatArray
 from core.spread import MOMENTS, add_pairs, edge_of
 from core.units import BPS, MINUTE_MS
@@ -22,7 +22,7 @@ LEAST_BARS = 120
 """Pairs of bars below which a spread is not estimated."""
 
 
-@njit(cache=True)
+@compiled
 def usual_volume(bars: FloatArray, e: int) -> float:
     """Mean volume (base units) of the known bars among the ``VOLUME_MINUTES`` before minute ``e``; 0 without any.
 
@@ -37,7 +37,7 @@ def usual_volume(bars: FloatArray, e: int) -> float:
     return total / known if known else 0.0
 
 
-@njit(cache=True)
+@compiled
 def liquidity_at(bars: FloatArray, e: int, floor: float) -> tuple[float, float]:
     """(volume, sigma) a minute, from the closed minutes before minute ``e`` of one instrument's ``bars`` (T, 5).
 
@@ -55,13 +55,13 @@ def liquidity_at(bars: FloatArray, e: int, floor: float) -> tuple[float, float]:
     return usual_volume(bars, e), max(sigma, floor)
 
 
-@njit(cache=True)
+@pasted
 def hour_column(start_minute: int, ms: int) -> int:
     """Column of ``half_spreads`` in force at ``ms``: that of its UTC hour. ``start_minute`` in epoch ms."""
     return max(0, ms // HOUR_MS - start_minute // HOUR_MS)
 
 
-@njit(cache=True)
+@compiled
 def half_spreads(
     bars: FloatArray, start_minute: int, default_bps: float, max_bps: float, least_bars: int = LEAST_BARS
 ) -> FloatArray:

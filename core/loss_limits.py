@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.lean import inlined, lean
+from core.lean import inlined, lean, pasted
 from core.messages import BoolArray, FloatArray, TradingState
 from core.params import RiskSettings
 from core.sizing import Limit, Rows
@@ -78,12 +78,12 @@ def mark(before: Mark, equity: float, day: int, reconciled: bool, limits: LossLi
     return after, NO_BREACH, math.nan
 
 
-@lean
+@pasted
 def loss_pct(equity: float, base: float) -> float:
     return (1.0 - equity / base) * 100.0
 
 
-@lean
+@pasted
 def _breached(equity: float, base: float, allowed_pct: float) -> bool:
     if not equity < base:
         return False
@@ -91,8 +91,27 @@ def _breached(equity: float, base: float, allowed_pct: float) -> bool:
     return loss > 0.0 and loss >= allowed_pct
 
 
-@inlined
+@lean
 def fill_rows(
+    rows: Rows,
+    target: FloatArray,
+    position: FloatArray,
+    sellable: FloatArray,
+    mid: FloatArray,
+    close: FloatArray,
+    cash: FloatArray,
+    fresh: BoolArray,
+    tradable: BoolArray,
+    reconciled: bool,
+    state: int,
+    closing: bool,
+) -> None:
+    """``fill_into`` for Python."""
+    fill_into(rows, target, position, sellable, mid, close, cash, fresh, tradable, reconciled, state, closing)
+
+
+@inlined
+def fill_into(
     rows: Rows,
     target: FloatArray,
     position: FloatArray,

@@ -8,15 +8,14 @@ rising minutes: whoever works an order inside the minute meets the dip first. Vo
 A boundary belongs to its past: at the very instant a minute ends the price is its close, which was seen.
 """
 
-from numba import njit
-
+from core.lean import compiled, pasted
 from core.units import MINUTE_MS
 
 KNOT_1 = MINUTE_MS // 3
 KNOT_2 = 2 * MINUTE_MS // 3
 
 
-@njit(cache=True)
+@compiled
 def price_at(o: float, h: float, low: float, c: float, elapsed_ms: int) -> float:
     """Price ``elapsed_ms`` (0..60,000) into the minute; at 60,000 it is the close exactly."""
     first, second = h, low
@@ -31,7 +30,7 @@ def price_at(o: float, h: float, low: float, c: float, elapsed_ms: int) -> float
     return second + (c - second) * ((elapsed_ms - KNOT_2) / (MINUTE_MS - KNOT_2))
 
 
-@njit(cache=True)
+@compiled
 def extremes_at(o: float, h: float, low: float, c: float, elapsed_ms: int) -> tuple[float, float]:
     """(high, low) seen so far, ``elapsed_ms`` into the minute."""
     now = price_at(o, h, low, c, elapsed_ms)
@@ -44,7 +43,7 @@ def extremes_at(o: float, h: float, low: float, c: float, elapsed_ms: int) -> tu
     return highest, lowest
 
 
-@njit(cache=True)
+@compiled
 def share_below(start: float, end: float, level: float) -> float:
     """Share of time that a price going straight from ``start`` to ``end`` spends at or below ``level``."""
     low, high = min(start, end), max(start, end)
@@ -55,7 +54,7 @@ def share_below(start: float, end: float, level: float) -> float:
     return (level - low) / (high - low)
 
 
-@njit(cache=True)
+@pasted
 def place_of(start_ms: int, ms: int, minutes: int) -> tuple[int, int]:
     """(index, elapsed ms) of the minute whose path shows the price at ``ms``: a boundary belongs to its past.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from core.errors import DataError, Defect
 from core.events import VOLATILITY_SHOCK
-from core.lean import lean
+from core.lean import lean, pasted
 from core.messages import BoolArray, Detected, FloatArray, Intents, Market, Regime, Votes
 from core.params import SelectionSettings
 
@@ -157,7 +157,7 @@ def wanted(edge: float, held: bool, shocked: bool, fresh: bool, share: float, ru
     return math.nan if held else 0.0
 
 
-@lean
+@pasted
 def is_held(position: float, worth: float, equity: float) -> bool:
     """More than dust. Without a known equity anything counts: what is not understood is not sold for being small."""
     if math.isfinite(equity):

@@ -19,9 +19,8 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from core.lean import inlined, lean
+from core.lean import compiled, inlined, lean
 from core.messages import BoolArray, FloatArray
 from core.units import BPS, MarketRules
 
@@ -151,7 +150,7 @@ class Sized(NamedTuple):
     """int64 ``Limit``: PASSED (uncut), the limit that cut an order, or the one that refused it."""
 
 
-@njit(cache=True)
+@compiled
 def size_rows(rows: Rows, caps: Caps) -> Sized:
     """Size every row: first all sells, then all buys in row order."""
     groups = group_count(rows.coin, rows.purse)
@@ -171,6 +170,17 @@ def group_count(coin: np.ndarray, purse: np.ndarray) -> int:
 
 
 @inlined
+def _floor(value: float) -> float:
+    """As a float, which has room for infinity."""
+    return np.floor(value)
+
+
+@inlined
+def _ceil(value: float) -> float:
+    return np.ceil(value)
+
+
+@inlined
 def size_into(rows: Rows, caps: Caps, floats: FloatArray, flags: BoolArray, limit: np.ndarray) -> None:
     """``size_rows`` in room that is given: writes lots, ticks, asked and allowed to ``floats`` (5, G), and ``limit`` (S,).
 
@@ -187,17 +197,21 @@ def size_into(rows: Rows, caps: Caps, floats: FloatArray, flags: BoolArray, limi
         lots[i] = 0.0
         ticks[i] = asked[i] = allowed[i] = math.nan
         limit[i] = _KEEP
+    # Named once: looking a column up where it is used costs a good part of the compilation.
+    wanted_share, holds, price, rate, mid = rows.target, rows.held, rows.price, rows.rate, rows.mid
+    step, tick, min_qty, max_qty, min_notional = rows.step, rows.tick, rows.min_qty, rows.max_qty, rows.min_notional
+    fee, money, free_lots, coin, purse = rows.fee, rows.cash, rows.sellable, rows.coin, rows.purse
     solvent = caps.equity > 0.0 and caps.equity < math.inf
     orders_left = caps.max_orders
 
     for i in range(count):
-        target = rows.target[i]
+        target = wanted_share[i]
         if math.isnan(target):
             continue
-        worth = rows.held[i] * rows.price[i] * rows.rate[i] if rows.held[i] > 0.0 else 0.0
+        worth = holds[i] * price[i] * rate[i] if holds[i] > 0.0 else 0.0
         if target <= 0.0:
             asked[i] = -worth
-            if rows.held[i] <= 0.0:
+            if holds[i] <= 0.0:
                 limit[i] = _NOTHING
                 continue
         elif not solvent:
@@ -208,7 +222,7 @@ def size_into(rows: Rows, caps: Caps, floats: FloatArray, flags: BoolArray, limi
             over = worth - caps.max_position * caps.equity
             if over > 0.0:
                 asked[i] = min(asked[i], -over)
-        if not (rows.mid[i] > 0.0 and rows.mid[i] < math.inf and rows.rate[i] > 0.0):
+        if not (mid[i] > 0.0 and mid[i] < math.inf and rate[i] > 0.0):
             limit[i] = _NO_BOOK
             continue
         if target > 0.0 and abs(asked[i]) <= caps.band * caps.equity:
@@ -221,39 +235,39 @@ def size_into(rows: Rows, caps: Caps, floats: FloatArray, flags: BoolArray, limi
         if rows.sell_block[i] != 0:
             limit[i] = rows.sell_block[i]
             continue
-        limit_ticks = max(1.0, np.ceil(rows.mid[i] * (1.0 - caps.collar) / rows.tick[i] / _SHAVE))
+        limit_ticks = max(1.0, _ceil(mid[i] * (1.0 - caps.collar) / tick[i] / _SHAVE))
         ticks[i] = limit_ticks
-        lot = rows.step[i] * rows.mid[i] * rows.rate[i]
-        lowest = min(rows.mid[i], limit_ticks * rows.tick[i])
-        venue_least = rows.min_notional[i] * rows.rate[i] * (rows.mid[i] / lowest) / _SHAVE
-        least = max(caps.min_order / _SHAVE, venue_least, rows.min_qty[i] * rows.mid[i] * rows.rate[i] / _SHAVE)
-        all_lots = rows.sellable[i]
+        lot = step[i] * mid[i] * rate[i]
+        lowest = min(mid[i], limit_ticks * tick[i])
+        venue_least = min_notional[i] * rate[i] * (mid[i] / lowest) / _SHAVE
+        least = max(caps.min_order / _SHAVE, venue_least, min_qty[i] * mid[i] * rate[i] / _SHAVE)
+        all_lots = free_lots[i]
         cut = _PASSED
-        wanted = all_lots if target <= 0.0 else min(all_lots, np.floor(-asked[i] / lot))
+        wanted = all_lots if target <= 0.0 else min(all_lots, _floor(-asked[i] / lot))
         if (all_lots - wanted) * lot < least:
             wanted = all_lots
-        most = np.floor(rows.max_qty[i] / rows.step[i])
+        most = _floor(max_qty[i] / step[i])
         bound = _MAX_QTY
         if solvent:
-            by_order = np.floor(max(caps.max_order * caps.equity * _SHAVE, 2.0 * (least + lot)) / lot)
+            by_order = _floor(max(caps.max_order * caps.equity * _SHAVE, 2.0 * (least + lot)) / lot)
             if by_order < most:
                 most = by_order
                 bound = _MAX_ORDER
         if wanted > most:
             wanted = most
             if (all_lots - wanted) * lot < least:
-                wanted = all_lots - np.ceil(least / lot)
+                wanted = all_lots - _ceil(least / lot)
             cut = bound
             allowed[i] = wanted * lot
-        quantity = wanted * rows.step[i]
+        quantity = wanted * step[i]
         closes = wanted == all_lots
-        if quantity <= 0.0 or wanted * lot < venue_least or quantity < rows.min_qty[i]:
+        if quantity <= 0.0 or wanted * lot < venue_least or quantity < min_qty[i]:
             limit[i] = _DUST if closes else _MIN_ORDER
             allowed[i] = least
         elif not closes and wanted * lot < caps.min_order:
             limit[i] = _MIN_ORDER
             allowed[i] = caps.min_order
-        elif sold[rows.coin[i]]:
+        elif sold[coin[i]]:
             limit[i] = _SAME_COIN
         elif orders_left < 1.0:
             limit[i] = _MAX_ORDERS
@@ -261,7 +275,7 @@ def size_into(rows: Rows, caps: Caps, floats: FloatArray, flags: BoolArray, limi
             lots[i] = -wanted
             limit[i] = cut
             orders_left -= 1.0
-            sold[rows.coin[i]] = True
+            sold[coin[i]] = True
 
     gross = _gross(rows, counted)
     for i in range(count):
@@ -273,21 +287,21 @@ def size_into(rows: Rows, caps: Caps, floats: FloatArray, flags: BoolArray, limi
         if not gross < math.inf:
             limit[i] = _NO_EQUITY
             continue
-        limit_ticks = np.floor(rows.mid[i] * (1.0 + caps.collar) / rows.tick[i] * _SHAVE)
+        limit_ticks = _floor(mid[i] * (1.0 + caps.collar) / tick[i] * _SHAVE)
         if limit_ticks < 1.0:
             limit[i] = _NO_BOOK
             continue
         ticks[i] = limit_ticks
-        limit_price = limit_ticks * rows.tick[i]
-        lot = rows.step[i] * rows.mid[i] * rows.rate[i]
-        worst_lot = rows.step[i] * max(rows.mid[i], limit_price) * rows.rate[i]
-        venue_least = rows.min_notional[i] * rows.rate[i] * (rows.mid[i] / min(rows.mid[i], limit_price))
+        limit_price = limit_ticks * tick[i]
+        lot = step[i] * mid[i] * rate[i]
+        worst_lot = step[i] * max(mid[i], limit_price) * rate[i]
+        venue_least = min_notional[i] * rate[i] * (mid[i] / min(mid[i], limit_price))
         least = max(caps.min_order, venue_least) / _SHAVE
-        worth = rows.held[i] * rows.price[i] * rows.rate[i] if rows.held[i] > 0.0 else 0.0
-        cash = (rows.cash[i] - spent[rows.purse[i]]) * rows.rate[i] / (1.0 + rows.fee[i])
+        worth = holds[i] * price[i] * rate[i] if holds[i] > 0.0 else 0.0
+        cash = (money[i] - spent[purse[i]]) * rate[i] / (1.0 + fee[i])
 
         room = asked[i]
-        most = np.floor(asked[i] / lot)
+        most = _floor(asked[i] / lot)
         cut = _PASSED
         for bound in (_MAX_ORDER, _MAX_POSITION, _MAX_GROSS, _INVEST, _CASH, _MAX_QTY):
             unit = lot
@@ -304,15 +318,15 @@ def size_into(rows: Rows, caps: Caps, floats: FloatArray, flags: BoolArray, limi
                 left = cash
                 unit = worst_lot
             else:
-                left = rows.max_qty[i] / rows.step[i] * lot
-            within = np.floor(max(left, 0.0) * _SHAVE / unit) if left == left else 0.0
+                left = max_qty[i] / step[i] * lot
+            within = _floor(max(left, 0.0) * _SHAVE / unit) if left == left else 0.0
             if bound == _MAX_QTY:
-                within = np.floor(rows.max_qty[i] / rows.step[i])
+                within = _floor(max_qty[i] / step[i])
             if within < most:
                 most = within
                 room = left
                 cut = bound
-        if most < 1.0 or most * lot < least or most * rows.step[i] < rows.min_qty[i]:
+        if most < 1.0 or most * lot < least or most * step[i] < min_qty[i]:
             limit[i] = _MIN_ORDER if cut == _PASSED else cut
             allowed[i] = least if cut == _PASSED else room
         elif orders_left < 1.0:
@@ -324,7 +338,7 @@ def size_into(rows: Rows, caps: Caps, floats: FloatArray, flags: BoolArray, limi
                 allowed[i] = room
             orders_left -= 1.0
             gross += most * lot
-            spent[rows.purse[i]] += most * worst_lot / rows.rate[i] * (1.0 + rows.fee[i])
+            spent[purse[i]] += most * worst_lot / rate[i] * (1.0 + fee[i])
 
 
 @inlined

@@ -20,7 +20,7 @@ from core.errors import DataError, TimedOut
 from core.units import MINUTE_MS, Instrument
 from data.catalog import Catalog, CatalogRow, Part, tally
 from data.checks import row_faults
-from data.row_groups import read_columns, span_of
+from data.row_groups import let_go, read_columns, span_of
 from data.schema import (
     BAR_SCHEMA,
     META_CONTENT,
@@ -242,10 +242,17 @@ class Lake:
 
         Of each file only the row groups that reach into the window are read, one instrument at a time.
         """
-        _whole_minute(first_minute)
-        bars = np.full((len(instruments), minutes, len(VALUES)), np.nan)
-        self._fill(bars, instruments, first_minute)
+        bars = np.empty((len(instruments), minutes, len(VALUES)))
+        self.read_into(bars, instruments, first_minute)
         return bars
+
+    def read_into(self, bars: np.ndarray, instruments: Sequence[Instrument], first_minute: int) -> None:
+        """``window`` into an array that is there, which may be mapped from a file: no more than a month is held."""
+        _whole_minute(first_minute)
+        for row in bars:
+            row[:] = np.nan
+        self._fill(bars, instruments, first_minute)
+        let_go()
 
     def chunks(
         self,

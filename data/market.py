@@ -3,6 +3,7 @@
 The demo market is synthetic, small and made on the spot; a real one is what was imported into the lake.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,10 +90,19 @@ def demo_source(var: Path) -> MarketSource:
     return synthetic_source(var, DEMO)
 
 
+Reader = Callable[[MarketSource, tuple[Instrument, ...], int, int, int], MarketCut]
+"""Reads bars as ``cut_out`` does."""
+
+
 def cut(
-    source: MarketSource, instruments: tuple[Instrument, ...], minutes: int, first_minute: int | None = None
+    source: MarketSource,
+    instruments: tuple[Instrument, ...],
+    minutes: int,
+    first_minute: int | None = None,
+    read: Reader | None = None,
 ) -> MarketCut:
-    """``minutes`` minutes from ``first_minute`` on (default: the last ones there are), with history before them.
+    """``minutes`` minutes from ``first_minute`` on (default: the last ones there are), with history before them; read by
+    ``cut_out``, or by ``read``.
 
     Raises DataError naming the span that is there when the asked one, or its history, is not.
     """
@@ -114,7 +124,7 @@ def cut(
             f"{source.lake.root}: {minutes} minutes and {WARMUP_MINUTES} of history before them are asked for,"
             f" but the instruments share {have} minutes ({_utc(first)} to {_utc(last)} UTC)"
         )
-    return cut_out(source, instruments, first_minute, minutes, WARMUP_MINUTES)
+    return (read or cut_out)(source, instruments, first_minute, minutes, WARMUP_MINUTES)
 
 
 def cut_out(

@@ -8,7 +8,7 @@ from config.settings import Settings
 from core.errors import ConfigError
 from core.units import DAY_MS, MINUTE_MS, Instrument
 from data.folder_source import Progress, folder_source
-from data.market import MarketCut, MarketSource, cut, demo_source, real_source, synthetic_source
+from data.market import MarketCut, MarketSource, Reader, cut, demo_source, real_source, synthetic_source
 
 
 def add_market(parser: argparse.ArgumentParser) -> None:
@@ -74,15 +74,19 @@ def fitted(
 
 
 def cut_of(
-    args: argparse.Namespace, source: MarketSource, instruments: tuple[Instrument, ...], default_minutes: int
+    args: argparse.Namespace,
+    source: MarketSource,
+    instruments: tuple[Instrument, ...],
+    default_minutes: int,
+    read: Reader | None = None,
 ) -> MarketCut:
-    """The minutes the arguments name, with the history before them."""
+    """The minutes the arguments name, with the history before them; ``read`` as in ``data.market.cut``."""
     count = default_minutes
     if args.minutes is not None:
         count = args.minutes
     elif args.days is not None:
         count = round(args.days * DAY_MS / MINUTE_MS)
-    return cut(source, instruments, count, None if args.start is None else minute(args.start))
+    return cut(source, instruments, count, None if args.start is None else minute(args.start), read)
 
 
 def _time(text: str) -> str:

@@ -52,6 +52,11 @@ def groups_read(path: Path, start_ms: int, end_ms: int) -> list[int]:
     return np.flatnonzero((bounds[:, 1] >= start_ms) & (bounds[:, 0] < end_ms)).tolist()
 
 
+def let_go() -> None:
+    """Give back what reading keeps at hand for the next read."""
+    pa.default_memory_pool().release_unused()
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     """The file, open; faults of reading it become DataError with its name."""

@@ -43,7 +43,7 @@ class BarBook:
         """Minutes given out, ascending."""
         self._revised: list[BarRevised] = []
         self._gap_from: int | None = None
-        """First minute that may have been missed in an interruption."""
+        """First minute that may have been missed in an interruption, or was asked for in vain."""
         self._checked: int | None = None
         """The minute of the last look back."""
         self.revisions = 0
@@ -74,6 +74,10 @@ class BarBook:
                 self._put(ask.instrument, bar)
             self._doubts.get(bar.minute, set()).discard(ask.instrument)
 
+    def unanswered(self, ask: Ask) -> None:
+        """REST could not say: what is open there is asked again with the next minute."""
+        self._gap_from = ask.first if self._gap_from is None else min(self._gap_from, ask.first)
+
     def complete(self, minute: int) -> bool:
         """Every instrument has its final bar and none is in doubt."""
         return len(self._bars.get(minute, ())) == len(self._instruments) and not self._doubts.get(minute)
@@ -89,7 +93,7 @@ class BarBook:
 
     def asks(self, minute: int) -> list[Ask]:
         """What REST must say before ``minute`` is given out: bars that are missing or in doubt; after an interruption
-        every hole since."""
+        or a question without an answer every hole since."""
         first = minute if self._gap_from is None else max(self._gap_from, minute - (KEPT_MINUTES - 1) * MINUTE_MS)
         self._gap_from = None
         wanted = []

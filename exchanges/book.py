@@ -172,6 +172,10 @@ class Step(Enum):
     """The snapshot ends before the first kept diff: fetch another."""
 
 
+APPLIED = Step.APPLIED
+"""By itself: a member is slow to look up, and this one is needed with each diff."""
+
+
 class KeptBook:
     """A book under Binance's sequence rule (web-socket-streams.md, "How to manage a local order book correctly").
 
@@ -207,10 +211,12 @@ class KeptBook:
         """Changes ``first`` to ``last``."""
         if not self.live:
             waiting = self._waiting
-            if waiting and first > waiting[-1][1] + 1:
+            newest = waiting[-1][1] if waiting else first - 1
+            if first > newest + 1:
                 # What waited can no longer be joined to this one.
                 waiting.clear()
-            waiting.append((first, last, bids, asks))
+            if last > newest:
+                waiting.append((first, last, bids, asks))
             return Step.WAITS
         known = self.last_id
         if last <= known:
@@ -227,7 +233,7 @@ class KeptBook:
             self._lose()
             return Step.CROSSED
         self.last_id, self._old = last, 0
-        return Step.APPLIED
+        return APPLIED
 
     def snapshot(self, whole: Snapshot) -> Step:
         """The whole book, then the diffs that waited."""

@@ -270,7 +270,8 @@ class Link:
         self._news.clear()
 
     async def _end_all(self) -> None:
-        lives, self._lives = self._lives, []
+        lives = self._lives[:]
+        self._lives.clear()
         for life in lives:
             life.task.cancel()
         closers = [life.closer for life in lives if life.closer is not None]
@@ -315,7 +316,7 @@ class Link:
         return end
 
     async def _converse(self, life: _Life, socket: ClientConnection) -> Leave:
-        state, on_frame, recv, clock = self.state, self._on_frame, socket.recv, time.monotonic
+        state, lives, on_frame, recv, clock = self.state, self._lives, self._on_frame, socket.recv, time.monotonic
         life.socket, life.heard = socket, clock()
         state.connected, state.lives, state.heard = True, state.lives + 1, life.heard
         greet = asyncio.create_task(self._greet(life))
@@ -325,13 +326,21 @@ class Link:
                 life.heard = state.heard = clock()
                 life.frames += 1
                 state.frames += 1
-                verdict = on_frame(frame)
+                verdict = on_frame(frame) if life is lives[-1] else self._hear_old(frame)
                 if verdict is not None and self._leave(life, verdict):
                     return verdict
             return life.verdict
         finally:
             greet.cancel()
             await asyncio.gather(greet, return_exceptions=True)
+
+    def _hear_old(self, frame: bytes) -> Leave | None:
+        """A frame of a life that is being replaced: what it says confirms nothing that the next one asked for."""
+        known = self.confirmed.is_set()
+        verdict = self._on_frame(frame)
+        if not known:
+            self.confirmed.clear()
+        return verdict
 
     async def _greet(self, life: _Life) -> None:
         try:

@@ -34,6 +34,11 @@ class ArrayStore:
         self.root = Path(root)
         self.most_bytes = most_bytes
 
+    @property
+    def writable(self) -> bool:
+        """Whether it is there, and files can be made in it."""
+        return self.root.is_dir() and os.access(self.root, os.W_OK)
+
     def get(self, key: str, shapes: Shapes, fill: Fill) -> tuple[Arrays, tuple[str, ...]]:
         """(arrays by name, notes): those kept under ``key``, or made now: ``fill`` writes into arrays of ``shapes``.
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from serve.panel import LocalPanel
 from tune import walkforward_command
 from tune.backtest import make_backtest, make_tape
 from tune.forecasts import forecasts_of
+from tune.prepared import mapped_cut, prepare, store_of
 from tune.progress import minutes_bar, rate, share_bar
 from tune.recorded_result import Touches, result_of_records
 from tune.report.findings import Findings, findings_of
@@ -112,13 +114,15 @@ def main(args: argparse.Namespace) -> int:
         result, verdict = walkforward_command.run(args, settings, source, out, console)
         result = replace(result, name=f"Walk-forward: {source.name}")
         return _tell(args, console, out, result, against, absent, Judged(verdict.word, verdict.reasons))
-    market = cut_of(args, source, settings.config.trade.rows, DEFAULT_MINUTES)
+    noted: list[str] = []
+    mapped = partial(mapped_cut, store=store_of(source), noted=noted)
+    market = cut_of(args, source, settings.config.trade.rows, DEFAULT_MINUTES, None if args.exact else mapped)
     # Other rules or other money make another run: it must not take the place of the one to compare it with.
     ran = hashlib.sha256(f"{rules_hash(settings)} {args.cash}".encode()).hexdigest()[:6]
     out = args.out or var / "backtests" / f"{source.name}-{market.first_minute // 1000}-{market.minutes}-{ran}"
     _make_room(out)
     result = (_exact if args.exact else _fast)(args, source, settings, market, out, args.cash, console)
-    result = replace(result, notes=(*result.notes, *_gaps(market)))
+    result = replace(result, notes=(*result.notes, *noted, *_gaps(market)))
     code = _tell(args, console, out, result, against, absent, None)
     return EXIT_INTERRUPTED if result.minutes < market.minutes else code
 
@@ -139,8 +143,8 @@ def _make_room(out: Path) -> None:
 
 def _gaps(market: MarketCut) -> tuple[str, ...]:
     """Minutes without a bar, by instrument: filled for the look-backs, never traded."""
-    missing = np.isnan(market.bars[:, :, CLOSE]).sum(axis=1)
-    told = [f"{i.symbol} {count:,}" for i, count in zip(market.instruments, missing.tolist(), strict=True) if count]
+    missing = [int(np.isnan(row[:, CLOSE]).sum()) for row in market.bars]
+    told = [f"{i.symbol} {count:,}" for i, count in zip(market.instruments, missing, strict=True) if count]
     whole = market.bars.shape[1]
     return (
         (f"Minutes without a bar, of {whole:,} with the history: {', '.join(told)}. Nothing trades in them.",)
@@ -161,12 +165,24 @@ def _fast(
     """The compiled engine over forecasts that were made in batches."""
     found, weights = _members(source, settings, market, console)
     rows = len(market.instruments)
+    prepared = prepare(settings, market, store_of(source))
     began = time.perf_counter()
     with minutes_bar(console, "forecasts", market.minutes, rows) as done:
-        forecasts = forecasts_of(source, settings, market, found, lambda minutes: done(minutes, market.minutes))
+        forecasts = forecasts_of(
+            source, settings, market, found, lambda minutes: done(minutes, market.minutes), prepared.folder
+        )
     forecast = time.perf_counter()
     with minutes_bar(console, "trading", market.minutes, rows) as done:
-        result = simulate(settings, market, forecasts, cash=cash, weights=weights, name=_name(source), progress=done)
+        result = simulate(
+            settings,
+            market,
+            forecasts,
+            cash=cash,
+            weights=weights,
+            name=_name(source),
+            progress=done,
+            prepared=prepared,
+        )
     traded = time.perf_counter()
     _say_speed(console, result, traded - forecast, f"forecasts {forecast - began:.1f} s, ")
     return replace(result, name=_name(source), market=_words(source, market))

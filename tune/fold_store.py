@@ -106,8 +106,8 @@ class FoldStore:
             member.save(place)
             files = {p.name: sha256_of(p) for p in sorted(place.iterdir())}
             versions.append(f"fold{number}.{key_of(files)[:8]}")
-        np.save(draft / MEAN, mean_bps.astype(np.float32))
-        np.save(draft / STDEV, stdev_bps.astype(np.float32))
+        np.save(draft / MEAN, mean_bps.astype(np.float32, copy=False))
+        np.save(draft / STDEV, stdev_bps.astype(np.float32, copy=False))
         head = {
             "format": FORMAT,
             "key": key,

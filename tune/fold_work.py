@@ -1,7 +1,7 @@
 """The work of one fold: learn on its past, forecast its test part, let every candidate trade it. Kept when done."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -123,7 +123,14 @@ class FoldWork:
         del data
         say(f"{where}: forecasts")
         mean, stdev = forecast(
-            self.source.lake, instruments, self.origin, fold.test_first, fold.test_end, members, walked=walked
+            self.source.lake,
+            instruments,
+            self.origin,
+            fold.test_first,
+            fold.test_end,
+            members,
+            walked=walked,
+            folder=self.store.root,
         )
         return self.store.keep_forecast(number, key, members, notes, mean, stdev, about)
 
@@ -153,10 +160,9 @@ class FoldWork:
 
     def market(self, first: int, end: int) -> tuple[MarketCut, Prepared]:
         """The traded minute indices [first, end), behind ``HISTORY`` minutes, mapped from files beside the lake."""
-        store, rows = store_of(self.source), self.settings.config.trade.rows
-        market, notes = mapped_cut(self.source, rows, self.ms(first), end - first, HISTORY, store)
-        prepared = prepare(self.settings, market, store)
-        return market, replace(prepared, notes=(*notes, *prepared.notes))
+        store, rows, noted = store_of(self.source), self.settings.config.trade.rows, list[str]()
+        market = mapped_cut(self.source, rows, self.ms(first), end - first, HISTORY, store, noted)
+        return market, prepare(self.settings, market, store, noted)
 
     def joined(self, found: Sequence[Forecast]) -> Forecasts:
         """Forecasts of consecutive folds, behind ``HISTORY`` minutes of silence."""

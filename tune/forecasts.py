@@ -1,6 +1,7 @@
 """What trained members say of every minute of a cut, made in batches before the account goes through it."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from serve.models.base import Member
 from serve.models.registry import load_member
 from tune.samples import forecast
 from tune.simulate import Forecasts
+from tune.spool import room_for
 
 
 def forecasts_of(
@@ -20,10 +22,12 @@ def forecasts_of(
     market: MarketCut,
     found: Mapping[str, Artifact],
     walked: Callable[[int], None] = lambda minutes: None,
+    folder: Path | None = None,
 ) -> Forecasts:
     """Forecasts over ``market.bars``; NaN before the first decided minute, and throughout of a member that is absent.
 
-    ``walked`` is told how many minutes are forecast. Memory is that of the answers and of one chunk of features.
+    ``walked`` is told how many minutes are forecast. Memory is that of one chunk of features, and of the answers where
+    there is no ``folder`` to keep them in.
     """
     names = tuple(member.name for member in settings.rules.models.enabled)
     members: dict[str, Member] = {n: load_member(found[n].family, found[n].path) for n in names if n in found}
@@ -36,11 +40,12 @@ def forecasts_of(
         bars += more
         walked(bars // rows)
 
-    mean = np.full((len(names), rows, minutes), np.nan, dtype=np.float32)
-    stdev = np.full_like(mean, np.nan)
+    mean, stdev = (room_for((len(names), rows, minutes), folder, np.float32) for _ in range(2))
+    mean[:] = stdev[:] = np.nan
     at = [names.index(name) for name in members]
-    mean[at, :, history:], stdev[at, :, history:] = forecast(
-        source.lake, market.instruments, market.start_minute, history, minutes, members, walked=counted
+    told = forecast(
+        source.lake, market.instruments, market.start_minute, history, minutes, members, walked=counted, folder=folder
     )
+    mean[at, :, history:], stdev[at, :, history:] = told
     versions = tuple(found[name].version if name in found else "" for name in names)
     return Forecasts(members=names, versions=versions, mean_bps=mean, stdev_bps=stdev)

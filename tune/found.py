@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from core.messages import FloatArray
 from core.sizing import Caps, Rows
 from core.units import Instrument, MarketRules
 from data.market import MarketCut
+from tune.spool import room_for
 
 ORDER, INDEX, AT_MS, ROW, SIDE, STEPS, TICKS, FEE, BID, ASK = range(len(FILL_INTS))
 """Columns of a log of fills."""
@@ -47,6 +49,8 @@ class Found:
     members: tuple[str, ...]
     cash: object
     minutes: int
+    minute: IntArray
+    """Open times of the traded minutes, of which ``minutes`` are done."""
     columns: Columns
     regime: np.ndarray
     orders: np.ndarray
@@ -57,13 +61,15 @@ class Found:
     notes: tuple[str, ...]
 
 
-def priced_of(log: IntArray, mid: FloatArray, rules: list[MarketRules], fee_in_quote: np.ndarray) -> Priced:
-    """``Priced`` of a log of fills (F, 10); ``mid`` (O,) of the orders."""
+def priced_of(
+    log: IntArray, mid: FloatArray, rules: list[MarketRules], fee_in_quote: np.ndarray, folder: Path | None = None
+) -> Priced:
+    """``Priced`` of a log of fills (F, 10); ``mid`` (O,) of the orders. In a file where there is a ``folder``."""
     tick, step = ([fraction_of(getattr(rule, name)) for rule in rules] for name in ("tick", "step"))
     num = np.array([[tick_num, step_num] for (tick_num, _), (step_num, _) in zip(tick, step, strict=True)], np.int64)
     den = np.array([[tick_den, step_den] for (_, tick_den), (_, step_den) in zip(tick, step, strict=True)])
     size = np.array([float(rule.tick) for rule in rules])
-    out = np.empty((len(Priced._fields), len(log)))
+    out = room_for((len(Priced._fields), len(log)), folder)
     _price(log, np.ascontiguousarray(mid), num, den, size, fee_in_quote, out)
     return Priced(*out)
 

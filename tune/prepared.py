@@ -6,8 +6,10 @@ With and without, the numbers are the same ones.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -17,7 +19,8 @@ from config.settings import Settings
 from core.bars import MAX_PRICE, MAX_VOLUME, all_sound, fill_gaps, first_known
 from core.costs import terms_of
 from core.engine.prepared import fill_liquidity
-from core.engine.tables import REPORTING_CURRENCY, Tape
+from core.engine.shown import fill_shown
+from core.engine.tables import REPORTING_CURRENCY, Grids, Tape, make_grids
 from core.errors import ConfigError, DataError
 from core.liquidity import half_spreads, hour_column
 from core.messages import CLOSE, VOLUME, FloatArray
@@ -30,13 +33,14 @@ from exchanges.simulated.tape import Tape as RecordedTape
 from tune.array_store import Arrays, ArrayStore, Shapes
 from tune.fold_store import key_of
 
-FORMAT = 1
+FORMAT = 2
 """Of what is kept; another number makes everything anew."""
 FOLDER = ("cache", "prepared")
 """Beside the lake."""
 
-Terms = tuple[bool, float, float, float]
-"""Whether bars are filled for halts; half spread by default, and at most, in bps; least volatility."""
+Terms = tuple[bool, float, float, float, bool]
+"""Whether bars are filled for halts; half spread by default, and at most, in bps; least volatility; whether prices are
+rounded to the venue's grid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,7 +53,11 @@ class Prepared:
     tape: Tape
     first_price: tuple[float, ...]
     """(S,) the first close of each instrument, by which its grid is chosen; 1 where there is none."""
+    minute: np.ndarray
+    """(T,) open times of the minutes to decide, epoch ms; every result's own, and read-only."""
     notes: tuple[str, ...] = ()
+    folder: Path | None = None
+    """Where a run over it may keep what it notes down; in memory without."""
 
     def fits(self, settings: Settings, market: MarketCut) -> bool:
         """Whether a run of these settings over this very market may use it."""
@@ -57,9 +65,7 @@ class Prepared:
 
     def rules(self, settings: Settings) -> dict[Instrument, MarketRules]:
         """The rules of the simulated venue."""
-        costs = settings.rules.costs
-        pairs = zip(self.market.instruments, self.first_price, strict=True)
-        return {instrument: default_rules(instrument, price, costs) for instrument, price in pairs}
+        return _rules(self.market.instruments, self.first_price, settings)
 
 
 def store_of(source: MarketSource) -> ArrayStore:
@@ -70,11 +76,15 @@ def store_of(source: MarketSource) -> ArrayStore:
 def terms_in(settings: Settings) -> Terms:
     """The settings that a prepared market depends on."""
     terms = terms_of(settings.rules.costs)
-    return terms.halts, terms.half_spread_default_bps, terms.half_spread_max_bps, terms.min_volatility
+    spread = (terms.half_spread_default_bps, terms.half_spread_max_bps)
+    return terms.halts, *spread, terms.min_volatility, settings.rules.costs.rounding
 
 
-def prepare(settings: Settings, market: MarketCut, store: ArrayStore | None = None) -> Prepared:
+def prepare(
+    settings: Settings, market: MarketCut, store: ArrayStore | None = None, noted: Sequence[str] = ()
+) -> Prepared:
     """Check the bars and make the tables, or find them in ``store``. ``market.bars`` are read-only from here on.
+    What was ``noted`` before is told in the results.
 
     Raises ConfigError or DataError for a market that the engine does not trade.
     """
@@ -82,13 +92,17 @@ def prepare(settings: Settings, market: MarketCut, store: ArrayStore | None = No
     _check(market, recorded)
     market.bars.setflags(write=False)
     terms = terms_in(settings)
-    halts, default_bps, max_bps, floor = terms
+    halts, default_bps, max_bps, floor, _ = terms
     rows, minutes = recorded.shape[:2]
     shapes: Shapes = {
         "liquidity": (rows, minutes + 1, 2),
         "half_bps": (rows, hour_column(market.start_minute, market.start_minute + minutes * MINUTE_MS) + 1),
+        "shown": (rows, minutes),
         **({} if halts else {"filled": recorded.shape}),
     }
+    first = [first_known(recorded[row, :, CLOSE]) for row in range(rows)]
+    first_price = tuple(price if np.isfinite(price) else 1.0 for price in first)
+    grids = _grids(market.instruments, first_price, settings)
 
     def fill(into: Arrays) -> None:
         bars = recorded
@@ -97,7 +111,9 @@ def prepare(settings: Settings, market: MarketCut, store: ArrayStore | None = No
             for row in range(rows):
                 bars[row] = fill_gaps(recorded[row])[0]
         fill_liquidity(bars, floor, into["liquidity"])
-        into["half_bps"][:] = half_spreads(bars, market.start_minute, default_bps, max_bps)
+        half = half_spreads(bars, market.start_minute, default_bps, max_bps)
+        into["half_bps"][:] = half
+        fill_shown(bars, recorded, half, market.start_minute, grids.floats, grids.ints, into["shown"])
 
     if store is None:
         tables, notes = {name: np.empty(shape) for name, shape in shapes.items()}, ()
@@ -105,13 +121,16 @@ def prepare(settings: Settings, market: MarketCut, store: ArrayStore | None = No
     else:
         tables, notes = store.get(_key(market, terms), shapes, fill)
     bars = recorded if halts else tables["filled"]
-    first = [first_known(recorded[row, :, CLOSE]) for row in range(rows)]
+    minute = market.first_minute + np.arange(market.minutes, dtype=np.int64) * MINUTE_MS
+    minute.setflags(write=False)
     return Prepared(
         market=market,
         terms=terms,
-        tape=Tape(bars, recorded, tables["liquidity"], tables["half_bps"], market.start_minute),
-        first_price=tuple(price if np.isfinite(price) else 1.0 for price in first),
-        notes=notes,
+        tape=Tape(bars, recorded, tables["liquidity"], tables["half_bps"], tables["shown"], market.start_minute),
+        first_price=first_price,
+        minute=minute,
+        notes=(*noted, *notes),
+        folder=None if store is None or not store.writable else store.root,
     )
 
 
@@ -122,20 +141,22 @@ def mapped_cut(
     minutes: int,
     history: int,
     store: ArrayStore,
-) -> tuple[MarketCut, tuple[str, ...]]:
-    """(``data.market.cut_out``, notes) with the bars read piece by piece into a file of ``store``, and mapped from it."""
+    noted: list[str] | None = None,
+) -> MarketCut:
+    """``data.market.cut_out`` with the bars read month by month into a file of ``store``, and mapped from it. Notes are
+    added to ``noted``."""
     start = first_minute - history * MINUTE_MS
     whole = history + minutes
     end = start + whole * MINUTE_MS
     content = _content(source.lake, instruments, start, end)
 
     def fill(into: Arrays) -> None:
-        for at, bars in source.lake.chunks(instruments, start, end):
-            first = (at - start) // MINUTE_MS
-            into["bars"][:, first : first + bars.shape[1]] = bars
+        source.lake.read_into(into["bars"], instruments, start)
 
     found, notes = store.get(content, {"bars": (len(instruments), whole, 5)}, fill)
-    market = MarketCut(
+    if noted is not None:
+        noted.extend(notes)
+    return MarketCut(
         instruments=instruments,
         start_minute=start,
         first_minute=first_minute,
@@ -145,7 +166,18 @@ def mapped_cut(
         sentiment=mood_of(source, first_minute + minutes * MINUTE_MS),
         content=content,
     )
-    return market, notes
+
+
+def _rules(
+    instruments: Sequence[Instrument], prices: Sequence[float], settings: Settings
+) -> dict[Instrument, MarketRules]:
+    costs = settings.rules.costs
+    return {i: default_rules(i, price, costs) for i, price in zip(instruments, prices, strict=True)}
+
+
+def _grids(instruments: Sequence[Instrument], prices: Sequence[float], settings: Settings) -> Grids:
+    """The grids of the venue's rules. How fees are paid changes nothing of what is shown."""
+    return make_grids(instruments, _rules(instruments, prices, settings), dict.fromkeys(instruments, False))
 
 
 def _check(market: MarketCut, plain: FloatArray) -> None:

@@ -19,6 +19,7 @@ from serve.models.base import Member, TrainingSet
 from serve.panel import forecast_history
 from tune.dataset import forward_return_bps, readings_of, sample_rows, tables
 from tune.folds import Fold
+from tune.spool import room_for
 
 CHUNK_FLOATS = 16_000_000
 """Feature values of a chunk: 128 MB."""
@@ -211,14 +212,17 @@ def forecast(
     *,
     minutes: int | None = None,
     walked: Callable[[int], None] = lambda bars: None,
+    folder: Path | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(M, S, end - first) float32 mean and stdev, basis points, of the minute indices [first, end) from ``origin``.
+    """(M, S, end - first) float32 mean and stdev, basis points, of the minute indices [first, end) from ``origin``; in
+    files of their own where there is a ``folder``.
 
     NaN where a feature of the last L minutes is not known: nobody is asked there, live as here. No bar from ``end``
     on is read.
     """
-    mean = np.full((len(members), len(instruments), end - first), np.nan, dtype=np.float32)
-    stdev = np.full_like(mean, np.nan)
+    shape = (len(members), len(instruments), end - first)
+    mean, stdev = (room_for(shape, folder, np.float32) for _ in range(2))
+    mean[:] = stdev[:] = np.nan
     for chunk in walk(lake, instruments, origin, first, end, minutes=minutes):
         unknown = np.cumsum(~np.isfinite(chunk.features).all(axis=2), axis=1)
         before = np.pad(unknown[:, :-SEQUENCE], ((0, 0), (1, 0)))

@@ -14,11 +14,13 @@ import numpy as np
 from config.settings import Settings
 from core.bars import fill_gaps, last_known
 from core.costs import UNITS, fees_of
-from core.engine.loop import FULL, TOO_LARGE, advance
+from core.engine.loop import DONE, FULL, TOO_LARGE, advance
 from core.engine.tables import (
     ASKED,
+    EQUITY,
     EXACT,
     FEE_IN_QUOTE,
+    INVESTED,
     ORDER_FLOATS,
     REGIME,
     REPORTING_CURRENCY,
@@ -47,6 +49,7 @@ from tune.pieces import Pieces
 from tune.prepared import Prepared, prepare
 from tune.result import Result, grid_of
 from tune.simulated_result import make_result
+from tune.spool import Spool, room_for
 
 Progress = Callable[[int, int], object]
 """Told (minutes done, all minutes)."""
@@ -55,9 +58,9 @@ Schedule = Sequence[tuple[int, WeightTable]]
 
 CHUNK_CELLS = 1 << 20
 """Member-symbol-minutes handed to the engine at a time (8 MB of means)."""
-LOGGED = 16_384
+LOGGED = 65_536
 """Orders, and fills, that the engine notes down before they are taken from it."""
-MOST_CHUNK = 1 << 19
+MOST_CHUNK = 1 << 20
 """Minutes, at most: an interruption waits for the end of a chunk."""
 
 
@@ -151,7 +154,7 @@ class _Run:
         self.rules = prepared.rules(settings)
         members = forecasts.members if forecasts else ()
         self.first = (market.first_minute - market.start_minute) // MINUTE_MS
-        self.tape = prepared.tape
+        self.tape, self.folder, self.minute = prepared.tape, prepared.folder, prepared.minute
         self.grids = make_grids(instruments, self.rules, {i: fees_of(i, rules.costs).in_quote for i in instruments})
         self.account_rules = make_rules(
             settings.config.trade, rules.risk, rules.selection, rules.execution, rules.costs
@@ -162,17 +165,20 @@ class _Run:
         self.scratch = make_scratch(self.rows, len(self.account.units), len(members))
         grid = grid_of(market.minutes)
         stride = int(grid[1] - grid[0]) if len(grid) > 1 else 1
-        columns = make_columns(self.first, market.minutes, stride, len(instruments), len(members))
-        # Each column in one piece, so that the result's are these and not copies of them.
-        self.columns: Columns = columns._replace(minutes=np.empty(columns.minutes.shape[::-1]).T)
+        # The result's are these and not copies of them; all of it is written to.
+        minutes = room_for((1 + max(EQUITY, INVESTED), market.minutes), self.folder)
+        columns = make_columns(self.first, len(grid), 1, len(instruments), len(members))
+        self.columns: Columns = columns._replace(
+            stride=stride, minutes=minutes, state=np.zeros(market.minutes, dtype=np.int8)
+        )
         self.logs: Logs = make_logs(len(instruments), len(members), self.account_rules.slices, LOGGED)
         self.tables = np.array(
             [[table.weights(regime, members) for regime in Regime] for _, table in schedule], dtype=np.float64
         ).reshape(len(schedule), len(Regime), len(members))
         self.holds_from = np.array([minute for minute, _ in schedule], dtype=np.int64)
         self.regime = np.full(market.minutes, -1, dtype=np.int8)
-        self.orders: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-        self.fills: list[np.ndarray] = []
+        logs = (self.logs.orders, self.logs.floats, self.logs.shares, self.logs.fills)
+        self.noted = [Spool(log.shape[1], log.dtype.type, self.folder) for log in logs]
         self.done = 0
         self.notes = prepared.notes
 
@@ -202,10 +208,11 @@ class _Run:
                         orders,
                     )
                     logs, orders = self.logs, orders + more
-                    self.orders.append(
-                        (logs.orders[:more].copy(), logs.floats[:more].copy(), logs.shares[:more].copy())
-                    )
-                    self.fills.append(logs.fills[:fills].copy())
+                    # The logs are written over by the next call; those of the last one are kept as they are.
+                    kept = why == DONE and end == self.first + minutes
+                    for spool, log in zip(self.noted, (logs.orders, logs.floats, logs.shares), strict=False):
+                        spool.add(log[:more], kept=kept)
+                    self.noted[-1].add(logs.fills[:fills], kept=kept)
                     if why == TOO_LARGE:
                         raise ConfigError(
                             f"a balance grew above {EXACT // UNITS} coins at "
@@ -231,7 +238,7 @@ class _Run:
             self.regime[first - self.first : end - self.first] = regime
         if self.forecasts is None:
             # Nothing but the target is read of it then.
-            target = np.ascontiguousarray(self.target[first:end], dtype=np.float64)  # type: ignore[index]
+            target = np.ascontiguousarray(self.target[first:end].T, dtype=np.float64)  # type: ignore[index]
             flags, which = np.zeros((2, rows, 0), dtype=np.bool_), np.zeros((2, 0), dtype=np.int64)
             return Said(first, False, np.zeros((2, 0, rows, 0)), flags, which, np.zeros((1, len(Regime), 0)), target)
         flags, which = np.empty((2, rows, size), dtype=np.bool_), np.empty((2, size), dtype=np.int64)
@@ -246,14 +253,12 @@ class _Run:
         flags[ASKED] = np.isfinite(votes[0]).any(axis=0) if asked is None else asked[:, first:end]
         opens = market.start_minute + np.arange(first, end) * MINUTE_MS
         which[TABLE] = np.maximum(np.searchsorted(self.holds_from, opens, side="right") - 1, 0)
-        return Said(first, True, votes, flags, which, self.tables, np.zeros((0, rows)))
+        return Said(first, True, votes, flags, which, self.tables, np.zeros((rows, 0)))
 
     def _found(self) -> Found:
         """What was logged of the minutes that are done."""
         last = self.first + self.done
-        members = len(self.forecasts.members) if self.forecasts else 0
-        fills = np.concatenate([*self.fills, np.zeros((0, self.logs.fills.shape[1]), np.int64)])
-        ints, floats, shares = (np.concatenate(parts) for parts in zip(*self.orders, strict=True))
+        ints, floats, shares, fills = (spool.rows() for spool in self.noted)
         kept = int(np.searchsorted(ints[:, 0], last))
         fills = fills[: int(np.searchsorted(fills[:, INDEX], last))]
         mid = floats[:, ORDER_FLOATS.index("mid")]
@@ -269,13 +274,14 @@ class _Run:
             members=self.forecasts.members if self.forecasts else (),
             cash=self.cash,
             minutes=self.done,
+            minute=self.minute,
             columns=self.columns,
             regime=self.regime[: self.done],
             orders=ints[:kept],
             order_floats=floats[:kept],
-            shares=shares[:kept].reshape(kept, members),
+            shares=shares[:kept],
             fills=fills,
-            priced=priced_of(fills, mid, rules, self.grids.ints[:, FEE_IN_QUOTE] > 0),
+            priced=priced_of(fills, mid, rules, self.grids.ints[:, FEE_IN_QUOTE] > 0, self.folder),
             notes=self.notes,
         )
 

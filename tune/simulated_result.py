@@ -1,6 +1,8 @@
 """The engine's logs as a ``Result``: where the money went and who earned what at once, the tables when looked at."""
 
+import json
 import math
+from functools import lru_cache
 
 import numpy as np
 import polars as pl
@@ -9,9 +11,8 @@ from numba import njit
 from config.settings import Settings
 from core.bars import first_known, last_known
 from core.engine.market import BUY
-from core.engine.tables import CLOSES, EDGE, EQUITY, INVESTED, STATE, WORTH
+from core.engine.tables import CLOSES, EDGE, EQUITY, INVESTED, WORTH
 from core.messages import CLOSE, FloatArray
-from core.units import MINUTE_MS
 from tune.exact_sum import exact_sum
 from tune.found import INDEX, ORDER, SIDE, Found
 from tune.result import Costs, Counts, Result, Tables, grid_of
@@ -21,8 +22,8 @@ from tune.simulated_tables import fills_of, orders_of
 def make_result(found: Found) -> Result:
     """Everything that a report needs of the run."""
     market, columns, done = found.market, found.columns, found.minutes
-    minute = np.arange(market.first_minute, market.first_minute + done * MINUTE_MS, MINUTE_MS, dtype=np.int64)
-    equity = np.ascontiguousarray(columns.minutes[:done, EQUITY])
+    minute = found.minute[:done]
+    equity = np.ascontiguousarray(columns.minutes[EQUITY, :done])
     whole = grid_of(market.minutes)
     kept = int(np.searchsorted(whole, done))
     grid = columns.grid[:kept]
@@ -32,16 +33,6 @@ def make_result(found: Found) -> Result:
     lost = [exact_sum(column[:booked]) for column in (priced.fee, priced.spread, priced.impact, priced.delay)]
     first, newest = first_known(equity), last_known(equity, done)
     costs = _costs(0.0 if math.isnan(first) else newest - first, *lost)
-    seen = found.tape.seen
-    contribution = _attribute(
-        found.fills[:booked, ORDER].copy(),
-        found.orders[:, 1].copy(),
-        found.fills[:booked, SIDE] == BUY,
-        priced.quantity[:booked],
-        found.order_floats[:, 0].copy(),
-        np.ascontiguousarray(found.shares),
-        np.array([last_known(seen[row, :, CLOSE], columns.first + done) for row in range(len(seen))]),
-    )
     buys = int((found.orders[:, 2] > 0).sum())
     return Result(
         name=found.name,
@@ -52,15 +43,15 @@ def make_result(found: Found) -> Result:
         cash=float(found.cash),  # type: ignore[arg-type]
         minute=minute,
         equity=equity,
-        invested=np.ascontiguousarray(columns.minutes[:done, INVESTED]),
+        invested=np.ascontiguousarray(columns.minutes[INVESTED, :done]),
         regime=found.regime,
-        state=columns.minutes[:done, STATE].astype(np.int8),
+        state=columns.state[:done],
         grid=whole[:kept],
         close=grid[:, CLOSES].copy(),
         worth=grid[:, WORTH].copy(),
         edge_bps=grid[:, EDGE].copy(),
         weights=columns.weights[:kept].copy(),
-        contribution=spread_rest(contribution, costs.gross),
+        contribution=_contribution(found, booked, costs.gross),
         tables=Tables(
             lambda: fills_of(found), lambda: orders_of(found), Counts(len(found.orders), buys, len(found.fills))
         ),
@@ -70,12 +61,46 @@ def make_result(found: Found) -> Result:
     )
 
 
+class _Same:
+    """Settings by identity: they are frozen, but hold what has no hash."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.settings is self.settings
+
+    def __hash__(self) -> int:
+        return id(self.settings)
+
+
+@lru_cache(maxsize=4)
+def _told(same: _Same) -> str:
+    settings = same.settings
+    trade, rules = (part.model_dump(mode="json") for part in (settings.config.trade, settings.rules))
+    return json.dumps({"trade": trade, "rules": rules})
+
+
 def settings_of(settings: Settings) -> dict[str, object]:
-    """The rules a run stands under, as JSON."""
-    return {
-        "trade": settings.config.trade.model_dump(mode="json"),
-        "rules": settings.rules.model_dump(mode="json"),
-    }
+    """The rules a run stands under, as JSON; every result's own."""
+    return json.loads(_told(_Same(settings)))
+
+
+def _contribution(found: Found, booked: int, gross: float) -> FloatArray:
+    """(M,) USDT that each member earned of ``gross``, by the first ``booked`` fills."""
+    if not found.members:
+        return np.zeros(0)
+    seen = found.tape.seen
+    earned = _attribute(
+        found.fills[:booked, ORDER].copy(),
+        found.orders[:, 1].copy(),
+        found.fills[:booked, SIDE] == BUY,
+        found.priced.quantity[:booked],
+        found.order_floats[:, 0].copy(),
+        np.ascontiguousarray(found.shares),
+        np.array([last_known(seen[row, :, CLOSE], found.columns.first + found.minutes) for row in range(len(seen))]),
+    )
+    return spread_rest(earned, gross)
 
 
 def costs_of(equity: FloatArray, fills: pl.DataFrame, last: int) -> Costs:

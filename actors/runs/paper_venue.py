@@ -35,7 +35,7 @@ from exchanges.simulated.followed import STALE_MS, FollowedMarket
 from exchanges.simulated.process import until_stopped
 from exchanges.simulated.server import RunningServer, serve_exchange
 from exchanges.simulated.statement import write_statement
-from exchanges.simulated.upbit.market import UpbitExchange, priced_rule
+from exchanges.simulated.upbit.market import UpbitExchange, fine_rule
 from exchanges.simulated.warmup import load_matching
 from exchanges.venues import gateway_of, own, parts_of, whole_market_stream_of
 
@@ -117,7 +117,7 @@ class Watch:
         if self._venue != "upbit":
             return rules
         prices = {i: price for i, (_, price) in (await self._gateway.newest_trades()).items()}
-        return {i: priced_rule(rule, prices[i], prices[i]) for i, rule in rules.items()}
+        return {i: fine_rule(rule, prices[i], prices[i]) for i, rule in rules.items()}
 
     async def _recent(self, instrument: Instrument, first: int) -> list[Bar]:
         """The last bars. Where there is none, that of the last trade, however old: Upbit's wire always tells a price."""

@@ -1,38 +1,38 @@
 """Minutes in which nothing is asked for: what is held is marked to market, and nothing else can happen.
 
-The same rules as in ``core.engine.loop``, in a loop small enough for the processor's registers. It stops before any
-minute that might need more than that, and leaves it to the other.
+The same rules as in ``core.engine.loop``, for a stretch of minutes at once, row by row, so that the processor does
+several of them in one step. It stops before any minute that might need more than that, and leaves it to the other.
 """
 
 import math
 
-from core.engine.market import middle
-from core.engine.tables import CLOSES, EDGE, EQUITY, INVESTED, STATE, TICK, TICK_DEN, TICK_NUM, WORTH, IntArray
-from core.lean import lean
-from core.liquidity import hour_column
+from core.engine.prefetch import prefetch
+from core.engine.tables import AVERAGE_MINUTES, CLOSES, EDGE, EQUITY, INVESTED, WORTH, IntArray
+from core.lean import inlined, pasted
 from core.messages import CLOSE, VOLUME, FloatArray
-from core.units import MINUTE_MS
+
+LEAST, MOST = 64, 512
+"""Minutes of a stretch: the first, and the longest. Each is twice as long as the one before."""
 
 
-@lean
+@inlined
 def coast(
+    shown: FloatArray,
     recorded: FloatArray,
-    half_bps: FloatArray,
-    start_minute: int,
+    liquidity: FloatArray,
     asked: FloatArray,
     asked_first: int,
-    grid_floats: FloatArray,
-    grid_ints: IntArray,
     rate: FloatArray,
     position: FloatArray,
     close: FloatArray,
-    mid: FloatArray,
     minutes: FloatArray,
+    states: IntArray,
     grid: FloatArray,
     minutes_first: int,
     stride: int,
     purse: float,
     state: int,
+    settled: bool,
     low: float,
     high: float,
     first: int,
@@ -41,42 +41,96 @@ def coast(
     """Write minutes from tape index ``first`` up to ``end`` at most; gives the index of the first one not written.
 
     ``purse`` is the worth of the quote balance that pays for every row, ``low`` and ``high`` the equities between which
-    marking to market changes nothing, ``asked`` (N, S) the targets from index ``asked_first`` on. A row that is held
-    must have traded in the minute.
+    marking to market changes nothing (nor does it where nothing is held and the account is ``settled``: marked since
+    it last traded), ``asked`` (S, N) the targets from index ``asked_first`` on. A row that is held must show a book.
+    What an order in the first minute that is asked for will read of ``recorded`` and ``liquidity`` is fetched ahead.
     """
+    index, size = first, LEAST
     grid_row = (first - minutes_first + stride - 1) // stride
     next_row = minutes_first + grid_row * stride
-    for index in range(first, end):
-        equity, invested = purse, 0.0
+    whole = True
+    while whole and index < end:
+        upto = min(index + size, end)
+        size = min(2 * size, MOST)
+        stop = upto
+        for i in range(position.shape[0]):
+            stop = index + _unasked(asked[i, index - asked_first : stop - asked_first], position[i] > 0.0)
+        if stop < upto:
+            for i in range(position.shape[0]):
+                if asked[i, stop - asked_first] == asked[i, stop - asked_first]:
+                    for k in range(stop - AVERAGE_MINUTES + 1, stop + 2):
+                        prefetch(recorded, i, k, CLOSE)
+                    prefetch(recorded, i, stop + 1, VOLUME)
+                    prefetch(liquidity, i, stop + 1, 0)
+        c = index - minutes_first
+        equity, invested = minutes[EQUITY, c : c + stop - index], minutes[INVESTED, c : c + stop - index]
+        for k in range(equity.shape[0]):
+            equity[k] = purse
+            invested[k] = 0.0
         held = False
         for i in range(position.shape[0]):
-            target = asked[index - asked_first, i]
-            volume = recorded[i, index, VOLUME]
             if position[i] > 0.0:
-                if target == target or not volume > 0.0:
-                    return index
-                price = recorded[i, index, CLOSE]
-                bps = half_bps[i, hour_column(start_minute, start_minute + (index + 1) * MINUTE_MS)]
-                mid[i] = middle(price, bps, grid_floats[i, TICK], grid_ints[i, TICK_NUM], grid_floats[i, TICK_DEN])
-                worth = position[i] * (mid[i] * rate[i])
-                equity += worth
-                invested += worth
-                close[i] = price
                 held = True
-            else:
-                if target > 0.0:
-                    return index
-                if volume == volume:
-                    close[i] = recorded[i, index, CLOSE]
-        if held and not low < equity <= high:
-            return index
-        c = index - minutes_first
-        minutes[c, EQUITY], minutes[c, INVESTED], minutes[c, STATE] = equity, invested, state
-        if index == next_row:
+                seen = shown[i, index:stop]
+                for k in range(seen.shape[0]):
+                    worth = position[i] * (seen[k] * rate[i])
+                    equity[k] += worth
+                    invested[k] += worth
+        if held or not settled:
+            stop = index + _unmoved(equity, low, high)
+        if state != 0:
+            states[c : c + stop - index] = state
+        while next_row < stop:
+            k = next_row
             for i in range(position.shape[0]):
-                grid[grid_row, CLOSES, i] = close[i]
-                grid[grid_row, WORTH, i] = position[i] * (mid[i] * rate[i]) if position[i] > 0.0 else 0.0
+                grid[grid_row, CLOSES, i] = _last_known(recorded[i, first : k + 1], close[i])
+                grid[grid_row, WORTH, i] = position[i] * (shown[i, k] * rate[i]) if position[i] > 0.0 else 0.0
                 grid[grid_row, EDGE, i] = math.nan
             grid_row += 1
             next_row += stride
-    return end
+        whole = stop == upto
+        index = stop
+    for i in range(position.shape[0]):
+        close[i] = _last_known(recorded[i, first:index], close[i])
+    return index
+
+
+@pasted
+def _unasked(asked: FloatArray, held: bool) -> int:
+    """How many minutes of one row's targets pass before something is asked of it."""
+    hits = 0
+    if held:
+        for k in range(asked.shape[0]):
+            hits += asked[k] == asked[k]
+    else:
+        for k in range(asked.shape[0]):
+            hits += asked[k] > 0.0
+    if hits == 0:
+        return asked.shape[0]
+    k = 0
+    while not (asked[k] > 0.0 or (held and asked[k] == asked[k])):
+        k += 1
+    return k
+
+
+@pasted
+def _unmoved(equity: FloatArray, low: float, high: float) -> int:
+    """How many minutes pass before one that must be marked, or whose worth is not known."""
+    hits = 0
+    for k in range(equity.shape[0]):
+        hits += (equity[k] > low) & (equity[k] <= high)
+    if hits == equity.shape[0]:
+        return hits
+    k = 0
+    while low < equity[k] <= high:
+        k += 1
+    return k
+
+
+@pasted
+def _last_known(bars: FloatArray, before: float) -> float:
+    """The last known close of ``bars`` (N, 5), else what it was ``before``."""
+    k = bars.shape[0] - 1
+    while k >= 0 and bars[k, VOLUME] != bars[k, VOLUME]:
+        k -= 1
+    return bars[k, CLOSE] if k >= 0 else before

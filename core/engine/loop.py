@@ -11,7 +11,7 @@ worked, stand beside it.
 import math
 
 from core.engine.coast import coast
-from core.engine.market import middle, shown_mid, traded_lately
+from core.engine.market import shown_mid
 from core.engine.orders import exact, work
 from core.engine.tables import (
     ASKED,
@@ -41,13 +41,9 @@ from core.engine.tables import (
     SELL_BLOCK,
     SELLABLE,
     SHOCK,
-    STATE,
     STDEV,
     STEP_UNITS,
     TABLE,
-    TICK,
-    TICK_DEN,
-    TICK_NUM,
     TRADABLE,
     UNSENT,
     WANTED,
@@ -62,9 +58,8 @@ from core.engine.tables import (
     Scratch,
     Tape,
 )
-from core.lean import inlined, lean
-from core.liquidity import hour_column
-from core.loss_limits import REDUCING, LossLimits, Mark, fill_rows, mark
+from core.lean import inlined, lean, pasted
+from core.loss_limits import ACTIVE, REDUCING, LossLimits, Mark, fill_into, mark
 from core.messages import CLOSE, VOLUME, FloatArray
 from core.selection import SelectionRules, choose_targets, combine, share_out
 from core.sizing import Caps, Rows, size_into
@@ -96,12 +91,12 @@ def advance(
     as if it had never stopped.
     """
     # Named once: reaching into a tuple of arrays minute by minute costs more than the minute.
-    bars, recorded, half_bps, start_minute = tape.bars, tape.seen, tape.half_bps, tape.start_minute
+    recorded, shown, start_minute = tape.seen, tape.shown, tape.start_minute
     units, amount, close = account.units, account.amount, account.close
-    grid_floats, grid_ints, level = grids.floats, grids.ints, scratch.level
+    grid_ints, level = grids.ints, scratch.level
     fresh, position, mid = scratch.flags[FRESH], scratch.floats[POSITION], scratch.floats[MID]
     target, rate, worth = scratch.floats[WANTED], scratch.floats[RATE_USDT], scratch.worth
-    minutes, stride = columns.minutes, columns.stride
+    minutes, states, stride = columns.minutes, columns.state, columns.stride
     ensemble, asked_target, losses, terms = said.ensemble, said.target, rules.losses, rules.terms
     count = grid_ints.shape[0]
     most_fills = count * rules.slices * level.shape[1]
@@ -141,29 +136,30 @@ def advance(
     equity, invested, marked_day, moved = math.nan, 0.0, first - first - 1, True
     quiet_low, quiet_high = math.inf, -math.inf
     while index < end:
-        if coasting and not moved and not (state.closing and state.state == REDUCING):
-            stop = min(end, columns.first + minutes.shape[0] - 1)
+        if coasting and not (state.closing and state.state == REDUCING):
+            stop = min(end, columns.first + minutes.shape[1] - 1)
             stop = min(stop, ((marked_day + 1) * DAY_MS - start_minute) // MINUTE_MS)
             if index < stop:
                 purse = 0.0 if amount[0] == 0.0 else amount[0] * rate[0]
+                for i in range(count):
+                    position[i] = amount[grid_ints[i, BASE]]
                 index = coast(
+                    shown,
                     recorded,
-                    half_bps,
-                    start_minute,
+                    tape.liquidity,
                     asked_target,
                     said.first,
-                    grid_floats,
-                    grid_ints,
                     rate,
                     position,
                     close,
-                    mid,
                     minutes,
+                    states,
                     columns.grid,
                     columns.first,
                     stride,
                     purse,
                     state.state,
+                    not moved,
                     quiet_low,
                     quiet_high,
                     index,
@@ -179,20 +175,13 @@ def advance(
         k = index - said.first
         # --- what is seen: a bar of this minute and a book make a row fresh
         for i in range(count):
-            seen = False
-            volume = recorded[i, index, VOLUME]
-            if volume == volume:
+            if recorded[i, index, VOLUME] == recorded[i, index, VOLUME]:
                 close[i] = recorded[i, index, CLOSE]
-                seen = volume > 0.0 or traded_lately(bars[i], index + 1)
             position[i] = amount[grid_ints[i, BASE]]
-            mid[i] = math.nan
-            if late and seen:
+            mid[i] = shown[i, index]
+            if late and mid[i] == mid[i]:
                 mid[i] = shown_mid(tape, grids, terms, account.taken[i], level, i, index)
-                seen = mid[i] == mid[i]
-            elif seen and position[i] > 0.0:
-                bps = half_bps[i, hour_column(start_minute, minute + MINUTE_MS)]
-                mid[i] = middle(close[i], bps, grid_floats[i, TICK], grid_ints[i, TICK_NUM], grid_floats[i, TICK_DEN])
-            fresh[i] = seen
+            fresh[i] = mid[i] == mid[i]
             moved = moved or position[i] > 0.0
         # --- what it is worth; nothing to do while nothing is held and nothing changed
         day = minute // DAY_MS
@@ -215,7 +204,7 @@ def advance(
             _listen(said, scratch, close, rules.selection, equity, k)
         else:
             for i in range(count):
-                target[i] = asked_target[k, i]
+                target[i] = asked_target[i, k]
         # --- what is allowed
         wanted = False
         closing = state.closing and state.state == REDUCING
@@ -224,19 +213,17 @@ def advance(
                 wanted = True
         parents = 0
         if wanted:
-            for i in range(count):
-                if fresh[i] and math.isnan(mid[i]) and not math.isnan(target[i]):
-                    mid[i] = shown_mid(tape, grids, terms, account.taken[i], level, i, index)
             _size(rows, grid_ints, rules.caps, account, scratch, state, equity)
             regime = said.which[REGIME, k] if ensemble else -1
             parents = _log_orders(rows, scratch, logs, orders, orders_before, index, regime, equity)
             orders += parents
         # --- written down
         c = index - columns.first
-        minutes[c, EQUITY] = equity
-        minutes[c, INVESTED] = invested
-        minutes[c, STATE] = state.state
-        if c == next_row or c + 1 == minutes.shape[0]:
+        minutes[EQUITY, c] = equity
+        minutes[INVESTED, c] = invested
+        if state.state != ACTIVE:
+            states[c] = state.state
+        if c == next_row or c + 1 == minutes.shape[1]:
             _write(close, scratch, columns, grid_row)
             next_row += stride
             grid_row += 1
@@ -335,7 +322,7 @@ def _size(
     for i in range(position.shape[0]):
         cash[i] = account.amount[grid[i, QUOTE]]
         sellable[i] = float(account.units[grid[i, BASE]] // grid[i, STEP_UNITS])
-    fill_rows(
+    fill_into(
         rows,
         scratch.floats[WANTED],
         position,
@@ -403,7 +390,7 @@ def _log_orders(
     return count
 
 
-@inlined
+@pasted
 def _write(close: FloatArray, scratch: Scratch, columns: Columns, g: int) -> None:
     """Write the minute down in full, as grid row ``g``."""
     position, mid, rate = scratch.floats[POSITION], scratch.floats[MID], scratch.floats[RATE_USDT]

@@ -2,7 +2,7 @@
 
 import math
 
-from core.book import LEVELS, best_ticks, half_spread_of, side_levels
+from core.book import ANY, LEVELS, best_ticks, half_spread_of, side_levels
 from core.checks import lot_ok, notional_ok, percent_price_ok
 from core.costs import Terms
 from core.engine.tables import (
@@ -26,7 +26,7 @@ from core.engine.tables import (
     IntArray,
     Tape,
 )
-from core.lean import inlined, lean
+from core.lean import inlined, lean, pasted
 from core.liquidity import VOLUME_MINUTES, hour_column
 from core.messages import CLOSE, HIGH, LOW, OPEN, VOLUME, FloatArray
 from core.path import place_of, price_at
@@ -35,13 +35,13 @@ from core.units import MINUTE_MS
 SELL, BUY = 0, 1
 
 
-@inlined
+@pasted
 def as_price(ticks: int, num: int, den: float) -> float:
     """The float64 of so many ticks: correctly rounded, as the Decimal's is."""
     return ticks * num / den
 
 
-@inlined
+@pasted
 def minute_of(tape: Tape, ms: int) -> int:
     """Index of the minute that ``ms`` lies in (a boundary: the one it opens); T and above after the end."""
     return max(0, (ms - tape.start_minute) // MINUTE_MS)
@@ -64,7 +64,7 @@ def middle(price: float, half_bps: float, tick: float, num: int, den: float) -> 
     return (as_price(bid, num, den) + as_price(ask, num, den)) / 2.0
 
 
-@inlined
+@pasted
 def price_now(tape: Tape, row: int, ms: int) -> float:
     """Price at ``ms``; NaN in a minute without a bar."""
     index, elapsed = place_of(tape.start_minute, ms, tape.bars.shape[1])
@@ -74,7 +74,7 @@ def price_now(tape: Tape, row: int, ms: int) -> float:
     return price_at(bar[OPEN], bar[HIGH], bar[LOW], bar[CLOSE], elapsed)
 
 
-@inlined
+@pasted
 def half_now(tape: Tape, row: int, ms: int, price: float) -> float:
     """Half the spread in force, quote units."""
     column = min(hour_column(tape.start_minute, ms), tape.half_bps.shape[1] - 1)
@@ -83,12 +83,21 @@ def half_now(tape: Tape, row: int, ms: int, price: float) -> float:
 
 @inlined
 def book_at(
-    tape: Tape, grids: Grids, terms: Terms, row: int, buying: bool, e: int, price: float, half: float, level: IntArray
+    tape: Tape,
+    grids: Grids,
+    terms: Terms,
+    row: int,
+    buying: bool,
+    e: int,
+    price: float,
+    half: float,
+    level: IntArray,
+    enough: int,
 ) -> int:
-    """Write the levels that an order meets in minute ``e`` to ``level``; gives how many."""
+    """Write the levels that an order meets in minute ``e``, up to ``enough`` steps, to ``level``; gives how many."""
     volume, sigma = tape.liquidity[row, e, 0], tape.liquidity[row, e, 1]
     tick, step = grids.floats[row, TICK], grids.floats[row, STEP]
-    return side_levels(buying, price, half, tick, step, volume, sigma, terms.depth, level[TICKS], level[STEPS])
+    return side_levels(buying, price, half, tick, step, volume, sigma, terms.depth, level[TICKS], level[STEPS], enough)
 
 
 @lean
@@ -99,14 +108,15 @@ def shown_mid(tape: Tape, grids: Grids, terms: Terms, taken: IntArray, level: In
     took (``taken`` (2, LEVELS + 2) of this row) is not shown.
     """
     e = index + 1
+    if taken[SELL, TAKEN_MINUTE] != e and taken[BUY, TAKEN_MINUTE] != e:
+        return tape.shown[row, index]
     price = tape.bars[row, index, CLOSE]
     bps = tape.half_bps[row, hour_column(tape.start_minute, tape.start_minute + e * MINUTE_MS)]
     num, den = grids.ints[row, TICK_NUM], grids.floats[row, TICK_DEN]
-    if taken[SELL, TAKEN_MINUTE] != e and taken[BUY, TAKEN_MINUTE] != e:
-        return middle(price, bps, grids.floats[row, TICK], num, den)
     total = 0.0
+    everything = ANY + 0 * e  # no literal (core.lean)
     for side in (SELL, BUY):
-        count = book_at(tape, grids, terms, row, side == BUY, e, price, half_spread_of(price, bps), level)
+        count = book_at(tape, grids, terms, row, side == BUY, e, price, half_spread_of(price, bps), level, everything)
         mine = taken[side, TAKEN_MINUTE] == e
         best = 0
         for k in range(count):
@@ -138,7 +148,7 @@ def turned_away(tape: Tape, grids: Grids, row: int, ms: int, ticks: int, steps: 
     return math.isnan(now)
 
 
-@inlined
+@pasted
 def forget_taken(taken: IntArray, e: int) -> None:
     """Start counting what one side of ours takes (LEVELS + 2,) anew when it was of another minute than ``e``."""
     if taken[TAKEN_MINUTE] != e:

@@ -24,6 +24,7 @@ from core.engine.tables import (
     STEP,
     STEP_UNITS,
     STEPS,
+    TAKEN_MINUTE,
     TAKEN_SUM,
     TICK,
     TICKS,
@@ -35,14 +36,14 @@ from core.engine.tables import (
     Tape,
 )
 from core.execution.twap import least_lots, next_slice
-from core.lean import inlined
+from core.lean import inlined, pasted
 from core.messages import VOLUME
 from core.units import MINUTE_MS
 
 REFUSED = -1
 
 
-@inlined
+@pasted
 def exact(units: IntArray) -> bool:
     """Whether every balance is still small enough to be counted without loss."""
     largest = 0
@@ -51,13 +52,13 @@ def exact(units: IntArray) -> bool:
     return largest < EXACT
 
 
-@inlined
+@pasted
 def _move(account: Account, asset: int, change: int) -> None:
     account.units[asset] += change
     account.amount[asset] = account.units[asset] / float(UNITS)
 
 
-@inlined
+@pasted
 def _covered(grids: Grids, units: IntArray, row: int, buying: bool, ticks: int, steps: int) -> bool:
     """Whether the account holds what the venue would set aside for the order."""
     grid = grids.ints[row]
@@ -68,7 +69,7 @@ def _covered(grids: Grids, units: IntArray, row: int, buying: bool, ticks: int, 
     return money + fee <= units[grid[QUOTE]]
 
 
-@inlined
+@pasted
 def _settle(grids: Grids, account: Account, row: int, buying: bool, ticks: int, steps: int) -> int:
     """Book one part of a fill; gives the fee, in units of what it is paid in."""
     grid = grids.ints[row]
@@ -115,13 +116,15 @@ def send(
     if math.isnan(price):
         return 0, fills
     half = half_now(tape, row, at_ms, price)
-    count = book_at(tape, grids, terms, row, buying, e, price, half, level)
+    taken = account.taken[row, side]
+    before = taken[TAKEN_SUM] if taken[TAKEN_MINUTE] == e else 0
+    room = room_of(tape.bars[row, e, VOLUME], terms.share, grids.floats[row, STEP], terms.halts)
+    room = max(0, room - before)
+    # Nobody walks further than what was taken before and what is wanted now, wherever in the book the former stood.
+    count = book_at(tape, grids, terms, row, buying, e, price, half, level, min(steps, room) + before)
     if count == 0:
         return 0, fills
-    taken = account.taken[row, side]
     forget_taken(taken, e)
-    room = room_of(tape.bars[row, e, VOLUME], terms.share, grids.floats[row, STEP], terms.halts)
-    room = max(0, room - taken[TAKEN_SUM])
     parts = take_levels(
         buying, level[TICKS], level[STEPS], count, taken, ticks, steps, room, level[PART_LEVEL], level[PART_STEPS]
     )

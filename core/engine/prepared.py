@@ -3,15 +3,15 @@
 import math
 
 import numpy as np
-from numba import njit
 
+from core.lean import compiled
 from core.liquidity import SIGMA_MINUTES, VOLUME_MINUTES
 from core.messages import CLOSE, VOLUME, FloatArray
 
 _TILE = 2_048
 
 
-@njit(cache=True)
+@compiled
 def liquidity_table(bars: FloatArray, floor: float) -> FloatArray:
     """(S, T + 1, 2): ``liquidity_at`` of every minute of ``bars`` (S, T, 5), with the same digits."""
     out = np.empty((bars.shape[0], bars.shape[1] + 1, 2))
@@ -19,7 +19,7 @@ def liquidity_table(bars: FloatArray, floor: float) -> FloatArray:
     return out
 
 
-@njit(cache=True)
+@compiled
 def fill_liquidity(bars: FloatArray, floor: float, out: FloatArray) -> None:
     """Write ``liquidity_table`` to ``out``, which may be mapped from a file.
 
@@ -61,7 +61,7 @@ def fill_liquidity(bars: FloatArray, floor: float, out: FloatArray) -> None:
                 pairs_known += pairs[lead + t] - pairs[lead + t - SIGMA_MINUTES]
 
 
-@njit(cache=True)
+@compiled
 def _add_lags(terms: FloatArray, lead: int, lags: int, size: int, total: FloatArray) -> None:
     """``total`` (size,): the sum of the ``lags`` terms before each place, oldest first.
 

@@ -42,6 +42,8 @@ class Tape(NamedTuple):
     """(S, T + 1, 2) volume and sigma of ``core.liquidity.liquidity_at`` before each minute (``liquidity_table``)."""
     half_bps: FloatArray
     """(S, H) half spreads (``core.liquidity.half_spreads``)."""
+    shown: FloatArray
+    """(S, T) middle of the touch at each minute's close, NaN without a book (``core.engine.shown.shown_table``)."""
     start_minute: int
     """Open of minute 0, epoch ms."""
 
@@ -108,10 +110,10 @@ class Said(NamedTuple):
     weights: FloatArray
     """(K, R, M) tables."""
     target: FloatArray
-    """(N, S); NaN keeps what is held."""
+    """(S, N); NaN keeps what is held."""
 
 
-EQUITY, INVESTED, STATE = range(3)
+EQUITY, INVESTED = range(2)
 CLOSES, WORTH, EDGE = range(3)
 
 
@@ -121,7 +123,9 @@ class Columns(NamedTuple):
     first: int
     stride: int
     minutes: FloatArray
-    """(N, 3) equity, invested, state."""
+    """(2, N) equity, invested."""
+    state: IntArray
+    """(N,) int8, made as zeros: the state of an account that no limit has touched (ACTIVE) is not written."""
     grid: FloatArray
     """(G, 3, S) close, worth, edge."""
     weights: FloatArray
@@ -353,7 +357,8 @@ def make_columns(first: int, minutes: int, stride: int, rows: int, members: int)
     return Columns(
         first=first,
         stride=stride,
-        minutes=np.full((minutes, 3), np.nan),
+        minutes=np.full((2, minutes), np.nan),
+        state=np.zeros(minutes, dtype=np.int8),
         grid=np.full((grid, 3, rows), np.nan),
         weights=np.zeros((grid, members)),
     )

@@ -177,6 +177,8 @@ class ExecutionMachine:
         for order in list(self.books.watch.values()):
             if order.client_id not in asked:
                 out += self._chase(order) or [self._ask(order, stimulus.now_ms)]
+        # The last chance to hear of those that were given up.
+        out += [self._ask(order, stimulus.now_ms) for order in self._doubted(stimulus.now_ms)]
         return out
 
     def _reported(self, _: Reported) -> list[Instruction]:
@@ -348,13 +350,16 @@ class ExecutionMachine:
         return self._ask_all(stimulus.now_ms)
 
     def _ask_all(self, now_ms: int) -> list[Instruction]:
+        return [self._ask(order, now_ms) for order in (*self.books.watch.values(), *self._doubted(now_ms))]
+
+    def _doubted(self, now_ms: int) -> list[Order]:
+        """Orders given up not long ago, of which nothing was heard since."""
         doubted = self.books.doubted
         for order in list(doubted.values()):
             if order.state is not OrderState.REJECTED or now_ms - order.absent_ms > DOUBT_MS:
                 del doubted[order.client_id]
                 self.books.version += 1
-        asked = {**self.books.watch, **doubted}
-        return [self._ask(order, now_ms) for order in asked.values()]
+        return list(doubted.values())
 
     def _ask(self, order: Order, now_ms: int) -> QueryOrder:
         if order.state is OrderState.SENT:

@@ -6,14 +6,13 @@ Decimals and a venue's rules.
 
 from decimal import ROUND_CEILING, Decimal
 
-from numba import njit
-
 from core.costs import UNITS
 from core.errors import Defect
+from core.lean import pasted
 from core.units import MarketRules
 
 
-@njit(cache=True)
+@pasted
 def least_lots(min_lots: int, min_notional: int, lot_worth: int) -> int:
     """Lots of the smallest order a venue takes, by quantity and by value.
 
@@ -22,7 +21,7 @@ def least_lots(min_lots: int, min_notional: int, lot_worth: int) -> int:
     return max(min_lots, -(-min_notional // lot_worth), 1)
 
 
-@njit(cache=True)
+@pasted
 def next_slice(unsent: int, slots: int, least: int, most: int) -> int:
     """Lots to send in the first of ``slots`` slots: a near-equal share of ``unsent``, the larger ones first.
 

@@ -9,7 +9,6 @@ import math
 import numpy as np
 
 from core.indicators import candles, channels, context, cross, returns, smoothed, volume
-from core.indicators.compiled import compiled
 from core.indicators.series import (
     BREADTH,
     LEADER,
@@ -28,6 +27,7 @@ from core.indicators.series import (
     load,
 )
 from core.indicators.spec import ANCHOR_BARS, BLOCK_MINUTES, REACH, FeatureSpec
+from core.lean import compiled
 from core.messages import BoolArray, FloatArray
 
 SPECS: tuple[FeatureSpec, ...] = (

@@ -2,10 +2,10 @@
 
 import math
 
-from core.indicators.compiled import compiled
 from core.indicators.series import CLOSES, HIGHS, LOWS, OPENS, TEMP, TRUE_RANGE
 from core.indicators.spec import FeatureSpec
 from core.indicators.windows import window_sum
+from core.lean import compiled
 from core.messages import FloatArray
 
 SPECS: tuple[FeatureSpec, ...] = (

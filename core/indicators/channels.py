@@ -2,10 +2,10 @@
 
 import math
 
-from core.indicators.compiled import compiled
 from core.indicators.series import CLOSES, HIGHS, LOWS, TEMP, TRUE_RANGE, TYPICAL
 from core.indicators.spec import FeatureSpec
 from core.indicators.windows import window_age, window_comoment, window_extreme, window_sum
+from core.lean import compiled
 from core.messages import FloatArray
 
 SPECS: tuple[FeatureSpec, ...] = (

@@ -7,10 +7,10 @@ import math
 
 import numpy as np
 
-from core.indicators.compiled import compiled
 from core.indicators.series import FILLER, MOOD, PREMIUM, TEMP
 from core.indicators.spec import FeatureSpec
 from core.indicators.windows import window_sum
+from core.lean import compiled
 from core.messages import FloatArray
 
 WEEK_MINUTES = 7 * 1_440

@@ -11,7 +11,6 @@ import math
 
 import numpy as np
 
-from core.indicators.compiled import compiled
 from core.indicators.series import (
     BREADTH,
     FLAT_RETURN,
@@ -30,6 +29,7 @@ from core.indicators.series import (
 )
 from core.indicators.spec import FeatureSpec
 from core.indicators.windows import window_comoment, window_sum
+from core.lean import compiled
 from core.messages import CLOSE, BoolArray, FloatArray
 
 BREADTH_MINUTES = 15

@@ -2,10 +2,10 @@
 
 import math
 
-from core.indicators.compiled import compiled
 from core.indicators.series import FLAT_RETURN, HIGHS, LOG, LOWS, OPENS, RET, TEMP, difference
 from core.indicators.spec import FeatureSpec
 from core.indicators.windows import window_sum
+from core.lean import compiled
 from core.messages import FloatArray
 
 HORIZONS = (1, 5, 15, 30, 60, 120, 240)

@@ -8,8 +8,8 @@ OUT on one row a feature, in the order of ``core.features.FEATURES``.
 import math
 
 from core.bars import MAX_PRICE, MAX_VOLUME
-from core.indicators.compiled import compiled
 from core.indicators.windows import SCRATCH
+from core.lean import compiled
 from core.messages import CLOSE, HIGH, LOW, OPEN, VOLUME, BoolArray, FloatArray
 
 (

@@ -13,9 +13,9 @@ ends the recursion: NaN until the next block whose run-in is known.
 
 import math
 
-from core.indicators.compiled import compiled
 from core.indicators.series import is_known
 from core.indicators.spec import ANCHORED, FeatureSpec
+from core.lean import compiled
 from core.messages import CLOSE, HIGH, LOW, FloatArray
 
 

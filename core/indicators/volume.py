@@ -2,10 +2,10 @@
 
 import math
 
-from core.indicators.compiled import compiled
 from core.indicators.series import CLOSES, HIGHS, LOWS, OPENS, RET, TEMP, TYPICAL, VOLUMES, difference
 from core.indicators.spec import FeatureSpec
 from core.indicators.windows import window_comoment, window_sum
+from core.lean import compiled
 from core.messages import FloatArray
 
 VWAP_MINUTES = (30, 120, 240)

@@ -13,7 +13,7 @@ cancellation, and exactly 0 for a series that does not move.
 
 import math
 
-from core.indicators.compiled import compiled
+from core.lean import compiled
 from core.messages import FloatArray
 
 SCRATCH = 12

@@ -1,8 +1,8 @@
 """What comes on each kind of Binance's market streams, and what is kept of it: one channel a symbol and kind.
 
 A channel's ``take`` gets the whole frame of the combined stream and decodes it once, typed, its numbers checked in the
-decoder's C. It raises ``DataError`` for a frame that is none, and returns False for one that tells nothing new: after
-a reconnect, and while two connections overlap, the same event comes twice.
+decoder's C. It raises ``DataError`` for a frame that is none, and returns False for one to be looked at: it tells nothing
+new (after a reconnect, and while two connections overlap, the same event comes twice), or it is too old.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from exchanges.binance.wire import (
     reader,
     top_of,
 )
-from exchanges.book import KeptBook, OrderBook, Snapshot, Step
+from exchanges.book import APPLIED, KeptBook, OrderBook, Snapshot, Step
 from exchanges.trade import Trade
 
 REMEMBERED = 10
@@ -173,7 +173,7 @@ class BookChannel:
         return step
 
     def _follow(self, step: Step) -> bool:
-        if step is Step.APPLIED:
+        if step is APPLIED:
             if self._on_book is not None:
                 self._on_book(self.instrument, self.kept.book)
             return True
@@ -203,14 +203,19 @@ class KlineChannel:
 
     kind = "kline_1m"
 
-    def __init__(self, instrument: Instrument, symbol: str, on_bar: OnBar, count: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        instrument: Instrument,
+        symbol: str,
+        on_bar: OnBar,
+        count: Callable[[str, str], None],
+        on_event: Callable[[int], bool],
+    ) -> None:
         self.instrument = instrument
-        self._symbol, self._on_bar, self._count = symbol, on_bar, count
+        self._symbol, self._on_bar, self._count, self._on_event = symbol, on_bar, count, on_event
         self._finals: dict[int, Bar] = {}
         self._open: Bar | None = None
         """What was last seen of the minute that is under way."""
-        self.event_ms = 0
-        """The venue's own time of the newest frame."""
 
     def take(self, frame: bytes) -> bool:
         try:
@@ -220,11 +225,11 @@ class KlineChannel:
         if event.s != self._symbol:
             raise another(self, event.s)
         bar = kline_bar(event)
-        self.event_ms = max(self.event_ms, event.E)
+        too_old = self._on_event(event.E)
         if event.k.x:
-            return self._closed(bar)
+            return self._closed(bar) and not too_old
         self._running(bar)
-        return True
+        return not too_old
 
     def _closed(self, bar: Bar) -> bool:
         known = self._finals.get(bar.minute)

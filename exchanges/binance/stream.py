@@ -3,6 +3,7 @@ and order books."""
 
 import asyncio
 import logging
+import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -26,6 +27,7 @@ from exchanges.binance.channels import (
 )
 from exchanges.binance.wire import MarketFrame, decode, reader
 from exchanges.book import OrderBook, Snapshot, Step
+from exchanges.lag import Lag
 from exchanges.link import Leave, Link, LinkPolicy, LinkState, joined, run_all
 from exchanges.trade import Trade
 
@@ -38,6 +40,9 @@ PER_CONNECTION = 1_024
 """Streams the venue allows on one connection."""
 SEND_SPACING_S = 0.25
 """At most 5 messages a second are taken, pings among them; this is 4."""
+MOST_BEHIND_MS = 20_000
+BEHIND_FRAMES = 20
+"""A stream so far behind its own pace, for so many frames that tell a time, is left for one that begins at the present."""
 SNAPSHOT_PAUSE_S = 0.5
 """Between two snapshots of one book: one that was too old needs a younger one."""
 
@@ -104,6 +109,7 @@ class MarketStream:
         self.last_fault = ""
         self._on_gap, self._snapshot = on_gap, snapshot
         self._requests = 0
+        self._lag, self._late = Lag(), 0
         self._wanting: deque[BookChannel] = deque()
         self._wanted = asyncio.Event()
         tops: dict[Instrument, TopChannel] = {}
@@ -113,7 +119,10 @@ class MarketStream:
         self._routes: dict[bytes, Callable[[bytes], bool]] = {}
         for symbol, instrument in self.instruments.items():
             tops[instrument] = TopChannel(instrument, symbol, now_ms, on_top)
-            made: list[Channel] = [KlineChannel(instrument, symbol, on_bar, self._count), tops[instrument]]
+            made: list[Channel] = [
+                KlineChannel(instrument, symbol, on_bar, self._count, self._stamped),
+                tops[instrument],
+            ]
             if trades:
                 self._trades[instrument] = TradeChannel(instrument, symbol, on_trade)
                 made.append(self._trades[instrument])
@@ -138,6 +147,11 @@ class MarketStream:
     def trade(self, instrument: Instrument) -> Trade | None:
         """The latest execution that was heard."""
         return self._trades[instrument].latest
+
+    @property
+    def behind_ms(self) -> float:
+        """How much later than usual the newest bar frame came."""
+        return self._lag.newest_ms
 
     @property
     def resyncs(self) -> int:
@@ -168,11 +182,16 @@ class MarketStream:
         try:
             if route is None:
                 return self._other(frame)
-            if not route(frame):
-                self._again(frame)
+            return None if route(frame) else self._again(frame)
         except DataError as error:
             self._count("malformed", str(error))
-        return None
+            return None
+
+    def _stamped(self, event_ms: int) -> bool:
+        """A frame told its own time: whether what we hear has grown old."""
+        behind = self._lag.behind_ms(time.monotonic() * 1_000, event_ms)
+        self._late = 0 if behind <= MOST_BEHIND_MS else self._late + 1
+        return self._late >= BEHIND_FRAMES
 
     def _other(self, frame: bytes) -> Leave | None:
         """What does not begin like a frame of ours: answers, notices, and frames that are spaced differently."""
@@ -181,9 +200,8 @@ class MarketStream:
             return Leave("the server is shutting down", planned=True)
         route = self._routes.get(_NAMED + envelope.stream.encode(errors="replace"))
         if route is not None:
-            if not route(frame):
-                self._again(frame)
-        elif envelope.error is not None or envelope.code is not None:
+            return None if route(frame) else self._again(frame)
+        if envelope.error is not None or envelope.code is not None:
             reason = envelope.error.msg if envelope.error else envelope.msg
             return Leave(f"the venue refused a subscription: {reason[:120]}", planned=False)
         elif envelope.id is not None:
@@ -192,10 +210,15 @@ class MarketStream:
             self._count("foreign", f"stream {envelope.stream[:60]!r}")
         return None
 
-    def _again(self, frame: bytes) -> None:
-        """Nothing new: usual while two connections overlap and for diffs a snapshot held; worth a word for a bar."""
+    def _again(self, frame: bytes) -> Leave | None:
+        """A frame that tells nothing new, usual while two connections overlap and for diffs a snapshot held, but worth a
+        word for a bar; or one that is too old."""
+        if self._late >= BEHIND_FRAMES:
+            behind, self._lag, self._late = self._lag.newest_ms, Lag(), 0
+            return Leave(f"what comes is {behind / 1_000:.0f} s old", planned=True)
         if b"@kline" in frame[:60] and not any(leg.link.overlapping for leg in self._legs):
             self._count("repeated", frame[:120].decode(errors="replace"))
+        return None
 
     def _confirm(self, request: int | str) -> None:
         number = int(request) if str(request).isdecimal() else -1

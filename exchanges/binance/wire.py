@@ -36,6 +36,10 @@ Amount = Annotated[float, msgspec.Meta(ge=0, lt=1e18)]
 are those of ``core.bars``)."""
 
 
+Stamp = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+"""Epoch milliseconds."""
+
+
 class Kline(msgspec.Struct):
     """``k`` of a kline frame."""
 
@@ -56,7 +60,7 @@ class KlineEvent(msgspec.Struct):
     e: str
     s: str
     k: Kline
-    E: int = 0
+    E: Stamp = 0
 
 
 class KlineFrame(msgspec.Struct):

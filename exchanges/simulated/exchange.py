@@ -30,6 +30,7 @@ from exchanges.simulated.refusals import (
     cancel_rejected,
     cancel_restricted,
     duplicate_order,
+    filter_failure,
     invalid_symbol,
     market_closed,
     no_reference_price,
@@ -206,6 +207,8 @@ class SimulatedExchange:
         check_pair(above, below)
         row = self.check(above)
         self.check(below)
+        if sum(found.row == row and not found.done for found in self.order_lists()) >= self.limits.max_order_lists:
+            raise filter_failure("MAX_NUM_ORDER_LISTS")
         for request in (above, below):
             self._refuse_at_once(row, request)
         if (above.client_id and above.client_id == below.client_id) or any(

@@ -51,6 +51,8 @@ class Limits:
     stp_allowed: frozenset[str] = frozenset(Stp)
     price_range: PriceRange | None = None
     """Band in which orders may trade; None: anywhere."""
+    max_order_lists: int = 20
+    """Open order lists per market."""
     max_amends: int = 10
     """Times one order may be amended."""
 
@@ -112,14 +114,15 @@ def check_amendment(quantity: Decimal, order: SimOrder, rules: MarketRules, limi
 
 
 def _check_lot(quantity: Decimal, rules: MarketRules) -> None:
-    steps, off = divmod(quantity, rules.step)
+    # Not beyond the largest first: what no integer of steps holds is not to be divided.
+    steps, off = divmod(min(quantity, rules.max_qty + rules.step), rules.step)
     if off or not lot_ok(int(steps), int(rules.min_qty / rules.step), int(rules.max_qty / rules.step)):
         raise filter_failure("LOT_SIZE")
 
 
 def _check_on_grid(price: Decimal, rules: MarketRules, limits: Limits) -> int:
     """The price in ticks."""
-    ticks, off = divmod(price, rules.tick)
+    ticks, off = divmod(min(price, rules.tick * (limits.max_price_ticks + 1)), rules.tick)
     if off or not 0 < ticks <= limits.max_price_ticks:
         raise filter_failure("PRICE_FILTER")
     return int(ticks)
@@ -209,6 +212,7 @@ def filter_list(rules: MarketRules, limits: Limits) -> list[dict]:
         },
         {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": limits.max_orders},
         {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": limits.max_algo_orders},
+        {"filterType": "MAX_NUM_ORDER_LISTS", "maxNumOrderLists": limits.max_order_lists},
         {"filterType": "MAX_NUM_ORDER_AMENDS", "maxNumOrderAmends": limits.max_amends},
         {
             "filterType": "TRAILING_DELTA",

@@ -75,10 +75,24 @@ async def test_a_venue_that_does_not_answer_leaves_the_minute_late_and_the_next_
     books.fails = True
     feed = BarFeed((BTC,), books, 0.01)
     assert (await feed.collect(MINUTE)).late == (BTC,)
-    assert feed.failures == 1
+    assert feed.failures == 2  # asked twice
     books.fails = False
-    books.has(BTC, MINUTE + MINUTE_MS, 5.0)
-    assert (await feed.collect(MINUTE + MINUTE_MS)).late == ()
+    for step, close in ((0, 4.0), (1, 5.0)):
+        books.has(BTC, MINUTE + step * MINUTE_MS, close)
+    seen = await feed.collect(MINUTE + MINUTE_MS)
+    assert seen.late == ()
+    assert [r.bar.close for r in seen.revised] == [4.0]  # and once more with the next minute
+
+
+async def test_a_question_that_fails_once_is_put_again_at_once():
+    class Shaky(Books):
+        async def history(self, instrument: Instrument, first_minute: int, count: int) -> list[Bar]:
+            self.fails = not self.asked
+            return await super().history(instrument, first_minute, count)
+
+    books = Shaky()
+    books.has(BTC, MINUTE, 5.0)
+    assert (await BarFeed((BTC,), books, 0.01).collect(MINUTE)).late == ()
 
 
 async def test_minutes_missed_while_the_stream_was_away_are_filled_in_and_told():

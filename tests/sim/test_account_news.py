@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from actors.account_news import AccountNews
-from core.errors import ExchangeRefused, ExchangeUnavailable, TimedOut
+from core.errors import Defect, ExchangeRefused, ExchangeUnavailable, TimedOut
 from core.messages import OrderState
 from exchanges.binance.user_stream import UserStream
 from exchanges.link import LinkPolicy
@@ -22,8 +22,11 @@ class Listener:
 
     def __init__(self, away: int = 0) -> None:
         self.told, self.looks, self.away = [], 0, away
+        self.unreadable: set[str] = set()
 
     async def on_snapshot(self, snapshot) -> None:
+        if snapshot.client_id in self.unreadable:
+            raise Defect("cannot be taken in")
         self.told.append(snapshot)
 
     async def on_reconnect(self) -> None:
@@ -101,3 +104,48 @@ async def test_a_stream_that_ends_for_good_says_so(caplog):
         await until(lambda: news.problem)
         assert "-2015" in news.problem
         assert "asking once a minute" in caplog.text
+
+
+async def test_news_that_could_not_be_taken_in_is_asked_for_once_however_much_failed():
+    async with world() as w, news_of(w) as news:
+        books = Listener()
+        books.unreadable.add("mh-1")
+        await news.listen()
+        news.follow(books)
+        await w.gateway.place(w.order("mh-1"))
+        await until(lambda: books.looks == 1)
+        await asyncio.sleep(0.1)
+        assert (books.looks, books.told) == (1, [])
+
+
+async def test_two_accounts_are_heard_together_and_both_must_be():
+    async with world() as one, world() as two:
+        await one.gateway.sync_clock()
+        await two.gateway.sync_clock()
+        policy = LinkPolicy(silence_s=None, first_delay_s=0.02)
+
+        def streams(on_order, on_reconnect):
+            return [
+                UserStream(
+                    w.settings,
+                    (KEY, SECRET),
+                    [BTC],
+                    on_order,
+                    None,
+                    on_reconnect,
+                    now_ms=w.gateway.now_ms,
+                    policy=policy,
+                )
+                for w in (one, two)
+            ]
+
+        news, books = AccountNews(streams, LOG, confirm_s=5.0), Listener()
+        await news.listen()
+        news.follow(books)
+        assert news.connected
+        await one.gateway.place(one.order("mh-1"))
+        await two.gateway.place(two.order("mh-2"))
+        await until(lambda: {o.client_id for o in books.told if o.state is OrderState.FILLED} == {"mh-1", "mh-2"})
+        await two.server.close()
+        await until(lambda: not news.connected)
+        await news.close()

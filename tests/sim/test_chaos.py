@@ -16,6 +16,7 @@ from core.units import MINUTE_MS, Instrument, Side, to_decimal
 from exchanges.binance.gateway import BinanceGateway
 from exchanges.binance.user_stream import UserStream
 from exchanges.link import LinkPolicy
+from exchanges.simulated.binance import streams
 from exchanges.simulated.chaos.plan import Chaos, Planned
 from exchanges.simulated.server import serve_exchange
 from tests.sim.conftest import BEGIN, KEY, SECRET, START, make_exchange
@@ -122,12 +123,11 @@ async def test_every_gateway_error_text_and_status_comes_up():
 
 
 async def test_an_answer_that_never_comes():
-    async with world(Planned(kind="hang", where="place"), pace=0.1) as w:
+    async with world(Planned(kind="hang", where="place"), pace=0.02) as w:
         with pytest.raises(OutcomeUnknown, match="no answer in time"):
             await w.gateway.place(w.order("mh-1"))
         assert w.booked()[0].status == "FILLED"
-        await asyncio.sleep(0.6)
-        assert w.chaos.done == {"hang": 1}
+        await until(lambda: w.chaos.done == {"hang": 1})
 
 
 @pytest.mark.parametrize("kind", ["slow-request", "slow-answer"])
@@ -167,13 +167,13 @@ async def test_too_many_requests_then_the_ban_of_whoever_goes_on():
 
 
 async def test_our_gateway_waits_out_a_429_and_earns_no_ban():
-    async with world(Planned(kind="ban", where="query", size=1_000)) as w:
+    async with world(Planned(kind="ban", where="query", size=2_000), pace=1.0) as w:
         await w.gateway.place(w.order("mh-1"))
         with pytest.raises(ExchangeUnavailable, match="HTTP 429"):
             await w.gateway.query("mh-1", BTC)
         with pytest.raises(ExchangeUnavailable, match="not sent"):
             await w.gateway.query("mh-1", BTC)
-        await asyncio.sleep(1.02)
+        await asyncio.sleep(2.02)
         assert (await w.gateway.query("mh-1", BTC)).state is OrderState.FILLED
         assert w.chaos.done == {"ban": 1}
 
@@ -349,3 +349,31 @@ async def test_without_chaos_nothing_is_served_under_its_name():
         assert answer.status == 404
     await server.close()
     assert START < BEGIN
+
+
+# --- what the venue does by itself ----------------------------------------------------------------------------------
+
+
+async def test_a_client_that_says_too_much_in_a_second_is_cut():
+    async with world() as w, aiohttp.ClientSession() as http:
+        async with http.ws_connect(f"{w.server.url}/ws") as socket:
+            for number in range(6):
+                await socket.send_json({"method": "LIST_SUBSCRIPTIONS", "id": number})
+            answers = [await socket.receive(timeout=5) for _ in range(6)]
+        assert [a.type for a in answers] == [aiohttp.WSMsgType.TEXT] * 5 + [aiohttp.WSMsgType.CLOSE]
+        assert answers[-1].data == 1008
+
+
+@pytest.mark.parametrize("answers_pings", [True, False])
+async def test_a_client_that_answers_no_ping_is_cut(monkeypatch, answers_pings):
+    monkeypatch.setattr(streams, "PING_S", 0.1)
+    async with world() as w, aiohttp.ClientSession() as http:
+        async with http.ws_connect(f"{w.server.url}/ws", autoping=answers_pings) as socket:
+            seen = []
+            try:
+                async with asyncio.timeout(0.6):
+                    while not seen or seen[-1] is aiohttp.WSMsgType.PING:
+                        seen.append((await socket.receive()).type)
+            except TimeoutError:
+                seen.append("alive")
+        assert (seen[-1] == "alive") == answers_pings

@@ -23,6 +23,8 @@ from exchanges.simulated.binance.budget import Allowance
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.rules import DEFAULT_COSTS
 from exchanges.simulated.server import serve_exchange
+from exchanges.simulated.upbit.market import upbit_exchange
+from exchanges.simulated.upbit.walk import krw_walk_tape
 from exchanges.simulated.walk import random_walk_tape
 from tests.support import limits_caller
 from tests.support.binance_stub import API_KEY, SECRET
@@ -162,17 +164,10 @@ async def test_three_processes_of_mixed_calls_never_earn_a_429_by_themselves(tmp
     )
     await gateway.rules()  # the limits are learnt from exchangeInfo, by whoever asks first, for everybody
     await gateway.close()
-    told = [tmp_path / f"{seed}.json" for seed in range(3)]
-    children = [limits_caller.start(told[seed], server.url, tmp_path, 6.0, seed) for seed in range(3)]
     try:
-        await asyncio.gather(*(asyncio.to_thread(child.join, 40) for child in children))
-        said = [json.loads(path.read_text()) for path in told]
+        total = await called(tmp_path, "binance", server.url)
     finally:
-        for child in children:
-            child.kill()
-            child.join(5)
         await server.close()
-    total = {word: sum(one.get(word, 0) for one in said) for word in {w for one in said for w in one}}
     assert refused == []
     assert total["refusals"] == 0
     assert "429" not in total
@@ -189,6 +184,34 @@ async def test_three_processes_of_mixed_calls_never_earn_a_429_by_themselves(tmp
         "given up",
         "refusals",
     } | {word for word in total if word.startswith(("cancel:", "order:"))}
+
+
+async def test_three_processes_at_upbit_never_earn_a_429_either(tmp_path):
+    """Nine callers, groups of 10 to 30 a second; the simulated Upbit counts by its own seconds."""
+    tape = krw_walk_tape(("BTC/KRW",), START, 300, 5)
+    market = upbit_exchange(tape, {"KRW": Decimal(100_000_000)}, START + 60 * MINUTE_MS)
+    server = await serve_exchange(market, mode="speed", venue="upbit", credentials={API_KEY: SECRET})
+    try:
+        total = await called(tmp_path, "upbit", server.url)
+    finally:
+        await server.close()
+    assert total["refusals"] == 0, total
+    assert "429" not in total
+    assert sum(total.values()) > 60, total
+
+
+async def called(folder: Path, venue: str, url: str) -> dict[str, int]:
+    """What three processes of callers say became of their calls, added up."""
+    told = [folder / f"{seed}.json" for seed in range(3)]
+    children = [limits_caller.start(told[seed], venue, url, folder, 6.0, seed) for seed in range(3)]
+    try:
+        await asyncio.gather(*(asyncio.to_thread(child.join, 40) for child in children))
+    finally:
+        for child in children:
+            child.kill()
+            child.join(5)
+    said = [json.loads(path.read_text()) for path in told]
+    return {word: sum(one.get(word, 0) for one in said) for word in {w for one in said for w in one}}
 
 
 def noting(refused: list, call, *args):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -101,3 +102,18 @@ def test_balances_are_read_and_nonsense_is_named():
     for text in ("USDT", "USDT=x", "USDT=-1", "=5", "USDT=NaN"):
         with pytest.raises(argparse.ArgumentTypeError, match="ASSET=AMOUNT"):
             parse_balances(text)
+
+
+def test_faults_are_switched_on_by_seed_and_told():
+    simulator = start_simulator(ROOT, ["--lockstep", "--chaos", "seed=7,rate=1,only=http-not"])
+    try:
+        for _ in range(2):
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen(f"{simulator.rest}/api/v3/time", timeout=5)
+            assert caught.value.code in (500, 502, 503, 504)
+        with urllib.request.urlopen(f"{simulator.rest}/sim/chaos", timeout=5) as answer:
+            told = json.load(answer)
+        assert (told["seed"], told["only"], told["done"]) == (7, ["http-not"], {"http-not": 2})
+        assert state(simulator.rest)["mode"] == "lockstep"
+    finally:
+        simulator.close()

@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from core.params import CostSettings
 from core.units import MINUTE_MS
 from exchanges.simulated.binance.budget import Allowance
 from exchanges.simulated.server import serve_exchange
@@ -254,3 +255,26 @@ async def test_bnb_fees_are_switched_and_told(server, http):
         "POST", "/api/v3/order/test", "symbol=BTCUSDT&side=BUY&type=MARKET&quantity=1&computeCommissionRates=true&"
     )
     assert rates["standardCommissionForOrder"] == {"maker": "0.00100000", "taker": "0.00100000"}
+
+
+async def test_what_cannot_be_asked_is_refused_in_binances_words(http):
+    costs = CostSettings(fee_paid_in="bnb")
+    running = await serve_exchange(make_exchange(costs=costs), credentials={KEY: SECRET})
+
+    async def ask(method, path, text=""):
+        return (await get(http, f"{running.url}{path}?{signed(f'{text}timestamp={BEGIN}')}", ME, method))[:2]
+
+    try:
+        burn = await ask("POST", "/sapi/v1/bnbBurn", "spotBNBBurn=true&")
+        assert burn == (400, {"code": -1020, "msg": "This operation is not supported."})
+        assert (await ask("POST", "/sapi/v1/bnbBurn", "spotBNBBurn=perhaps&"))[1]["code"] == -1102
+        matches = await ask("GET", "/api/v3/myPreventedMatches", "symbol=BTCUSDT&")
+        assert matches == (400, {"code": -1128, "msg": "Combination of optional parameters invalid."})
+        price = await ask("GET", "/api/v3/referencePrice", "symbol=BTCUSDT&")
+        assert price == (400, {"code": -2043, "msg": "This symbol doesn't have a reference price."})
+        rules = await ask("GET", "/api/v3/executionRules", "symbol=BTCUSDT&")
+        assert rules == (200, {"symbolRules": [{"symbol": "BTCUSDT", "rules": []}]})
+        lists = await ask("GET", "/api/v3/orderList")
+        assert (lists[1]["code"], "orderListId" in lists[1]["msg"]) == (-1102, True)
+    finally:
+        await running.close()

@@ -1,4 +1,4 @@
-"""Mixed calls of a Binance gateway against a simulator, in a process of its own."""
+"""Mixed calls of a gateway against a simulator, in a process of its own."""
 
 import asyncio
 import json
@@ -13,20 +13,20 @@ from config.settings import ExchangeSettings
 from core.errors import BotError
 from core.messages import CancelOrder, PlaceOrder
 from core.units import Instrument, Side
-from exchanges.binance.gateway import BinanceGateway
 from exchanges.limits.sharing import shared_gate
 from exchanges.limits.store import monotonic_ms
+from exchanges.venues import gateway_of
 from tests.support.binance_stub import API_KEY, SECRET
 from tests.support.download_child import PRELOAD
 
 WALL = 1_772_000_000_000
 
 
-async def call(url: str, folder: Path, seconds: float, seed: int) -> dict[str, int]:
+async def call(venue: str, url: str, folder: Path, seconds: float, seed: int) -> dict[str, int]:
     """What became of the calls: how many of each kind were answered, how many kept back or refused."""
-    btc = Instrument("binance", "BTC/USDT")
-    gate = shared_gate(folder, "binance", url, lambda: WALL + monotonic_ms())
-    gateway = BinanceGateway(ExchangeSettings(rest_url=url), (API_KEY, SECRET), [btc], ledger=gate)
+    btc = Instrument(venue, "BTC/USDT" if venue == "binance" else "BTC/KRW")
+    gate = shared_gate(folder, venue, url, lambda: WALL + monotonic_ms())
+    gateway = gateway_of(venue, ExchangeSettings(rest_url=url), (API_KEY, SECRET), [btc], ledger=gate)
     chance = random.Random(seed)
     until = time.monotonic() + seconds
     said: dict[str, int] = {}
@@ -48,7 +48,7 @@ async def call(url: str, folder: Path, seconds: float, seed: int) -> dict[str, i
                         instrument=btc,
                         side=Side.BUY,
                         quantity=Decimal("0.001"),
-                        price=Decimal("30000.00"),
+                        price=Decimal("30000.00") if venue == "binance" else Decimal(50_000_000),
                         post_only=True,
                     )
                     await gateway.place(order)

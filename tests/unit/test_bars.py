@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.bars import fill_gaps, is_sound
+from core.bars import all_sound, fill_gaps, first_known, is_sound, last_known
 from tests.support.markets import bar, walk
 
 NAN_BAR = [math.nan] * 5
@@ -72,3 +72,28 @@ def test_other_shapes_are_refused(shape):
 def test_an_impossible_bar_is_not_sound(change):
     assert is_sound(bar(0, 10.0))
     assert not is_sound(replace(bar(0, 10.0), **change))
+
+
+def test_a_whole_market_is_sound_when_each_bar_is_or_is_missing():
+    rng = np.random.default_rng(3)
+    odd = (math.nan, math.inf, -math.inf, 0.0, -1.0, 1e15, 1e18, 95.0, 105.0)
+    good = np.stack([walk(40, seed, gaps=0.1) for seed in (1, 2)])
+    assert all_sound(good)
+    seen = set()
+    for _ in range(400):
+        bars = good.copy()
+        row, t, column = (int(rng.integers(0, size)) for size in bars.shape)
+        bars[row, t, column] = odd[int(rng.integers(0, len(odd)))]
+        values = [float(x) for x in bars[row, t]]
+        one = bar(0, 1.0)
+        one = replace(one, open=values[0], high=values[1], low=values[2], close=values[3], volume=values[4])
+        wanted = is_sound(one) or all(map(math.isnan, values))
+        assert all_sound(bars) == wanted, values
+        seen.add(wanted)
+    assert seen == {True, False}
+
+
+def test_the_first_and_the_newest_known_close():
+    close = np.array([math.nan, 2.0, math.nan, 3.0, math.inf, math.nan])
+    assert (first_known(close), last_known(close, 6), last_known(close, 3)) == (2.0, 3.0, 2.0)
+    assert math.isnan(last_known(close, 1)) and math.isnan(last_known(close, 0)) and math.isnan(first_known(close[:1]))

@@ -1,12 +1,17 @@
 """The benches' own arithmetic: rates, spreads, tables, and what is said when something could not be measured."""
 
+import math
+import os
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.bench import backtest, lake
 from tests.bench.backtest import Row
 from tests.bench.peers.protocol import MARK, peak_mb, timed
+from tests.bench.support.anonymous import Watched, anonymous_mb
 from tests.bench.support.environments import NotInstallable, _run, python_of
 from tests.bench.support.processes import Failed, Timing, answer_of, measure
 from tests.support.table import table
@@ -29,6 +34,25 @@ def test_calls_are_timed_one_by_one():
     assert (len(seconds), answer) == (3, 2)
     assert all(one >= 0.0 for pair in seconds for one in pair)
     assert peak_mb() > 10.0
+
+
+def test_anonymous_memory_is_watched_from_outside_and_mapped_files_are_not_in_it(tmp_path):
+    if not Path("/proc/self/status").exists():
+        assert math.isnan(anonymous_mb(os.getpid()))
+        return
+    size = 40 * 2**20 // 8
+    mapped = np.memmap(tmp_path / "file", dtype=np.float64, mode="w+", shape=size)
+    before = anonymous_mb(os.getpid())
+    with Watched(os.getpid()) as seen:
+        mapped[:] = 1.0
+    assert seen.peak_mb < before + 20
+    with Watched(os.getpid()) as seen:
+        held = np.ones(size)
+        while anonymous_mb(os.getpid()) < before + 35:
+            held += 1.0
+        for _ in range(5):
+            held += 1.0
+    assert seen.peak_mb > before + 35
 
 
 def test_the_peers_table_is_sorted_by_rate_and_counts_in_vectorbts():

@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.book import best_ticks, half_spread_of
 from core.costs import UNITS
 from core.engine.prepared import liquidity_table
-from core.engine.tables import AVERAGE_MINUTES, MAX_NOTIONAL_UNITS, MULTIPLIER_DOWN, MULTIPLIER_UP
-from core.liquidity import liquidity_at
+from core.engine.shown import shown_table
+from core.engine.tables import AVERAGE_MINUTES, MAX_NOTIONAL_UNITS, MULTIPLIER_DOWN, MULTIPLIER_UP, TICK_NUM
+from core.liquidity import half_spreads, hour_column, liquidity_at
 from core.messages import Regime
 from core.selection import WeightTable
 from core.units import MINUTE_MS
@@ -247,8 +249,7 @@ def test_chunks_and_full_logs_change_nothing(monkeypatch: pytest.MonkeyPatch) ->
     forecasts, rules = make_forecasts(market), make_settings(3)
     whole = simulate(rules, market, forecasts, cash=Decimal(10_000))
     monkeypatch.setattr(simulation, "MOST_CHUNK", 64)
-    make_logs = simulation.make_logs
-    monkeypatch.setattr(simulation, "make_logs", lambda rows, members, slices: make_logs(rows, members, slices, 1))
+    monkeypatch.setattr(simulation, "LOGGED", 1)
     told: list[tuple[int, int]] = []
     cut = simulate(rules, market, forecasts, cash=Decimal(10_000), progress=lambda *at: told.append(at))
     assert same(whole, cut)
@@ -301,6 +302,32 @@ def test_the_liquidity_table_is_what_one_minute_asks_for() -> None:
     for row in range(2):
         one_by_one = [liquidity_at(bars[row], e, 1e-4) for e in range(bars.shape[1] + 1)]
         np.testing.assert_array_equal(table[row], np.array(one_by_one))
+
+
+def test_the_shown_middles_are_those_of_a_minute_alone() -> None:
+    minutes, start = 2_500, MINUTE + 7 * MINUTE_MS
+    bars = np.array(make_market(2, minutes, gaps=0.1).bars)
+    bars[0, 1_000:1_200] = np.nan
+    bars[1, 1_500:1_530, 4] = 0.0
+    bars[1, :7] = np.nan
+    half = half_spreads(bars, start, 3.0, 50.0)
+    floats, ints = np.array([[0.01, 1.0, 100.0], [0.5, 1.0, 10.0]]), np.zeros((2, 10), np.int64)
+    ints[:, TICK_NUM] = 1, 5
+    table = shown_table(bars, bars, half, start, floats, ints)
+    seen = 0
+    for row in range(2):
+        for t in range(bars.shape[1]):
+            close, volume = bars[row, t, 3:]
+            # A bar, and a trade in it or in the quarter of an hour that ends with it.
+            book = volume == volume and bool((bars[row, max(0, t - 14) : t + 1, 4] > 0.0).any())
+            bps = half[row, hour_column(start, start + (t + 1) * MINUTE_MS)]
+            bid, ask = best_ticks(close, half_spread_of(close, bps), floats[row, 0]) if book else (0, 0)
+            expected = (
+                (bid * ints[row, 0] / floats[row, 2] + ask * ints[row, 0] / floats[row, 2]) / 2.0 if book else np.nan
+            )
+            np.testing.assert_array_equal(table[row, t], expected)
+            seen += book
+    assert 0 < seen < 2 * minutes
 
 
 def test_the_venues_limits_are_the_simulated_exchanges() -> None:

@@ -105,6 +105,14 @@ def test_a_file_that_can_not_be_had_leaves_every_process_to_itself(tmp_path, cap
     assert "counts binance's for itself" in caplog.text
 
 
+def test_without_flock_every_process_counts_for_itself_and_says_so(tmp_path, monkeypatch, caplog):
+    """Windows has none."""
+    monkeypatch.setattr("exchanges.limits.store.fcntl", None)
+    assert not shared_gate(tmp_path, "upbit", None, wall).shared
+    assert "this system has no flock" in caplog.text
+    assert "counts upbit's for itself" in caplog.text
+
+
 def test_a_file_that_is_lost_on_the_way_does_not_stop_a_cancel(tmp_path, caplog):
     gate = shared_gate(tmp_path, "binance", None, wall)
     assert gate.shared

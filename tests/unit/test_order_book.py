@@ -79,6 +79,14 @@ def test_a_hole_among_the_diffs_that_wait_starts_them_anew():
     assert kept.snapshot(Snapshot(111, *WHOLE[1:])) is Step.APPLIED
 
 
+def test_diffs_that_two_connections_bring_wait_once():
+    kept = KeptBook()
+    for first, last in ((99, 101), (102, 104), (99, 101), (102, 104), (105, 106)):
+        kept.diff(first, last, [], [])
+    assert kept.snapshot(WHOLE) is Step.APPLIED
+    assert (kept.last_id, kept.resyncs) == (106, 0)
+
+
 def test_diffs_that_wait_are_bounded():
     kept = KeptBook()
     for number in range(MAX_WAITING + 50):

@@ -151,11 +151,12 @@ def test_a_mapped_cut_holds_the_bars_of_the_lake_and_follows_its_content(tmp_pat
     store = ArrayStore(tmp_path / "kept")
     first = start + FEATURES * MINUTE_MS
     plain = cut_out(source, (coin,), first, 1_000, FEATURES)
-    mapped, notes = mapped_cut(source, (coin,), first, 1_000, FEATURES, store)
-    assert notes == ()
+    noted: list[str] = []
+    mapped = mapped_cut(source, (coin,), first, 1_000, FEATURES, store, noted)
+    assert noted == []
     assert np.array_equal(plain.bars, mapped.bars, equal_nan=True) and np.isnan(mapped.bars).any()
     assert (plain.start_minute, plain.first_minute, plain.minutes) == (mapped.start_minute, mapped.first_minute, 1_000)
-    assert mapped_cut(source, (coin,), first, 1_000, FEATURES, store)[0].content == mapped.content
+    assert mapped_cut(source, (coin,), first, 1_000, FEATURES, store).content == mapped.content
     lake.write(coin, frame(start, bars), "made up")
-    healed, _ = mapped_cut(source, (coin,), first, 1_000, FEATURES, store)
+    healed = mapped_cut(source, (coin,), first, 1_000, FEATURES, store)
     assert healed.content != mapped.content and not np.isnan(healed.bars).any()

@@ -6,6 +6,7 @@ import pytest
 
 from core.units import MINUTE_MS, Side
 from exchanges.simulated.events import ListMoved, OrderMoved
+from exchanges.simulated.filters import Limits
 from exchanges.simulated.orders import OrderType, Status
 from exchanges.simulated.refusals import VenueRefusal
 from tests.support.scripted_market import BEGIN, MONEY, request, steady, story
@@ -183,6 +184,17 @@ def test_pairs_that_are_none_are_refused_in_binances_words(above, below, number,
         venue.place_oco(*legs)
     assert (refused.value.number, refused.value.text) == (number, text)
     assert (venue.open_orders(), venue.account.locked("BTC"), venue.account.locked("USDT")) == ([], 0, 0)
+
+
+def test_open_lists_are_limited_in_number():
+    venue = story(steady(3), limits=Limits(max_order_lists=2))
+    first = sell_pair(venue, 0.1)
+    sell_pair(venue, 0.1)
+    with pytest.raises(VenueRefusal, match="Filter failure: MAX_NUM_ORDER_LISTS") as refused:
+        sell_pair(venue, 0.1)
+    assert refused.value.number == -1013
+    venue.cancel(0, first.orders[0].order_id)
+    sell_pair(venue, 0.1)
 
 
 def test_a_pair_is_refused_as_its_orders_would_be():

@@ -141,6 +141,20 @@ def test_what_is_refused_is_refused_in_binances_words_and_changes_nothing(ask, n
     assert (venue.account.locked("BTC"), venue.account.locked("USDT")) == (0, 0)
 
 
+@pytest.mark.parametrize("huge", ["1e400", "1e30", "99999999999999999999"])
+def test_amounts_that_no_integer_holds_are_refused_by_their_filter(huge):
+    venue = story(steady(2))
+    for ask, name in (
+        (request(Side.BUY, OrderType.LIMIT, huge, 59_000), "LOT_SIZE"),
+        (request(Side.BUY, OrderType.LIMIT, 0.1, huge), "PRICE_FILTER"),
+        (request(Side.SELL, LOSS, 0.1, stop_price=huge), "PRICE_FILTER"),
+    ):
+        with pytest.raises(VenueRefusal, match=f"Filter failure: {name}"):
+            venue.place(ask)
+    with pytest.raises(VenueRefusal, match="insufficient balance"):
+        venue.place(request(Side.BUY, OrderType.MARKET, quote_quantity=huge))
+
+
 def test_five_contingent_orders_a_market_are_enough():
     venue = story(steady(2))
     for _ in range(5):

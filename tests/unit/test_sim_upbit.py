@@ -6,17 +6,21 @@ import numpy as np
 import pytest
 
 from core.costs import UNITS
+from core.errors import Defect
 from core.grid import upbit_tick
+from core.messages import Top
 from core.params import CostSettings
 from core.units import MINUTE_MS, Instrument, Side
 from exchanges.simulated.exchange import SimulatedExchange
+from exchanges.simulated.followed import FollowedMarket
 from exchanges.simulated.orders import OrderRequest, OrderType
 from exchanges.simulated.refusals import VenueRefusal
+from exchanges.simulated.rules import default_rules
 from exchanges.simulated.tape import Tape
 from exchanges.simulated.upbit.budget import Allowance, GroupBudget
 from exchanges.simulated.upbit.candles import TradeTape, fold
 from exchanges.simulated.upbit.errors import UpbitRefusal
-from exchanges.simulated.upbit.market import UpbitExchange, priced_rules
+from exchanges.simulated.upbit.market import UpbitExchange, fine_rule, min_total, priced_rules, tick_of
 from exchanges.simulated.upbit.walk import krw_walk_tape
 
 START = 1_767_225_600_000
@@ -140,6 +144,24 @@ def test_a_coin_priced_in_coins_and_one_that_never_traded_have_a_grid_too():
     priced, unlisted = priced_rules(tape).values()
     assert (priced.tick, priced.step) == (D("1e-8"), D("1e-8"))
     assert unlisted.tick == D("0.001")  # as if it stood at 1 KRW, down to a fifth of that
+
+
+def test_a_market_that_is_watched_trades_on_the_step_of_each_orders_price():
+    eth = Instrument("upbit", "ETH/KRW")
+    rule = fine_rule(default_rules(eth, 1_050_000.0), 1_050_000.0, 1_050_000.0)
+    market = FollowedMarket((eth,), {eth: rule}, START)
+    venue = UpbitExchange(market, {"KRW": D(10_000_000)}, rules={eth: rule})
+    market.observe_top(eth, Top(bid=1_050_000.0, bid_qty=3.0, ask=1_051_000.0, ask_qty=2.0, at_ms=START))
+    assert [level[0] * rule.tick for level in (venue.depth(0)[0][0], venue.depth(0)[1][0])] == [1_050_000, 1_051_000]
+    assert (tick_of(venue, 0, 1_050_000.0), tick_of(venue, 0, D(999_500)), min_total(venue, 0)) == (1_000, 500, 5_000)
+    order = venue.place(
+        OrderRequest(instrument=eth, side=Side.BUY, type=OrderType.LIMIT, quantity=D(1), price=D(999_500))
+    )
+    market.observe_top(eth, Top(bid=998_500.0, bid_qty=3.0, ask=999_500.0, ask_qty=2.0, at_ms=START + 1_500))
+    venue.advance_to(START + 2_000)
+    assert [(t.price, t.maker) for t in order.trades] == [(D(999_500), True)]
+    with pytest.raises(Defect, match="brings its rules"):
+        UpbitExchange(market, {})
 
 
 class Watch:

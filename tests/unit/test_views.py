@@ -42,6 +42,20 @@ def test_a_trade_says_what_it_bought_and_how_the_size_came_about():
     assert seen["sizing"][0]["arithmetic"] == list(order.arithmetic)
 
 
+def test_what_is_held_in_won_is_worth_its_rate_and_nothing_without_one():
+    record = first(lambda r: r.status == "done")
+    won = "upbit:BTC/KRW"
+    plainly = json.loads(plain.dumps(record)) | {"rates": [], "premium_bps": []}
+    count = len(plainly["instruments"])
+    held = plainly | {"instruments": [won] * count, "position": [2.0] * count, "close": [70_000_000.0] * count}
+    assert {row["value"] for row in minute_view(held, ABOUT)["rows"]} == {None}
+    rate = {"currency": "KRW", "usdt": 1 / 1_400, "source": "upbit:USDT/KRW", "at_ms": 0}
+    seen = minute_view(held | {"rates": [rate], "premium_bps": [120.0] * count}, ABOUT)
+    assert {row["value"] for row in seen["rows"]} == {2.0 * 70_000_000 / 1_400}
+    assert {row["premium"] for row in seen["rows"]} == {120.0}
+    assert seen["rates"] == [rate]
+
+
 def test_a_refusal_names_the_limit():
     record = first(lambda r: r.refused and not r.approved)
     seen = view(record)

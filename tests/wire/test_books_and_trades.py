@@ -159,7 +159,7 @@ async def test_the_gateway_fetches_a_whole_book(stub):
     gateway = BinanceGateway(stub.settings(), None, [BTC])
     try:
         assert await gateway.depth(BTC) == Snapshot(160, [(0.0024, 10.0)], [(0.0026, 100.0), (0.0027, 1.0)])
-        assert stub.requests[0].params == {"symbol": "BTCUSDT", "limit": "1000"}
+        assert stub.calls("GET", "/api/v3/depth")[0].params == {"symbol": "BTCUSDT", "limit": "1000"}
         with pytest.raises(ExchangeUnavailable, match="order book"):
             await gateway.depth(BTC)
     finally:

@@ -1,22 +1,27 @@
 """Standing in line: patience, asking before the first spending, who goes first, and what is left behind."""
 
 import asyncio
+import time
 
 import pytest
 
 from core.errors import ExchangeUnavailable
 from exchanges.limits import Gate, Priority
 from exchanges.limits.store import MemoryStore
-from exchanges.limits.tables import ORDERS, WEIGHT, binance_costs, upbit_line
+from exchanges.limits.tables import ORDERS, WEIGHT, binance_costs, binance_line, upbit_line
 
 COST = binance_costs(1)
+MIDDLE = 1_772_000_040_000 + 12_000
+"""Of a minute and of ten seconds of the venue."""
 
 
 def known(limit: int = 100) -> Gate:
-    """A gate that knows what is used: nothing."""
-    gate = Gate.of("binance")
+    """A gate that knows what is used: nothing; far from the turn of any window, by a clock that is right."""
+    began, line = time.monotonic(), binance_line()
+    line.slack_ms = 0.0
+    gate = Gate("binance", MemoryStore(line, lambda: MIDDLE + int((time.monotonic() - began) * 1_000)))
     gate.learn({WEIGHT: limit})
-    for counter in gate.look(lambda line, _: line.counters.values()):
+    for counter in line.counters.values():
         counter.recorded_from = 0
     return gate
 

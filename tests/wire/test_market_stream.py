@@ -7,7 +7,7 @@ import pytest
 
 from core.errors import ConfigError
 from core.units import Instrument
-from exchanges.binance.stream import PER_SUBSCRIBE, MarketStream
+from exchanges.binance.stream import BEHIND_FRAMES, PER_SUBSCRIBE, MarketStream
 from exchanges.link import LinkPolicy, renew_after
 from tests.support.binance_stub import BinanceStub
 from tests.wire.test_decode import kline
@@ -189,6 +189,22 @@ async def test_a_server_that_keeps_going_down_is_not_hammered(stub):
     async with Watch(stub, LinkPolicy(silence_s=None, first_delay_s=0.2, longest_delay_s=0.2)):
         await asyncio.sleep(0.7)
         assert 2 <= stub.handshakes <= 8
+
+
+async def test_a_stream_that_has_fallen_behind_is_left_for_one_that_begins_now(stub, monkeypatch):
+    monkeypatch.setattr("exchanges.binance.stream.MOST_BEHIND_MS", 200)
+    async with Watch(stub, LinkPolicy(silence_s=None, first_delay_s=0.01, overlap_s=0.1)) as watch:
+        said = json.loads(bar_frame(x=False))
+        for at in (0, 50, 100):
+            await stub.say(json.dumps(said | {"data": said["data"] | {"E": MINUTE + at}}))
+            await asyncio.sleep(0.05)
+        assert stub.handshakes == 1
+        await asyncio.sleep(0.4)
+        for at in range(BEHIND_FRAMES):  # 400 ms of market time are missing
+            await stub.say(json.dumps(said | {"data": said["data"] | {"E": MINUTE + 150 + at}}))
+        await stub.until(lambda: len(stub.inbox) == 2 and stub.sockets[0].closed)
+        assert "old" in watch.stream.state.last_end
+        assert watch.gaps == []
 
 
 async def test_silence_is_noticed(stub):

@@ -4,9 +4,10 @@ Endpoints, parameters and answers from binance-spot-api-docs, rest-api.md. The c
 and ``private.py``.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from urllib.parse import parse_qsl
 
@@ -64,13 +65,9 @@ class Ask:
         text = self.params.get(name)
         if not text:
             return None
-        try:
-            value = Decimal(text)
-        except InvalidOperation:
-            raise illegal(name, NUMBER) from None
-        if not value.is_finite() or value < 0:
+        if not re.fullmatch(NUMBER, text):
             raise illegal(name, NUMBER)
-        return value
+        return Decimal(text)
 
     def row(self) -> int:
         """Row of the mandatory ``symbol``."""

@@ -52,7 +52,7 @@ class Kind:
 REST = (
     Kind("slow-request", ANY, "the request arrives late, 86 ms and worse", 86, 1_500, 2.0),
     Kind("slow-answer", ANY, "done at once, the answer comes late (reports overtake it)", 86, 1_500, 2.0),
-    Kind("ban", ANY, "429 with Retry-After; 418 for whoever goes on", 1_000, 2_000, 0.1),
+    Kind("ban", ANY, "429 with Retry-After; 418 for whoever goes on", 1_000, 2_000, 0.05),
     Kind("stamp", SIGNED, "-1021, the time stamp is turned down", weight=0.5, venues=BINANCE),
     Kind("unknown-done", CHANGES, "done, answered with -1007 (Upbit: 500 JSON)"),
     Kind("unknown-not", CHANGES, "not done, answered with -1007 (Upbit: 500 JSON)"),
@@ -63,7 +63,7 @@ REST = (
     Kind("cut-empty", ANY, "done, HTTP 200 with nothing in it", weight=0.5),
     Kind("drop-done", ANY, "done, the connection drops instead of an answer"),
     Kind("drop-not", ANY, "the connection drops before anything is done"),
-    Kind("hang", CHANGES, "done, and no answer before the client gives up", 10_000, 10_000, 0.2),
+    Kind("hang", CHANGES, "done, and no answer before the client gives up (30 s)", 30_000, 30_000, 0.2),
     Kind("hide", (PLACE,), "done and answered, not shown to questions for a while", 100, 1_900),
     Kind("hide-lost", (PLACE,), "done, the connection drops, not shown to questions for a while", 100, 1_900),
 )

@@ -77,6 +77,7 @@ class Chaos:
 
     ``only``: the kinds that chance may choose (all). ``schedule``: faults that happen for certain. ``pace``: real
     seconds that a second of a fault takes (a test shortens waits with it). ``venue`` leaves out what it does not have.
+    ``sizes``: other bounds of a kind's size than its own.
     Raises ConfigError for names and numbers that cannot be.
     """
 
@@ -90,8 +91,10 @@ class Chaos:
         pace: float = 1.0,
         venue: str = "binance",
         seed: int | None = None,
+        sizes: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
-        named = [*(rates or {}), *only, *(planned.kind for planned in schedule)]
+        self._sizes = {name: (kind.low, kind.high) for name, kind in KINDS.items()} | dict(sizes or {})
+        named = [*(rates or {}), *(sizes or {}), *only, *(planned.kind for planned in schedule)]
         if unknown := [name for name in named if name not in KINDS]:
             raise ConfigError(f"chaos: there is no fault {unknown[0]!r}; known are {', '.join(KINDS)}")
         if not all(0 <= r <= 1 for r in (rate, *(rates or {}).values())) or pace <= 0:
@@ -246,7 +249,8 @@ class Chaos:
         if index >= len(kinds):
             return None
         kind = kinds[index]
-        return Fault(kind.name, kind.low + (kind.high - kind.low) * size, more)
+        low, high = self._sizes[kind.name]
+        return Fault(kind.name, low + (high - low) * size, more)
 
     def _table(self, place: _Place, where: str) -> tuple[tuple[Kind, ...], np.ndarray]:
         kinds = tuple(k for k in place.kinds if where in k.strikes and self._allowed(k) and k.name != "end-day")

@@ -85,6 +85,7 @@ class Desk:
                 self._used.add(str(identifier))
         wanted = read_order(params, self.rows)
         if wanted.volume is not None:
+            # The venue takes eight decimals of every coin; of the very cheapest the engine counts fewer.
             wanted = replace(wanted, volume=floor_to_step(wanted.volume, self.exchange.rules[wanted.row].step))
         return wanted
 
@@ -94,14 +95,14 @@ class Desk:
         limit = wanted.price if wanted.ord_type == "limit" else None
         if limit is not None and limit % tick_of(exchange, row, limit):
             raise invalid_price(side)
+        if not exchange.trading(row):
+            raise market_offline()
         rule = exchange.rules[row]
         total, least = self._total(wanted), min_total(exchange, row)
         if total < least:
             raise under_min_total(side, exact(least), rule.instrument.quote)
         if rule.instrument.quote == "KRW" and total > MAX_TOTAL_KRW:
             raise over_funds(side)
-        if not exchange.trading(row):
-            raise market_offline()
         if wanted.ord_type == "limit":
             request = self._request(wanted)
             try:

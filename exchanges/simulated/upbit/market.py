@@ -7,7 +7,7 @@ one does. Table: ``core.grid.upbit_tick``.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from decimal import ROUND_FLOOR, Decimal
+from decimal import Decimal
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from core.errors import Defect
 from core.grid import upbit_tick
 from core.messages import HIGH, LOW
 from core.params import CostSettings
-from core.units import Instrument, MarketRules
+from core.units import Instrument, MarketRules, floor_to_step
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.filters import Limits
 from exchanges.simulated.ladder import Levels
@@ -61,33 +61,33 @@ class PricedGridMarket(TapeMarket):
         return replace(found, tick=tick, grid=grid)
 
 
-def priced_rules(tape: Tape, costs: CostSettings = DEFAULT_COSTS) -> dict[Instrument, MarketRules]:
-    """The default rules of a tape, with the finest tick that any order within the engine's price bounds may need.
+def fine_rule(rule: MarketRules, low: float, high: float) -> MarketRules:
+    """A market's rule with the finest tick that any order within the engine's price bounds may need while the market is
+    between ``low`` and ``high``.
 
     The lot is 1e-8 of a coin as at the venue, but for coins so cheap that amounts would outgrow 64 bits.
     """
-    found = {}
-    for row, rule in enumerate(tape.default_rules(costs).values()):
-        known = tape.bars[row][np.isfinite(tape.bars[row, :, LOW])]
-        low, high = (float(known[:, LOW].min()), float(known[:, HIGH].max())) if known.size else (1.0, 1.0)
-        found[rule.instrument] = priced_rule(rule, low, high)
-    return found
-
-
-def priced_rule(rule: MarketRules, low: float, high: float) -> MarketRules:
-    """A rule with the grid that serves prices from ``low`` to ``high``, and orders as far from them as are taken."""
     bounds = (low * float(LIMITS.multiplier_down), high * float(LIMITS.multiplier_up))
     # Steps grow with the price but for the stablecoins, whose row is finer than the ones below it.
     tick = min(upbit_tick(rule.instrument.symbol, p) for p in (*bounds, *np.geomspace(*bounds, 64).tolist()))
     step = max(UNIT, SMALLEST_UNIT[rule.instrument.quote] / tick)
-    largest = (rule.max_qty / step).to_integral_value(rounding=ROUND_FLOOR) * step
-    return replace(rule, tick=tick, step=step, min_qty=step, max_qty=largest)
+    return replace(rule, tick=tick, step=step, min_qty=step, max_qty=floor_to_step(rule.max_qty, step))
+
+
+def priced_rules(tape: Tape, costs: CostSettings = DEFAULT_COSTS) -> dict[Instrument, MarketRules]:
+    """The default rules of a tape, each on the finest grid that its prices may need."""
+    found = {}
+    for row, rule in enumerate(tape.default_rules(costs).values()):
+        known = tape.bars[row][np.isfinite(tape.bars[row, :, LOW])]
+        low, high = (float(known[:, LOW].min()), float(known[:, HIGH].max())) if known.size else (1.0, 1.0)
+        found[rule.instrument] = fine_rule(rule, low, high)
+    return found
 
 
 class UpbitExchange(SimulatedExchange):
     """A simulated exchange whose prices lie on a grid that follows them.
 
-    ``rules``: of a market that is watched, made by ``priced_rule``; None for a tape, which tells its own.
+    ``market``: a tape to play, or one that is watched; the latter brings its ``rules`` (``fine_rule``).
     """
 
     def __init__(
@@ -99,14 +99,16 @@ class UpbitExchange(SimulatedExchange):
         rules: Mapping[Instrument, MarketRules] | None = None,
     ) -> None:
         if isinstance(market, Tape):
-            rules = priced_rules(market, costs) if rules is None else rules
-            market = PricedGridMarket(market, dict(rules), costs)
-        if rules is None:
-            raise Defect("simulated Upbit: a market that is no tape needs its rules")
+            held = priced_rules(market, costs)
+            market = PricedGridMarket(market, held, costs)
+        elif rules is None:
+            raise Defect("simulated upbit: a market that is no tape brings its rules")
+        else:
+            held = dict(rules)
         # A ``best`` buy for the least money comes to a lot less: the wire asks for the minimum, of what was asked.
-        free = {instrument: replace(rule, min_notional=Decimal(0)) for instrument, rule in rules.items()}
+        free = {instrument: replace(rule, min_notional=Decimal(0)) for instrument, rule in held.items()}
         super().__init__(market, free, balances, start_ms, LIMITS, costs, whole_units=False)
-        self.min_total = [rules[i].min_notional for i in self.instruments]
+        self.min_total = [held[i].min_notional for i in self.instruments]
         """Smallest order, quote units."""
 
 

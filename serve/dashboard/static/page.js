@@ -203,7 +203,7 @@ function drawPositions() {
     return el("tr", {},
       el("td", { title: row.instrument }, el("b", {}, base(row.instrument)), el("small", {}, `/${symbol(row.instrument).split("/")[1]}`), row.fresh ? null : el("small", { class: "warn under" }, "no fresh data")),
       el("td", { class: dust ? "mute" : "" }, row.held ? amount(row.held) : "none"),
-      el("td", { class: "opt" }, price(row.close)),
+      el("td", { class: "opt" }, price(row.close), known(row.premium) ? el("small", { class: "under", title: "dearer (+) or cheaper than at the other venue, basis points" }, `${signed(row.premium, 0)} bps`) : null),
       el("td", { class: dust ? "mute" : "" }, number(row.value, 2)),
       el("td", { class: "share" }, `${number(share(row), 1)}%`, bar),
       el("td", { class: tone(row.edge) }, signed(row.edge, 1)));
@@ -212,7 +212,8 @@ function drawPositions() {
   box.replaceChildren(el("table", {},
     el("thead", {}, el("tr", {}, ...["Market", "Held", "Close", "Value", "Share", "Edge"].map((head) => el("th", { class: head === "Close" ? "opt" : "", title: head === "Edge" ? "weighted forecast, basis points" : null }, head)))),
     el("tbody", {}, ...rows, el("tr", {}, el("td", {}, el("b", {}, "Cash"), el("small", {}, " and rest")), el("td"), el("td", { class: "opt" }), el("td", {}, number(cash, 2)), el("td", {}, `${number((cash / last.equity) * 100, 1)}%`), el("td")))));
-  $("positions-note").textContent = `after ${hm(last.minute)} UTC`;
+  const rates = (last.rates || []).map((rate) => ` · 1 USDT = ${price(1 / rate.usdt)} ${rate.currency} (${rate.source})`);
+  $("positions-note").textContent = `after ${hm(last.minute)} UTC${rates.join("")}`;
 }
 
 function drawMinutes() {

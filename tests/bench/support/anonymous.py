@@ -29,8 +29,12 @@ class Watched:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        told, _ = self._watcher.communicate("", timeout=30)
-        self.peak_mb = float(told)
+        assert self._watcher.stdin is not None and self._watcher.stdout is not None
+        # Its input ends, so it tells and ends within its next look.
+        self._watcher.stdin.close()
+        self.peak_mb = float(self._watcher.stdout.read())
+        self._watcher.stdout.close()
+        self._watcher.wait()
 
 
 def anonymous_mb(pid: int) -> float:

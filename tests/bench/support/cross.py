@@ -39,29 +39,29 @@ WIDE = ("risk.max_drawdown_pct=100", "risk.daily_loss_pct=100", "trade.invest_pc
 
 
 @njit(cache=True)
-def cross_targets(bars: np.ndarray, fast: int, slow: int, share: float, target: np.ndarray) -> int:
+def cross_targets(close: np.ndarray, fast: int, slow: int, share: float, target: np.ndarray) -> int:
     """Fill ``target`` (T, 1): ``share`` from a crossing up, 0 from one down, NaN between; gives the crossings up.
 
-    ``bars`` (T, 5). The averages are compared by their sums, each times the other's length: no division is needed.
+    ``close`` (T,). The averages are compared by their sums, each times the other's length: no division is needed. A sum takes one
+    addition a bar: the processor waits for each before it can do the next.
     """
     entries = 0
     sum_fast = sum_slow = 0.0
-    above = was_known = False
-    for t in range(len(bars)):
+    for t in range(min(slow, len(close))):
         target[t, 0] = np.nan
-        now_close = bars[t, CLOSE]
-        sum_fast += now_close
-        sum_slow += now_close
-        if t >= fast:
-            sum_fast -= bars[t - fast, CLOSE]
-        if t >= slow:
-            sum_slow -= bars[t - slow, CLOSE]
-        if t >= slow - 1:
-            now = sum_fast * slow > sum_slow * fast
-            if was_known and now != above:
-                target[t, 0] = share if now else 0.0
-                entries += now
-            above, was_known = now, True
+        sum_fast += close[t] - (close[t - fast] if t >= fast else 0.0)
+        sum_slow += close[t]
+    above = sum_fast * slow > sum_slow * fast
+    for t in range(slow, len(close)):
+        newest = close[t]
+        sum_fast += newest - close[t - fast]
+        sum_slow += newest - close[t - slow]
+        now = sum_fast * slow > sum_slow * fast
+        target[t, 0] = np.nan
+        if now != above:
+            target[t, 0] = share if now else 0.0
+            entries += now
+            above = now
     return entries
 
 
@@ -107,7 +107,7 @@ if __name__ == "__main__":
     engine.advance = loop
 
     def run(prepared: Prepared) -> tuple[Result, int, float]:
-        cross_targets(prepared.tape.seen[0], FAST, SLOW, SHARE, target)
+        cross_targets(close, FAST, SLOW, SHARE, target)
         found = engine.simulate_targets(settings, prepared.market, target, cash=CASH, regimes=False, prepared=prepared)
         return found, found.counts.buys, float(found.equity[-1] / found.cash - 1.0)
 
@@ -119,6 +119,8 @@ if __name__ == "__main__":
         return found.orders.height + found.fills.height
 
     market = market_of(args.bars)
+    # As vectorbt is given it: a column of its own.
+    close = np.ascontiguousarray(market.bars[0, :, CLOSE])
     target = np.empty((market.bars.shape[1], 1))
     at_hand = prepare(settings, market)
     run(at_hand), tables(at_hand)

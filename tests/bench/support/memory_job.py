@@ -57,7 +57,7 @@ def account(lake: Lake, instruments: tuple[Instrument, ...], days: int) -> int:
         forecasts = Forecasts(members=MEMBERS, versions=("bench",) * len(MEMBERS), mean_bps=mean, stdev_bps=stdev)
         store = ArrayStore(Path(folder) / "prepared")
         traded = days * 1440 - HISTORY
-        market, _ = mapped_cut(source, instruments, START + HISTORY * MINUTE_MS, traded, HISTORY, store)
+        market = mapped_cut(source, instruments, START + HISTORY * MINUTE_MS, traded, HISTORY, store)
         prepared = prepare(settings, market, store)
         found = simulate(settings, market, forecasts, cash=CASH, prepared=prepared)
     return found.counts.fills

@@ -1,13 +1,16 @@
 """A walk-forward over a made-up lake: ``python -m tests.bench.support.walkforward_job ROOT MEMBERS FOLDS CANDIDATES OUT``."""
 
+import os
 import sys
 import time
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 
 from data.lake import Lake
 from data.market import MarketSource
-from tests.bench.peers.protocol import arguments, peak_mb, report
+from tests.bench.peers.protocol import arguments, report
+from tests.bench.support.anonymous import Watched, anonymous_mb
 from tests.bench.support.made_market import CASH, settings_for
 from tune.walkforward import Plan, Progress, run_walk_forward
 
@@ -18,14 +21,23 @@ if __name__ == "__main__":
     instruments = lake.instruments()
     settings = settings_for(instruments, members=tuple(args.members.split(",")))
     source = MarketSource(name="bench", root=Path(args.out), lake=lake, synthetic=True)
-    before, began = peak_mb(), time.perf_counter()
-    stages: list[tuple[str, float, float]] = []
+    pid = os.getpid()
+    before, began = anonymous_mb(pid), time.perf_counter()
+    stages: list[list[object]] = []
+    watched, seen = ExitStack(), list[Watched]()
     walked = 0
 
+    def ended() -> None:
+        """Note down what the stage before needed."""
+        watched.close()
+        if stages:
+            stages[-1][2] = seen[-1].peak_mb
+            print(f"{seen[-1].peak_mb:7.0f} MB  {stages[-1][0]}", file=sys.stderr, flush=True)
+
     def say(text: str) -> None:
-        took = time.perf_counter() - began
-        stages.append((text, took, peak_mb()))
-        print(f"{took:8.1f} s {peak_mb():7.0f} MB  {text}", file=sys.stderr, flush=True)
+        ended()
+        stages.append([text, time.perf_counter() - began, float("nan")])
+        seen.append(watched.enter_context(Watched(pid)))
 
     def count(bars: int) -> None:
         global walked
@@ -40,6 +52,7 @@ if __name__ == "__main__":
         progress=Progress(say=say, walked=count),
     )
     took = time.perf_counter() - began
+    ended()
     report(
         seconds=took,
         walked=walked,

@@ -78,7 +78,7 @@ async def world(*schedule: Planned, pace=0.05):
     ],
 )
 async def test_an_order_of_unknown_outcome_is_in_the_books_or_not_as_its_name_says(kind, done):
-    async with world(Planned(kind=kind, where="place"), pace=0.1) as w:
+    async with world(Planned(kind=kind, where="place"), pace=0.02) as w:
         with pytest.raises(OutcomeUnknown):
             await w.gateway.place(w.order("mh-1"))
         assert len(w.booked()) == done

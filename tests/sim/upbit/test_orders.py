@@ -303,6 +303,7 @@ async def test_a_halted_market_is_offline(http):
         api = Caller(http, server.url)
         body = {"side": "bid", "ord_type": "limit", "price": "149000000", "volume": "0.01"}
         assert await api.refused(**body) == (400, "market_offline")
+        assert await api.refused(side="ask", ord_type="market", volume="0.01") == (400, "market_offline")
     finally:
         await server.close()
 

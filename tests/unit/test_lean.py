@@ -1,0 +1,60 @@
+"""Kernels that are part of their callers have no entry for Python: a call from Python would crash the process."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+KERNELS = {"inlined", "lean", "compiled", "pasted", "njit"}
+
+
+def decorators(function: ast.FunctionDef) -> set[str]:
+    found = set()
+    for node in function.decorator_list:
+        named = node.func if isinstance(node, ast.Call) else node
+        found.add(named.id if isinstance(named, ast.Name) else "")
+    return found
+
+
+def calls_outside_kernels(source: str, inlined: set[str]) -> list[str]:
+    """Names in ``inlined`` that a plain Python function or module of ``source`` calls or hands on."""
+    found: list[str] = []
+
+    def look(node: ast.AST) -> None:
+        if isinstance(node, ast.FunctionDef) and decorators(node) & KERNELS:
+            return
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in inlined:
+            found.append(node.id)
+        for child in ast.iter_child_nodes(node):
+            look(child)
+
+    look(ast.parse(source))
+    return found
+
+
+def test_python_calls_no_kernel_that_only_kernels_may_call() -> None:
+    sources = {
+        p: p.read_text(encoding="utf-8") for top in ("core", "tune", "exchanges") for p in (ROOT / top).rglob("*.py")
+    }
+    where = {
+        node.name: path.stem
+        for path, text in sources.items()
+        if "inlined" in text
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef) and "inlined" in decorators(node)
+    }
+    assert len(where) > 10
+    wrong = []
+    for path, text in sources.items():
+        # A name counts where it is defined or imported from there.
+        known = {name for name, stem in where.items() if path.stem == stem}
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                stem = node.module.rsplit(".", 1)[-1]
+                known |= {alias.asname or alias.name for alias in node.names if where.get(alias.name) == stem}
+        wrong += [f"{path.relative_to(ROOT)}: {name}" for name in calls_outside_kernels(text, known)]
+    assert wrong == []
+
+
+def test_the_search_finds_such_a_call() -> None:
+    source = "@inlined\ndef part(x): return x\n@lean\ndef whole(x): return part(x)\ndef plain(x): return part(x)\n"
+    assert calls_outside_kernels(source, {"part"}) == ["part"]

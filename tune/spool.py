@@ -1,0 +1,77 @@
+"""Rows noted down as they come, in memory or in a file of their own that nobody else sees and that goes with them.
+
+A long run fills a great many orders: in a file they cost no memory but what the system can take back.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.errors import DataError
+
+
+class Spool:
+    """Rows (N, ``width``) of one kind."""
+
+    def __init__(self, width: int, dtype: type, folder: Path | None = None) -> None:
+        """In memory without a ``folder``."""
+        self._width, self._dtype, self._folder = width, np.dtype(dtype), folder
+        self._parts: list[np.ndarray] = []
+        self._file: Any = None if folder is None else _file_in(folder)
+        self._count = 0
+
+    def add(self, rows: np.ndarray, *, kept: bool = False) -> None:
+        """Note rows down: they are copied, unless they are ``kept`` as they are by whoever made them. Interrupted on the
+        way, they do not count, and nothing may follow."""
+        if self._file is None:
+            self._parts.append(rows.astype(self._dtype, copy=not kept))
+            return
+        try:
+            self._file.write(np.ascontiguousarray(rows, dtype=self._dtype).data.cast("B") if rows.size else b"")
+        except OSError as error:
+            raise _no_room(self._folder, error) from error
+        self._count += len(rows)
+
+    def rows(self) -> np.ndarray:
+        """(N, ``width``) of all that was noted down; nothing can be added afterwards."""
+        shape = (self._count, self._width)
+        if self._file is None and len(self._parts) == 1:
+            return self._parts[0]
+        if self._file is None:
+            return np.concatenate([np.zeros((0, self._width), self._dtype), *self._parts])
+        if not self._count * self._width:
+            return np.zeros(shape, self._dtype)
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise _no_room(self._folder, error) from error
+        return np.memmap(self._file, dtype=self._dtype, mode="c", shape=shape).view(np.ndarray)
+
+
+def room_for(shape: tuple[int, ...], folder: Path | None = None, dtype: type = np.float64) -> np.ndarray:
+    """A new array; in a file of its own where there is a ``folder``."""
+    if folder is None or not all(shape):
+        return np.empty(shape, dtype)
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    try:
+        file = _file_in(folder)
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        return np.memmap(file, dtype=dtype, mode="w+", shape=shape).view(np.ndarray)
+    except OSError as error:
+        raise _no_room(folder, error) from error
+
+
+def _file_in(folder: Path) -> Any:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryFile(dir=folder)
+    except OSError as error:
+        raise _no_room(folder, error) from error
+
+
+def _no_room(folder: Path | None, error: OSError) -> DataError:
+    return DataError(f"{folder}: no room for what a run needs to note down ({error.strerror}); make room")
