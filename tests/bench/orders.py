@@ -8,32 +8,35 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from typing import TypeVar
 
 import aiohttp
 
 from actors.executor import ExecutorActor
 from actors.shell import keep_memory
 from config.settings import ExchangeSettings
-from core.messages import OrderSnapshot, PlaceOrder, TimeInForce, TradingState, Verdicts
+from core.messages import OrderSnapshot, OrderState, PlaceOrder, TimeInForce, TradingState, Verdicts
 from core.params import ExecutionSettings
 from core.units import MINUTE_MS, Instrument, Side, round_price
 from data.journal import SqliteJournal
 from exchanges.binance.gateway import BinanceGateway
+from exchanges.binance.names import venue_symbol
 from exchanges.limits import Gate
 from exchanges.simulated.process import Simulator, start_simulator
 from tests.bench.support.minute import spread_of
 from tests.support.fake_venue import approved
 from tests.support.table import table
 
+T = TypeVar("T")
 NAME = "orders"
 ROOT = Path(__file__).resolve().parents[2]
 AT_ONCE = 40
 OWN_MS = 3.0
 """The bar: p99 of our own time an order."""
 TRIP_S = 0.086
-"""There and back from a house to the venue, as measured for the exchange report."""
+"""There and back between a house and the venue."""
 MOST_TRIPS = 1.5
-"""The bar: round trips that forty orders of one side may cost, beyond what the venue itself takes for them."""
+"""The bar: round trips that forty orders of one side may cost, beyond what they take beside the venue."""
 NAMES = tuple(f"C{number:02d}/USDT" for number in range(AT_ONCE))
 INSTRUMENTS = tuple(Instrument("binance", name) for name in NAMES)
 
@@ -55,11 +58,11 @@ def main(argv: list[str]) -> int:
     headings = ("placed", "orders", "own ms p50", "p99", "most", "of it disk p50", "p99", "total ms p50", "p99")
     print(table(headings, lines))
     near, far = (1e-3 * AT_ONCE * spread_of(s.whole)[0] for _, s in rows[-2:])
-    trips = (far - near) / TRIP_S
+    at_once = far <= near + MOST_TRIPS * TRIP_S
     print(
         f"{AT_ONCE} orders by the executor: {near * 1e3:.0f} ms beside the venue, {far * 1e3:.0f} ms where an answer takes "
-        f"{TRIP_S * 1e3:.0f} ms: {trips:.2f} round trips (bar {MOST_TRIPS:g}), {rows[-1][1].writes} writes of the journal "
-        f"in {rows[-1][1].orders // AT_ONCE} minutes"
+        f"{TRIP_S * 1e3:.0f} ms: {far / TRIP_S:.2f} round trips, {rows[-1][1].writes} writes of the journal in "
+        f"{rows[-1][1].orders // AT_ONCE} minutes: {'at once' if at_once else 'ONE AFTER THE OTHER'}"
     )
     print("alone: each order; else the mean of a burst, whose orders share one loop")
     print(f"one write of the journal to this disk, nothing else done: {disk_ms():.2f} ms")
@@ -69,7 +72,7 @@ def main(argv: list[str]) -> int:
         f"own time an order, p99: {worst:.2f} ms, {ours:.2f} ms without the disk (bar {OWN_MS:g}): "
         f"{'holds' if worst <= OWN_MS else 'holds but for the disk' if ours <= OWN_MS else 'NOT HELD'}"
     )
-    return 0 if ours <= OWN_MS and trips <= MOST_TRIPS else 1
+    return 0 if ours <= OWN_MS and at_once else 1
 
 
 def disk_ms() -> float:
@@ -151,7 +154,8 @@ class Distant:
 
 
 class Bench:
-    """Places orders that are killed at once (IOC far below the book), so that money and books stay."""
+    """Places orders that are killed at once (IOC far below the book), so that money and books stay; the executor's are
+    filled."""
 
     def __init__(self, gateway: BinanceGateway, http: aiohttp.ClientSession, url: str) -> None:
         self._gateway, self._http, self._url = gateway, http, url
@@ -182,7 +186,7 @@ class Bench:
         return sample
 
     async def executed(self, minutes: int, venue: BinanceGateway | Distant) -> Sample:
-        """A minute's forty verdicts: machine, journal on disk, gateway."""
+        """A minute's forty verdicts, each bought at once: machine, journal on disk, gateway."""
         sample = Sample()
         with tempfile.TemporaryDirectory() as folder:
             journal = self._journal = TimedJournal(Path(folder) / "journal.sqlite")
@@ -195,27 +199,39 @@ class Bench:
             for number in range(minutes + 1):
                 await self._renew()
                 at = minute + number * MINUTE_MS
-                intents = tuple(approved("2", Side.BUY, i, minute=at) for i in INSTRUMENTS)
+                limits = await self._asks()
+                intents = tuple(approved("2", Side.BUY, i, minute=at, price=limits[i]) for i in INSTRUMENTS)
                 said = Verdicts(
                     minute=at, trace="b", state=TradingState.ACTIVE, state_reason="", approved=intents, refused=()
                 )
                 kept = sample if number else Sample()  # the first minute asks before it sends
-                await self._timed(kept, AT_ONCE, lambda a=at, s=said: executor.execute(At(a), s))
+                reports = await self._timed(kept, AT_ONCE, lambda a=at, s=said: executor.execute(At(a), s))
+                filled = [order for order in reports.orders if order.state is OrderState.FILLED]
+                if len(filled) < AT_ONCE:
+                    raise SystemExit(f"only {len(filled)} of {AT_ONCE} orders were filled: {reports.orders}")
             journal.close()
         return sample
 
-    async def _timed(self, sample: Sample, orders: int, act: Callable[[], Awaitable[object]]) -> None:
+    async def _timed(self, sample: Sample, orders: int, act: Callable[[], Awaitable[T]]) -> T:
         journal = self._journal
         disk = journal.seconds if journal is not None else 0.0
         writes = journal.writes if journal is not None else 0
         used, began = time.process_time(), time.perf_counter()
-        await act()
+        came = await act()
         whole, cpu = time.perf_counter() - began, time.process_time() - used
         disk = journal.seconds - disk if journal is not None else 0.0
         sample.orders += orders
         sample.writes += journal.writes - writes if journal is not None else 0
         for values, seconds in ((sample.own, cpu + disk), (sample.disk, disk), (sample.whole, whole)):
             values.append(seconds * 1e3 / orders)
+        return came
+
+    async def _asks(self) -> dict[Instrument, str]:
+        """Limits above the touch by one per cent, so that an order is filled."""
+        async with self._http.get(f"{self._url}/api/v3/ticker/bookTicker") as answer:
+            rows = {row["symbol"]: Decimal(row["askPrice"]) for row in await answer.json()}
+        ticks = {i: rule.tick for i, rule in self._rules.items()}
+        return {i: str(round_price(rows[venue_symbol(i)] * Decimal("1.01"), ticks[i], Side.BUY)) for i in INSTRUMENTS}
 
     async def _renew(self) -> None:
         """Ten seconds pass at the simulator, and its window of orders turns; what we count starts anew with it."""
