@@ -9,7 +9,7 @@ from typing import Any
 from core.errors import BotError, Defect, ExchangeUnavailable
 from core.execution.ledger import Ledger
 from core.execution.machine import ExecutionMachine, configured
-from core.execution.pump import Answer, Note, Step, failed, lacks_fills, pump
+from core.execution.pump import Answer, Came, Notes, Step, Together, failed, lacks_fills, pump
 from core.execution.scribe import Scribe
 from core.execution.stimuli import (
     Beat,
@@ -263,12 +263,34 @@ class ExecutorActor:
             answer = await self._act(step)
 
     async def _act(self, step: Step) -> Answer:
-        if isinstance(step, Note):
-            return self._scribe.write(step)
+        if isinstance(step, Notes):
+            return self._scribe.write(step.notes)
+        return await self._together(step)
+
+    async def _together(self, step: Together) -> Came:
+        """Every answer there is, even when a call ends in what is no answer, or this one is cancelled meanwhile."""
+        calls = [asyncio.create_task(self._answer(instruction)) for instruction in step.instructions]
+        error: BaseException | None = None
         try:
-            return await self._call(step)
+            await asyncio.gather(*calls, return_exceptions=True)
+        except asyncio.CancelledError as cancelled:
+            # By now each call has ended: with its answer, or cancelled too, to be asked about.
+            error = cancelled
+        stimuli = []
+        for call in calls:
+            if call.cancelled():
+                error = error or asyncio.CancelledError()
+            elif (fault := call.exception()) is not None:
+                error = error or fault
+            else:
+                stimuli.append(call.result())
+        return Came(stimuli=tuple(stimuli), error=error)
+
+    async def _answer(self, instruction: Instruction) -> Stimulus:
+        try:
+            return await self._call(instruction)
         except BotError as error:
-            return failed(step, error, self._now_ms)
+            return failed(instruction, error, self._now_ms)
 
     async def _call(self, instruction: Instruction) -> Stimulus:
         match instruction:

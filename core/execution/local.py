@@ -6,7 +6,7 @@ from typing import Any
 from core.errors import BotError, ExchangeUnavailable
 from core.execution.ledger import Ledger
 from core.execution.machine import ExecutionMachine
-from core.execution.pump import Answer, Note, Step, failed, lacks_fills, pump
+from core.execution.pump import Answer, Came, Notes, Step, failed, lacks_fills, pump
 from core.execution.scribe import Scribe
 from core.execution.stimuli import (
     Beat,
@@ -107,12 +107,15 @@ class LocalExecutor:
             answer = self._act(step)
 
     def _act(self, step: Step) -> Answer:
-        if isinstance(step, Note):
-            return self._scribe.write(step)
+        if isinstance(step, Notes):
+            return self._scribe.write(step.notes)
+        return Came(stimuli=tuple(self._answer(instruction) for instruction in step.instructions))
+
+    def _answer(self, instruction: Instruction) -> Stimulus:
         try:
-            return self._call(step)
+            return self._call(instruction)
         except BotError as error:
-            return failed(step, error, self._now_ms)
+            return failed(instruction, error, self._now_ms)
 
     def _call(self, instruction: Instruction) -> Stimulus:
         match instruction:

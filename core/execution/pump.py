@@ -1,14 +1,14 @@
 """The one loop around the machine, without IO: it yields what must be done and is sent what came of it.
 
 Both drivers (in-process and async) run this generator, so the order of calls is the same in a backtest and live.
-A ``Note`` comes before everything that a stimulus led to: only when it is durable may the rest be acted upon.
+``Notes`` come before everything that their stimuli led to: only when they are durable may the rest be acted upon.
 """
 
 from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass
 
-from core.errors import BotError, ExchangeRefused, ExchangeUnavailable
+from core.errors import BotError, Defect, ExchangeRefused, ExchangeUnavailable
 from core.execution.machine import ExecutionMachine
 from core.execution.stimuli import (
     CancelFailed,
@@ -26,7 +26,7 @@ from core.ports import ZERO
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """Make this durable, all of it or nothing, before going on."""
+    """A stimulus that was taken in, and what it led to."""
 
     stimulus: Stimulus
     instructions: tuple[Instruction, ...]
@@ -38,45 +38,94 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notes:
+    """Make these durable, in this order, all of them or nothing, before going on."""
+
+    notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Together:
+    """Do these, at once where calls take time. They are of one kind: orders of one side, cancels, or questions."""
+
+    instructions: tuple[Instruction, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NotWritten:
-    """Answer to a ``Note``: the journal did not take it."""
+    """Answer to ``Notes``: the journal did not take them."""
 
     text: str
 
 
-Step = Note | Instruction
-Answer = Stimulus | NotWritten | None
-"""What came of a step: of a note None or NotWritten, of an instruction a stimulus."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Came:
+    """Answer to ``Together``: what came of each instruction, in their order, without those that have no answer."""
+
+    stimuli: tuple[Stimulus, ...]
+    error: BaseException | None = None
+    """Why some have none. It is raised out of the pump once the answers that there are have been taken in."""
+
+
+Step = Notes | Together
+Answer = NotWritten | Came | None
+"""What came of a step: of notes None or NotWritten, of instructions Came."""
 
 
 def pump(machine: ExecutionMachine, stimulus: Stimulus) -> Generator[Step, Answer, None]:
     """Let one stimulus, and every answer that follows from it, run through the machine until all is quiet.
 
-    An answer is taken in before the next instruction is acted upon, so that a crash loses the least. While the
-    journal cannot be written nothing new is placed (each order becomes ``NotSent``); questions and cancels go on,
-    for they can only make things safer.
+    All answers there are get taken in and noted before the next instructions are acted upon. Sells go before the
+    buys that stand behind them, so that what they bring in may pay. While the journal cannot be written nothing new is
+    placed (each order becomes ``NotSent``); questions and cancels go on, for they can only make things safer.
     """
     stimuli: deque[Stimulus] = deque([stimulus])
     instructions: deque[Instruction] = deque()
     unwritten = ""
-    while stimuli or instructions:
-        if stimuli:
+    error: BaseException | None = None
+    while True:
+        notes: list[Note] = []
+        while stimuli:
             taken = stimuli.popleft()
             version = machine.version
-            wanted = machine.handle(taken)
+            try:
+                wanted = machine.handle(taken)
+            except Defect as defect:
+                # What came before it has changed the books, and what comes after it is true all the same.
+                error = error or defect
+                continue
             if wanted or machine.version != version:
-                answer = yield Note(stimulus=taken, instructions=tuple(wanted))
-                if isinstance(answer, NotWritten):
-                    unwritten = answer.text
+                notes.append(Note(stimulus=taken, instructions=tuple(wanted)))
             instructions.extend(wanted)
+        if notes:
+            written = yield Notes(notes=tuple(notes))
+            if isinstance(written, NotWritten):
+                unwritten = written.text
+        if error is not None:
+            raise error
+        if not instructions:
+            return
+        together = _next(instructions)
+        if unwritten and isinstance(together[0], PlaceOrder):
+            stimuli.extend(NotSent(client_id=order.client_id, text=unwritten) for order in together)
             continue
-        instruction = instructions.popleft()
-        if unwritten and isinstance(instruction, PlaceOrder):
-            stimuli.append(NotSent(client_id=instruction.client_id, text=unwritten))
-            continue
-        came = yield instruction
-        if came is not None and not isinstance(came, NotWritten):
-            stimuli.append(came)
+        came = yield Together(instructions=together)
+        if isinstance(came, Came):
+            stimuli.extend(came.stimuli)
+            error = came.error
+
+
+def _next(instructions: deque[Instruction]) -> tuple[Instruction, ...]:
+    """Take the first instruction off, and those of its kind that follow it without a gap."""
+    kind = _kind(instructions[0])
+    together = [instructions.popleft()]
+    while instructions and _kind(instructions[0]) == kind:
+        together.append(instructions.popleft())
+    return tuple(together)
+
+
+def _kind(instruction: Instruction) -> tuple[type, object]:
+    return type(instruction), instruction.side if isinstance(instruction, PlaceOrder) else None
 
 
 def failed(instruction: Instruction, error: BotError, now_ms: int) -> Stimulus:

@@ -1,5 +1,7 @@
 """Writing notes to the journal and reading them back into a machine."""
 
+from collections.abc import Sequence
+
 from core.errors import BotError, DataError
 from core.execution.codec import INSTRUCTIONS, decode, encode
 from core.execution.machine import ExecutionMachine
@@ -17,13 +19,14 @@ class Scribe:
         self.problem = ""
         """Why the journal does not take entries now; empty when it does."""
 
-    def write(self, note: Note) -> NotWritten | None:
-        """Make a note durable; ``NotWritten`` with the reason when that failed."""
+    def write(self, notes: Sequence[Note]) -> NotWritten | None:
+        """Make notes durable, all of them or nothing; ``NotWritten`` with the reason when that failed."""
         if self._journal is None:
             return None
-        self._waiting.append(encode(note.stimulus))
-        self._waiting.extend(encode(instruction) for instruction in note.instructions)
-        return None if note.may_wait else self.flush()
+        for note in notes:
+            self._waiting.append(encode(note.stimulus))
+            self._waiting.extend(encode(instruction) for instruction in note.instructions)
+        return None if all(note.may_wait for note in notes) else self.flush()
 
     def flush(self) -> NotWritten | None:
         """Write what waits."""

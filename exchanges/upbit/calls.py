@@ -41,7 +41,8 @@ KEYS = Call("GET", "/v1/api_keys", "key list", "default", Priority.ACCOUNT)
 WITHDRAWALS = Call("GET", "/v1/withdraws/chance", "withdrawal terms", "default", Priority.ACCOUNT)
 TEST = Call("POST", "/v1/orders/test", "test order", "order-test", Priority.ACCOUNT)
 """Placed nowhere: it only asks whether the key may."""
-ENTER = Call("POST", "/v1/orders", "new order", "order", Priority.ORDER, placing=True)
+ENTER = Call("POST", "/v1/orders", "new order", "order", Priority.ORDER, placing=True, patience_ms=5_000)
+"""Orders come many at once, and twelve go in a second: who stands behind forty others must not give up."""
 LEAVE = replace(ENTER, priority=Priority.EXIT)
 CANCEL = Call("DELETE", "/v1/order", "cancel", "default", Priority.CANCEL, placing=True)
 QUERY = Call("GET", "/v1/order", "query order", "default", Priority.EXIT)

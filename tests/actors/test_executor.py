@@ -1,6 +1,7 @@
 """The executor actor as a plain object: the same machine as the backtest's, awaited, with a journal on disk."""
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
 
@@ -10,6 +11,8 @@ from actors.executor import ExecutorActor
 from core.errors import DataError, Defect, ExchangeUnavailable
 from core.execution.local import LocalExecutor
 from core.execution.machine import ExecutionMachine
+from core.execution.scribe import replay
+from core.execution.summary import summary
 from core.messages import MinuteTick, OrderState, TradingState, Verdicts
 from core.params import ExecutionSettings
 from core.units import MINUTE_MS, Side
@@ -17,8 +20,10 @@ from data.journal import SqliteJournal
 from tests.support.fake_venue import (
     BTC,
     ETH,
+    MANY,
     MINUTE,
     RULES,
+    XRP,
     AsyncFakeVenue,
     Crash,
     FakeVenue,
@@ -28,6 +33,7 @@ from tests.support.fake_venue import (
 
 CLOSE = MINUTE + MINUTE_MS
 SETTINGS = ExecutionSettings(slices=3, slice_seconds=15)
+IMMEDIATE = ExecutionSettings(algorithm="immediate")
 
 
 class At:
@@ -59,12 +65,14 @@ async def run_minute(executor, *intents, minute=MINUTE):
 async def test_a_minute_equals_the_backtests():
     script = ["half", "lost-fill", "none", "silent", "fill", "lost-before"]
     ours, theirs = FakeVenue(script), FakeVenue(script)
-    live = actor(ours)
+    our_journal, their_journal = MemoryJournal(), MemoryJournal()
+    live = actor(ours, our_journal)
     await live.start(CLOSE)
-    local = LocalExecutor(ExecutionMachine(SETTINGS, RULES, "main"), theirs)
+    local = LocalExecutor(ExecutionMachine(SETTINGS, RULES, "main"), theirs, their_journal)
     for number in range(3):
         minute = MINUTE + number * MINUTE_MS
-        intents = (approved("0.9", minute=minute), approved("0.5", Side.SELL, ETH, minute=minute))
+        side = Side.BUY if number == 1 else Side.SELL
+        intents = (approved("0.9", minute=minute), approved("0.5", side, ETH, minute=minute))
         account = await live.account(tick(minute + MINUTE_MS))
         assert replace(account, took_ms=0) == local.account(minute + MINUTE_MS)
         reports = await run_minute(live, *intents, minute=minute)
@@ -74,6 +82,7 @@ async def test_a_minute_equals_the_backtests():
             local.beat(minute + MINUTE_MS + beat)
     assert [h.placed for h in ours.history] == [h.placed for h in theirs.history]
     assert await live.books() == local.books()
+    assert our_journal.entries == their_journal.entries
 
 
 async def test_nothing_works_before_start():
@@ -136,16 +145,17 @@ async def test_fills_from_the_stream_and_the_answer_count_once():
 
 
 async def test_calls_do_not_interleave():
-    class Slow(AsyncFakeVenue):
-        inside = 0
+    inside: Counter[str] = Counter()
 
+    class Slow(AsyncFakeVenue):
         async def place(self, order):
-            self.inside += 1
-            assert self.inside == 1, "two calls at once"
+            slot = order.client_id.rpartition("-")[2]
+            inside[slot] += 1
+            assert +inside == {slot: inside[slot]}, "orders of two calls at once"
             for _ in range(5):
                 await asyncio.sleep(0)
             snapshot = await super().place(order)
-            self.inside -= 1
+            inside[slot] -= 1
             return snapshot
 
     venue = FakeVenue()
@@ -160,6 +170,122 @@ async def test_calls_do_not_interleave():
     assert len(venue.history) == 6
     assert venue.sent_twice() == []
     assert (await live.books())["unsettled"] == []
+
+
+def broad(venue, journal=None) -> ExecutorActor:
+    """An executor of five instruments whose first minute was, so that nothing is asked before it is sent."""
+    return ExecutorActor(IMMEDIATE, "main", venue, journal or MemoryJournal(), rules=MANY)
+
+
+def minute_of(number: int, sold=()) -> tuple[At, Verdicts]:
+    minute = MINUTE + number * MINUTE_MS
+    intents = (approved("0.5", Side.SELL if i in sold else Side.BUY, i, minute=minute) for i in MANY)
+    return At(minute), verdicts(*intents, minute=minute)
+
+
+async def started(venue, journal=None) -> ExecutorActor:
+    live = broad(venue, journal)
+    await live.start(CLOSE)
+    await live.execute(At(MINUTE), verdicts())
+    return live
+
+
+async def test_orders_of_one_side_go_at_once_and_are_written_at_once():
+    waiting = {Side.SELL: asyncio.Barrier(2), Side.BUY: asyncio.Barrier(3)}
+    told: list[tuple[str, Side]] = []
+
+    class Meeting(AsyncFakeVenue):
+        """Answers the orders of a side when all of them are there."""
+
+        async def place(self, order):
+            told.append(("asked", order.side))
+            await waiting[order.side].wait()
+            snapshot = await super().place(order)
+            told.append(("answered", order.side))
+            return snapshot
+
+    venue, journal = Meeting(FakeVenue()), MemoryJournal()
+    live = await started(venue, journal)
+    before = journal.appends
+    await asyncio.wait_for(live.execute(*minute_of(1, sold=(ETH, XRP))), 5)
+    # What is sold is back before the first buy asks for the money.
+    expected = [("asked", Side.SELL)] * 2 + [("answered", Side.SELL)] * 2
+    assert told == [*expected, *[("asked", Side.BUY)] * 3, *[("answered", Side.BUY)] * 3]
+    assert journal.appends == before + 3
+    assert len((await live.books())["orders"]) == 5
+
+
+async def test_each_order_has_its_own_answer():
+    class Turned(AsyncFakeVenue):
+        """Answers in the opposite order of asking."""
+
+        left = len(MANY)
+
+        async def place(self, order):
+            self.left -= 1
+            for _ in range(self.left * 3):
+                await asyncio.sleep(0)
+            return await super().place(order)
+
+    script = ["fill", "refuse", "lost-fill", "unavailable", "lost-before"]
+    venue = FakeVenue(script)
+    live = await started(Turned(venue))
+    at, said = minute_of(1)
+    await live.execute(at, said)
+    for later in (5_000, 10_000):
+        await live.account(tick(at.now_ms + later))
+    # The last one asked was the first there.
+    assert list((await live.books())["states"].values()) == ["rejected", "rejected", "filled", "rejected", "filled"]
+    assert venue.sent_twice() == []
+    assert sum(venue.executed().values()) == Decimal(1)
+
+
+class Odd(AsyncFakeVenue):
+    """The third order comes to ``end`` after it was placed."""
+
+    def __init__(self, inner: FakeVenue, end) -> None:
+        super().__init__(inner)
+        self.end = end
+        self.placed = 0
+
+    async def place(self, order):
+        self.placed += 1
+        snapshot = await super().place(order)
+        if self.placed == 3:
+            await self.end()
+        return snapshot
+
+
+async def broken() -> None:
+    raise RuntimeError("a call broke")
+
+
+async def hanging() -> None:
+    await asyncio.Event().wait()
+
+
+async def withdrawn() -> None:
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize(
+    ("end", "error"), [(broken, RuntimeError), (hanging, TimeoutError), (withdrawn, asyncio.CancelledError)]
+)
+async def test_one_call_that_breaks_loses_no_other_answer(end, error):
+    venue, journal = FakeVenue(), MemoryJournal()
+    live = await started(Odd(venue, end), journal)
+    at, said = minute_of(1)
+    with pytest.raises(error):
+        await asyncio.wait_for(live.execute(at, said), 0.2)
+    assert Counter((await live.books())["states"].values()) == {"sent": 1, "filled": 4}
+    # As the next life would find it in the journal, so this one has it: the one that broke is asked about.
+    replayed = ExecutionMachine(IMMEDIATE, MANY, "main")
+    replay(journal.replay(), replayed)
+    assert summary(replayed) == await live.books()
+    await live.account(tick(at.now_ms + 5_000))
+    assert (await live.health())["unsettled"] == []
+    assert {n: Decimal(q) for n, q in (await live.books())["orders"].items()} == venue.executed()
+    assert venue.sent_twice() == []
 
 
 async def test_a_call_cancelled_in_flight_leaves_an_order_to_ask_about():

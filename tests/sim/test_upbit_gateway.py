@@ -1,6 +1,8 @@
 """Upbit's gateway and both its streams against the simulated Upbit, over its real wire, in lockstep."""
 
 import asyncio
+import time
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -113,6 +115,27 @@ async def test_an_ioc_takes_what_is_there_and_ends(world):
     assert ended.state is OrderState.EXPIRED
     assert D(0) < ended.executed < huge.quantity
     assert sum(f.quantity for f in ended.fills) == ended.executed
+
+
+async def test_forty_orders_at_once_are_all_sent_as_fast_as_the_venue_lets_them():
+    """Twelve a second: the last wait for more than three."""
+    tape = krw_walk_tape(("BTC/KRW", "DOGE/KRW"), START, MINUTES, seed=3)
+    exchange = upbit_exchange(tape, BALANCES)
+    exchange.advance_to(START + 5 * MINUTE_MS)
+    server = await serve_exchange(exchange, mode="speed", credentials={ACCESS_KEY: SECRET_KEY}, venue="upbit")
+    world = World(server)
+    try:
+        await world.gateway.rules()
+        orders = [world.order(f"mh-{n}", Side.BUY, "0.001", -0.05) for n in range(40)]
+        orders = [replace(order, time_in_force=TimeInForce.IOC) for order in orders]
+        began = time.perf_counter()
+        answers = await asyncio.gather(*map(world.gateway.place, orders))
+        took = time.perf_counter() - began
+        assert {a.state for a in answers} <= {OrderState.CANCELLED, OrderState.EXPIRED}
+        assert 3.0 <= took < 6.0
+        assert world.gateway.gate.look(lambda line, _: line.refusals) == 0
+    finally:
+        await world.close()
 
 
 async def test_a_fok_that_cannot_be_filled_is_killed_whole(world):

@@ -23,7 +23,9 @@ ETH = Instrument("binance", "ETH/USDT")
 MINUTE = 29_000_000 * MINUTE_MS
 FEE = Decimal("0.001")
 
-RULES = {
+SOL, XRP, ADA = (Instrument("binance", f"{base}/USDT") for base in ("SOL", "XRP", "ADA"))
+
+MANY = {
     instrument: MarketRules(
         instrument=instrument,
         tick=Decimal("0.01"),
@@ -32,8 +34,9 @@ RULES = {
         max_qty=Decimal(1000),
         min_notional=Decimal(5),
     )
-    for instrument in (BTC, ETH)
+    for instrument in (BTC, ETH, SOL, XRP, ADA)
 }
+RULES = {instrument: MANY[instrument] for instrument in (BTC, ETH)}
 
 
 @dataclass
@@ -162,7 +165,7 @@ class FakeVenue:
 
     def _work(self, held: Held, outcome: str) -> None:
         quantity = held.placed.quantity
-        step = RULES[held.placed.instrument].step
+        step = MANY[held.placed.instrument].step
         if outcome in ("fill", "silent"):
             # In two trades, as a real book would.
             first = (quantity / 2) // step * step

@@ -1,5 +1,6 @@
 """Dying anywhere and starting again: nothing is sent twice, nothing that was executed is forgotten."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -9,11 +10,25 @@ from hypothesis import strategies as st
 from core.errors import DataError, Defect
 from core.execution.local import LocalExecutor
 from core.execution.machine import ExecutionMachine
+from core.execution.pump import Together
 from core.execution.scribe import Scribe
-from core.messages import OrderState, Reports, TradingState, Verdicts
+from core.messages import OrderState, PlaceOrder, Reports, TradingState, Verdicts
 from core.params import ExecutionSettings
 from core.units import MINUTE_MS, Side
-from tests.support.fake_venue import BTC, ETH, MINUTE, RULES, Crash, FakeVenue, MemoryJournal, approved
+from tests.support.fake_venue import (
+    ADA,
+    BTC,
+    ETH,
+    MANY,
+    MINUTE,
+    RULES,
+    SOL,
+    XRP,
+    Crash,
+    FakeVenue,
+    MemoryJournal,
+    approved,
+)
 
 MINUTES = 3
 OUTCOMES = [
@@ -98,7 +113,7 @@ class Life:
         for number in range(MINUTES):
             minute = MINUTE + number * MINUTE_MS
             self.step(lambda e, at=minute: e.account(at + MINUTE_MS))
-            self.step(lambda e, at=minute: self.reports.append(e.execute(At(at), verdicts(at))))
+            self.step(lambda e, at=minute: self.reports.append(e.execute(At(at), self.verdicts(at))))
             for beat in (15_000, 30_000, 45_000):
                 self.step(lambda e, at=minute + MINUTE_MS + beat: e.beat(at))
         end = MINUTE + (MINUTES + 1) * MINUTE_MS
@@ -107,11 +122,17 @@ class Life:
         self.step(lambda e: e.stop(end + 20_000))
         self.step(lambda e: e.account(end + 30_000))
 
+    def begin(self) -> LocalExecutor:
+        return live(self.venue, self.journal)
+
+    def verdicts(self, minute: int) -> Verdicts:
+        return verdicts(minute)
+
     def step(self, action) -> None:
         for _ in range(10):
             try:
                 if self.executor is None:
-                    self.executor = live(self.venue, self.journal)
+                    self.executor = self.begin()
                 action(self.executor)
                 self.executor.machine.validate()
                 return
@@ -139,6 +160,74 @@ def check(life: Life) -> None:
     told = {(f.instrument, f.trade_id) for r in life.reports for f in r.fills}
     told |= {(f.instrument, f.trade_id) for f in machine.report(0, "").fills}
     assert told == {(f.instrument, f.trade_id) for held in venue.history for f in held.fills}
+
+
+class Death:
+    """Comes in the ``at``-th step of things done together, when the calls with a bit in ``arrived`` have arrived."""
+
+    def __init__(self, at: int, arrived: int) -> None:
+        self.at = at
+        self.arrived = arrived
+        self.steps: list[Together] = []
+        """All that were begun, in every life."""
+
+
+class Scattered(LocalExecutor):
+    """Its calls arrive in any order, as over a network, and none of their answers is heard when it dies."""
+
+    def __init__(self, machine, venue, journal, death: Death) -> None:
+        self.death = death
+        super().__init__(machine, venue, journal)
+
+    def _act(self, step):
+        if isinstance(step, Together):
+            self.death.steps.append(step)
+            if len(self.death.steps) == self.death.at:
+                for number, instruction in reversed(list(enumerate(step.instructions))):
+                    if self.death.arrived >> number & 1:
+                        self._answer(instruction)
+                raise Crash
+        return super()._act(step)
+
+
+class BroadLife(Life):
+    """Five instruments, some sold and some bought in each minute."""
+
+    def __init__(self, script, death: Death) -> None:
+        super().__init__(FakeVenue(script), MemoryJournal())
+        self.death = death
+
+    def begin(self) -> LocalExecutor:
+        machine = ExecutionMachine(ExecutionSettings(slices=2, slice_seconds=30), MANY, "main")
+        return Scattered(machine, self.venue, self.journal, self.death)
+
+    def verdicts(self, minute: int) -> Verdicts:
+        sold = ((ETH,), (BTC, ETH), (ETH,))[(minute - MINUTE) // MINUTE_MS]
+        intents = tuple(
+            approved("0.5", Side.SELL if i in sold else Side.BUY, i, minute=minute) for i in (BTC, ETH, SOL, XRP, ADA)
+        )
+        return replace(verdicts(minute), approved=intents)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=range(len(SCRIPTS)))
+def test_dying_while_orders_are_on_their_way_together(script):
+    """Whichever of them arrived (none, all, any between), with every answer lost."""
+    unharmed = BroadLife(script, Death(0, 0))
+    unharmed.run()
+    check(unharmed)
+    assert unharmed.deaths == 0
+    tried = 0
+    for at, step in enumerate(unharmed.death.steps, start=1):
+        count = len(step.instructions)
+        placing = isinstance(step.instructions[0], PlaceOrder)
+        for arrived in range(2**count) if placing else {0, 1, 2**count - 1}:
+            life = BroadLife(script, Death(at, arrived))
+            life.run()
+            assert life.deaths == 1
+            check(life)
+            tried += 1
+    assert max(len(step.instructions) for step in unharmed.death.steps) >= 4
+    assert tried > 60
 
 
 def appends_of(script) -> int:
@@ -243,19 +332,45 @@ def test_a_journal_that_cannot_be_written_lets_nothing_out_and_heals():
     assert venue.sent_twice() == []
 
 
+class Breaking(FakeVenue):
+    """The disk is full from the first order on."""
+
+    def __init__(self, journal: MemoryJournal) -> None:
+        super().__init__()
+        self.journal = journal
+
+    def place(self, order):
+        self.journal.broken = Defect("journal: database or disk is full")
+        return super().place(order)
+
+
 def test_a_journal_that_breaks_in_the_middle_of_a_minute_stops_the_orders_not_yet_sent():
-    venue, journal = FakeVenue(), MemoryJournal()
+    journal = MemoryJournal()
+    venue = Breaking(journal)
     executor = live(venue, journal)
-
-    class Breaking(FakeVenue):
-        def place(self, order):
-            journal.broken = Defect("journal: database or disk is full")
-            return super().place(order)
-
-    executor.venue = Breaking()
-    executor.execute(At(MINUTE), verdicts(MINUTE))
-    assert len(executor.venue.history) == 1
+    executor.execute(At(MINUTE + MINUTE_MS), verdicts(MINUTE + MINUTE_MS))
+    # The sell had gone; the buy, which waits for what it brings in, has not.
+    assert [held.placed.side for held in venue.history] == [Side.SELL]
+    (buy,) = (o for o in executor.machine.books.orders.values() if o.placed.side is Side.BUY)
+    assert buy.state is OrderState.REJECTED
+    assert "disk is full" in buy.reason
     executor.machine.validate()
+
+
+def test_what_goes_together_is_on_disk_together():
+    journal = MemoryJournal()
+    venue = Breaking(journal)
+    executor = live(venue, journal)
+    before = journal.appends
+    executor.execute(At(MINUTE), verdicts(MINUTE))
+    assert journal.appends == before + 1
+    assert len(venue.history) == 2
+    # Nothing of what the venue said could be written, and the next life learns it by asking.
+    journal.broken = None
+    again = live(venue, journal)
+    ours = {name: order.executed for name, order in again.machine.books.orders.items()}
+    assert ours == venue.executed()
+    assert venue.sent_twice() == []
 
 
 def test_a_journal_of_other_rules_is_refused_by_name():
