@@ -115,7 +115,7 @@ def test_no_section_stands_in_both_files():
         ("models.members.9.enabled=false", "models.members has no entry '9'; entries: ridge, tcn"),
         ("models.members=[]", "needs at least 1 entry"),
         ("trade.instruments=binance:BTCUSDT", "'binance:BTCUSDT' is not venue:BASE/QUOTE, e.g. binance:BTC/USDT"),
-        ("trade.instruments=upbit:BTC/USDT", "exchanges has no 'upbit'"),
+        ('exchanges={"upbit":{}}', "exchanges has no 'binance'"),
         ("trade.instruments=binance:A/B,binance:A/B", "binance:A/B is listed twice"),
         ("execution.slices=9", "slices × slice_seconds is 135 s"),
         ("dashboard.port=70000", "allowed: 0 to 65,535"),
