@@ -46,7 +46,7 @@ class Notes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Together:
-    """Do these, at once where calls take time. They are of one kind: orders of one side, cancels, or questions."""
+    """Do these, at once where calls take time: orders of one side, or a single cancel or question."""
 
     instructions: tuple[Instruction, ...]
 
@@ -116,16 +116,19 @@ def pump(machine: ExecutionMachine, stimulus: Stimulus) -> Generator[Step, Answe
 
 
 def _next(instructions: deque[Instruction]) -> tuple[Instruction, ...]:
-    """Take the first instruction off, and those of its kind that follow it without a gap."""
-    kind = _kind(instructions[0])
-    together = [instructions.popleft()]
-    while instructions and _kind(instructions[0]) == kind:
+    """Take the first instruction off; an order, with those of its side that follow it without a gap.
+
+    Questions and cancels go one by one: they come in numbers when a venue is in trouble, and to one that has just asked
+    us to be quiet (429) each that is already on its way is another offence, up to a ban (418).
+    """
+    first = instructions.popleft()
+    together = [first]
+    while isinstance(first, PlaceOrder) and instructions:
+        following = instructions[0]
+        if not isinstance(following, PlaceOrder) or following.side is not first.side:
+            break
         together.append(instructions.popleft())
     return tuple(together)
-
-
-def _kind(instruction: Instruction) -> tuple[type, object]:
-    return type(instruction), instruction.side if isinstance(instruction, PlaceOrder) else None
 
 
 def failed(instruction: Instruction, error: BotError, now_ms: int) -> Stimulus:

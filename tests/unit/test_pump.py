@@ -68,8 +68,10 @@ def kind(step: Together) -> str:
             assert {order.side for order in step.instructions} == {first.side}
             return first.side.value
         case CancelOrder():
+            assert len(step.instructions) == 1
             return "cancel"
         case QueryOrder():
+            assert len(step.instructions) == 1
             return "query"
 
 
@@ -79,18 +81,18 @@ def test_sells_go_together_then_buys_and_each_lot_of_answers_is_written_at_once(
     assert driver.shape == ["notes 1", "sell 2", "notes 2", "buy 3", "notes 3"]
 
 
-def test_questions_go_together_after_the_orders_that_led_to_them():
+def test_questions_go_one_by_one_after_the_orders_that_led_to_them():
     driver = Driver(FakeVenue(["lost-fill", "fill", "lost-rest", "silent", "fill"]))
     driver.run(pump(machine(), minute()))
-    assert driver.shape == ["notes 1", "sell 2", "notes 2", "buy 3", "notes 3", "query 3", "notes 3"]
+    assert driver.shape == ["notes 1", "sell 2", "notes 2", "buy 3", "notes 3", *["query 1", "notes 1"] * 3]
 
 
-def test_cancels_go_together():
+def test_cancels_go_one_by_one():
     ours, driver = machine(), Driver(FakeVenue(["rest"] * 5))
     driver.run(pump(ours, minute()))
     driver.steps.clear()
     driver.run(pump(ours, minute(1)))
-    assert driver.shape[:2] == ["notes 1", "cancel 5"]
+    assert driver.shape[:5] == ["notes 1", "cancel 1", "notes 1", "cancel 1", "notes 1"]
 
 
 def test_what_is_planned_when_the_notes_cannot_be_written_is_not_sent():
