@@ -94,6 +94,7 @@ def summary(done: subprocess.CompletedProcess) -> dict:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
+@pytest.mark.timeout(900)
 def test_live_without_paper_is_refused_and_paper_then_live_run_whole(world):
     refused = world.run("live", "--account", "1")
     assert refused.returncode == 4
