@@ -46,9 +46,15 @@ async def test_the_books_agree_to_the_last_digit_and_no_order_is_placed_twice(ve
 async def test_orders_that_were_given_up_and_stand_after_all_are_found_and_counted(venue, folder):
     """Questions lag far behind: two denials, and the order exists. The news of it may be lost with a connection too."""
     lag = {"hide-lost": (2_500.0, 9_000.0), "hide": (2_500.0, 9_000.0)}
-    outcome = await play(VENUES[venue], 11, 700, folder, 0.2, sizes=lag)
-    assert outcome.differences == []
-    assert outcome.surfaced > 0
+    surfaced = 0
+    # What the venue gets wrong hangs on which request comes first: now and then a run of 700 orders has no such case.
+    for seed in (11, 12, 13, 14):
+        outcome = await play(VENUES[venue], seed, 700, folder, 0.2, sizes=lag)
+        assert outcome.differences == []
+        surfaced += outcome.surfaced
+        if surfaced:
+            break
+    assert surfaced > 0
 
 
 def lose_a_fill(run: Run) -> None:
