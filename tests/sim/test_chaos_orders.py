@@ -47,9 +47,15 @@ async def test_orders_that_were_given_up_and_stand_after_all_are_found_and_count
     """Questions lag far behind: two denials, and the order exists. The news of it may be lost with a connection too."""
     rates = {"hide-lost": 0.1, "late-report": 0.5, "slow-answer": 0.05, "end-pong": 0.004}
     sizes = {"hide-lost": (2_500.0, 9_000.0), "late-report": (30_000.0, 90_000.0)}
-    outcome = await play(VENUES[venue], 11, 400, folder, rates=rates, sizes=sizes)
-    assert outcome.differences == []
-    assert outcome.surfaced > 0, outcome
+    surfaced = 0
+    # What the venue gets wrong hangs on which request comes first: now and then a run has no such case.
+    for seed in (11, 12, 13, 14):
+        outcome = await play(VENUES[venue], seed, 400, folder, rates=rates, sizes=sizes)
+        assert outcome.differences == []
+        surfaced += outcome.surfaced
+        if surfaced:
+            break
+    assert surfaced > 0
 
 
 def lose_a_fill(run: Run) -> None:
