@@ -55,6 +55,8 @@ class Standing:
     """A venue's limits at a moment."""
 
     venue: str
+    of: str
+    """Whose limits: ``the exchange itself``, or ``this run's simulator``."""
     spending: tuple[Spending, ...]
     paused: dict[str, float]
     """Counter (``""``: all) → seconds of the pause that are left."""
@@ -69,28 +71,29 @@ class Standing:
         shown = [s for s in self.spending if s in first or (s.known and s.used)]
         used = ", ".join(f"{s.name} {s.used:,} of {s.limit:,}{'' if s.known else ' (assumed)'}" for s in shown)
         waits = ", ".join(f"{count} {name}" for name, count in self.waiting.items()) or "nobody"
-        yield f"limits of {self.venue}: {used}; waiting: {waits}; turned away {self.refusals} times"
+        yield f"limits of {self.venue} ({self.of}): {used}; waiting: {waits}; turned away {self.refusals} times"
         for name, left in self.paused.items():
-            yield f"limits of {self.venue}: the venue asked for a pause ({name or 'everything'}), {left:,.0f} s left"
+            yield f"limits of {self.venue} ({self.of}): it asked for a pause ({name or 'everything'}), {left:,.0f} s left"
 
 
-def standings(folders: Sequence[Path]) -> list[Standing]:
-    """What the shared files of these folders say now."""
+def standings(folders: Sequence[tuple[str, Path]]) -> list[Standing]:
+    """What the shared files of these folders (whose limits, folder) say now."""
     found = []
-    for path in (path for folder in folders for path in sorted(folder.glob("*-*.bin"))):
+    for of, path in ((of, path) for of, folder in folders for path in sorted(folder.glob("*-*.bin"))):
         venue = path.name.partition("-")[0]
         seen = look_at(path, venue, wall_ms) if venue in LINES else None
         if seen is not None:
-            found.append(_standing(*seen))
+            found.append(_standing(*seen, of))
     return found
 
 
-def folders_of(var: Path, run_id: str) -> list[Path]:
-    """Where the lines of a run are: the machine's, and the run's own at a simulator."""
-    return [var / FOLDER, var / "runs" / run_id / FOLDER, *sorted((var / "live").glob(f"*/{FOLDER}"))]
+def folders_of(var: Path, run_id: str) -> list[tuple[str, Path]]:
+    """Whose limits, and where the lines of a run are: the machine's, and the run's own at a simulator."""
+    own = [var / "runs" / run_id / FOLDER, *sorted((var / "live").glob(f"*/{FOLDER}"))]
+    return [("the exchange itself", var / FOLDER), *(("this run's simulator", folder) for folder in own)]
 
 
-def _standing(line: Line, now_ms: int) -> Standing:
+def _standing(line: Line, now_ms: int, of: str) -> Standing:
     spending = []
     for name, counter in line.counters.items():
         known = not isinstance(counter, Fixed) or counter.known(*line.venue_span(now_ms))
@@ -100,6 +103,7 @@ def _standing(line: Line, now_ms: int) -> Standing:
     ]
     return Standing(
         venue=line.venue,
+        of=of,
         spending=tuple(spending),
         paused={name: (until - now_ms) / 1_000 for name, until in line.paused.items() if until > now_ms},
         waiting={name: waiting.count(name) for name in dict.fromkeys(waiting)},

@@ -14,7 +14,7 @@ from data.market import MarketCut, MarketSource, Reader, cut, demo_source, real_
 def add_market(parser: argparse.ArgumentParser) -> None:
     """Which market: imported bars, a synthetic market, or (by default) the demo."""
     group = parser.add_argument_group("market").add_mutually_exclusive_group()
-    group.add_argument("--exchange", choices=["binance"], help="imported bars of this exchange (var/lake)")
+    group.add_argument("--exchange", choices=["binance", "upbit"], help="imported bars of this exchange (var/lake)")
     group.add_argument(
         "--data",
         type=Path,

@@ -326,6 +326,8 @@ async def _serve(args: argparse.Namespace) -> int:
     )
     try:
         _announce(server, args.json, api_key, secret if args.ed25519 is None else "")
+        if args.chaos is not None and not args.json:
+            print("Chaos is on: GET /sim/chaos tells what was done.", flush=True)
         # Not before it is said where we are: clients take their time until a first order.
         threading.Thread(target=load_matching, daemon=True).start()
         await until_stopped(args.parent_pid)

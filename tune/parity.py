@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from config.settings import Settings
+from core.currency import REPORTING_CURRENCY
 from core.errors import DataError
 from core.messages import MinuteRecord
 from core.ports import ModelsPart
@@ -184,6 +185,12 @@ def open_replay(run_dir: Path) -> Replayed:
     except ValueError as error:
         raise DataError(f"{run_dir / 'run.json'}: cannot be read ({error})") from None
     tape = Tape.load(run_dir / "tape.npz")
+    foreign = [str(i) for i in tape.instruments if i.quote != REPORTING_CURRENCY]
+    if foreign:
+        raise DataError(
+            f"{run_dir.name}: traded {', '.join(foreign)}, and a backtest, which a replay is held against, knows "
+            f"{REPORTING_CURRENCY} markets only; its books were held against the exchanges' own at its end"
+        )
     records = list(read_records(run_dir / "records"))
     decided = [r.minute for r in records if r.status != "closed"]
     if not decided:

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from actors.clock import wall_ms
 from actors.history.comparing import Compared, compare, total
 from actors.history.downloading import Downloaded, Downloader, first_of, span_words
 from actors.limits import venue_gate
 from config import load
 from config.settings import ExchangeSettings
-from core.errors import EXIT_FAILURE, EXIT_OK, ConfigError, DataError
-from core.units import MINUTE_MS, Instrument
+from core.errors import EXIT_FAILURE, EXIT_OK, ConfigError, DataError, ExchangeUnavailable
+from core.units import DAY_MS, MINUTE_MS, Instrument
 from data.checks import iso
 from data.data_command import lake_of, print_json
 from data.lake import Lake
@@ -34,7 +35,14 @@ SHOWN = 10
 
 
 def main(args: argparse.Namespace) -> int:
-    return asyncio.run(_download(args) if args.data_verb == "download" else _verify(args))
+    if args.data_verb != "download":
+        return asyncio.run(_verify(args))
+    try:
+        return asyncio.run(_download(args))
+    except ExchangeUnavailable as error:
+        raise ExchangeUnavailable(
+            f"{error}. Check the network and the address; what is done is kept: the same command goes on from there"
+        ) from None
 
 
 def moment(text: str, name: str) -> int:
@@ -96,6 +104,10 @@ async def _download(args: argparse.Namespace) -> int:
     instruments = instruments_of(venue, args.symbols)
     since = moment(args.since, "--since")
     until = None if args.until is None else moment(args.until, "--until")
+    if until is not None and since >= until:
+        raise ConfigError(f"--since {args.since} is not before --until {args.until}")
+    if since > wall_ms() + DAY_MS:
+        raise ConfigError(f"--since {args.since}: is in the future")
     gateway, exchange = _gateway(args, venue, instruments)
     archive = _archive(args, venue, exchange)
     say = _say(args)

@@ -42,7 +42,7 @@ def test_a_simulator_has_a_line_of_its_own(tmp_path):
 
 
 def test_nothing_used_says_so():
-    (line,) = Standing("upbit", (), {}, {}, 0).words()
+    (line,) = Standing("upbit", "the exchange itself", (), {}, {}, 0).words()
     assert "waiting: nobody" in line
 
 
