@@ -188,16 +188,19 @@ class MarketTime:
         self._wall = wall
         self._told = 0
         self._at = time.monotonic()
+        self._running = True
 
-    def tell(self, now_ms: int) -> None:
-        """Market time is ``now_ms``. On the wall clock nobody needs to be told, and nothing changes."""
+    def tell(self, now_ms: int, *, running: bool = True) -> None:
+        """Market time is ``now_ms``, and stands until told again where it is not ``running`` yet. On the wall clock nobody
+        needs to be told, and nothing changes."""
         if not self._wall:
-            self._told, self._at = now_ms, time.monotonic()
+            self._told, self._at, self._running = now_ms, time.monotonic(), running
 
     def now_ms(self) -> int:
         if self._wall:
             return wall_ms()
-        return self._told + int((time.monotonic() - self._at) * 1000 * self._speed)
+        passed = (time.monotonic() - self._at) * self._speed if self._running else 0.0
+        return self._told + int(passed * 1000)
 
 
 def make_clock(kind: str, sim_urls: Sequence[str]) -> MarketClock:

@@ -55,7 +55,8 @@ class FeedActor(Shell):
 
     async def start(self) -> None:
         """Connect and subscribe everywhere; returns when every venue has confirmed."""
-        self._time.tell(await self._now_ms())
+        # A market that waits for the conductor stands: on a clock that ran ahead of it, minutes to come would be closed.
+        self._time.tell(await self._now_ms(), running=False)
         await asyncio.gather(*(part.start() for part in self._venues))
         keep_memory()
 

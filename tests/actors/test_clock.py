@@ -42,6 +42,13 @@ def test_told_time_goes_on_at_its_speed_and_does_not_know_the_wall():
     market = MarketTime(1.0, wall=False)
     market.tell(5_000)
     assert 5_000 <= market.now_ms() < 6_000
+    waiting = MarketTime(1_000_000.0, wall=False)
+    waiting.tell(7, running=False)
+    time.sleep(0.001)
+    assert waiting.now_ms() == 7
+    waiting.tell(8)
+    time.sleep(0.001)
+    assert waiting.now_ms() > 8
     fast = MarketTime(1_000.0, wall=False)
     fast.tell(0)
     time.sleep(0.01)
