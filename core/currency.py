@@ -1,9 +1,9 @@
 """One number for an account in several currencies: what a unit of each quote is worth in USDT, and what a coin costs here
 against elsewhere.
 
-A currency's rate is taken, in this order, from its own market against USDT (``upbit:USDT/KRW``), traded or only watched, from the coins that
-trade in both (the middle one of their ratios), or from the last rate of its own market while that is not too old. Where
-none of them is known, or the first two contradict each other grossly, there is no rate: what is held in that currency then
+A currency's rate is taken, in this order, from its own market against USDT (``upbit:USDT/KRW``), traded or only watched,
+from the coins that trade in both (the middle one of their ratios), or from the last rate of its own market while that is
+not too old. Where none of them is known, or the first two contradict each other grossly, there is no rate: what is held in that currency then
 has no worth, the equity is unknown, and nothing is bought. Nothing is ever moved between venues or currencies.
 """
 

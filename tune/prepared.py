@@ -185,6 +185,10 @@ def _check(market: MarketCut, plain: FloatArray) -> None:
     for instrument in market.instruments:
         if instrument.quote != REPORTING_CURRENCY:
             raise ConfigError(f"{instrument}: a backtest trades {REPORTING_CURRENCY} markets only")
+    bases = [instrument.base for instrument in market.instruments]
+    if len({i.venue for i in market.instruments}) > 1 and len(set(bases)) < len(bases):
+        # The gate on a coin's premium (risk.max_premium_bps) is not in the engine.
+        raise ConfigError("a backtest trades a coin at one exchange; leave one of its markets out, or use replay")
     if not market.minutes:
         raise DataError("there are no minutes to run")
     bars = market.bars

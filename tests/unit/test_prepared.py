@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from core.errors import DataError
+from core.errors import ConfigError, DataError
 from core.features import HISTORY as FEATURES
 from core.units import MINUTE_MS, Instrument
 from data.lake import Lake
@@ -68,6 +68,15 @@ def test_what_was_prepared_for_other_settings_or_another_market_is_not_used(tmp_
     prepare(settings, cut_of(changed), store)
     prepare(settings, replace(market, start_minute=market.start_minute + MINUTE_MS), store)
     assert len(list(tmp_path.iterdir())) == 4, "settings, bars and their time each name another entry"
+
+
+def test_a_coin_at_two_exchanges_is_refused_as_its_premium_is_not_judged_here() -> None:
+    market = make_market(1, 5)
+    coin = market.instruments[0].symbol
+    twice = (market.instruments[0], Instrument("upbit", coin))
+    bars = np.stack([market.bars[0], market.bars[0]])
+    with pytest.raises(ConfigError, match="a coin at one exchange"):
+        prepare(make_settings(2), replace(market, instruments=twice, bars=bars))
 
 
 def test_bars_that_were_prepared_cannot_be_changed_any_more() -> None:
