@@ -9,6 +9,7 @@ import sys
 import time
 from decimal import Decimal
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -75,8 +76,9 @@ def test_processes_that_hammer_one_file_and_are_killed_in_the_middle_stay_under_
     # places taken for three seconds.
     assert len(rows) > 0.3 * limit * (at[-1] - at[0])
     waits = {name: [float(row[2]) for row in rows if row[1] == name] for name in ("CANCEL", "HISTORY")}
-    # Under a siege there is always somebody more urgent than history.
-    assert len(waits["CANCEL"]) > 2 * len(waits["HISTORY"])
+    # Under a siege there is always somebody more urgent than history. How many of each came through says little: that
+    # depends on how fast a busy machine starts the processes and what they drew; how long each waited does not.
+    assert 3 * median(waits["CANCEL"]) < median(waits["HISTORY"])
     store = FileStore(path, upbit_line, lambda: WALL)
     assert not store.damaged
     store.close()
