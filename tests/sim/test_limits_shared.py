@@ -78,7 +78,8 @@ def test_processes_that_hammer_one_file_and_are_killed_in_the_middle_stay_under_
     waits = {name: [float(row[2]) for row in rows if row[1] == name] for name in ("CANCEL", "HISTORY")}
     # Under a siege there is always somebody more urgent than history. How many of each came through says little: that
     # depends on how fast a busy machine starts the processes and what they drew; how long each waited does not.
-    assert 3 * median(waits["CANCEL"]) < median(waits["HISTORY"])
+    # Where none came through, they waited to the end of their patience (3 s).
+    assert 3 * median(waits["CANCEL"]) < median(waits["HISTORY"] or [3_000.0])
     store = FileStore(path, upbit_line, lambda: WALL)
     assert not store.damaged
     store.close()
