@@ -9,7 +9,6 @@ import sys
 import time
 from decimal import Decimal
 from pathlib import Path
-from statistics import median
 
 import pytest
 
@@ -50,7 +49,7 @@ def end(children: list[subprocess.Popen]) -> None:
 
 
 def test_processes_that_hammer_one_file_and_are_killed_in_the_middle_stay_under_the_limit(tmp_path):
-    """Four processes with four requests each, all urgencies, for four seconds; two of them killed on the way, each
+    """Four processes with eight requests each, all urgencies, for four seconds; two of them killed on the way, each
     replaced. The log is what the venue sees."""
     path, log = tmp_path / "upbit.bin", tmp_path / "log"
     children = [worker("limits_worker", path, log, 5, seed) for seed in range(4)]
@@ -67,19 +66,19 @@ def test_processes_that_hammer_one_file_and_are_killed_in_the_middle_stay_under_
             assert child.wait(30) == 0
     finally:
         end(children)
-    rows = [line.split() for line in log.read_text().splitlines()]
+    told = [line.split() for line in log.read_text().splitlines()]
+    rows = [row for row in told if row[2] != "given_up"]
     at = sorted(float(row[0]) for row in rows)
     limit = UPBIT_GROUPS["order"][0]
     worst = max(sum(t <= other < t + 1.0 for other in at) for t in at)
     assert worst <= limit
-    # It is used, too: a place takes one second and a way of 80 ms on average, and a killed process leaves up to four
+    # It is used, too: a place takes one second and a way of 80 ms on average, and a killed process leaves up to eight
     # places taken for three seconds.
     assert len(rows) > 0.3 * limit * (at[-1] - at[0])
-    waits = {name: [float(row[2]) for row in rows if row[1] == name] for name in ("CANCEL", "HISTORY")}
-    # Under a siege there is always somebody more urgent than history. How many of each came through says little: that
-    # depends on how fast a busy machine starts the processes and what they drew; how long each waited does not.
-    # Where none came through, they waited to the end of their patience (3 s).
-    assert 3 * median(waits["CANCEL"]) < median(waits["HISTORY"] or [3_000.0])
+    # Under a siege there is always somebody more urgent than history. How many of each came through says little, and how
+    # long they waited as well: a killed process keeps everybody waiting. Who came through at all says it.
+    served = {n: sum(r[1] == n for r in rows) / sum(r[1] == n for r in told) for n in ("CANCEL", "HISTORY")}
+    assert served["CANCEL"] > served["HISTORY"]
     store = FileStore(path, upbit_line, lambda: WALL)
     assert not store.damaged
     store.close()

@@ -1,7 +1,7 @@
 """A process that takes turns at a shared file of limits: ``python -m tests.support.limits_worker FILE LOG SECONDS SEED``.
 
 Upbit's group "order", requests of every urgency; each is written into LOG (one line: when it was handled, in s of the
-machine's clock, urgency, how long it waited in ms) as a venue would see it.
+machine's clock, urgency, how long it waited in ms) as a venue would see it; who gave up waiting leaves a line that says so.
 """
 
 import asyncio
@@ -37,9 +37,9 @@ async def hammer(path: Path, log: Path, seconds: float, seed: int) -> None:
                     os.write(descriptor, f"{time.monotonic():.6f} {priority.name} {waited:.1f}\n".encode())
                     await asyncio.sleep(chance.uniform(0, 0.08))
             except BotError:
-                continue
+                os.write(descriptor, f"{time.monotonic():.6f} {priority.name} given_up\n".encode())
 
-    await asyncio.gather(*(one() for _ in range(4)))
+    await asyncio.gather(*(one() for _ in range(8)))
 
 
 if __name__ == "__main__":
