@@ -1,7 +1,7 @@
 """The executor live: the machine of the backtest, with awaited calls, a journal on disk and a real venue."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
@@ -14,6 +14,7 @@ from core.execution.pump import Answer, Came, Notes, Step, Together, failed, lac
 from core.execution.scribe import Scribe
 from core.execution.stimuli import (
     Beat,
+    BookSeen,
     CancelDone,
     CancelWanted,
     FillSeen,
@@ -41,6 +42,7 @@ from core.messages import (
     PlaceOrder,
     QueryOrder,
     Reports,
+    Top,
     Verdicts,
 )
 from core.params import ExecutionSettings
@@ -145,7 +147,18 @@ class ExecutorActor:
         """Send the slices that are due at ``now_ms``; ask again about what is unknown."""
         async with self._lock:
             self._now_ms = max(self._now_ms, now_ms)
+            looking = self._started.looking()
+            tops = await self._tops(looking) if looking else {}
+            for instrument in looking:
+                await self._run(BookSeen(instrument=instrument, top=tops.get(instrument)))
             await self._run(Beat(now_ms=now_ms))
+
+    async def _tops(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, Top]:
+        """None of any where no venue answers: what is due at this beat must not wait for a book."""
+        try:
+            return await self._venue.tops(instruments)
+        except BotError:
+            return {}
 
     async def place(self, order: PlaceOrder, minute: int, now_ms: int) -> None:
         """Send one order that stands by itself until it ends or is withdrawn; a name once used is not sent again."""
