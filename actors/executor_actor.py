@@ -103,6 +103,10 @@ class LiveExecutor(Shell):
     async def beat(self, now_ms: int) -> None:
         await self._executor.beat(now_ms)
 
+    async def halt(self) -> None:
+        """Buy nothing more of what this minute's schedules still hold."""
+        await self._executor.halt()
+
     async def fence(self, minute: int) -> None:
         """Start nothing for ``minute`` or an earlier one from now on."""
         self._fenced = max(self._fenced, minute)
