@@ -34,6 +34,7 @@ from core.engine.tables import (
     ORDER,
     POSITION,
     PURSE,
+    QUANTITY,
     QUOTE,
     RATE_USDT,
     REGIME,
@@ -102,9 +103,10 @@ def advance(
     minutes, states, stride = columns.minutes, columns.state, columns.stride
     ensemble, asked_target, losses, terms = said.ensemble, said.target, rules.losses, rules.terms
     count = grid_ints.shape[0]
-    most_fills = count * rules.slices * level.shape[1]
+    schedule = rules.schedule
+    most_fills = count * schedule.slices * level.shape[1]
     # Whether an order's latency may carry it into the next minute, whose touch then shows what it took.
-    late = (rules.slices - 1) * rules.slice_ms + terms.latency_ms >= MINUTE_MS
+    late = (schedule.slices - 1) * schedule.slice_ms + schedule.jitter_s * 1_000 + terms.latency_ms >= MINUTE_MS
     f, n = scratch.floats, scratch.ints
     rows = Rows(  # in the order of ROW_FLOATS
         f[0],
@@ -237,9 +239,10 @@ def advance(
                 tape,
                 grids,
                 terms,
-                rules.slices,
-                rules.slice_ms,
+                schedule,
                 account,
+                mid,
+                rate,
                 level,
                 scratch.parent,
                 logs.fills,
@@ -408,7 +411,8 @@ def _log_orders(
         next_sell += 1 if lots < 0 else 0
         at = orders + count
         parent[k, ROW], parent[k, ORDER], parent[k, LIMIT] = i, orders_before + at, ticks
-        parent[k, UNSENT], parent[k, BUYS] = abs(lots), 1 if lots > 0 else 0
+        parent[k, UNSENT] = parent[k, QUANTITY] = abs(lots)
+        parent[k, BUYS] = 1 if lots > 0 else 0
         line, more = logs.orders[at], logs.floats[at]
         line[0], line[1], line[2], line[3], line[4], line[5] = index, i, lots, ticks, limits[i], regime
         more[0], more[1], more[2], more[3] = rows.mid[i], edge[i], rows.target[i], equity
