@@ -4,24 +4,30 @@ States: ACTIVE trades; REDUCING only sells; HALTED approves nothing (cancels do 
 on). Only a person resumes. A breached loss limit (daily loss, drawdown from the highest equity; both marked to
 market every minute) moves ACTIVE to REDUCING and, unless ``on_loss_limit`` is ``hold``, closes what is held, in
 orders within the order limit. A new UTC day starts a new daily loss, and changes no state. Resuming starts both
-measures anew, or the old peak would reduce again at once. Deposits and withdrawals are not told from profit and
-loss: resume after a large one.
+measures anew, or the old peak would reduce again at once, and ends every pause. What reconciliation finds to have come
+or gone by no trade of ours moves the measures with it, so that a deposit is no profit and a withdrawal no loss (what
+moved while the bot was down is not known to it: resume after a large one).
+
+Guards (``core.guards``) pause buying for a while after losses. A late minute, a clock that ran away, and too many cancels
+buy nothing in that minute. Sales are counted, and held back by none of these.
 
 What is not known errs to less exposure: without a positive, finite equity, a fresh bar, a book or a reconciled
 account nothing is bought; without a book nothing is sold either, as there is no price to bound the sale by.
 """
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 import numpy as np
 
 from core.errors import DataError, Defect
+from core.guards import GuardBook, guard_rules, until_ms
 from core.impact import impact_of
 from core.loss_limits import (
     BREACH_NAMES,
+    DAILY_LOSS_USDT,
     NO_BREACH,
     NO_DAY,
     STATES,
@@ -30,15 +36,29 @@ from core.loss_limits import (
     fill_rows,
     loss_limits,
     loss_pct,
+    managed,
     mark,
+    transferred,
 )
-from core.messages import Approved, FloatArray, Intents, Market, Refused, TradingState, Verdicts
+from core.messages import Approved, FloatArray, Intents, Market, Refused, TradingState, Unexplained, Verdicts
 from core.params import RiskSettings, TradeSettings
 from core.sizing import LIMIT_NAMES, Caps, Limit, Rows, Sized, arithmetic, size_rows
-from core.units import BPS, DAY_MS, Instrument, MarketRules, Side
+from core.units import BPS, DAY_MS, MINUTE_MS, Instrument, MarketRules, Side
 
 BY_LIMIT = "limit"
 """Who changed the state when it was a loss limit."""
+HISTORY = 50
+"""Changes of state that are remembered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateChange:
+    """Who moved the state, when and why."""
+
+    state: TradingState
+    by: str
+    reason: str
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,66 +77,114 @@ class RiskState:
     day: int | None = None
     """UTC day number of ``day_equity``."""
     day_equity: float | None = None
-    """First equity of that day, USDT."""
+    """First equity of that day, USDT; scaled by transfers since."""
+    day_money: float | None = None
+    """First equity of that day and the transfers since, USDT: what a loss in money is measured from."""
     minute: int | None = None
     """The minute ``orders`` counts in."""
     orders: int = 0
+    orders_day: int | None = None
+    """UTC day number of ``orders_today``."""
+    orders_today: int = 0
+    guards: dict[str, Any] = field(default_factory=dict)
+    """What ``core.guards.GuardBook`` remembers."""
+    history: tuple[StateChange, ...] = ()
+    """The last changes of state, oldest first."""
 
     def to_json(self) -> dict[str, Any]:
-        return {f.name: getattr(self, f.name) for f in fields(self)} | {"state": self.state.value}
+        history = [asdict(change) | {"state": change.state.value} for change in self.history]
+        return {f.name: getattr(self, f.name) for f in fields(self)} | {"state": self.state.value, "history": history}
 
     @classmethod
     def from_json(cls, data: Any) -> "RiskState":
         """Raises DataError rather than guess: a state that cannot be read must not become ACTIVE."""
         names = {f.name for f in fields(cls)}
-        if not isinstance(data, dict) or set(data) != names:
+        if not isinstance(data, dict) or not names - _ADDED <= set(data) <= names:
             raise DataError(f"not a risk state: want the keys {', '.join(sorted(names))}")
         try:
             state = TradingState(data["state"])
-        except ValueError as error:
+            history = tuple(
+                StateChange(**{**change, "state": TradingState(change["state"])}) for change in data.get("history", ())
+            )
+        except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"not a risk state: {error}") from error
-        for name in ("peak_equity", "day_equity"):
-            value = data[name]
+        for name in ("peak_equity", "day_equity", "day_money"):
+            value = data.get(name)
             if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
                 raise DataError(f"not a risk state: {name} is {value!r}")
-        return cls(**{**data, "state": state})
+        GuardBook(data.get("guards", {}))
+        # Kept by a version that did not tell the two apart: there had been no transfer that it knew of.
+        money = {"day_money": data.get("day_money", data["day_equity"])}
+        return cls(**{**data, **money, "state": state, "history": history})
+
+    def changed(self, state: TradingState, by: str, reason: str, at_ms: int, **more: Any) -> "RiskState":
+        """Moved to ``state``, which the history keeps."""
+        change = StateChange(state=state, by=by, reason=reason, at_ms=at_ms)
+        history = (*self.history, change)[-HISTORY:]
+        return replace(self, state=state, by=by, reason=reason, since_ms=at_ms, history=history, **more)
 
 
-def marked(state: RiskState, market: Market, limits: RiskSettings) -> RiskState:
+_ADDED = frozenset({"day_money", "orders_day", "orders_today", "guards", "history"})
+"""Keys that the first version of a state did not have."""
+
+
+def marked(state: RiskState, market: Market, trade: TradeSettings, limits: RiskSettings) -> RiskState:
     """Mark the account to market: move the peak and the day, and reduce when a loss limit is breached.
 
-    An equity that is unknown or not positive marks nothing. A peak is only believed of a reconciled account.
+    An equity that is unknown or not positive marks nothing. A peak is only believed of a reconciled account. What the
+    balances differ by from our fills is left out of the equity until it is taken over, and then moves the measures.
     """
+    account, equity, rules = market.account, float(market.equity), loss_limits(trade, limits)
     before = Mark(
         state=STATES.index(state.state),
         by_limit=state.by == BY_LIMIT,
         closing=state.closing,
-        peak=math.nan if state.peak_equity is None else float(state.peak_equity),
+        peak=_nan_for_none(state.peak_equity),
         day=NO_DAY if state.day is None else state.day,
-        day_equity=math.nan if state.day_equity is None else float(state.day_equity),
+        day_equity=_nan_for_none(state.day_equity),
+        day_money=_nan_for_none(state.day_money),
     )
-    equity = float(market.equity)
-    after, breach, base = mark(
-        before, equity, market.minute // DAY_MS, bool(market.account.reconciled), loss_limits(limits)
-    )
+    if account.transferred:
+        before = transferred(before, equity, worth_of(account.transferred, market))
+    if account.unexplained:
+        equity -= worth_of(account.unexplained, market)
+    after, breach, base = mark(before, equity, market.minute // DAY_MS, bool(account.reconciled), rules)
     known = replace(
         state,
-        peak_equity=None if math.isnan(after.peak) else float(after.peak),
+        peak_equity=_none_for_nan(after.peak),
         day=None if after.day == NO_DAY else int(after.day),
-        day_equity=None if math.isnan(after.day_equity) else float(after.day_equity),
+        day_equity=_none_for_nan(after.day_equity),
+        day_money=_none_for_nan(after.day_money),
     )
     if breach == NO_BREACH:
         return known
     name = BREACH_NAMES[int(breach)]
-    lost = f"lost {loss_pct(equity, base):.2f}% of {base:.2f} USDT"
-    return replace(
-        known,
-        state=STATES[after.state],
-        reason=f"{name}: {lost}, allowed {getattr(limits, name):g}%",
-        by=BY_LIMIT,
-        since_ms=market.now_ms,
-        closing=bool(after.closing),
-    )
+    allowed = getattr(limits, name)
+    if breach == DAILY_LOSS_USDT:
+        reason = f"{name}: lost {base - equity:.2f} USDT today, allowed {allowed:g} USDT"
+    else:
+        part = managed(base, rules.capital, rules.capital_usdt)
+        reason = f"{name}: lost {loss_pct(equity, base, rules):.2f}% of {part:.2f} USDT, allowed {allowed:g}%"
+    return known.changed(STATES[after.state], BY_LIMIT, reason, market.now_ms, closing=bool(after.closing))
+
+
+def worth_of(changes: tuple[Unexplained, ...], market: Market) -> float:
+    """What changes of balances are worth in USDT, as far as they are part of the equity; 0 where no price is known."""
+    total = 0.0
+    price = np.where(np.isfinite(market.mid), market.mid, market.close)
+    for change in changes:
+        for row, instrument in enumerate(market.instruments):
+            if instrument.venue != change.venue:
+                continue
+            worth = math.nan
+            if instrument.quote == change.asset:
+                worth = float(change.amount) * float(market.quote_rate[row])
+            elif instrument.base == change.asset:
+                worth = float(change.amount) * float(price[row] * market.quote_rate[row])
+            if math.isfinite(worth):
+                total += worth
+                break
+    return total
 
 
 class Risk:
@@ -133,6 +201,7 @@ class Risk:
         self._limits = limits
         self._rules = dict(rules)
         self._state = state or RiskState()
+        self._guards = GuardBook(self._state.guards)
 
     @property
     def state(self) -> RiskState:
@@ -145,19 +214,19 @@ class Risk:
 
     def halt(self, by: str, reason: str, at_ms: int) -> None:
         """Approve nothing until a person resumes."""
-        self._state = replace(
-            self._state, state=TradingState.HALTED, by=by, reason=reason, since_ms=at_ms, closing=False
-        )
+        self._state = self._state.changed(TradingState.HALTED, by, reason, at_ms, closing=False)
 
     def reduce(self, by: str, reason: str, at_ms: int) -> None:
         """Let only sells through until a person resumes. A halted account stays halted."""
         if self._state.state is not TradingState.HALTED:
-            self._state = replace(self._state, state=TradingState.REDUCING, by=by, reason=reason, since_ms=at_ms)
+            self._state = self._state.changed(TradingState.REDUCING, by, reason, at_ms)
 
     def resume(self, by: str, at_ms: int) -> None:
-        """Trade again; daily loss and drawdown are measured from the next minute's equity."""
-        self._state = RiskState(
-            by=by, reason="resumed", since_ms=at_ms, minute=self._state.minute, orders=self._state.orders
+        """Trade again; daily loss and drawdown are measured from the next minute's equity, and no guard holds."""
+        self._guards.clear()
+        anew = {"closing": False, "peak_equity": None, "day": None, "day_equity": None, "day_money": None}
+        self._state = self._state.changed(
+            TradingState.ACTIVE, by, "resumed", at_ms, guards=self._guards.to_json(), **anew
         )
 
     def review(self, market: Market, intents: Intents) -> Verdicts:
@@ -167,9 +236,15 @@ class Risk:
                 f"intents of minute {intents.minute}, shape {intents.target.shape}, for the market of "
                 f"{market.minute} with {len(market.instruments)} instruments"
             )
-        state = marked(self._state, market, self._limits)
+        state = marked(self._state, market, self._trade, self._limits)
+        day = market.minute // DAY_MS
         if state.minute != market.minute:
             state = replace(state, minute=market.minute, orders=0)
+        if state.orders_day != day:
+            state = replace(state, orders_day=day, orders_today=0)
+        self._guards.rows(market.instruments)
+        if self._guards.take(market.account.closed, guard_rules(self._limits)):
+            state = replace(state, guards=self._guards.to_json())
         self._state = state
         rows = self._rows(market, intents, state)
         caps = self._caps(market, state)
@@ -181,7 +256,8 @@ class Risk:
                 approved.append(self._approve(market, rows, caps, sized, row))
             elif Limit(int(sized.limit[row])) in LIMIT_NAMES:
                 refused.append(self._refuse(market, rows, caps, sized, row))
-        self._state = replace(state, orders=state.orders + len(approved))
+        count = len(approved)
+        self._state = replace(state, orders=state.orders + count, orders_today=state.orders_today + count)
         return Verdicts(
             minute=market.minute,
             trace=market.trace,
@@ -192,9 +268,9 @@ class Risk:
         )
 
     def _caps(self, market: Market, state: RiskState) -> Caps:
-        limits = self._limits
+        limits, losses = self._limits, loss_limits(self._trade, self._limits)
         return Caps(
-            equity=float(market.equity),
+            equity=managed(float(market.equity), losses.capital, losses.capital_usdt),
             invest=self._trade.invest_pct / 100.0,
             min_order=float(self._trade.min_order_usdt),
             max_order=limits.max_order_pct / 100.0,
@@ -202,8 +278,15 @@ class Risk:
             max_gross=limits.max_gross_pct / 100.0,
             band=limits.rebalance_band_pct / 100.0,
             collar=limits.collar_bps / BPS,
-            max_orders=float(max(0, limits.max_orders_per_minute - state.orders)),
+            max_orders=float(max(0, self._orders_left(state)[0])),
         )
+
+    def _orders_left(self, state: RiskState) -> tuple[int, str]:
+        """How many more approvals there may be, and what allows no more."""
+        limits = self._limits
+        minute = limits.max_orders_per_minute - state.orders, f"{limits.max_orders_per_minute} orders a minute"
+        day = limits.max_orders_per_day - state.orders_today, f"{limits.max_orders_per_day} orders a day"
+        return min(minute, day, key=lambda left: left[0])
 
     def _rows(self, market: Market, intents: Intents, state: RiskState) -> Rows:
         rules = [self._rules.get(instrument) for instrument in market.instruments]
@@ -234,11 +317,27 @@ class Risk:
             bool(market.account.reconciled),
             STATES.index(state.state),
             state.closing,
+            self._guards.rows(market.instruments).ints,
+            market.minute + MINUTE_MS,
         )
+        block = self._block(market)
+        if block:
+            rows.buy_block[rows.buy_block == 0] = int(block)
         if market.premium_bps is not None:
             dear = (rows.buy_block == 0) & (market.premium_bps > self._limits.max_premium_bps)
             rows.buy_block[dear] = int(Limit.PREMIUM)
         return rows
+
+    def _block(self, market: Market) -> Limit | None:
+        """What forbids every purchase of this minute."""
+        account, limits = market.account, self._limits
+        if market.now_ms - market.minute - MINUTE_MS > limits.max_decision_delay_ms:
+            return Limit.LATE
+        if account.clock_offset_ms is not None and not abs(account.clock_offset_ms) <= account.clock_allowed_ms:
+            return Limit.CLOCK
+        if account.cancels > limits.max_cancels_per_minute:
+            return Limit.MAX_CANCELS
+        return None
 
     def _approve(self, market: Market, rows: Rows, caps: Caps, sized: Sized, row: int) -> Approved:
         instrument = market.instruments[row]
@@ -275,6 +374,19 @@ class Risk:
             arithmetic=arithmetic(rows, caps, sized, row, rules) if rules else (),
         )
 
+    def _why_paused(self, limit: Limit) -> str:
+        limits = self._limits
+        match limit:
+            case Limit.CONSECUTIVE_LOSSES:
+                return f"{limits.max_consecutive_losses} round trips in a row lost"
+            case Limit.STOP_GUARD:
+                return f"{limits.max_stop_outs} stop-outs within {limits.stop_outs_within_minutes} minutes"
+            case Limit.LOW_PROFIT:
+                within = f"of the last {limits.low_profit_within_minutes} minutes brought less than"
+                return f"{limits.low_profit_trips} or more round trips {within} {limits.low_profit_pct:g}% together"
+            case _:
+                return f"closed less than {limits.cooldown_minutes} minutes ago"
+
     def _allowance(self, limit: Limit, sized: Sized, row: int, market: Market) -> str:
         """What the limit allows, in words."""
         room = float(sized.allowed[row])
@@ -292,7 +404,22 @@ class Risk:
             case Limit.NOT_TRADING:
                 return "the venue gives no rules for it or does not trade it now"
             case Limit.MAX_ORDERS:
-                return f"allowed {self._limits.max_orders_per_minute} orders a minute"
+                return f"allowed {self._orders_left(self._state)[1]}"
+            case Limit.LATE:
+                late = (market.now_ms - market.minute - MINUTE_MS) / 1000
+                allowed = self._limits.max_decision_delay_ms / 1000
+                return f"decided {late:.1f} s after the minute's close, allowed {allowed:g} s"
+            case Limit.CLOCK:
+                allowed = market.account.clock_allowed_ms
+                return (
+                    f"the venue's clock is {market.account.clock_offset_ms:+.0f} ms from ours, allowed {allowed:g} ms"
+                )
+            case Limit.MAX_CANCELS:
+                allowed = self._limits.max_cancels_per_minute
+                return f"{market.account.cancels} cancels in the last minute, allowed {allowed}"
+            case Limit.CONSECUTIVE_LOSSES | Limit.STOP_GUARD | Limit.LOW_PROFIT | Limit.COOLDOWN:
+                until = until_ms(self._guards.rows(market.instruments), row, limit)
+                return f"{self._why_paused(limit)}: nothing is bought before {_clock(until)} UTC"
             case Limit.PREMIUM:
                 over = float(market.premium_bps[row]) if market.premium_bps is not None else math.nan
                 return f"it costs {over:.0f} bps more than at the other venue, allowed {self._limits.max_premium_bps:g}"
@@ -303,6 +430,20 @@ class Risk:
             case _:
                 least = float(self._trade.min_order_usdt)
                 return f"allowed {max(room, 0.0):.2f} USDT, the least order is {least:.2f} USDT"
+
+
+def _clock(ms: int) -> str:
+    """Minute of the day, ``HH:MM:SS``."""
+    seconds = ms // 1000 % 86_400
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+
+def _nan_for_none(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _none_for_nan(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
 
 
 def intent_id(minute: int, instrument: Instrument) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from core.book import LEVELS
 from core.costs import UNITS, Terms, terms_of, units_of
 from core.errors import ConfigError
+from core.guards import GuardRules, Guards, guard_rules, make_guards
 from core.loss_limits import ACTIVE, NO_DAY, LossLimits, Mark, empty_rows, loss_limits
 from core.messages import BoolArray, FloatArray
 from core.params import CostSettings, ExecutionSettings, RiskSettings, SelectionSettings, TradeSettings
@@ -72,6 +73,8 @@ class Rules(NamedTuple):
     terms: Terms
     slices: int
     slice_ms: int
+    guards: GuardRules
+    max_orders_per_day: float
 
 
 class Account(NamedTuple):
@@ -86,6 +89,10 @@ class Account(NamedTuple):
     taken: IntArray
     """(S, 2, LEVELS + 2) steps that sells (0) and buys (1) of ours took of each level in one minute; then their sum;
     then which minute."""
+    guards: Guards
+    """Open round trips, and what pauses buying."""
+    today: IntArray
+    """(2,) UTC day number and orders of that day."""
 
 
 TAKEN_SUM, TAKEN_MINUTE = LEVELS, LEVELS + 1
@@ -283,11 +290,13 @@ def make_rules(
             collar=limits.collar_bps / BPS,
             max_orders=float(limits.max_orders_per_minute),
         ),
-        losses=loss_limits(limits),
+        losses=loss_limits(trade, limits),
         selection=selection_rules(selection),
         terms=terms_of(costs),
         slices=1 if execution.algorithm == "immediate" else execution.slices,
         slice_ms=execution.slice_seconds * 1_000,
+        guards=guard_rules(limits),
+        max_orders_per_day=float(limits.max_orders_per_day),
     )
 
 
@@ -305,12 +314,14 @@ def make_account(instruments: Sequence[Instrument], balances: Mapping[str, Decim
         amount=units / float(UNITS),
         close=np.full(rows, math.nan),
         taken=np.full((rows, 2, LEVELS + 2), -1, dtype=np.int64),
+        guards=make_guards(rows),
+        today=np.array([NO_DAY, 0]),
     )
 
 
 def fresh_mark() -> Mark:
     """A state that has seen nothing yet."""
-    return Mark(ACTIVE, False, False, math.nan, NO_DAY, math.nan)
+    return Mark(ACTIVE, False, False, math.nan, NO_DAY, math.nan, math.nan)
 
 
 def make_logs(rows: int, members: int, slices: int, least: int = 65_536) -> Logs:

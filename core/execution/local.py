@@ -76,7 +76,9 @@ class LocalExecutor:
         except ExchangeUnavailable as error:
             if self._last_account is None:
                 raise
-            return replace(self._last_account, reconciled=False, difference=f"account not read: {error}")
+            return replace(
+                self._last_account, reconciled=False, difference=f"account not read: {error}", transferred=()
+            )
         self._last_account = self._ledger.reconcile(self.machine, account)
         return self._last_account
 

@@ -87,8 +87,7 @@ class ExecutionMachine:
         """The newest minute started."""
         self.stopped = False
         self._config = configured(settings, rules)
-        self._rules = dict(rules)
-        _codes_differ(rules)
+        self._set_rules(dict(rules))
         self._handlers: dict[type, Callable[[Any], list[Instruction]]] = {
             Configured: self._configured,
             Restarted: self._restarted,
@@ -155,11 +154,15 @@ class ExecutionMachine:
     # --- settings and life -------------------------------------------------------------------------------------
 
     def _configured(self, stimulus: Configured) -> list[Instruction]:
-        rules = {rule.instrument: rule for rule in stimulus.rules}
-        _codes_differ(rules)
-        self._config, self._rules = stimulus, rules
+        self._config = stimulus
+        self._set_rules({rule.instrument: rule for rule in stimulus.rules})
         self.books.version += 1
         return []
+
+    def _set_rules(self, rules: dict[Instrument, MarketRules]) -> None:
+        _codes_differ(rules)
+        self._rules = rules
+        self.books.trips.rules = rules
 
     def _restarted(self, stimulus: Restarted) -> list[Instruction]:
         self.stopped = False
