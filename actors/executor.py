@@ -44,6 +44,7 @@ from core.messages import (
 )
 from core.params import ExecutionSettings
 from core.ports import Journal, Venue
+from core.standing import NOT_READ
 from core.units import Instrument, MarketRules
 
 STOP_ROUNDS = 3
@@ -110,7 +111,7 @@ class ExecutorActor:
             except ExchangeUnavailable as error:
                 if self._last_account is None:
                     raise
-                difference = f"account not read: {error}"
+                difference = f"{NOT_READ}: {error}"
                 return replace(
                     self._last_account,
                     reconciled=False,

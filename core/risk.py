@@ -13,6 +13,8 @@ buy nothing in that minute. Sales are counted, and held back by none of these.
 
 What is not known errs to less exposure: without a positive, finite equity, a fresh bar, a book or a reconciled
 account nothing is bought; without a book nothing is sold either, as there is no price to bound the sale by.
+
+Live trading has a starting cap on top (``core.starting_cap``): less may be invested than ``invest_pct`` says.
 """
 
 import math
@@ -43,6 +45,7 @@ from core.loss_limits import (
 from core.messages import Approved, FloatArray, Intents, Market, Refused, TradingState, Unexplained, Verdicts
 from core.params import RiskSettings, TradeSettings
 from core.sizing import LIMIT_NAMES, Caps, Limit, Rows, Sized, arithmetic, size_rows
+from core.starting_cap import LiveDay, StartingCap
 from core.units import BPS, DAY_MS, MINUTE_MS, Instrument, MarketRules, Side
 
 BY_LIMIT = "limit"
@@ -196,7 +199,9 @@ class Risk:
         limits: RiskSettings,
         rules: dict[Instrument, MarketRules],
         state: RiskState | None = None,
+        cap: StartingCap | None = None,
     ) -> None:
+        self._cap = cap
         self._trade = trade
         self._limits = limits
         self._rules = dict(rules)
@@ -207,6 +212,16 @@ class Risk:
     def state(self) -> RiskState:
         """To be stored before a verdict leaves."""
         return self._state
+
+    @property
+    def cap(self) -> StartingCap | None:
+        """Of live trading; to be stored before a verdict leaves."""
+        return self._cap
+
+    def day_over(self, seen: LiveDay) -> None:
+        """Let a finished day of live trading move the starting cap."""
+        if self._cap is not None:
+            self._cap = self._cap.after(seen)
 
     def set_rules(self, rules: dict[Instrument, MarketRules]) -> None:
         """Use the venues' new rules from the next minute on."""
@@ -238,6 +253,8 @@ class Risk:
             )
         state = marked(self._state, market, self._trade, self._limits)
         day = market.minute // DAY_MS
+        if self._cap is not None and state.by == BY_LIMIT and self._state.by != BY_LIMIT:
+            self._cap = self._cap.fallen(state.reason)
         if state.minute != market.minute:
             state = replace(state, minute=market.minute, orders=0)
         if state.orders_day != day:
@@ -268,10 +285,10 @@ class Risk:
         )
 
     def _caps(self, market: Market, state: RiskState) -> Caps:
-        limits, losses = self._limits, loss_limits(self._trade, self._limits)
+        limits = self._limits
         return Caps(
-            equity=managed(float(market.equity), losses.capital, losses.capital_usdt),
-            invest=self._trade.invest_pct / 100.0,
+            equity=self._managed(market),
+            invest=self._invest(market),
             min_order=float(self._trade.min_order_usdt),
             max_order=limits.max_order_pct / 100.0,
             max_position=limits.max_position_pct / 100.0,
@@ -287,6 +304,24 @@ class Risk:
         minute = limits.max_orders_per_minute - state.orders, f"{limits.max_orders_per_minute} orders a minute"
         day = limits.max_orders_per_day - state.orders_today, f"{limits.max_orders_per_day} orders a day"
         return min(minute, day, key=lambda left: left[0])
+
+    def _managed(self, market: Market) -> float:
+        """The part of the equity that is the bot's to manage, USDT."""
+        rules = loss_limits(self._trade, self._limits)
+        return managed(float(market.equity), rules.capital, rules.capital_usdt)
+
+    def _invest(self, market: Market) -> float:
+        """Fraction of equity that the ensemble may use."""
+        invest = self._trade.invest_pct / 100.0
+        return invest if self._cap is None else self._cap.invest(invest, self._managed(market))
+
+    def _arithmetic(
+        self, market: Market, rows: Rows, caps: Caps, sized: Sized, row: int, rules: MarketRules
+    ) -> tuple[str, ...]:
+        lines = arithmetic(rows, caps, sized, row, rules)
+        if self._cap is None or not self._cap.binds:
+            return lines
+        return (self._cap.line(self._trade.invest_pct / 100.0, self._managed(market)), *lines)
 
     def _rows(self, market: Market, intents: Intents, state: RiskState) -> Rows:
         rules = [self._rules.get(instrument) for instrument in market.instruments]
@@ -347,7 +382,7 @@ class Risk:
         if side is Side.SELL:
             lots = min(lots, _free_lots(market, row, rules))
         quantity = lots * rules.step
-        lines = arithmetic(rows, caps, sized, row, rules)
+        lines = self._arithmetic(market, rows, caps, sized, row, rules)
         impact = impact_of(market, row, float(quantity))
         if math.isfinite(impact):
             lines += (f"expected impact {impact:.2f} bps",)
@@ -366,12 +401,14 @@ class Risk:
         instrument = market.instruments[row]
         limit = Limit(int(sized.limit[row]))
         rules = self._rules.get(instrument)
+        capped = limit is Limit.INVEST and self._cap is not None and self._cap.binds
+        name = "starting_cap" if capped else LIMIT_NAMES[limit]
         return Refused(
             intent_id=intent_id(market.minute, instrument),
             minute=market.minute,
             instrument=instrument,
-            reason=f"{LIMIT_NAMES[limit]}: {_asked(sized, row)}, {self._allowance(limit, sized, row, market)}",
-            arithmetic=arithmetic(rows, caps, sized, row, rules) if rules else (),
+            reason=f"{name}: {_asked(sized, row)}, {self._allowance(limit, sized, row, market)}",
+            arithmetic=self._arithmetic(market, rows, caps, sized, row, rules) if rules else (),
         )
 
     def _why_paused(self, limit: Limit) -> str:

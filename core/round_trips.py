@@ -9,7 +9,7 @@ from collections import deque
 
 import numpy as np
 
-from core.execution.twap import least_lots_of
+from core.execution.twap import smallest_order
 from core.lean import lean
 from core.messages import ClosedTrip, Fill, FloatArray
 from core.units import Instrument, MarketRules, Side
@@ -70,7 +70,7 @@ class RoundTrips:
             coins -= fill.fee
         trip = self._trips.setdefault(fill.instrument, np.zeros(TRIP))
         rules = self.rules.get(fill.instrument)
-        least = float(least_lots_of(rules, fill.price) * rules.step) if rules is not None else 0.0
+        least = float(smallest_order(rules, fill.price)) if rules is not None else 0.0
         closed, result = count_fill(trip, buying, float(coins), float(money), least)
         if closed:
             self.count += 1

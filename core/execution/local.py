@@ -25,6 +25,7 @@ from core.execution.stimuli import (
 from core.execution.summary import summary
 from core.messages import AccountState, CancelOrder, Market, OrderSnapshot, PlaceOrder, Reports, Verdicts
 from core.ports import Journal, LocalVenue
+from core.standing import NOT_READ
 
 
 class LocalExecutor:
@@ -76,9 +77,7 @@ class LocalExecutor:
         except ExchangeUnavailable as error:
             if self._last_account is None:
                 raise
-            return replace(
-                self._last_account, reconciled=False, difference=f"account not read: {error}", transferred=()
-            )
+            return replace(self._last_account, reconciled=False, difference=f"{NOT_READ}: {error}", transferred=())
         self._last_account = self._ledger.reconcile(self.machine, account)
         return self._last_account
 
