@@ -102,13 +102,14 @@ def mark(before: Mark, equity: float, day: int, reconciled: bool, limits: LossLi
 @pasted
 def managed(equity: float, capital: float, most: float) -> float:
     """What of an equity the bot manages, USDT."""
-    return min(equity * capital, most)
+    part = equity * capital
+    return most if most < part else part
 
 
 @pasted
 def loss_pct(equity: float, base: float, limits: LossLimits) -> float:
     """Per cent of what the bot managed when the equity was ``base``."""
-    return (base - equity) / min(base * limits.capital, limits.capital_usdt) * 100.0
+    return (base - equity) / managed(base, limits.capital, limits.capital_usdt) * 100.0
 
 
 @pasted
