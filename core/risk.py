@@ -23,9 +23,11 @@ from decimal import ROUND_FLOOR, Decimal
 
 import numpy as np
 
+from core.cost_gate import CostGate, Seen, cost_gate, cost_lines, gate_rows, worth_line
 from core.errors import Defect
+from core.execution.estimate import half_spread_of_touch
 from core.guards import GuardBook, guard_rules, until_ms
-from core.impact import impact_of
+from core.impact import IMPACT_MINUTES, flow_at
 from core.loss_limits import (
     STATES,
     empty_rows,
@@ -34,7 +36,7 @@ from core.loss_limits import (
     managed,
 )
 from core.messages import Approved, FloatArray, Intents, Market, Refused, TradingState, Verdicts
-from core.params import RiskSettings, TradeSettings
+from core.params import CostSettings, ExecutionSettings, RiskSettings, TradeSettings
 from core.risk_state import BY_LIMIT, RiskState, marked
 from core.sizing import LIMIT_NAMES, Caps, Limit, Rows, Sized, arithmetic, size_rows
 from core.starting_cap import LiveDay, StartingCap
@@ -42,7 +44,8 @@ from core.units import BPS, DAY_MS, MINUTE_MS, Instrument, MarketRules, Side
 
 
 class Risk:
-    """Reviews each minute's intents. ``rules`` are the venues' own; an instrument without them is not traded."""
+    """Reviews each minute's intents. ``rules`` are the venues' own; an instrument without them is not traded. ``gate``
+    says what a forecast must pay for, by default that of the default settings."""
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class Risk:
         rules: dict[Instrument, MarketRules],
         state: RiskState | None = None,
         cap: StartingCap | None = None,
+        gate: CostGate | None = None,
     ) -> None:
         self._cap = cap
         self._trade = trade
@@ -58,6 +62,7 @@ class Risk:
         self._rules = dict(rules)
         self._state = state or RiskState()
         self._guards = GuardBook(self._state.guards)
+        self._gate = gate or cost_gate(ExecutionSettings(), CostSettings())
 
     @property
     def state(self) -> RiskState:
@@ -117,13 +122,15 @@ class Risk:
         rows = self._rows(market, intents, state)
         caps = self._caps(market, state)
         sized = size_rows(rows, caps)
+        seen = seen_of(market, intents, sized)
+        gate_rows(rows, caps, self._gate, seen, sized.lots, sized.allowed, sized.limit)
         approved: list[Approved] = []
         refused: list[Refused] = []
         for row in range(len(market.instruments)):
             if sized.lots[row]:
-                approved.append(self._approve(market, rows, caps, sized, row))
+                approved.append(self._approve(market, rows, caps, sized, seen, row))
             elif Limit(int(sized.limit[row])) in LIMIT_NAMES:
-                refused.append(self._refuse(market, rows, caps, sized, row))
+                refused.append(self._refuse(market, rows, caps, sized, seen, row))
         count = len(approved)
         self._state = replace(state, orders=state.orders + count, orders_today=state.orders_today + count)
         return Verdicts(
@@ -225,7 +232,7 @@ class Risk:
             return Limit.MAX_CANCELS
         return None
 
-    def _approve(self, market: Market, rows: Rows, caps: Caps, sized: Sized, row: int) -> Approved:
+    def _approve(self, market: Market, rows: Rows, caps: Caps, sized: Sized, seen: Seen, row: int) -> Approved:
         instrument = market.instruments[row]
         rules = self._rules[instrument]
         lots = abs(int(sized.lots[row]))
@@ -234,9 +241,7 @@ class Risk:
             lots = min(lots, _free_lots(market, row, rules))
         quantity = lots * rules.step
         lines = self._arithmetic(market, rows, caps, sized, row, rules)
-        impact = impact_of(market, row, float(quantity))
-        if math.isfinite(impact):
-            lines += (f"expected impact {impact:.2f} bps",)
+        lines += cost_lines(self._gate, seen, float(rows.fee[row]), row, float(quantity), side is Side.BUY)
         return Approved(
             intent_id=intent_id(market.minute, instrument),
             minute=market.minute,
@@ -248,18 +253,21 @@ class Risk:
             arithmetic=lines,
         )
 
-    def _refuse(self, market: Market, rows: Rows, caps: Caps, sized: Sized, row: int) -> Refused:
+    def _refuse(self, market: Market, rows: Rows, caps: Caps, sized: Sized, seen: Seen, row: int) -> Refused:
         instrument = market.instruments[row]
         limit = Limit(int(sized.limit[row]))
         rules = self._rules.get(instrument)
         capped = limit is Limit.INVEST and self._cap is not None and self._cap.binds
         name = "starting_cap" if capped else LIMIT_NAMES[limit]
+        lines = self._arithmetic(market, rows, caps, sized, row, rules) if rules else ()
+        if limit is Limit.COST:
+            lines += (worth_line(self._gate, seen, float(rows.fee[row]), row, 0.0),)
         return Refused(
             intent_id=intent_id(market.minute, instrument),
             minute=market.minute,
             instrument=instrument,
             reason=f"{name}: {_asked(sized, row)}, {self._allowance(limit, sized, row, market)}",
-            arithmetic=self._arithmetic(market, rows, caps, sized, row, rules) if rules else (),
+            arithmetic=lines,
         )
 
     def _why_paused(self, limit: Limit) -> str:
@@ -324,6 +332,18 @@ def _clock(ms: int) -> str:
     """Minute of the day, ``HH:MM:SS``."""
     seconds = ms // 1000 % 86_400
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+
+def seen_of(market: Market, intents: Intents, sized: Sized) -> Seen:
+    """What the minute shows of the cost of trading; volume and sigma only of rows with an order."""
+    rows = len(market.instruments)
+    seen = Seen(_floats(intents.edge_bps), np.empty(rows), np.full(rows, math.nan), np.full(rows, math.nan))
+    for row in range(rows):
+        seen.half_spread[row] = half_spread_of_touch(float(market.bid[row]), float(market.ask[row]))
+        if sized.lots[row]:
+            bars = _floats(market.bars[row])
+            seen.volume[row], seen.sigma[row] = flow_at(bars, bars.shape[0] - 1, IMPACT_MINUTES)
+    return seen
 
 
 def intent_id(minute: int, instrument: Instrument) -> str:

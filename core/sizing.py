@@ -59,6 +59,7 @@ class Limit(IntEnum):
     STOP_GUARD = 26
     LOW_PROFIT = 27
     COOLDOWN = 28
+    COST = 30
 
 
 LIMIT_NAMES: dict[Limit, str] = {
@@ -86,6 +87,7 @@ LIMIT_NAMES: dict[Limit, str] = {
     Limit.STOP_GUARD: "max_stop_outs",
     Limit.LOW_PROFIT: "low_profit_pct",
     Limit.COOLDOWN: "cooldown_minutes",
+    Limit.COST: "cost_gate",
 }
 
 _KEEP, _NOTHING, _DUST, _BAND, _PASSED = (int(v) for v in list(Limit)[:5])

@@ -12,9 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from core.book import LEVELS
+from core.cost_gate import CostGate, cost_gate
 from core.costs import UNITS, Terms, terms_of, units_of
 from core.errors import ConfigError
 from core.guards import GuardRules, Guards, guard_rules, make_guards
+from core.impact import PRIOR, ImpactLaw
 from core.loss_limits import ACTIVE, NO_DAY, LossLimits, Mark, empty_rows, loss_limits
 from core.messages import BoolArray, FloatArray
 from core.params import CostSettings, ExecutionSettings, RiskSettings, SelectionSettings, TradeSettings
@@ -75,6 +77,7 @@ class Rules(NamedTuple):
     slice_ms: int
     guards: GuardRules
     max_orders_per_day: float
+    gate: CostGate
 
 
 class Account(NamedTuple):
@@ -140,7 +143,7 @@ class Columns(NamedTuple):
 
 
 ORDER_INTS = ("index", "row", "lots", "ticks", "limit", "regime")
-ORDER_FLOATS = ("mid", "edge_bps", "target", "equity", "held", "price", "asked", "allowed")
+ORDER_FLOATS = ("mid", "edge_bps", "target", "equity", "held", "price", "asked", "allowed", "half_bps")
 FILL_INTS = ("order", "index", "at_ms", "row", "side", "steps", "ticks", "fee", "bid", "ask")
 
 
@@ -150,7 +153,7 @@ class Logs(NamedTuple):
     orders: IntArray
     """(O, 6) ``ORDER_INTS``; lots are negative for a sell."""
     floats: FloatArray
-    """(O, 8) ``ORDER_FLOATS``"""
+    """(O, 9) ``ORDER_FLOATS``"""
     shares: FloatArray
     """(O, M) what each member's weighted forecast had in the edge."""
     fills: IntArray
@@ -192,6 +195,8 @@ class Scratch(NamedTuple):
     """(5, G) and (3, G) and (S,): ``core.sizing.size_into``'s room."""
     sizing_flags: BoolArray
     limits: IntArray
+    costs: FloatArray
+    """(3, S) of ``core.cost_gate.Seen``: half spread, volume, sigma; of rows with an order."""
 
 
 def fraction_of(value: Decimal) -> tuple[int, float]:
@@ -277,6 +282,7 @@ def make_rules(
     selection: SelectionSettings,
     execution: ExecutionSettings,
     costs: CostSettings,
+    law: ImpactLaw = PRIOR,
 ) -> Rules:
     return Rules(
         caps=Caps(
@@ -297,6 +303,7 @@ def make_rules(
         slice_ms=execution.slice_seconds * 1_000,
         guards=guard_rules(limits),
         max_orders_per_day=float(limits.max_orders_per_day),
+        gate=cost_gate(execution, costs, law),
     )
 
 
@@ -359,6 +366,7 @@ def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
         sizing=np.zeros((5, groups)),
         sizing_flags=np.zeros((3, groups), dtype=np.bool_),
         limits=np.zeros(count, dtype=np.int64),
+        costs=np.full((3, count), math.nan),
     )
 
 
