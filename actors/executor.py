@@ -116,7 +116,13 @@ class ExecutorActor:
                 if self._last_account is None:
                     raise
                 difference = f"{NOT_READ}: {error}"
-                return replace(self._last_account, reconciled=False, difference=difference, took_ms=_ms_since(started))
+                return replace(
+                    self._last_account,
+                    reconciled=False,
+                    difference=difference,
+                    transferred=(),
+                    took_ms=_ms_since(started),
+                )
             self._last_account = self._ledger.reconcile(self._started, account)
             return replace(self._last_account, took_ms=_ms_since(started))
 

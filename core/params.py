@@ -26,6 +26,8 @@ def _instrument(text: str) -> str:
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 Bps = Annotated[float, Field(ge=0, le=10_000)]
+Usdt = Annotated[float, Field(gt=0, le=1e12)]
+Minutes = Annotated[int, Field(ge=0, le=10_080)]
 InstrumentName = Annotated[str, AfterValidator(_instrument)]
 
 
@@ -36,6 +38,10 @@ class TradeSettings(Section):
     invest_pct: Percent = 30
     """Gross exposure the ensemble may use, per cent of equity."""
     min_order_usdt: Annotated[Decimal, Field(ge=1)] = Decimal(50)
+    capital_pct: Annotated[float, Field(gt=0, le=100)] = 100
+    """Per cent of the account's equity that the bot manages; every other per cent is of that part."""
+    capital_usdt: Usdt | None = None
+    """The bot manages no more than this, however much lies in the account."""
     reporting_currency: Literal["USDT"] = "USDT"
 
     @field_validator("instruments")
@@ -125,9 +131,34 @@ class RiskSettings(Section):
     max_position_pct: Percent = 15
     max_gross_pct: Percent = 60
     daily_loss_pct: Percent = 5
+    daily_loss_usdt: Usdt | None = None
+    """A day's loss in money; holds beside the one in per cent."""
     max_drawdown_pct: Percent = 15
     """From the highest equity seen, marked to market every minute."""
     max_orders_per_minute: Annotated[int, Field(ge=1, le=1_000)] = 20
+    """Approvals a minute. Sales are counted and never held back."""
+    max_orders_per_day: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000
+    """Approvals a UTC day; a run that trades more has gone wrong."""
+    max_cancels_per_minute: Annotated[int, Field(ge=1, le=10_000)] = 60
+    """Above it nothing is bought in the next minute. Cancels themselves are never held back."""
+    max_decision_delay_ms: Annotated[int, Field(ge=100, le=60_000)] = 15_000
+    """A decision later than this after the minute's close buys nothing."""
+    max_consecutive_losses: Annotated[int, Field(ge=0, le=100)] = 8
+    """So many closed round trips at a loss, one after the other, and nothing is bought for a while. 0: off."""
+    consecutive_losses_pause_minutes: Minutes = 60
+    cooldown_minutes: Minutes = 3
+    """After a position was closed its instrument is not bought for so long."""
+    max_stop_outs: Annotated[int, Field(ge=0, le=16)] = 4
+    """So many protective exits at a loss within ``stop_outs_within_minutes``, and nothing is bought for a while. 0: off."""
+    stop_outs_within_minutes: Minutes = 60
+    stop_outs_pause_minutes: Minutes = 60
+    low_profit_trips: Annotated[int, Field(ge=0, le=16)] = 4
+    """An instrument is not bought for a while when at least so many of its round trips closed within
+    ``low_profit_within_minutes`` and their results add up to less than ``low_profit_pct``. 0: off."""
+    low_profit_pct: Annotated[float, Field(ge=-100, le=100)] = -2
+    """Per cent of what each trip cost, added up."""
+    low_profit_within_minutes: Minutes = 360
+    low_profit_pause_minutes: Minutes = 120
     collar_bps: Annotated[float, Field(ge=0, le=2_000)] = 30
     """Worst accepted distance of a limit from the mid."""
     rebalance_band_pct: Percent = 1

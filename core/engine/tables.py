@@ -16,6 +16,7 @@ from core.cost_gate import CostGate, cost_gate
 from core.costs import UNITS, Terms, terms_of, units_of
 from core.errors import ConfigError
 from core.execution.schedules.rule import Schedule, jitter_seed, schedule_of
+from core.guards import GuardRules, Guards, guard_rules, make_guards
 from core.impact import PRIOR, ImpactLaw
 from core.loss_limits import ACTIVE, NO_DAY, LossLimits, Mark, empty_rows, loss_limits
 from core.messages import BoolArray, FloatArray
@@ -74,6 +75,8 @@ class Rules(NamedTuple):
     selection: SelectionRules
     terms: Terms
     schedule: Schedule
+    guards: GuardRules
+    max_orders_per_day: float
     gate: CostGate
 
 
@@ -107,6 +110,10 @@ class Account(NamedTuple):
     """(S, 2, LEVELS + 2) steps that sells (0) and buys (1) of ours took of each level in one minute; then their sum;
     then which minute."""
     courses: Courses
+    guards: Guards
+    """Open round trips, and what pauses buying."""
+    today: IntArray
+    """(2,) UTC day number and orders of that day."""
 
 
 TAKEN_SUM, TAKEN_MINUTE = LEVELS, LEVELS + 1
@@ -308,10 +315,12 @@ def make_rules(
             collar=limits.collar_bps / BPS,
             max_orders=float(limits.max_orders_per_minute),
         ),
-        losses=loss_limits(limits),
+        losses=loss_limits(trade, limits),
         selection=selection_rules(selection),
         terms=terms_of(costs),
         schedule=schedule_of(execution),
+        guards=guard_rules(limits),
+        max_orders_per_day=float(limits.max_orders_per_day),
         gate=cost_gate(execution, costs, law),
     )
 
@@ -344,12 +353,14 @@ def make_account(
             life=np.full((rows, 4), -2, dtype=np.int64),
             stage=np.zeros((rows, 4)),
         ),
+        guards=make_guards(rows),
+        today=np.array([NO_DAY, 0]),
     )
 
 
 def fresh_mark() -> Mark:
     """A state that has seen nothing yet."""
-    return Mark(ACTIVE, False, False, math.nan, NO_DAY, math.nan)
+    return Mark(ACTIVE, False, False, math.nan, NO_DAY, math.nan, math.nan)
 
 
 def make_logs(rows: int, members: int, slices: int, least: int = 65_536) -> Logs:

@@ -14,6 +14,7 @@ from core.execution.schedules.rule import Schedule, Stage
 from core.messages import Fill, OrderReport, OrderSnapshot, OrderState, PlaceOrder, Reports, TimeInForce
 from core.orders import LIVE, MAX_ID, OrderEvent, advance
 from core.ports import ZERO
+from core.round_trips import RoundTrips
 from core.units import MINUTE_MS, Instrument, Side
 
 KEPT_FAULTS = 100
@@ -133,6 +134,7 @@ class Books:
         self.totals: dict[Instrument, Total] = {}
         self.flows: dict[tuple[str, str], Decimal] = {}
         """(venue, asset) -> net change of the account that the fills account for."""
+        self.trips = RoundTrips()
         self.faults: list[str] = []
         self.fault_count = 0
         """Faults ever noted; ``faults`` holds the last of them."""
@@ -195,6 +197,7 @@ class Books:
         order.filled += fill.quantity
         self._new_fills.append(fill)
         self._add_to_totals(fill)
+        self.trips.take(fill, stopped=False)
         self._settle(order, executed, tied)
         return True
 

@@ -88,7 +88,7 @@ class LocalExecutor:
         except ExchangeUnavailable as error:
             if self._last_account is None:
                 raise
-            return replace(self._last_account, reconciled=False, difference=f"{NOT_READ}: {error}")
+            return replace(self._last_account, reconciled=False, difference=f"{NOT_READ}: {error}", transferred=())
         self._last_account = self._ledger.reconcile(self.machine, account)
         return self._last_account
 

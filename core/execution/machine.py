@@ -91,8 +91,7 @@ class ExecutionMachine:
         self.stopped = False
         self._config = configured(settings, rules)
         self._schedule = _schedule_in(self._config)
-        self._rules = dict(rules)
-        _codes_differ(rules)
+        self._set_rules(dict(rules))
         self._handlers: dict[type, Callable[[Any], list[Instruction]]] = {
             Configured: self._configured,
             Restarted: self._restarted,
@@ -165,11 +164,15 @@ class ExecutionMachine:
     # --- settings and life -------------------------------------------------------------------------------------
 
     def _configured(self, stimulus: Configured) -> list[Instruction]:
-        rules = {rule.instrument: rule for rule in stimulus.rules}
-        _codes_differ(rules)
-        self._config, self._rules, self._schedule = stimulus, rules, _schedule_in(stimulus)
+        self._config, self._schedule = stimulus, _schedule_in(stimulus)
+        self._set_rules({rule.instrument: rule for rule in stimulus.rules})
         self.books.version += 1
         return []
+
+    def _set_rules(self, rules: dict[Instrument, MarketRules]) -> None:
+        _codes_differ(rules)
+        self._rules = rules
+        self.books.trips.rules = rules
 
     def _restarted(self, stimulus: Restarted) -> list[Instruction]:
         self.stopped = False

@@ -93,6 +93,26 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
         {},
         "100000",
     ),
+    "guards pause": (
+        {
+            "risk__cooldown_minutes": 4,
+            "risk__max_consecutive_losses": 2,
+            "risk__consecutive_losses_pause_minutes": 3,
+            "risk__low_profit_trips": 2,
+            "risk__low_profit_pct": 0,
+            "risk__low_profit_pause_minutes": 10,
+            "risk__max_orders_per_day": 60,
+        },
+        {"rows": 4, "minutes": 200},
+        {},
+        "10000",
+    ),
+    "a part of the account": (
+        {"trade__capital_pct": 60, "trade__capital_usdt": 5_000, "risk__daily_loss_usdt": 12},
+        {"rows": 3, "minutes": 200},
+        {},
+        "10000",
+    ),
     "the forecast must pay": (
         {"execution__cost_gate": "round_trip", "risk__max_position_pct": 30},
         {"rows": 3, "money": 400.0, "gaps": 0.05},
@@ -146,6 +166,12 @@ def test_engine_and_desk_are_equal(name: str) -> None:
             assert "min_order" in told["limits"]
         case "a loss limit closes" | "a drawdown holds":
             assert told["reduced"]
+        case "guards pause":
+            guards = {"cooldown_minutes", "max_consecutive_losses", "low_profit_pct", "max_orders_per_minute"}
+            assert guards <= told["limits"]
+        case "a part of the account":
+            assert told["reduced"]
+            assert pair.result.invested.max() < 0.6 * 5_000 + 1
         case "one order a minute":
             assert "max_orders_per_minute" in told["limits"]
         case "the forecast must pay" | "late, and the forecast must pay to get in":
