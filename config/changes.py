@@ -17,6 +17,14 @@ KEPT = "settings.json"
 """What a paper or live run leaves in its folder: the settings it ran with."""
 REPLAY = "run.json"
 UNKNOWN = "a key that this version does not know"
+HEADINGS = {
+    "more": "allows MORE than before",
+    "less": "allows less than before",
+    "either": "changes what is traded; whether that is more or less, no rule can tell",
+    "test": "changes what a backtest, replay or paper run says, not what live may do",
+    "none": "changes nothing that is traded",
+}
+"""What a change does, the dangerous first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +41,10 @@ class Change:
     effect: str
     """``more``, ``less``, ``either``, ``test`` or ``none``."""
 
+    @property
+    def effect_words(self) -> str:
+        return HEADINGS[self.effect]
+
     def line(self) -> str:
         """``risk.max_order_pct: 10 % → 20 %   (one order is at most: 500.00 → 1,000.00 USDT)``."""
         money = ""
@@ -40,15 +52,6 @@ class Change:
             old, new = (_money(value) for value in (self.old_usdt, self.new_usdt))
             money = f": {old} → {new} USDT"
         return f"{self.key}: {self.old or '(not there)'} → {self.new or '(not there)'}   ({self.what}{money})"
-
-
-HEADINGS = {
-    "more": "allows MORE than before",
-    "less": "allows less than before",
-    "either": "changes what is traded; whether that is more or less, no rule can tell",
-    "test": "changes what a backtest, replay or paper run says, not what live may do",
-    "none": "changes nothing that is traded",
-}
 
 
 def changes(old: Flat, new: Flat, equity: float) -> list[Change]:

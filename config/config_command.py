@@ -11,7 +11,7 @@ from config.argument_types import amount
 from config.changes import HEADINGS, changes, newest_kept, settings_at
 from config.faults import without_password
 from config.meanings import flat
-from config.money import doubts, in_money
+from config.money import doubts, in_money, money_line
 from config.secrets import HIDDEN, Secrets, load_secrets
 from config.settings import Settings
 from core.errors import EXIT_OK, ConfigError
@@ -81,9 +81,8 @@ def _check(settings: Settings, secrets: Secrets, equity: float, as_json: bool) -
     keyed = ", ".join(secrets.venues) or "none (replay, backtest and paper need none)"
     print(f"The settings are valid. Exchange keys: {keyed}.")
     print(f"With an equity of {equity:,.0f} USDT:")
-    for what, key, usdt in rows:
-        worth = f"{usdt:>12,.2f} USDT" if usdt is not None else " " * 17
-        print(f"  {what:<48}{worth}   {key}")
+    for row in rows:
+        print(money_line(*row))
     for warning in warnings:
         print(f"  careful: {warning}")
     return EXIT_OK

@@ -17,8 +17,14 @@ def in_money(settings: Settings, equity: float) -> list[tuple[str, str, float | 
     return sorted(found, key=lambda row: LIMITS.index(row[1].split(".")[0]))
 
 
-def doubts(settings: Settings, equity: float) -> list[str]:
-    """Settings that are allowed but probably not meant, one line each."""
+def money_line(what: str, setting: str, usdt: float | None) -> str:
+    """A row of ``in_money`` for people."""
+    worth = f"{usdt:>12,.2f} USDT" if usdt is not None else " " * 17
+    return f"  {what:<48}{worth}   {setting}"
+
+
+def doubts(settings: Settings, equity: float, cap: StartingCap | None = None) -> list[str]:
+    """Settings that are allowed but probably not meant, one line each. ``cap``: as it stands (default: at a first start)."""
     trade, risk, execution = settings.config.trade, settings.rules.risk, settings.rules.execution
     selection = settings.rules.selection
     smallest, largest = float(trade.min_order_usdt), equity * risk.max_order_pct / 100
@@ -42,11 +48,11 @@ def doubts(settings: Settings, equity: float) -> list[str]:
             f"execution.slices = {execution.slices}: one slice of the largest order is "
             f"{largest / execution.slices:,.2f} USDT, below trade.min_order_usdt = {smallest:g}"
         )
-    cap, share = StartingCap(settings.config.live), 1 / len(trade.instruments)
+    cap, share = cap or StartingCap(settings.config.live), 1 / len(trade.instruments)
     begins = cap.invest(trade.invest_pct / 100, equity) * equity * share
     if cap.binds and begins < smallest <= trade.invest_pct / 100 * equity * share:
         found.append(
-            f"live.starting_cap_pct = {settings.config.live.starting_cap_pct:g} leaves {begins:,.2f} USDT for each of "
+            f"live.starting_cap_pct: {cap.level_pct:g} % of trade.invest_pct leave {begins:,.2f} USDT for each of "
             f"{len(trade.instruments)} instruments, below trade.min_order_usdt = {smallest:g}: live would not trade, and "
             "days without a trade do not raise the cap"
         )

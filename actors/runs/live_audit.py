@@ -1,6 +1,5 @@
 """After a live run: does the venue say of our orders what our records say?"""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from actors.limits import venue_gate
 from actors.runs.audit import Audit
+from actors.runs.brief import run_briefly
 from config.secrets import ApiKeys
 from config.settings import ExchangeSettings
 from core.errors import BotError
@@ -69,7 +69,7 @@ def ask_about(
     orders = [order for order in _orders(records, venue) if ended or order.state not in LIVE]
     asked = {order.client_id: order for order in orders[-MOST:]}
     fills = {(f.client_id, f.trade_id): f.quantity for r in records for f in r.fills if f.client_id in asked}
-    found, trades = asyncio.run(_compare(exchange, keys, instruments, asked, fills, instance, var, venue, ended))
+    found, trades = run_briefly(_compare(exchange, keys, instruments, asked, fills, instance, var, venue, ended))
     return LiveAudit(trades=trades, differences=tuple(found), orders=len(asked), left_out=len(orders) - len(asked))
 
 
