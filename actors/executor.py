@@ -16,6 +16,7 @@ from core.execution.stimuli import (
     CancelDone,
     CancelWanted,
     FillSeen,
+    Halted,
     Instruction,
     MinuteStarted,
     OpenSeen,
@@ -154,6 +155,12 @@ class ExecutorActor:
         async with self._lock:
             self._now_ms = max(self._now_ms, now_ms)
             await self._run(CancelWanted(client_id=client_id))
+
+    async def halt(self) -> None:
+        """Give up what is being bought; what is being sold goes on. Risk approves nothing from the next minute on."""
+        async with self._lock:
+            if self._machine is not None:
+                await self._run(Halted(now_ms=self._now_ms))
 
     async def on_fill(self, fill: Fill) -> None:
         """Take in a fill from the user stream."""

@@ -8,6 +8,7 @@ import ray
 
 from actors.plan import NAMESPACE, RunPlan
 from actors.shell import Shell
+from core.cost_gate import cost_gate
 from core.messages import Intents, Market, Verdicts
 from core.risk import Risk, RiskState
 from core.starting_cap import LiveDay
@@ -35,8 +36,14 @@ class RiskActor(Shell):
         self._kept = json.dumps(state.to_json(), sort_keys=True)
         settings = self.plan.settings
         load_risk(settings.config.trade, settings.rules.risk, rules)
-        cap = self._caps.cap if self._caps is not None else None
-        self._risk = Risk(settings.config.trade, settings.rules.risk, rules, state, cap)
+        self._risk = Risk(
+            settings.config.trade,
+            settings.rules.risk,
+            rules,
+            state,
+            self._caps.cap if self._caps is not None else None,
+            gate=cost_gate(settings.rules.execution, settings.rules.costs),
+        )
 
     def review(self, market: Market, intents: Intents) -> Verdicts:
         began = time.perf_counter()

@@ -2,7 +2,10 @@
 
 from config.meanings import LIMITS, flat, meaning_of, shown, usdt
 from config.settings import Settings
+from core.cost_gate import SIDES
+from core.costs import fees_of
 from core.starting_cap import StartingCap
+from core.units import BPS
 
 
 def in_money(settings: Settings, equity: float) -> list[tuple[str, str, float | None]]:
@@ -66,6 +69,13 @@ def doubts(settings: Settings, equity: float, cap: StartingCap | None = None) ->
             f"selection.full_edge_bps = {selection.full_edge_bps:g} is not above entry_edge_bps = "
             f"{selection.entry_edge_bps:g}: every entry asks for the full share at once"
         )
+    for instrument in trade.rows:
+        fees = SIDES[execution.cost_gate] * float(fees_of(instrument, settings.rules.costs).taker) * BPS
+        if fees >= selection.full_edge_bps:
+            found.append(
+                f"{instrument}: fees alone cost {fees:g} bps, which execution.cost_gate = {execution.cost_gate} holds "
+                f"every forecast against; one of selection.full_edge_bps = {selection.full_edge_bps:g} buys nothing"
+            )
     if not settings.rules.models.enabled:
         found.append("models.members: every member is disabled, so nobody votes")
     return found

@@ -144,6 +144,9 @@ class ExecutionSettings(Section):
     slices: Annotated[int, Field(ge=1, le=60)] = 3
     slice_seconds: Annotated[int, Field(ge=1, le=60)] = 15
     """Time between slices. ``slices`` × ``slice_seconds`` must fit in one minute."""
+    cost_gate: Literal["round_trip", "one_way", "off"] = "round_trip"
+    """What a forecast must pay for before its buy is sent: getting in and out again, getting in, or nothing. A buy
+    shrinks to where one more unit costs what the forecast earns."""
     unknown_requery_s: Annotated[float, Field(gt=0, le=60)] = 2.0
 
     @model_validator(mode="after")

@@ -20,8 +20,10 @@ from typing import Any
 
 import numpy as np
 
+from core.cost_gate import CostGate, Seen, cost_gate, cost_lines, gate_rows, worth_line
 from core.errors import DataError, Defect
-from core.impact import impact_of
+from core.execution.estimate import half_spread_of_touch
+from core.impact import IMPACT_MINUTES, flow_at
 from core.loss_limits import (
     BREACH_NAMES,
     NO_BREACH,
@@ -35,7 +37,7 @@ from core.loss_limits import (
     mark,
 )
 from core.messages import Approved, FloatArray, Intents, Market, Refused, TradingState, Verdicts
-from core.params import RiskSettings, TradeSettings
+from core.params import CostSettings, ExecutionSettings, RiskSettings, TradeSettings
 from core.sizing import LIMIT_NAMES, Caps, Limit, Rows, Sized, arithmetic, size_rows
 from core.starting_cap import LiveDay, StartingCap
 from core.units import BPS, DAY_MS, Instrument, MarketRules, Side
@@ -123,7 +125,8 @@ def marked(state: RiskState, market: Market, limits: RiskSettings) -> RiskState:
 
 
 class Risk:
-    """Reviews each minute's intents. ``rules`` are the venues' own; an instrument without them is not traded."""
+    """Reviews each minute's intents. ``rules`` are the venues' own; an instrument without them is not traded. ``gate``
+    says what a forecast must pay for, by default that of the default settings."""
 
     def __init__(
         self,
@@ -132,12 +135,14 @@ class Risk:
         rules: dict[Instrument, MarketRules],
         state: RiskState | None = None,
         cap: StartingCap | None = None,
+        gate: CostGate | None = None,
     ) -> None:
         self._cap = cap
         self._trade = trade
         self._limits = limits
         self._rules = dict(rules)
         self._state = state or RiskState()
+        self._gate = gate or cost_gate(ExecutionSettings(), CostSettings())
 
     @property
     def state(self) -> RiskState:
@@ -191,13 +196,15 @@ class Risk:
         rows = self._rows(market, intents, state)
         caps = self._caps(market, state)
         sized = size_rows(rows, caps)
+        seen = seen_of(market, intents, sized)
+        gate_rows(rows, caps, self._gate, seen, sized.lots, sized.allowed, sized.limit)
         approved: list[Approved] = []
         refused: list[Refused] = []
         for row in range(len(market.instruments)):
             if sized.lots[row]:
-                approved.append(self._approve(market, rows, caps, sized, row))
+                approved.append(self._approve(market, rows, caps, sized, seen, row))
             elif Limit(int(sized.limit[row])) in LIMIT_NAMES:
-                refused.append(self._refuse(market, rows, caps, sized, row))
+                refused.append(self._refuse(market, rows, caps, sized, seen, row))
         self._state = replace(state, orders=state.orders + len(approved))
         return Verdicts(
             minute=market.minute,
@@ -270,7 +277,7 @@ class Risk:
             rows.buy_block[dear] = int(Limit.PREMIUM)
         return rows
 
-    def _approve(self, market: Market, rows: Rows, caps: Caps, sized: Sized, row: int) -> Approved:
+    def _approve(self, market: Market, rows: Rows, caps: Caps, sized: Sized, seen: Seen, row: int) -> Approved:
         instrument = market.instruments[row]
         rules = self._rules[instrument]
         lots = abs(int(sized.lots[row]))
@@ -279,9 +286,7 @@ class Risk:
             lots = min(lots, _free_lots(market, row, rules))
         quantity = lots * rules.step
         lines = self._arithmetic(market, rows, caps, sized, row, rules)
-        impact = impact_of(market, row, float(quantity))
-        if math.isfinite(impact):
-            lines += (f"expected impact {impact:.2f} bps",)
+        lines += cost_lines(self._gate, seen, float(rows.fee[row]), row, float(quantity), side is Side.BUY)
         return Approved(
             intent_id=intent_id(market.minute, instrument),
             minute=market.minute,
@@ -293,18 +298,21 @@ class Risk:
             arithmetic=lines,
         )
 
-    def _refuse(self, market: Market, rows: Rows, caps: Caps, sized: Sized, row: int) -> Refused:
+    def _refuse(self, market: Market, rows: Rows, caps: Caps, sized: Sized, seen: Seen, row: int) -> Refused:
         instrument = market.instruments[row]
         limit = Limit(int(sized.limit[row]))
         rules = self._rules.get(instrument)
         capped = limit is Limit.INVEST and self._cap is not None and self._cap.binds
         name = "starting_cap" if capped else LIMIT_NAMES[limit]
+        lines = self._arithmetic(market, rows, caps, sized, row, rules) if rules else ()
+        if limit is Limit.COST:
+            lines += (worth_line(self._gate, seen, float(rows.fee[row]), row, 0.0),)
         return Refused(
             intent_id=intent_id(market.minute, instrument),
             minute=market.minute,
             instrument=instrument,
             reason=f"{name}: {_asked(sized, row)}, {self._allowance(limit, sized, row, market)}",
-            arithmetic=self._arithmetic(market, rows, caps, sized, row, rules) if rules else (),
+            arithmetic=lines,
         )
 
     def _allowance(self, limit: Limit, sized: Sized, row: int, market: Market) -> str:
@@ -335,6 +343,18 @@ class Risk:
             case _:
                 least = float(self._trade.min_order_usdt)
                 return f"allowed {max(room, 0.0):.2f} USDT, the least order is {least:.2f} USDT"
+
+
+def seen_of(market: Market, intents: Intents, sized: Sized) -> Seen:
+    """What the minute shows of the cost of trading; volume and sigma only of rows with an order."""
+    rows = len(market.instruments)
+    seen = Seen(_floats(intents.edge_bps), np.empty(rows), np.full(rows, math.nan), np.full(rows, math.nan))
+    for row in range(rows):
+        seen.half_spread[row] = half_spread_of_touch(float(market.bid[row]), float(market.ask[row]))
+        if sized.lots[row]:
+            bars = _floats(market.bars[row])
+            seen.volume[row], seen.sigma[row] = flow_at(bars, bars.shape[0] - 1, IMPACT_MINUTES)
+    return seen
 
 
 def intent_id(minute: int, instrument: Instrument) -> str:

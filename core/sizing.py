@@ -52,6 +52,7 @@ class Limit(IntEnum):
     MIN_ORDER = 19
     SAME_COIN = 20
     PREMIUM = 21
+    COST = 30
 
 
 LIMIT_NAMES: dict[Limit, str] = {
@@ -72,6 +73,7 @@ LIMIT_NAMES: dict[Limit, str] = {
     Limit.MIN_ORDER: "min_order",
     Limit.SAME_COIN: "one_sale_a_coin",
     Limit.PREMIUM: "max_premium_bps",
+    Limit.COST: "cost_gate",
 }
 
 _KEEP, _NOTHING, _DUST, _BAND, _PASSED = (int(v) for v in list(Limit)[:5])

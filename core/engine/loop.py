@@ -10,8 +10,9 @@ worked, stand beside it.
 
 import math
 
+from core.cost_gate import Seen, gate_into
 from core.engine.coast import coast
-from core.engine.market import shown_mid
+from core.engine.market import shown_mid, shown_touch
 from core.engine.orders import exact, work
 from core.engine.tables import (
     ASKED,
@@ -58,6 +59,8 @@ from core.engine.tables import (
     Scratch,
     Tape,
 )
+from core.execution.estimate import half_spread_of_touch
+from core.impact import IMPACT_MINUTES, flow_at
 from core.lean import inlined, lean, pasted
 from core.loss_limits import ACTIVE, REDUCING, LossLimits, Mark, fill_into, mark
 from core.messages import CLOSE, VOLUME, FloatArray
@@ -214,6 +217,7 @@ def advance(
         parents = 0
         if wanted:
             _size(rows, grid_ints, rules.caps, account, scratch, state, equity)
+            _gate(rows, tape, grids, rules, account, level, scratch, index)
             regime = said.which[REGIME, k] if ensemble else -1
             parents = _log_orders(rows, scratch, logs, orders, orders_before, index, regime, equity)
             orders += parents
@@ -351,6 +355,32 @@ def _size(
 
 
 @inlined
+def _gate(
+    rows: Rows,
+    tape: Tape,
+    grids: Grids,
+    rules: Rules,
+    account: Account,
+    level: IntArray,
+    scratch: Scratch,
+    index: int,
+) -> None:
+    """What the forecasts pay for of what was sized."""
+    lots, edge = scratch.sizing[0], scratch.floats[SEEN_EDGE]
+    half, volume, sigma = scratch.costs[0], scratch.costs[1], scratch.costs[2]
+    for i in range(edge.shape[0]):
+        if lots[i] != 0.0:
+            bid, ask = shown_touch(tape, grids, rules.terms, account.taken[i], level, i, index)
+            half[i] = half_spread_of_touch(bid, ask)
+            if lots[i] > 0.0 and edge[i] == edge[i]:
+                volume[i], sigma[i] = flow_at(tape.seen[i], index, IMPACT_MINUTES)
+    seen = Seen(edge, half, volume, sigma)
+    gate_into(
+        rows, rules.caps, rules.gate, seen, lots[: edge.shape[0]], scratch.sizing[3][: edge.shape[0]], scratch.limits
+    )
+
+
+@inlined
 def _log_orders(
     rows: Rows,
     scratch: Scratch,
@@ -383,6 +413,7 @@ def _log_orders(
         line[0], line[1], line[2], line[3], line[4], line[5] = index, i, lots, ticks, limits[i], regime
         more[0], more[1], more[2], more[3] = rows.mid[i], edge[i], rows.target[i], equity
         more[4], more[5], more[6], more[7] = rows.held[i], rows.price[i], asked[i], allowed[i]
+        more[8] = scratch.costs[0, i]
         for m in range(weights.shape[0]):
             part = weights[m] * mean[m, i] if weights[m] > 0.0 else 0.0
             logs.shares[at, m] = part / edge[i] if edge[i] != 0.0 else 1.0 / weights.shape[0]

@@ -12,8 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from core.book import LEVELS
+from core.cost_gate import CostGate, cost_gate
 from core.costs import UNITS, Terms, terms_of, units_of
 from core.errors import ConfigError
+from core.impact import PRIOR, ImpactLaw
 from core.loss_limits import ACTIVE, NO_DAY, LossLimits, Mark, empty_rows, loss_limits
 from core.messages import BoolArray, FloatArray
 from core.params import CostSettings, ExecutionSettings, RiskSettings, SelectionSettings, TradeSettings
@@ -72,6 +74,7 @@ class Rules(NamedTuple):
     terms: Terms
     slices: int
     slice_ms: int
+    gate: CostGate
 
 
 class Account(NamedTuple):
@@ -133,7 +136,7 @@ class Columns(NamedTuple):
 
 
 ORDER_INTS = ("index", "row", "lots", "ticks", "limit", "regime")
-ORDER_FLOATS = ("mid", "edge_bps", "target", "equity", "held", "price", "asked", "allowed")
+ORDER_FLOATS = ("mid", "edge_bps", "target", "equity", "held", "price", "asked", "allowed", "half_bps")
 FILL_INTS = ("order", "index", "at_ms", "row", "side", "steps", "ticks", "fee", "bid", "ask")
 
 
@@ -143,7 +146,7 @@ class Logs(NamedTuple):
     orders: IntArray
     """(O, 6) ``ORDER_INTS``; lots are negative for a sell."""
     floats: FloatArray
-    """(O, 8) ``ORDER_FLOATS``"""
+    """(O, 9) ``ORDER_FLOATS``"""
     shares: FloatArray
     """(O, M) what each member's weighted forecast had in the edge."""
     fills: IntArray
@@ -185,6 +188,8 @@ class Scratch(NamedTuple):
     """(5, G) and (3, G) and (S,): ``core.sizing.size_into``'s room."""
     sizing_flags: BoolArray
     limits: IntArray
+    costs: FloatArray
+    """(3, S) of ``core.cost_gate.Seen``: half spread, volume, sigma; of rows with an order."""
 
 
 def fraction_of(value: Decimal) -> tuple[int, float]:
@@ -270,6 +275,7 @@ def make_rules(
     selection: SelectionSettings,
     execution: ExecutionSettings,
     costs: CostSettings,
+    law: ImpactLaw = PRIOR,
 ) -> Rules:
     return Rules(
         caps=Caps(
@@ -288,6 +294,7 @@ def make_rules(
         terms=terms_of(costs),
         slices=1 if execution.algorithm == "immediate" else execution.slices,
         slice_ms=execution.slice_seconds * 1_000,
+        gate=cost_gate(execution, costs, law),
     )
 
 
@@ -348,6 +355,7 @@ def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
         sizing=np.zeros((5, groups)),
         sizing_flags=np.zeros((3, groups), dtype=np.bool_),
         limits=np.zeros(count, dtype=np.int64),
+        costs=np.full((3, count), math.nan),
     )
 
 

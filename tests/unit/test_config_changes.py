@@ -4,15 +4,16 @@ import argparse
 import json
 import shutil
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 import pytest
 
-from config import config_command
+from config import config_command, keys
 from config.changes import changes, claim, keep_settings, kept_in, newest_kept, settings_at
 from config.load import ROOT, load_settings
-from config.meanings import LIMITS, MEANINGS, flat, meaning_of, patterns
+from config.meanings import LIMITS, MEANINGS, Way, flat, meaning_of, patterns
 from config.money import in_money
-from config.settings import Settings
+from config.settings import Config, Settings
 from core.errors import ConfigError
 from core.params import ExecutionSettings, LiveSettings, RiskSettings, TradeSettings
 
@@ -43,11 +44,11 @@ def test_check_tells_of_every_limit(section, model):
 
 
 def test_words_that_a_limit_may_hold_are_ranked():
-    for model, section in ((RiskSettings, "risk"), (TradeSettings, "trade"), (LiveSettings, "live")):
-        for name, info in model.model_fields.items():
-            meaning = MEANINGS[f"{section}.{name}"]
-            if isinstance(info.default, str) and meaning.way in ("allows more", "allows less"):
-                assert info.default in meaning.ranks, name
+    for key in patterns():
+        root = "config" if key.split(".")[0] in Config.model_fields else "rules"
+        kind = keys.walk(Settings, (root, *key.split(".")))
+        if get_origin(kind) is Literal and MEANINGS[key].way in (Way.MORE, Way.LESS):
+            assert set(get_args(kind)) == set(MEANINGS[key].ranks), key
 
 
 @pytest.mark.parametrize(

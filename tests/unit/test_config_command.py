@@ -82,6 +82,11 @@ def test_settings_that_are_allowed_but_hardly_meant(change, said):
     assert any(said in line for line in doubts(load_settings(environ={}, overrides=[change]), 10_000))
 
 
+def test_forecasts_that_never_pay_their_fees_are_doubted():
+    dear = load_settings(environ={}, overrides=['trade.instruments=["upbit:ETH/BTC"]', "selection.full_edge_bps=40"])
+    assert any("fees alone cost 50 bps" in line for line in doubts(dear, 10_000))
+
+
 def test_the_shipped_settings_raise_no_doubt():
     assert doubts(load_settings(environ={}), 10_000) == []
 

@@ -69,6 +69,23 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
         {},
         "100000",
     ),
+    "the forecast must pay": (
+        {"execution__cost_gate": "round_trip", "risk__max_position_pct": 30},
+        {"rows": 3, "money": 400.0, "gaps": 0.05},
+        {"scale": 60.0},
+        "10000",
+    ),
+    "late, and the forecast must pay to get in": (
+        {
+            "execution__cost_gate": "one_way",
+            "execution__slices": 12,
+            "execution__slice_seconds": 5,
+            "costs__latency_ms": 9000,
+        },
+        {"rows": 2, "money": 2000.0},
+        {"scale": 25.0},
+        "50000",
+    ),
     "everything invested": (
         {
             "trade__invest_pct": 100,
@@ -107,6 +124,13 @@ def test_engine_and_desk_are_equal(name: str) -> None:
             assert told["reduced"]
         case "one order a minute":
             assert "max_orders_per_minute" in told["limits"]
+        case "the forecast must pay" | "late, and the forecast must pay to get in":
+            assert "cost_gate" in told["limits"]
+            cut = [
+                why for why in pair.result.orders["why"].to_list() if any("cost_gate allows" in line for line in why)
+            ]
+            assert len(cut) > 3, "some orders shrink"
+            assert all(why[-1].startswith("forecast ") for why in cut)
         case "free of costs":
             costs = pair.result.costs
             assert costs.fees == 0.0
@@ -157,9 +181,11 @@ def test_engine_and_desk_are_equal_on_wild_markets(seed: int) -> None:
         "execution__slices": int(rng.choice([1, 3, 4])),
         "costs__latency_ms": int(rng.choice([0, 86, 10_000])),
         "costs__max_participation_pct": float(rng.choice([1.0, 10.0])),
+        "execution__cost_gate": str(rng.choice(["off", "one_way", "round_trip"])),
     }
     market = cut_of(wild(rng, rows, 80))
-    forecasts = make_forecasts(market, seed=seed % 1_000, silent=float(rng.choice([0.0, 0.02])))
+    scale = float(rng.choice([15.0, 60.0]))
+    forecasts = make_forecasts(market, seed=seed % 1_000, scale=scale, silent=float(rng.choice([0.0, 0.02])))
     pair = run_both(make_settings(rows, **changes), market, forecasts, str(rng.choice([200, 10_000, 1_000_000])))
     assert difference(pair) == ""
 
