@@ -21,6 +21,7 @@ from actors.runs.rehearsal import Rehearsal
 from actors.system import ray_dashboard_port, start_ray, start_system, stop_system
 from core.errors import BotError
 from core.messages import Notice
+from core.starting_cap import LiveDay
 from data.hot import Hot
 from data.redis_server import EmbeddedRedis
 from serve.app import deploy_members
@@ -139,6 +140,11 @@ class Launch:
         """Trade again after a halt or a loss limit. Raises BotError when risk does not answer."""
         with _named("risk did not resume"):
             self._ask("risk", "resume", 30, by, wall_ms())
+
+    def day_over(self, seen: LiveDay) -> str:
+        """Let a finished day of live trading move the starting cap; gives where it stands then, in words."""
+        with _named("risk did not take the day"):
+            return self._ask("risk", "day_over", 30, seen)
 
     def wind_down(self, timeout_s: float = 60.0) -> None:
         """End the minutes, cancel our open orders, put records and the executor's books on disk."""

@@ -24,6 +24,7 @@ from actors.runs.simulators import Simulators, venue_of, write_keys
 from actors.verbs.replay_command import Training, follow
 from config import load
 from config.argument_types import amount, minutes
+from config.changes import keep_settings
 from config.secrets import API_KEYS_PATH
 from config.settings import Settings
 from core.errors import ConfigError, ExchangeUnavailable
@@ -78,6 +79,7 @@ def main(args: argparse.Namespace) -> int:
     run_id = f"{datetime.fromtimestamp(wall_ms() / 1000, UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
     run_dir = var / "runs" / run_id
     run_dir.mkdir(parents=True)
+    keep_settings(run_dir, settings, "paper", run_id, wall_ms())
     configure_logs(settings.config.logs, var / "logs", "run")
     tell_start(console, "PAPER: simulated orders, real quotes", reached)
     _, verdict = judge_edge(var, settings, stand_in=reached.stand_in, sentence=None)

@@ -70,6 +70,7 @@ def test_an_equity_that_is_none_is_a_usage_fault(amount):
         ("trade.invest_pct=0.3", "less than one per cent"),
         ("trade.invest_pct=0", "nothing will be bought"),
         ("trade.invest_pct=80", "above risk.max_gross_pct"),
+        ("live.starting_cap_pct=5", "days without a trade do not raise the cap"),
         ("risk.max_order_pct=0.1", "nothing can be traded"),
         ("risk.max_order_pct=1", "one slice of the largest order is 33.33 USDT"),
         ("selection.exit_edge_bps=25", "not below entry_edge_bps"),
