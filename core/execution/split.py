@@ -23,6 +23,8 @@ from core.units import MINUTE_MS
 MOST_VENUES = 6
 """Every choice of them is tried: 63 at most."""
 _GRACE = 1.0 + 1e-12
+_MOST_LOTS = 2.0**40
+"""Beyond them a float does not tell one lot's cost from the next one's."""
 
 
 class Venues(NamedTuple):
@@ -80,8 +82,11 @@ def order_cost(venues: Venues, v: int, lots: float) -> float:
 
 @lean
 def _root_sum(first: float, end: float) -> float:
-    """Integral of sqrt from ``first`` to ``end``."""
-    return (end * math.sqrt(end) - first * math.sqrt(first)) / 1.5
+    """Integral of sqrt from ``first`` to ``end``; as a quotient, as the difference of two large roots is mostly lost."""
+    if not end > 0.0:
+        return 0.0
+    cubes = (end - first) * (end * end + end * first + first * first)
+    return cubes / (end * math.sqrt(end) + first * math.sqrt(first)) / 1.5
 
 
 @lean
@@ -100,17 +105,17 @@ def _floor_cost(venues: Venues, v: int) -> float:
 @lean
 def _law_upto(venues: Venues, v: int, cost: float) -> float:
     """How many lots the square-root law alone gives at or below ``cost``."""
-    over, scale = cost - venues.touch[v], venues.scale[v]
-    if over < 0.0:
+    touch, scale = venues.touch[v], venues.scale[v]
+    if cost < touch:
         return 0.0
     if scale == 0.0:
         return math.inf
-    root = over / scale
-    count = np.floor(root * root + 0.5)
-    # The lot's cost is the law's mean over the lot, so the closed form may be a lot off at its edges.
-    while count > 0.0 and scale * _root_sum(count - 1.0, count) > over:
+    root = (cost - touch) / scale
+    count = min(np.floor(root * root + 0.5), _MOST_LOTS)
+    # The closed form may be a lot off, and rounding one more; what decides is the very number that ``lot_cost`` gives.
+    while count > 0.0 and touch + scale * _root_sum(count - 1.0, count) > cost:
         count -= 1.0
-    while count < 2.0**52 and scale * _root_sum(count, count + 1.0) <= over:
+    while count < _MOST_LOTS and touch + scale * _root_sum(count, count + 1.0) <= cost:
         count += 1.0
     return count
 
@@ -289,6 +294,8 @@ def venues_of(quotes: Quotes, buying: BoolArray, lot: FloatArray, coefficient: f
             law = known and volume > 0.0 and sigma >= 0.0
             touch[p, v] = sign * quotes.prices[p, v, 0] * unit + waits if known else math.inf
             rise = 1.5 * coefficient * sigma * math.sqrt(lot[p] / volume) if law else math.nan
+            # So slow a rise that a float does not tell one lot from the next one is none.
+            rise = 0.0 if rise < 1e-14 else rise
             scale[p, v] = rise * quotes.prices[p, v, 0] * unit if law else math.nan
             tick[p, v] = quotes.tick[p, v] * unit
             least[p, v] = np.ceil(quotes.least[p, v] / lot[p] / _GRACE)
