@@ -37,7 +37,7 @@ class RiskActor(Shell):
             settings.rules.risk,
             rules,
             state,
-            cost_gate(settings.rules.execution, settings.rules.costs),
+            gate=cost_gate(settings.rules.execution, settings.rules.costs),
         )
 
     def review(self, market: Market, intents: Intents) -> Verdicts:

@@ -474,6 +474,8 @@ class MinuteRecord:
     """What foreign quote currencies were worth; empty where all is in USDT."""
     premium_bps: tuple[float, ...] = ()
     """What each coin costs more here than at the other venue; empty where no coin trades at two."""
+    difference: str = field(default="", compare=False)
+    """How the account differed from our books; empty when it did not."""
     timings: tuple[tuple[str, float], ...] = field(default=(), compare=False)
     """(step, milliseconds), in the order of the minute."""
 

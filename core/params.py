@@ -158,6 +158,24 @@ class ExecutionSettings(Section):
         return self
 
 
+class LiveSettings(Section):
+    """How trading with real money begins: under a cap that rises by steps, each earned by clean days. Paper, replay and
+    backtest have none."""
+
+    starting_cap_pct: Annotated[float, Field(gt=0, le=100)] = 25
+    """What live trading begins with, per cent of what ``trade.invest_pct`` allows; 100 is no cap."""
+    starting_cap_usdt: Annotated[Decimal, Field(gt=0)] | None = None
+    """A cap in money beside it; the smaller of both holds. It rises in the same proportion, and never ends."""
+    cap_step_pct: Percent = 25
+    """By how much of what ``trade.invest_pct`` allows the cap rises at a step; 0 never raises it."""
+    clean_days: Annotated[int, Field(ge=1, le=365)] = 3
+    """Clean days in a row that earn a step (UTC days with trades, without a loss limit, a difference or a defect)."""
+    clean_day_minutes: Annotated[int, Field(ge=1, le=1_440)] = 720
+    """A day with fewer decided minutes earns nothing."""
+    max_lake_age_days: Annotated[float, Field(gt=0, le=3_650)] = 14
+    """Live does not start when the newest bars that models could learn from are older."""
+
+
 class CostSettings(Section):
     """What a simulated trade costs. Every part can be switched off, to see what it is worth; backtest and simulated
     exchange read the same section."""

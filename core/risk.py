@@ -9,6 +9,8 @@ loss: resume after a large one.
 
 What is not known errs to less exposure: without a positive, finite equity, a fresh bar, a book or a reconciled
 account nothing is bought; without a book nothing is sold either, as there is no price to bound the sale by.
+
+Live trading has a starting cap on top (``core.starting_cap``): less may be invested than ``invest_pct`` says.
 """
 
 import math
@@ -37,6 +39,7 @@ from core.loss_limits import (
 from core.messages import Approved, FloatArray, Intents, Market, Refused, TradingState, Verdicts
 from core.params import CostSettings, ExecutionSettings, RiskSettings, TradeSettings
 from core.sizing import LIMIT_NAMES, Caps, Limit, Rows, Sized, arithmetic, size_rows
+from core.starting_cap import LiveDay, StartingCap
 from core.units import BPS, DAY_MS, Instrument, MarketRules, Side
 
 BY_LIMIT = "limit"
@@ -131,8 +134,10 @@ class Risk:
         limits: RiskSettings,
         rules: dict[Instrument, MarketRules],
         state: RiskState | None = None,
+        cap: StartingCap | None = None,
         gate: CostGate | None = None,
     ) -> None:
+        self._cap = cap
         self._trade = trade
         self._limits = limits
         self._rules = dict(rules)
@@ -143,6 +148,16 @@ class Risk:
     def state(self) -> RiskState:
         """To be stored before a verdict leaves."""
         return self._state
+
+    @property
+    def cap(self) -> StartingCap | None:
+        """Of live trading; to be stored before a verdict leaves."""
+        return self._cap
+
+    def day_over(self, seen: LiveDay) -> None:
+        """Let a finished day of live trading move the starting cap."""
+        if self._cap is not None:
+            self._cap = self._cap.after(seen)
 
     def set_rules(self, rules: dict[Instrument, MarketRules]) -> None:
         """Use the venues' new rules from the next minute on."""
@@ -173,6 +188,8 @@ class Risk:
                 f"{market.minute} with {len(market.instruments)} instruments"
             )
         state = marked(self._state, market, self._limits)
+        if self._cap is not None and state.by == BY_LIMIT and self._state.by != BY_LIMIT:
+            self._cap = self._cap.fallen(state.reason)
         if state.minute != market.minute:
             state = replace(state, minute=market.minute, orders=0)
         self._state = state
@@ -202,7 +219,7 @@ class Risk:
         limits = self._limits
         return Caps(
             equity=float(market.equity),
-            invest=self._trade.invest_pct / 100.0,
+            invest=self._invest(market),
             min_order=float(self._trade.min_order_usdt),
             max_order=limits.max_order_pct / 100.0,
             max_position=limits.max_position_pct / 100.0,
@@ -211,6 +228,19 @@ class Risk:
             collar=limits.collar_bps / BPS,
             max_orders=float(max(0, limits.max_orders_per_minute - state.orders)),
         )
+
+    def _invest(self, market: Market) -> float:
+        """Fraction of equity that the ensemble may use."""
+        invest = self._trade.invest_pct / 100.0
+        return invest if self._cap is None else self._cap.invest(invest, float(market.equity))
+
+    def _arithmetic(
+        self, market: Market, rows: Rows, caps: Caps, sized: Sized, row: int, rules: MarketRules
+    ) -> tuple[str, ...]:
+        lines = arithmetic(rows, caps, sized, row, rules)
+        if self._cap is None or not self._cap.binds:
+            return lines
+        return (self._cap.line(self._trade.invest_pct / 100.0, float(market.equity)), *lines)
 
     def _rows(self, market: Market, intents: Intents, state: RiskState) -> Rows:
         rules = [self._rules.get(instrument) for instrument in market.instruments]
@@ -255,7 +285,7 @@ class Risk:
         if side is Side.SELL:
             lots = min(lots, _free_lots(market, row, rules))
         quantity = lots * rules.step
-        lines = arithmetic(rows, caps, sized, row, rules)
+        lines = self._arithmetic(market, rows, caps, sized, row, rules)
         lines += cost_lines(self._gate, seen, float(rows.fee[row]), row, float(quantity), side is Side.BUY)
         return Approved(
             intent_id=intent_id(market.minute, instrument),
@@ -272,14 +302,16 @@ class Risk:
         instrument = market.instruments[row]
         limit = Limit(int(sized.limit[row]))
         rules = self._rules.get(instrument)
-        lines = arithmetic(rows, caps, sized, row, rules) if rules else ()
+        capped = limit is Limit.INVEST and self._cap is not None and self._cap.binds
+        name = "starting_cap" if capped else LIMIT_NAMES[limit]
+        lines = self._arithmetic(market, rows, caps, sized, row, rules) if rules else ()
         if limit is Limit.COST:
             lines += (worth_line(self._gate, seen, float(rows.fee[row]), row, 0.0),)
         return Refused(
             intent_id=intent_id(market.minute, instrument),
             minute=market.minute,
             instrument=instrument,
-            reason=f"{LIMIT_NAMES[limit]}: {_asked(sized, row)}, {self._allowance(limit, sized, row, market)}",
+            reason=f"{name}: {_asked(sized, row)}, {self._allowance(limit, sized, row, market)}",
             arithmetic=lines,
         )
 

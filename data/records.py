@@ -42,6 +42,7 @@ _NATIVE: dict[str, pa.DataType] = {
     "state": pa.string(),
     "state_reason": pa.string(),
     "premium_bps": _FLOATS,
+    "difference": pa.string(),
 }
 _JSON = ("events", "votes", "approved", "refused", "orders", "fills", "rates", "timings")
 """Fields kept as JSON text. A field that a record has and this table does not know goes here as well."""

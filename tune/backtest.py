@@ -98,7 +98,7 @@ def make_backtest(
             rules.risk,
             venue.rules(),
             RiskState(),
-            cost_gate(rules.execution, rules.costs),
+            gate=cost_gate(rules.execution, rules.costs),
         ),
         executor=executor,
         keep=keep,

@@ -67,7 +67,7 @@ def main(args: argparse.Namespace) -> int:
     var = load.resolve_var(settings)
     console = Console(stderr=args.json)
     refuse_second(var / "runs")
-    tell_rooms(console, settings.config.trade.rows)
+    tell_rooms(console, settings.config.trade.rows, paper=True)
     reached = reach_all(settings.config, var)
     if faults := reached.clock_faults(settings.config):
         raise ConfigError("; ".join(faults))
@@ -135,10 +135,10 @@ def models_of(market: str | None, var: Path, reached: ReachedAll) -> MarketSourc
     return synthetic_source(var, market)
 
 
-def tell_rooms(console: Console, instruments: Sequence[Instrument]) -> None:
+def tell_rooms(console: Console, instruments: Sequence[Instrument], *, paper: bool = False) -> None:
     """How many symbols the venues' limits allow; ConfigError when these are too many."""
-    for room in rooms(instruments):
-        console.print(f"limits: {room.words()}", highlight=False, markup=False)
+    for room in rooms(instruments, paper=paper):
+        console.print(f"limits: {room.words()}", highlight=False, markup=False, soft_wrap=True)
 
 
 def tell_start(console: Console, what: str, reached: ReachedAll) -> None:

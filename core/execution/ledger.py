@@ -6,6 +6,7 @@ from decimal import Decimal
 from core.execution.machine import ExecutionMachine
 from core.messages import AccountState, OrderState
 from core.ports import ZERO
+from core.standing import FILLS_MISSING, OUTCOME_UNKNOWN
 
 ABSOLUTE = Decimal("0.000001")
 RELATIVE = Decimal("0.000000001")
@@ -35,10 +36,10 @@ class Ledger:
             o for o in machine.unsettled() if o.state in (OrderState.SENT, OrderState.UNKNOWN, OrderState.CANCELLING)
         ]
         if lost:
-            texts.append(f"outcome unknown: {_names([o.client_id for o in lost])}")
+            texts.append(f"{OUTCOME_UNKNOWN}: {_names([o.client_id for o in lost])}")
         short = [o for o in machine.unsettled() if o.short]
         if short:
-            texts.append(f"fills missing: {_names([o.client_id for o in short])}")
+            texts.append(f"{FILLS_MISSING}: {_names([o.client_id for o in short])}")
         texts.extend(self._new_faults(machine))
         texts.extend(self._compare(machine, account))
         if not account.reconciled:

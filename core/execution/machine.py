@@ -25,6 +25,7 @@ from core.execution.stimuli import (
     CancelWanted,
     Configured,
     FillSeen,
+    Halted,
     Instruction,
     MinuteStarted,
     NotSent,
@@ -110,6 +111,7 @@ class ExecutionMachine:
             OpenSeen: self._open_seen,
             Reported: self._reported,
             Stopped: self._stopped,
+            Halted: self._halted,
         }
 
     @property
@@ -179,6 +181,19 @@ class ExecutionMachine:
                 out += self._chase(order) or [self._ask(order, stimulus.now_ms)]
         # The last chance to hear of those that were given up.
         out += [self._ask(order, stimulus.now_ms) for order in self._doubted(stimulus.now_ms)]
+        return out
+
+    def _halted(self, _: Halted) -> list[Instruction]:
+        """Risk approves nothing from the next minute on; the slices of this one would still have been bought."""
+        out: list[Instruction] = []
+        for parent in list(self.books.current.values()):
+            if parent.side is Side.BUY:
+                out += self._close(parent, "trading was halted")
+        for order in list(self.books.watch.values()):
+            if order.standing and order.placed.side is Side.BUY:
+                order.standing = False
+                self.books.version += 1
+                out += self._chase(order)
         return out
 
     def _reported(self, _: Reported) -> list[Instruction]:

@@ -108,7 +108,7 @@ def test_flow_is_the_same_filled_or_missing() -> None:
     missing[120:130] = np.nan
     filled[120:130, :4] = close[119]
     filled[120:130, 4] = 0.0
-    assert flow_at(missing, 150) == flow_at(filled, 150)
+    assert flow_at(missing, 150, 60) == flow_at(filled, 150, 60)
     volume, sigma = flow_at(bars, 199)
     assert volume == pytest.approx(bars[140:, 4].mean())
     assert sigma == pytest.approx(np.sqrt(np.mean(np.diff(np.log(close[139:])) ** 2)))
