@@ -52,6 +52,7 @@ VERBS = {
     "sim": ("exchanges.sim_command", "run the simulated exchanges alone, for any client"),
     "doctor": ("actors.verbs.doctor_command", "check this machine, the installation and the settings"),
     "config": ("config.config_command", "show or check the settings, or write their JSON schemas"),
+    "why": ("tune.why_command", "why something was traded, or was not: votes, size, limits, orders, fills"),
     "status": ("actors.verbs.status_command", "what the running bot is doing"),
     "stop": ("actors.verbs.stop_command", "stop the running bot cleanly"),
     "halt": ("actors.verbs.halt_command", "stop trading without stopping the bot, until a person resumes"),
