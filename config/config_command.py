@@ -7,7 +7,7 @@ from pathlib import Path
 from config import load, schema
 from config.argument_types import amount
 from config.faults import without_password
-from config.money import doubts, in_money
+from config.money import doubts, in_money, venue_words
 from config.secrets import HIDDEN, Secrets, load_secrets
 from config.settings import Settings
 from core.errors import EXIT_OK, ConfigError
@@ -58,16 +58,19 @@ def shown(settings: Settings, secrets: Secrets) -> dict[str, object]:
 
 
 def _check(settings: Settings, secrets: Secrets, equity: float, as_json: bool) -> int:
-    rows, warnings = in_money(settings, equity), doubts(settings, equity)
+    rows, warnings, venues = in_money(settings, equity), doubts(settings, equity), venue_words(settings)
     if as_json:
         money = {key.partition(" ")[0]: usdt for _, key, usdt in rows}
-        print(json.dumps({"ok": True, "equity": equity, "in_usdt": money, "warnings": warnings}, ensure_ascii=False))
+        answer = {"ok": True, "equity": equity, "in_usdt": money, "exchanges": venues, "warnings": warnings}
+        print(json.dumps(answer, ensure_ascii=False))
         return EXIT_OK
     keyed = ", ".join(secrets.venues) or "none (replay, backtest and paper need none)"
     print(f"The settings are valid. Exchange keys: {keyed}.")
     print(f"With an equity of {equity:,.0f} USDT:")
     for what, key, usdt in rows:
         print(f"  {what:<48}{usdt:>12,.2f} USDT   {key}")
+    for line in venues:
+        print(line)
     for warning in warnings:
         print(f"  careful: {warning}")
     return EXIT_OK

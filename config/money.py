@@ -1,6 +1,9 @@
 """What the percentages mean in money, and which settings work against each other."""
 
 from config.settings import Settings
+from core.currency import OWN_MARKETS
+from core.grid import UPBIT_LEAST
+from core.units import BPS
 
 
 def in_money(settings: Settings, equity: float) -> list[tuple[str, str, float]]:
@@ -17,6 +20,35 @@ def in_money(settings: Settings, equity: float) -> list[tuple[str, str, float]]:
     )
     rows = [(what, f"{key} = {percent:g} %", equity * percent / 100) for what, key, percent in shares]
     return [*rows, ("an order is at least", "trade.min_order_usdt", float(trade.min_order_usdt))]
+
+
+def venue_words(settings: Settings) -> list[str]:
+    """A line an exchange: what is traded there, in which money, and the least order; then the gate on premiums."""
+    rows = settings.config.trade.rows
+    lines = []
+    for venue in dict.fromkeys(row.venue for row in rows):
+        mine = [row for row in rows if row.venue == venue]
+        quotes = dict.fromkeys(row.quote for row in mine)
+        line = f"{venue}: {', '.join(row.symbol for row in mine)}; paid in {' and '.join(quotes)}"
+        if foreign := [quote for quote in quotes if quote in OWN_MARKETS]:
+            markets = ", ".join(str(OWN_MARKETS[quote]) for quote in foreign)
+            line += f", which the limits above count in USDT at the rate of {markets}"
+        if venue == "upbit":
+            least = [f"{UPBIT_LEAST[quote]:,f} {quote}" for quote in quotes if quote in UPBIT_LEAST]
+            line += f"; the exchange takes no order below {' or '.join(least)}"
+        lines.append(line)
+    coins = sorted({a.base for a in rows for b in rows if a.base == b.base and a.venue != b.venue})
+    limit = settings.rules.risk.max_premium_bps
+    if coins:
+        lines.append(
+            f"premium: no {', '.join(coins)} is bought where it costs {limit / BPS:.2%} more than at the other exchange "
+            f"(risk.max_premium_bps = {limit:g})"
+        )
+    elif len(lines) > 1:
+        lines.append(
+            f"premium: risk.max_premium_bps = {limit:g} has nothing to judge, no coin is traded at both exchanges"
+        )
+    return lines
 
 
 def doubts(settings: Settings, equity: float) -> list[str]:
