@@ -24,6 +24,7 @@ if sys.version_info < OLDEST:
 
 from config import bootstrap  # noqa: E402
 from config.numba_cache import prepare_numba  # noqa: E402
+from config.parser import Parser  # noqa: E402
 from config.ray_environment import prepare_ray  # noqa: E402
 from core.errors import EXIT_OK, EXIT_USAGE, BotError  # noqa: E402
 
@@ -107,12 +108,11 @@ def run(verb: str, rest: list[str]) -> int:
     prepare_ray(ROOT)
     prepare_numba(ROOT)
     module = importlib.import_module(VERBS[verb][0])
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"run.py {verb}",
         description=module.HELP,
         epilog="example:\n  " + module.EXAMPLE.replace("\n", "\n  "),
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     module.arguments(parser)
     if getattr(module, "PASSES_THROUGH", False):

@@ -4,6 +4,8 @@ from config.meanings import LIMITS, flat, meaning_of, shown, usdt
 from config.settings import Settings
 from core.cost_gate import SIDES
 from core.costs import fees_of
+from core.currency import OWN_MARKETS
+from core.grid import UPBIT_LEAST
 from core.starting_cap import StartingCap
 from core.units import BPS
 
@@ -24,6 +26,35 @@ def money_line(what: str, setting: str, usdt: float | None) -> str:
     """A row of ``in_money`` for people."""
     worth = f"{usdt:>12,.2f} USDT" if usdt is not None else " " * 17
     return f"  {what:<48}{worth}   {setting}"
+
+
+def venue_words(settings: Settings) -> list[str]:
+    """A line an exchange: what is traded there, in which money, and the least order; then the gate on premiums."""
+    rows = settings.config.trade.rows
+    lines = []
+    for venue in dict.fromkeys(row.venue for row in rows):
+        mine = [row for row in rows if row.venue == venue]
+        quotes = dict.fromkeys(row.quote for row in mine)
+        line = f"{venue}: {', '.join(row.symbol for row in mine)}; paid in {' and '.join(quotes)}"
+        if foreign := [quote for quote in quotes if quote in OWN_MARKETS]:
+            markets = ", ".join(str(OWN_MARKETS[quote]) for quote in foreign)
+            line += f", which the limits above count in USDT at the rate of {markets}"
+        if venue == "upbit":
+            least = [f"{UPBIT_LEAST[quote]:,f} {quote}" for quote in quotes if quote in UPBIT_LEAST]
+            line += f"; the exchange takes no order below {' or '.join(least)}"
+        lines.append(line)
+    coins = sorted({a.base for a in rows for b in rows if a.base == b.base and a.venue != b.venue})
+    limit = settings.rules.risk.max_premium_bps
+    if coins:
+        lines.append(
+            f"premium: no {', '.join(coins)} is bought where it costs {limit / BPS:.2%} more than at the other exchange "
+            f"(risk.max_premium_bps = {limit:g})"
+        )
+    elif len(lines) > 1:
+        lines.append(
+            f"premium: risk.max_premium_bps = {limit:g} has nothing to judge, no coin is traded at both exchanges"
+        )
+    return lines
 
 
 def doubts(settings: Settings, equity: float, cap: StartingCap | None = None) -> list[str]:

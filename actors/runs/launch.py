@@ -63,6 +63,7 @@ class Launch:
         rehearsal = Rehearsal(self.plan.root)
         self._exits.callback(rehearsal.close)
         if config.redis_url == "embedded":
+            self._next("Redis")
             self._redis = EmbeddedRedis(self.plan.run_dir / "redis")
             self._exits.callback(self._redis.stop)
             self.plan = replace(self.plan, redis_url=self._redis.start())
@@ -71,6 +72,7 @@ class Launch:
         self._exits.callback(hot.close)
         hot.publish_state(dict(about))
         dashboard_port = ray_dashboard_port(config)
+        self._next("Ray")
         start_ray(config, self.plan.root, dashboard_port)
         self._exits.callback(ray.shutdown)
         self._stage("Ray" + (f" (dashboard http://127.0.0.1:{dashboard_port})" if config.ray.dashboard else ""))
@@ -79,11 +81,13 @@ class Launch:
         spawned = self._supervisor.spawn.remote()
         self._exits.callback(_quietly, ray_serve.shutdown)
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
+        self._next("the page")
         with _named("the page did not come up"):
             self.dashboard_url = deploy_dashboard(
                 config.dashboard, self.plan.redis_url, self.plan.run_id, (config.logs, self.plan.log_dir)
             )
         self._stage(f"page: {self.dashboard_url}")
+        self._next("the models: trained ones are loaded, missing ones trained first")
         self.versions = dict(versions())
         with _named("the models did not come up on Serve"):
             deploy_members(
@@ -98,6 +102,7 @@ class Launch:
         if rehearsal.needed:
             self._say("compiling the rules, once on this machine …")
         rehearsal.wait(SYSTEM_START_S)
+        self._next("the actors: they connect to the exchange and ask for the last bars")
         with _named("the actors did not come up"):
             ray.get(spawned, timeout=SYSTEM_START_S)
             status = ray.get(self._supervisor.start.remote(), timeout=SYSTEM_START_S)
@@ -187,6 +192,10 @@ class Launch:
     def close(self) -> None:
         """End all that was started."""
         self._exits.close()
+
+    def _next(self, what: str) -> None:
+        """Said before it is waited for: on a busy machine each takes its time, and silence looks like a fault."""
+        self._say(f"[{time.perf_counter() - self._began:5.1f} s] waiting for {what} …")
 
     def _stage(self, what: str) -> None:
         self._say(f"[{time.perf_counter() - self._began:5.1f} s] {what}")

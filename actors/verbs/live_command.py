@@ -34,9 +34,9 @@ from actors.runs.live_days import LiveDays, Midnight
 from actors.runs.live_words import tell_live
 from actors.runs.only_one import AccountLock
 from actors.runs.reach import ReachedAll, reach_all, won_a_usdt
-from actors.runs.running import forget_run, note_run, refuse_second
+from actors.runs.running import note_run, noted, refuse_second
 from actors.runs.unsettled import judge_orders
-from actors.verbs.paper_command import models_of, tell_rooms, tell_start
+from actors.verbs.paper_command import models_of, tell_asking, tell_rooms, tell_start
 from actors.verbs.replay_command import follow
 from config import load
 from config.argument_types import minutes
@@ -104,6 +104,7 @@ def main(args: argparse.Namespace) -> int:
     console = Console(stderr=args.json)
     refuse_second(var / "runs")
     tell_rooms(console, settings.config.trade.rows)
+    tell_asking(console, settings)
     reached = reach_all(settings.config, var)
     keys, found = _keys(args.keys, reached)
     run_dir = var / "live" / (f"stand-in-{args.instance}" if reached.stand_in else args.instance)
@@ -299,8 +300,7 @@ def _run(
     about |= {"run_id": run_id, "minutes": args.minutes}
     keep_settings(run_dir, settings, "live", run_id, wall_ms())
     runs_dir = run_dir.parent.parent / "runs"
-    runs_dir.mkdir(parents=True, exist_ok=True)
-    with Launch(plan, lambda text: console.print(text, highlight=False)) as launch:
+    with noted(runs_dir, run_id, "live"), Launch(plan, lambda text: console.print(text, highlight=False)) as launch:
         launch.start(lambda: versions, about)
         if args.without_proven_edge is not None:
             launch.tell("warning", "armed_without_edge", account=account, verdict=verdict)
@@ -310,11 +310,8 @@ def _run(
             launch.tell("info", "starting_cap", cap=launch.day_over(seen))
 
         midnight = Midnight(days, cap, _market_clock(reached), tell_day)
-        try:
-            follow(launch, console, f"LIVE {reached.name}", args.minutes, plan.synthetic, midnight.look)
-            launch.wind_down()
-        finally:
-            forget_run(runs_dir)
+        follow(launch, console, f"LIVE {reached.name}", args.minutes, plan.synthetic, midnight.look)
+        launch.wind_down()
     return [r for r in read_records(run_dir / "records") if last is None or r.minute > last], run_id
 
 
