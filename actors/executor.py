@@ -18,6 +18,7 @@ from core.execution.stimuli import (
     CancelDone,
     CancelWanted,
     FillSeen,
+    Halted,
     Instruction,
     MinuteStarted,
     OpenSeen,
@@ -47,6 +48,7 @@ from core.messages import (
 )
 from core.params import ExecutionSettings
 from core.ports import Journal, Venue
+from core.standing import NOT_READ
 from core.units import Instrument, MarketRules
 
 STOP_ROUNDS = 3
@@ -115,8 +117,14 @@ class ExecutorActor:
             except ExchangeUnavailable as error:
                 if self._last_account is None:
                     raise
-                difference = f"account not read: {error}"
-                return replace(self._last_account, reconciled=False, difference=difference, took_ms=_ms_since(started))
+                difference = f"{NOT_READ}: {error}"
+                return replace(
+                    self._last_account,
+                    reconciled=False,
+                    difference=difference,
+                    transferred=(),
+                    took_ms=_ms_since(started),
+                )
             self._last_account = self._ledger.reconcile(self._started, account)
             return replace(self._last_account, took_ms=_ms_since(started))
 
@@ -171,6 +179,12 @@ class ExecutorActor:
         async with self._lock:
             self._now_ms = max(self._now_ms, now_ms)
             await self._run(CancelWanted(client_id=client_id))
+
+    async def halt(self) -> None:
+        """Give up what is being bought; what is being sold goes on. Risk approves nothing from the next minute on."""
+        async with self._lock:
+            if self._machine is not None:
+                await self._run(Halted(now_ms=self._now_ms))
 
     async def on_fill(self, fill: Fill) -> None:
         """Take in a fill from the user stream."""

@@ -9,14 +9,15 @@ from decimal import Decimal
 import numpy as np
 
 from core.cache import Cache
+from core.cost_gate import Seen, cost_gate, cost_lines
 from core.events import Detector
 from core.execution.conditions import conditions_of
 from core.execution.machine import ExecutionMachine
 from core.execution.stimuli import Beat, MinuteStarted
 from core.features import HISTORY, N_FEATURES, SEQUENCE, WINDOW
-from core.impact import impact_of
+from core.impact import IMPACT_MINUTES, flow_at
 from core.messages import AccountState, Approved, Detected, Intents, Market, MarketSlice, MinuteTick, Regime, Votes
-from core.params import ExecutionSettings, RiskSettings, TradeSettings
+from core.params import CostSettings, ExecutionSettings, RiskSettings, TradeSettings
 from core.risk import Risk
 from core.selection import Selector
 from core.units import MINUTE_MS, Instrument, MarketRules, Side
@@ -98,8 +99,11 @@ def load_selector(selector: Selector, instruments: tuple[Instrument, ...], membe
 def load_risk(trade: TradeSettings, limits: RiskSettings, rules: dict[Instrument, MarketRules]) -> None:
     """Sizing, limits, and what an order would move; on a copy whose state is thrown away."""
     market = flat_market(tuple(rules))
-    Risk(trade, limits, rules).review(market, no_intents(len(rules)))
-    impact_of(market, 0, 1.0)
+    gate = cost_gate(ExecutionSettings(), CostSettings())
+    Risk(trade, limits, rules, gate=gate).review(market, no_intents(len(rules)))
+    flow_at(np.array(market.bars[0]), len(market.bars[0]) - 1, IMPACT_MINUTES)
+    one = np.ones(1)
+    cost_lines(gate, Seen(one, one, one, one), 0.001, 0, 1.0, True)
 
 
 def load_execution() -> None:

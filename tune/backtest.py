@@ -9,6 +9,7 @@ import numpy as np
 from config.settings import Settings
 from core.bars import fill_gaps
 from core.cache import Cache
+from core.cost_gate import cost_gate
 from core.desk import LocalDesk
 from core.events import Detector
 from core.execution.local import LocalExecutor
@@ -92,7 +93,13 @@ def make_backtest(
         detector=Detector(rules.events),
         models=models,
         selector=selector or Selector(rules.selection, table, members),
-        risk=Risk(settings.config.trade, rules.risk, venue.rules(), RiskState()),
+        risk=Risk(
+            settings.config.trade,
+            rules.risk,
+            venue.rules(),
+            RiskState(),
+            gate=cost_gate(rules.execution, rules.costs),
+        ),
         executor=executor,
         keep=keep,
     )

@@ -280,6 +280,7 @@ class _Run:
             rules=self.rules,
             rows=self.rows,
             caps=self.account_rules.caps,
+            gate=self.account_rules.gate,
             members=self.forecasts.members if self.forecasts else (),
             cash=self.cash,
             minutes=self.done,

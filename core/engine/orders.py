@@ -50,7 +50,7 @@ from core.engine.tables import (
 from core.execution.schedules.rule import EVEN, VOLUME_CURVE, Schedule, Stage, due_lots, jitter_of, next_stage
 from core.execution.schedules.twap import least_lots
 from core.execution.schedules.volume_curve import shares_ahead
-from core.impact import flow_at
+from core.impact import IMPACT_MINUTES, flow_at
 from core.lean import inlined, lean, pasted
 from core.messages import VOLUME, FloatArray
 from core.units import MINUTE_MS
@@ -178,7 +178,7 @@ def begin(
         step = grids.floats[row, STEP]
         continues = life[LIFE_INDEX] == index - 1 and life[LIFE_SIDE] == parent[k, BUYS]
         last = Stage(life[LIFE_AGE], 0 * quantity, course[PASSED], course[NOW], course[AHEAD], course[KAPPA])
-        volume, sigma = flow_at(tape.seen[row], index)
+        volume, sigma = flow_at(tape.seen[row], index, IMPACT_MINUTES)
         share, ahead = 1.0, 0.0
         if schedule.kind == VOLUME_CURVE:
             left = schedule.minutes - (last.age + 1 if continues and last.age + 1 < schedule.minutes else 0)

@@ -12,15 +12,18 @@ from typing import NamedTuple
 import numpy as np
 
 from core.book import LEVELS
+from core.cost_gate import CostGate, cost_gate
 from core.costs import UNITS, Terms, terms_of, units_of
 from core.errors import ConfigError
 from core.execution.schedules.rule import Schedule, jitter_seed, schedule_of
-from core.loss_limits import ACTIVE, NO_DAY, LossLimits, Mark, empty_rows, loss_limits
+from core.guards import GuardRules, Guards, guard_rules, make_guards
+from core.impact import PRIOR, ImpactLaw
+from core.loss_limits import ACTIVE, NO_DAY, LossLimits, Mark, loss_limits
 from core.messages import BoolArray, FloatArray
 from core.params import CostSettings, ExecutionSettings, RiskSettings, SelectionSettings, TradeSettings
 from core.risk import groups, is_tradable
 from core.selection import SelectionRules, selection_rules
-from core.sizing import Caps, Rows, group_count
+from core.sizing import COIN, PURSE, ROW_FLOATS, ROW_INTS, Caps, Rows, empty_rows, sizing_room
 from core.units import BPS, Instrument, MarketRules
 
 IntArray = np.ndarray
@@ -72,6 +75,9 @@ class Rules(NamedTuple):
     selection: SelectionRules
     terms: Terms
     schedule: Schedule
+    guards: GuardRules
+    max_orders_per_day: float
+    gate: CostGate
 
 
 LIFE_SIDE, LIFE_INDEX, LIFE_AGE, LIFE_DONE = range(4)
@@ -104,6 +110,10 @@ class Account(NamedTuple):
     """(S, 2, LEVELS + 2) steps that sells (0) and buys (1) of ours took of each level in one minute; then their sum;
     then which minute."""
     courses: Courses
+    guards: Guards
+    """Open round trips, and what pauses buying."""
+    today: IntArray
+    """(2,) UTC day number and orders of that day."""
 
 
 TAKEN_SUM, TAKEN_MINUTE = LEVELS, LEVELS + 1
@@ -151,7 +161,7 @@ class Columns(NamedTuple):
 
 
 ORDER_INTS = ("index", "row", "lots", "ticks", "limit", "regime")
-ORDER_FLOATS = ("mid", "edge_bps", "target", "equity", "held", "price", "asked", "allowed")
+ORDER_FLOATS = ("mid", "edge_bps", "target", "equity", "held", "price", "asked", "allowed", "half_bps")
 FILL_INTS = ("order", "index", "at_ms", "row", "side", "steps", "ticks", "fee", "bid", "ask")
 
 
@@ -161,7 +171,7 @@ class Logs(NamedTuple):
     orders: IntArray
     """(O, 6) ``ORDER_INTS``; lots are negative for a sell."""
     floats: FloatArray
-    """(O, 8) ``ORDER_FLOATS``"""
+    """(O, 9) ``ORDER_FLOATS``"""
     shares: FloatArray
     """(O, M) what each member's weighted forecast had in the edge."""
     fills: IntArray
@@ -169,10 +179,7 @@ class Logs(NamedTuple):
     and ask are the touch it met, in ticks."""
 
 
-ROW_FLOATS = tuple(n for n in Rows._fields if n not in ("purse", "coin", "buy_block", "sell_block"))
-PURSE, COIN, BUY_BLOCK, SELL_BLOCK = range(4)
-WANTED, POSITION, CASH, SELLABLE, MID, SEEN_EDGE = range(len(ROW_FLOATS), len(ROW_FLOATS) + 6)
-RATE_USDT = ROW_FLOATS.index("rate")
+WANTED, POSITION, PAID_FROM, FREE_LOTS, SEEN_MID, SEEN_EDGE = range(len(ROW_FLOATS), len(ROW_FLOATS) + 6)
 FRESH, IN_SHOCK, IS_ASKED, TRADABLE = range(4)
 ROW, ORDER, LIMIT, UNSENT, BUYS, QUANTITY, BEFORE, AGE = range(8)
 TICKS, STEPS, PART_LEVEL, PART_STEPS = range(4)
@@ -201,9 +208,11 @@ class Scratch(NamedTuple):
     level: IntArray
     """(4, LEVELS): a book's ticks and steps, and what an order takes of which."""
     sizing: FloatArray
-    """(5, G) and (3, G) and (S,): ``core.sizing.size_into``'s room."""
+    """(5, G) and (2, G) and (S,): ``core.sizing.sizing_room``."""
     sizing_flags: BoolArray
     limits: IntArray
+    costs: FloatArray
+    """(3, S) of ``core.cost_gate.Seen``: half spread, volume, sigma; of rows with an order."""
 
 
 def fraction_of(value: Decimal) -> tuple[int, float]:
@@ -263,24 +272,14 @@ def make_grids(
 def make_rows(instruments: Sequence[Instrument], rules: Mapping[Instrument, MarketRules]) -> Rows:
     """The sizing rows' columns that stay."""
     known = [rules[i] for i in instruments]
-
-    def floats(name: str) -> FloatArray:
-        return np.array([float(getattr(rule, name)) for rule in known])
-
-    return Rows(
-        **{
-            **empty_rows(len(known))._asdict(),
-            "rate": np.array([1.0 if i.quote == REPORTING_CURRENCY else math.nan for i in instruments]),
-            "step": floats("step"),
-            "tick": floats("tick"),
-            "min_qty": floats("min_qty"),
-            "max_qty": floats("max_qty"),
-            "min_notional": floats("min_notional"),
-            "fee": floats("taker_fee"),
-            "purse": groups([(i.venue, i.quote) for i in instruments]),
-            "coin": groups([(i.venue, i.base) for i in instruments]),
-        }
-    )
+    rows, _, _ = empty_rows(len(known))
+    rows.rate[:] = [1.0 if i.quote == REPORTING_CURRENCY else math.nan for i in instruments]
+    for name in ("step", "tick", "min_qty", "max_qty", "min_notional"):
+        getattr(rows, name)[:] = [float(getattr(rule, name)) for rule in known]
+    rows.fee[:] = [float(rule.taker_fee) for rule in known]
+    rows.purse[:] = groups([(i.venue, i.quote) for i in instruments])
+    rows.coin[:] = groups([(i.venue, i.base) for i in instruments])
+    return rows
 
 
 def make_rules(
@@ -289,6 +288,7 @@ def make_rules(
     selection: SelectionSettings,
     execution: ExecutionSettings,
     costs: CostSettings,
+    law: ImpactLaw = PRIOR,
 ) -> Rules:
     return Rules(
         caps=Caps(
@@ -302,10 +302,13 @@ def make_rules(
             collar=limits.collar_bps / BPS,
             max_orders=float(limits.max_orders_per_minute),
         ),
-        losses=loss_limits(limits),
+        losses=loss_limits(trade, limits),
         selection=selection_rules(selection),
         terms=terms_of(costs),
         schedule=schedule_of(execution),
+        guards=guard_rules(limits),
+        max_orders_per_day=float(limits.max_orders_per_day),
+        gate=cost_gate(execution, costs, law),
     )
 
 
@@ -337,12 +340,14 @@ def make_account(
             life=np.full((rows, 4), -2, dtype=np.int64),
             stage=np.zeros((rows, 4)),
         ),
+        guards=make_guards(rows),
+        today=np.array([NO_DAY, 0]),
     )
 
 
 def fresh_mark() -> Mark:
     """A state that has seen nothing yet."""
-    return Mark(ACTIVE, False, False, math.nan, NO_DAY, math.nan)
+    return Mark(ACTIVE, False, False, math.nan, NO_DAY, math.nan, math.nan)
 
 
 def make_logs(rows: int, members: int, slices: int, least: int = 65_536) -> Logs:
@@ -359,14 +364,13 @@ def make_logs(rows: int, members: int, slices: int, least: int = 65_536) -> Logs
 def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
     count = len(rows.target)
     floats = np.zeros((len(ROW_FLOATS) + 6, count))
-    for k, name in enumerate(ROW_FLOATS):
-        floats[k] = getattr(rows, name)
+    floats[: len(ROW_FLOATS)] = rows[: len(ROW_FLOATS)]
     floats[SEEN_EDGE] = math.nan
-    ints = np.zeros((4, count), dtype=np.int64)
+    ints = np.zeros((len(ROW_INTS), count), dtype=np.int64)
     ints[PURSE], ints[COIN] = rows.purse, rows.coin
     flags = np.zeros((4, count), dtype=np.bool_)
     flags[TRADABLE] = True
-    groups = int(group_count(rows.coin, rows.purse))
+    sizing, flags_of_coins, limits = sizing_room(rows.coin, rows.purse)
     return Scratch(
         floats=floats,
         ints=ints,
@@ -377,9 +381,10 @@ def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
         worth=np.zeros(assets),
         parent=np.zeros((count, 8), dtype=np.int64),
         level=np.zeros((4, LEVELS), dtype=np.int64),
-        sizing=np.zeros((5, groups)),
-        sizing_flags=np.zeros((3, groups), dtype=np.bool_),
-        limits=np.zeros(count, dtype=np.int64),
+        sizing=sizing,
+        sizing_flags=flags_of_coins,
+        limits=limits,
+        costs=np.full((3, count), math.nan),
     )
 
 

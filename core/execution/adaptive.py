@@ -18,6 +18,7 @@ from core.units import MINUTE_MS, MarketRules, Side, floor_to_step
 
 RESTING = (OrderState.OPEN, OrderState.PARTIAL)
 import os
+
 KK=float(os.environ.get('KK','1'))
 STALE_MS = 10_000
 """A book that is older says nothing."""

@@ -16,6 +16,7 @@ from core.execution.strangers import STRANGER
 from core.messages import Fill, OrderReport, OrderState, PlaceOrder, Reports
 from core.orders import LIVE, MAX_ID, OrderEvent, advance
 from core.ports import ZERO
+from core.round_trips import RoundTrips
 from core.units import MINUTE_MS, Instrument, Side
 
 KEPT_FAULTS = 100
@@ -142,6 +143,7 @@ class Books:
         self.totals: dict[Instrument, Total] = {}
         self.flows: dict[tuple[str, str], Decimal] = {}
         """(venue, asset) -> net change of the account that the fills account for."""
+        self.trips = RoundTrips()
         self.faults: list[str] = []
         self.fault_count = 0
         """Faults ever noted; ``faults`` holds the last of them."""
@@ -204,6 +206,7 @@ class Books:
         order.filled += fill.quantity
         self._new_fills.append(fill)
         self._add_to_totals(fill)
+        self.trips.take(fill, stopped=False)
         self._settle(order, executed, tied)
         return True
 

@@ -34,6 +34,7 @@ STIMULI: tuple[type, ...] = (
     stimuli.OpenSeen,
     stimuli.Reported,
     stimuli.Stopped,
+    stimuli.Halted,
 )
 INSTRUCTIONS: tuple[type, ...] = (PlaceOrder, CancelOrder, QueryOrder)
 

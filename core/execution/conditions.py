@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from core.execution.schedules.rule import ADAPTIVE, EVEN, TIME, VOLUME_CURVE, Schedule
 from core.execution.stimuli import Conditions
-from core.impact import flow_at
+from core.impact import IMPACT_MINUTES, flow_at
 from core.messages import VOLUME, FloatArray, Market
 from core.units import MINUTE_MS, Instrument
 
@@ -28,7 +28,7 @@ def conditions_of(
 def _conditions(market: Market, instrument: Instrument, schedule: Schedule, curves: Curves) -> Conditions:
     row = market.instruments.index(instrument)
     bars = market.bars[row]
-    volume, sigma = flow_at(bars, bars.shape[0] - 1)
+    volume, sigma = flow_at(bars, bars.shape[0] - 1, IMPACT_MINUTES)
     ahead: tuple[float, ...] = ()
     if schedule.kind == VOLUME_CURVE:
         first, curve = market.minute // MINUTE_MS + 1, curves.get(instrument)

@@ -14,6 +14,7 @@ from core.execution.stimuli import (
     Beat,
     BookSeen,
     CancelDone,
+    Halted,
     Instruction,
     MinuteStarted,
     OpenSeen,
@@ -28,6 +29,7 @@ from core.execution.stimuli import (
 from core.execution.summary import summary
 from core.messages import AccountState, CancelOrder, Market, OrderSnapshot, PlaceOrder, Reports, Top, Verdicts
 from core.ports import Journal, LocalVenue
+from core.standing import NOT_READ
 from core.units import Instrument
 
 
@@ -100,9 +102,14 @@ class LocalExecutor:
         except ExchangeUnavailable as error:
             if self._last_account is None:
                 raise
-            return replace(self._last_account, reconciled=False, difference=f"account not read: {error}")
+            return replace(self._last_account, reconciled=False, difference=f"{NOT_READ}: {error}", transferred=())
         self._last_account = self._ledger.reconcile(self.machine, account)
         return self._last_account
+
+    def halt(self, now_ms: int) -> None:
+        """Give up what is being bought; what is being sold goes on."""
+        self._now_ms = now_ms
+        self._run(Halted(now_ms=now_ms))
 
     def closing(self) -> Reports:
         """What happened since the last report, when no minute will ask any more."""

@@ -31,6 +31,7 @@ from core.execution.stimuli import (
     Conditions,
     Configured,
     FillSeen,
+    Halted,
     Instruction,
     MinuteStarted,
     NotSent,
@@ -95,8 +96,7 @@ class ExecutionMachine:
         self.stopped = False
         self._config = configured(settings, rules)
         self._schedule = _schedule_in(self._config)
-        self._rules = dict(rules)
-        _codes_differ(rules)
+        self._set_rules(dict(rules))
         self._handlers: dict[type, Callable[[Any], list[Instruction]]] = {
             Configured: self._configured,
             Restarted: self._restarted,
@@ -119,6 +119,7 @@ class ExecutionMachine:
             OpenSeen: self._open_seen,
             Reported: self._reported,
             Stopped: self._stopped,
+            Halted: self._halted,
         }
 
     @property
@@ -173,11 +174,15 @@ class ExecutionMachine:
     # --- settings and life -------------------------------------------------------------------------------------
 
     def _configured(self, stimulus: Configured) -> list[Instruction]:
-        rules = {rule.instrument: rule for rule in stimulus.rules}
-        _codes_differ(rules)
-        self._config, self._rules, self._schedule = stimulus, rules, _schedule_in(stimulus)
+        self._config, self._schedule = stimulus, _schedule_in(stimulus)
+        self._set_rules({rule.instrument: rule for rule in stimulus.rules})
         self.books.version += 1
         return []
+
+    def _set_rules(self, rules: dict[Instrument, MarketRules]) -> None:
+        _codes_differ(rules)
+        self._rules = rules
+        self.books.trips.rules = rules
 
     def _restarted(self, stimulus: Restarted) -> list[Instruction]:
         self.stopped = False
@@ -197,6 +202,19 @@ class ExecutionMachine:
                 out += self._chase(order) or [self._ask(order, stimulus.now_ms)]
         # The last chance to hear of those that were given up.
         out += [self._ask(order, stimulus.now_ms) for order in self._doubted(stimulus.now_ms)]
+        return out
+
+    def _halted(self, _: Halted) -> list[Instruction]:
+        """Risk approves nothing from the next minute on; the slices of this one would still have been bought."""
+        out: list[Instruction] = []
+        for parent in list(self.books.current.values()):
+            if parent.side is Side.BUY:
+                out += self._close(parent, "trading was halted")
+        for order in list(self.books.watch.values()):
+            if order.standing and order.placed.side is Side.BUY:
+                order.standing = False
+                self.books.version += 1
+                out += self._chase(order)
         return out
 
     def _reported(self, _: Reported) -> list[Instruction]:

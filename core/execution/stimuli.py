@@ -194,6 +194,13 @@ class Stopped:
     now_ms: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Halted:
+    """A person halted trading: what is being bought is given up, what is being sold goes on."""
+
+    now_ms: int
+
+
 Stimulus = (
     Configured
     | Restarted
@@ -216,5 +223,6 @@ Stimulus = (
     | OpenSeen
     | Reported
     | Stopped
+    | Halted
 )
 Instruction = PlaceOrder | CancelOrder | QueryOrder
