@@ -13,17 +13,36 @@ import numpy as np
 
 from core.execution.estimate import Estimate, estimate, even_risk_minutes, marginal_cost, most_worth
 from core.impact import PRIOR, ImpactLaw
-from core.lean import inlined, lean, pasted
+from core.lean import lean
 from core.messages import FloatArray
 from core.params import CostSettings, ExecutionSettings
-from core.sizing import Caps, Limit, Rows
+from core.sizing import (
+    ALLOWED,
+    FEE,
+    LOTS,
+    MID,
+    MIN_NOTIONAL,
+    MIN_QTY,
+    RATE,
+    ROW_FLOATS,
+    STEP,
+    TICK,
+    TICKS,
+    Caps,
+    IntArray,
+    Limit,
+    Rows,
+    Sized,
+)
 from core.units import BPS
 
 SIDES = {"off": 0.0, "one_way": 1.0, "round_trip": 2.0}
 """How often an order pays spread, fee and temporary impact out of its forecast, by ``execution.cost_gate``."""
 _WORDS = {1.0: "to get in", 2.0: "in and out again"}
 _SHAVE = 1.0 - 1e-12
-_COST, _PASSED = int(Limit.COST), int(Limit.PASSED)
+_COST = int(Limit.COST)
+HALF_SPREAD, TRADED, SIGMA = range(3)
+"""Columns of ``Seen`` behind the edge."""
 
 
 class CostGate(NamedTuple):
@@ -58,46 +77,47 @@ def cost_gate(execution: ExecutionSettings, costs: CostSettings, law: ImpactLaw 
 
 
 @lean
-def gate_rows(
-    rows: Rows, caps: Caps, gate: CostGate, seen: Seen, lots: FloatArray, allowed: FloatArray, limit: np.ndarray
-) -> None:
-    """``gate_into`` for Python."""
-    gate_into(rows, caps, gate, seen, lots, allowed, limit)
-
-
-@inlined
 def gate_into(
-    rows: Rows, caps: Caps, gate: CostGate, seen: Seen, lots: FloatArray, allowed: FloatArray, limit: np.ndarray
+    rows: FloatArray,
+    caps: Caps,
+    gate: CostGate,
+    edge: FloatArray,
+    costs: FloatArray,
+    found: FloatArray,
+    limit: IntArray,
 ) -> None:
-    """Cut the buys among the (S,) ``lots`` of ``core.sizing.size_into`` to what their forecast pays for; a cut row's
-    ``allowed`` becomes that, in USDT, and its ``limit`` COST. Below the least order nothing is left."""
+    """Cut the buys that ``core.sizing.size_into`` wrote to ``found`` to what their forecast ``edge`` (S,) pays for; a cut
+    row's ``ALLOWED`` becomes that, in USDT, and its ``limit`` COST. Below the least order nothing is left.
+
+    ``rows`` as there; ``costs`` (3, S) are the ``HALF_SPREAD``, ``TRADED`` and ``SIGMA`` of ``Seen``, of the buys with a
+    forecast at least.
+    """
     if gate.sides == 0.0:
         return
-    for i in range(lots.shape[0]):
-        edge = seen.edge[i]
-        if not lots[i] > 0.0 or edge != edge:
+    for i in range(limit.shape[0]):
+        lots, step, mid = found[LOTS, i], rows[STEP, i], rows[MID, i]
+        if not lots > 0.0 or edge[i] != edge[i]:
             continue
-        fee = rows.fee[i] * BPS
-        most = most_worth(edge, seen.half_spread[i], fee, seen.volume[i], seen.sigma[i], gate.law, gate.sides)
-        if most >= lots[i] * rows.step[i]:
+        half, volume, sigma = costs[HALF_SPREAD, i], costs[TRADED, i], costs[SIGMA, i]
+        most = most_worth(edge[i], half, rows[FEE, i] * BPS, volume, sigma, gate.law, gate.sides)
+        if most >= lots * step:
             continue
-        lot = rows.step[i] * rows.mid[i] * rows.rate[i]
-        paid_for = np.floor(most / rows.step[i] * _SHAVE) if most == most else 0.0
-        allowed[i] = most / rows.step[i] * lot
+        lot = step * mid * rows[RATE, i]
+        lowest = min(mid, found[TICKS, i] * rows[TICK, i])
+        least = max(caps.min_order, rows[MIN_NOTIONAL, i] * rows[RATE, i] * (mid / lowest)) / _SHAVE
+        paid_for = np.floor(most / step * _SHAVE) if most == most else 0.0
+        found[ALLOWED, i] = most / step * lot
         limit[i] = _COST
-        lots[i] = (
-            paid_for
-            if paid_for * rows.step[i] >= rows.min_qty[i] and paid_for * lot >= least_buy(rows, caps, i)
-            else 0.0
-        )
+        enough = paid_for * step >= rows[MIN_QTY, i] and paid_for * lot >= least
+        found[LOTS, i] = paid_for if enough else 0.0
 
 
-@pasted
-def least_buy(rows: Rows, caps: Caps, i: int) -> float:
-    """USDT of the smallest buy: ours and the venue's, at the lower of mid and limit price."""
-    limit_price = max(1.0, np.floor(rows.mid[i] * (1.0 + caps.collar) / rows.tick[i] * _SHAVE)) * rows.tick[i]
-    venue = rows.min_notional[i] * rows.rate[i] * (rows.mid[i] / min(rows.mid[i], limit_price))
-    return max(caps.min_order, venue) / _SHAVE
+def gate_rows(rows: Rows, caps: Caps, gate: CostGate, seen: Seen, sized: Sized) -> Sized:
+    """``gate_into`` of what ``core.sizing.size_rows`` found."""
+    found, limit = np.array(sized[:4]), np.array(sized.limit)
+    gate_into(np.array(rows[: len(ROW_FLOATS)]), caps, gate, np.array(seen.edge), np.array(seen[1:]), found, limit)
+    lots, ticks, asked, allowed = found
+    return Sized(lots, ticks, asked, allowed, limit)
 
 
 def estimate_of(gate: CostGate, seen: Seen, fee: float, row: int, quantity: float) -> Estimate:
