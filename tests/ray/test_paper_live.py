@@ -10,10 +10,13 @@ import pytest
 
 from actors.runs.arming import read_past
 from actors.runs.edge import JOURNAL, SENTENCE
+from config.changes import newest_kept
 from config.load import load_settings
 from core.units import Instrument
 from data.journal import read_journal
 from data.market import cut, synthetic_source
+from data.records import read_records
+from data.starting_caps import read_cap
 from data.synthetic import SyntheticSpec, make_market, write_market
 from exchanges.simulated.process import start_simulator
 from exchanges.simulated.tape import Tape
@@ -123,6 +126,17 @@ def test_live_without_paper_is_refused_and_paper_then_live_run_whole(world):
     assert (past.unsettled, past.fault) == ((), "")
     assert len(past.orders) >= live["orders"]
     assert paper["run_dir"] != live["run_dir"]
+    # Live alone begins under a cap, and each size says so.
+    settings = load_settings(world.config, environ={})
+    kept = read_cap(world.var / "live" / "stand-in-live", settings.config.live)
+    assert (kept.level_pct, kept.state.judged is not None) == (25, True)
+    sizes = {
+        mode: [o.arithmetic[0] for r in read_records(Path(run["run_dir"]) / "records") for o in r.approved]
+        for mode, run in (("paper", paper), ("live", live))
+    }
+    assert all(line.startswith("starting cap 25% of 30% = 7.5%") for line in sizes["live"])
+    assert not any("starting cap" in line for line in sizes["paper"])
+    assert newest_kept(world.var).mode == "live"
     secret = world.simulator.secret
     left = [p for p in world.var.rglob("*") if p.is_file() and p.name != "keys.json"]
     assert not [p for p in left if secret.encode() in p.read_bytes()]
