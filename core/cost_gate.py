@@ -13,17 +13,34 @@ import numpy as np
 
 from core.execution.estimate import Estimate, estimate, even_risk_minutes, marginal_cost, most_worth
 from core.impact import PRIOR, ImpactLaw
-from core.lean import inlined, lean, pasted
+from core.lean import lean, pasted
 from core.messages import FloatArray
 from core.params import CostSettings, ExecutionSettings
-from core.sizing import Caps, Limit, Rows
+from core.sizing import (
+    ALLOWED,
+    FEE,
+    LOTS,
+    MID,
+    MIN_NOTIONAL,
+    MIN_QTY,
+    RATE,
+    ROW_FLOATS,
+    STEP,
+    TICK,
+    Caps,
+    IntArray,
+    Limit,
+    Rows,
+)
 from core.units import BPS
 
 SIDES = {"off": 0.0, "one_way": 1.0, "round_trip": 2.0}
 """How often an order pays spread, fee and temporary impact out of its forecast, by ``execution.cost_gate``."""
 _WORDS = {1.0: "to get in", 2.0: "in and out again"}
 _SHAVE = 1.0 - 1e-12
-_COST, _PASSED = int(Limit.COST), int(Limit.PASSED)
+_COST = int(Limit.COST)
+HALF, VOLUME, SIGMA = range(3)
+"""Rows of a table of costs: ``Seen`` without its forecast."""
 
 
 class CostGate(NamedTuple):
@@ -57,47 +74,57 @@ def cost_gate(execution: ExecutionSettings, costs: CostSettings, law: ImpactLaw 
     return CostGate(SIDES[execution.cost_gate], ImpactLaw(*map(float, law)), float(risk))
 
 
-@lean
 def gate_rows(
-    rows: Rows, caps: Caps, gate: CostGate, seen: Seen, lots: FloatArray, allowed: FloatArray, limit: np.ndarray
+    rows: Rows, caps: Caps, gate: CostGate, seen: Seen, lots: FloatArray, allowed: FloatArray, limit: IntArray
 ) -> None:
-    """``gate_into`` for Python."""
-    gate_into(rows, caps, gate, seen, lots, allowed, limit)
+    """``gate_into`` over columns of their own, (S,) each: ``lots``, ``allowed`` and ``limit`` are written to."""
+    sized = np.zeros((ALLOWED + 1, len(lots)))
+    sized[LOTS], sized[ALLOWED] = lots, allowed
+    costs = np.array([seen.half_spread, seen.volume, seen.sigma], dtype=np.float64)
+    gate_into(np.array(rows[: len(ROW_FLOATS)]), caps, gate, np.array(seen.edge, dtype=np.float64), costs, sized, limit)
+    lots[:], allowed[:] = sized[LOTS], sized[ALLOWED]
 
 
-@inlined
+@lean
 def gate_into(
-    rows: Rows, caps: Caps, gate: CostGate, seen: Seen, lots: FloatArray, allowed: FloatArray, limit: np.ndarray
+    rows: FloatArray,
+    caps: Caps,
+    gate: CostGate,
+    edge: FloatArray,
+    costs: FloatArray,
+    sized: FloatArray,
+    limit: IntArray,
 ) -> None:
-    """Cut the buys among the (S,) ``lots`` of ``core.sizing.size_into`` to what their forecast pays for; a cut row's
-    ``allowed`` becomes that, in USDT, and its ``limit`` COST. Below the least order nothing is left."""
+    """Cut the buys that ``core.sizing.size_into`` found (its tables ``rows``, ``sized`` and ``limit``) to what their
+    forecast ``edge`` (S,) pays for at ``costs`` (3, S); a cut row's allowance becomes that, in USDT, and its ``limit``
+    COST. Below the least order nothing is left."""
     if gate.sides == 0.0:
         return
-    for i in range(lots.shape[0]):
-        edge = seen.edge[i]
-        if not lots[i] > 0.0 or edge != edge:
+    for i in range(limit.shape[0]):
+        lots = sized[LOTS, i]
+        if not lots > 0.0 or edge[i] != edge[i]:
             continue
-        fee = rows.fee[i] * BPS
-        most = most_worth(edge, seen.half_spread[i], fee, seen.volume[i], seen.sigma[i], gate.law, gate.sides)
-        if most >= lots[i] * rows.step[i]:
+        step = rows[STEP, i]
+        fee = rows[FEE, i] * BPS
+        most = most_worth(edge[i], costs[HALF, i], fee, costs[VOLUME, i], costs[SIGMA, i], gate.law, gate.sides)
+        if most >= lots * step:
             continue
-        lot = rows.step[i] * rows.mid[i] * rows.rate[i]
-        paid_for = np.floor(most / rows.step[i] * _SHAVE) if most == most else 0.0
-        allowed[i] = most / rows.step[i] * lot
+        lot = step * rows[MID, i] * rows[RATE, i]
+        paid_for = np.floor(most / step * _SHAVE) if most == most else 0.0
+        sized[ALLOWED, i] = most / step * lot
         limit[i] = _COST
-        lots[i] = (
-            paid_for
-            if paid_for * rows.step[i] >= rows.min_qty[i] and paid_for * lot >= least_buy(rows, caps, i)
-            else 0.0
+        least = least_buy(
+            rows[MID, i], rows[TICK, i], rows[RATE, i], rows[MIN_NOTIONAL, i], caps.collar, caps.min_order
         )
+        sized[LOTS, i] = paid_for if paid_for * step >= rows[MIN_QTY, i] and paid_for * lot >= least else 0.0
 
 
 @pasted
-def least_buy(rows: Rows, caps: Caps, i: int) -> float:
+def least_buy(mid: float, tick: float, rate: float, min_notional: float, collar: float, min_order: float) -> float:
     """USDT of the smallest buy: ours and the venue's, at the lower of mid and limit price."""
-    limit_price = max(1.0, np.floor(rows.mid[i] * (1.0 + caps.collar) / rows.tick[i] * _SHAVE)) * rows.tick[i]
-    venue = rows.min_notional[i] * rows.rate[i] * (rows.mid[i] / min(rows.mid[i], limit_price))
-    return max(caps.min_order, venue) / _SHAVE
+    limit_price = max(1.0, np.floor(mid * (1.0 + collar) / tick * _SHAVE)) * tick
+    venue = min_notional * rate * (mid / min(mid, limit_price))
+    return max(min_order, venue) / _SHAVE
 
 
 def estimate_of(gate: CostGate, seen: Seen, fee: float, row: int, quantity: float) -> Estimate:

@@ -6,13 +6,11 @@
 import math
 from typing import NamedTuple
 
-import numpy as np
-
 from core.guards import guard_of
-from core.lean import inlined, lean, pasted
+from core.lean import lean, pasted
 from core.messages import BoolArray, FloatArray, TradingState
 from core.params import RiskSettings, TradeSettings
-from core.sizing import Limit, Rows
+from core.sizing import BUY_BLOCK, CASH, HELD, MID, PRICE, SELL_BLOCK, SELLABLE, TARGET, IntArray, Limit
 
 STATES: tuple[TradingState, ...] = tuple(TradingState)
 ACTIVE, REDUCING, HALTED = (STATES.index(s) for s in (TradingState.ACTIVE, TradingState.REDUCING, TradingState.HALTED))
@@ -136,31 +134,9 @@ def transferred(before: Mark, equity: float, amount: float) -> Mark:
 
 
 @lean
-def fill_rows(
-    rows: Rows,
-    target: FloatArray,
-    position: FloatArray,
-    sellable: FloatArray,
-    mid: FloatArray,
-    close: FloatArray,
-    cash: FloatArray,
-    fresh: BoolArray,
-    tradable: BoolArray,
-    reconciled: bool,
-    state: int,
-    closing: bool,
-    guards: np.ndarray,
-    now_ms: int,
-) -> None:
-    """``fill_into`` for Python."""
-    fill_into(
-        rows, target, position, sellable, mid, close, cash, fresh, tradable, reconciled, state, closing, guards, now_ms
-    )
-
-
-@inlined
 def fill_into(
-    rows: Rows,
+    rows: FloatArray,
+    marks: IntArray,
     target: FloatArray,
     position: FloatArray,
     sellable: FloatArray,
@@ -172,12 +148,13 @@ def fill_into(
     reconciled: bool,
     state: int,
     closing: bool,
-    guards: np.ndarray,
+    guards: IntArray,
     now_ms: int,
 ) -> None:
-    """Write what changes from minute to minute into ``rows`` (their step, tick, minimum, fee, rate, purse and coin stay).
+    """Write what changes from minute to minute into ``core.sizing``'s tables (step, tick, minimum, fee, rate, purse and
+    coin stay).
 
-    All (S,). Targets are brought within 0..1, infinite ones are no opinion; closing sells everything held. What
+    The others are (S,). Targets are brought within 0..1, infinite ones are no opinion; closing sells everything held. What
     forbids buying and selling is the gravest reason there is: halted, no rules, no book, reducing, an account that is
     not reconciled, a market that is not fresh, a guard (``core.guards.Guards.ints``) that holds at ``now_ms``.
     """
@@ -187,12 +164,12 @@ def fill_into(
         wanted = min(max(target[i], 0.0), 1.0) if math.isfinite(target[i]) else math.nan
         if closing and state == REDUCING and held > 0.0:
             wanted = 0.0
-        rows.target[i] = wanted
-        rows.held[i] = held
-        rows.sellable[i] = sellable[i]
-        rows.mid[i] = mid[i] if known else math.nan
-        rows.price[i] = mid[i] if known else close[i]
-        rows.cash[i] = cash[i] if math.isfinite(cash[i]) else 0.0
+        rows[TARGET, i] = wanted
+        rows[HELD, i] = held
+        rows[SELLABLE, i] = sellable[i]
+        rows[MID, i] = mid[i] if known else math.nan
+        rows[PRICE, i] = mid[i] if known else close[i]
+        rows[CASH, i] = cash[i] if math.isfinite(cash[i]) else 0.0
         buy, sell = 0, 0
         if state == HALTED:
             buy = sell = _HALTED_LIMIT
@@ -208,12 +185,5 @@ def fill_into(
             buy = _NOT_FRESH
         else:
             buy = guard_of(guards, i, now_ms)
-        rows.buy_block[i] = buy
-        rows.sell_block[i] = sell
-
-
-def empty_rows(count: int) -> Rows:
-    """Rows to be filled, all zero."""
-    floats = {name: np.zeros(count) for name in Rows._fields}
-    ints = {name: np.zeros(count, dtype=np.int64) for name in ("purse", "coin", "buy_block", "sell_block")}
-    return Rows(**{**floats, **ints})
+        marks[BUY_BLOCK, i] = buy
+        marks[SELL_BLOCK, i] = sell

@@ -30,15 +30,14 @@ from core.guards import GuardBook, guard_rules, until_ms
 from core.impact import IMPACT_MINUTES, flow_at
 from core.loss_limits import (
     STATES,
-    empty_rows,
-    fill_rows,
+    fill_into,
     loss_limits,
     managed,
 )
 from core.messages import Approved, FloatArray, Intents, Market, Refused, TradingState, Verdicts
 from core.params import CostSettings, ExecutionSettings, RiskSettings, TradeSettings
 from core.risk_state import BY_LIMIT, RiskState, marked
-from core.sizing import LIMIT_NAMES, Caps, Limit, Rows, Sized, arithmetic, size_rows
+from core.sizing import LIMIT_NAMES, Caps, Limit, Rows, Sized, arithmetic, empty_rows, size_rows
 from core.starting_cap import LiveDay, StartingCap
 from core.units import BPS, DAY_MS, MINUTE_MS, Instrument, MarketRules, Side
 
@@ -183,22 +182,17 @@ class Risk:
 
     def _rows(self, market: Market, intents: Intents, state: RiskState) -> Rows:
         rules = [self._rules.get(instrument) for instrument in market.instruments]
-        rows = Rows(
-            **{
-                **empty_rows(len(rules))._asdict(),
-                "rate": _floats(market.quote_rate),
-                "step": _column(rules, "step", 1.0),
-                "tick": _column(rules, "tick", 1.0),
-                "min_qty": _column(rules, "min_qty", 0.0),
-                "max_qty": _column(rules, "max_qty", 0.0),
-                "min_notional": _column(rules, "min_notional", 0.0),
-                "fee": _column(rules, "taker_fee", 0.0),
-                "purse": groups([(i.venue, i.quote) for i in market.instruments]),
-                "coin": groups([(i.venue, i.base) for i in market.instruments]),
-            }
-        )
-        fill_rows(
-            rows,
+        rows, floats, ints = empty_rows(len(rules))
+        rows.rate[:] = market.quote_rate
+        rows.step[:], rows.tick[:] = _column(rules, "step", 1.0), _column(rules, "tick", 1.0)
+        for column, name in ((rows.min_qty, "min_qty"), (rows.max_qty, "max_qty"), (rows.min_notional, "min_notional")):
+            column[:] = _column(rules, name, 0.0)
+        rows.fee[:] = _column(rules, "taker_fee", 0.0)
+        rows.purse[:] = groups([(i.venue, i.quote) for i in market.instruments])
+        rows.coin[:] = groups([(i.venue, i.base) for i in market.instruments])
+        fill_into(
+            floats,
+            ints,
             _floats(intents.target),
             _floats(market.position),
             np.array([float(_free_lots(market, row, rule)) for row, rule in enumerate(rules)]),

@@ -7,6 +7,7 @@ from numba import njit
 from core.cost_gate import Seen, cost_lines
 from core.engine.tables import IntArray
 from core.impact import IMPACT_MINUTES, flow_at
+from core.loss_limits import loss_limits, managed
 from core.messages import FloatArray
 from core.sizing import Rows, Sized, arithmetic
 from core.units import MINUTE_MS
@@ -87,9 +88,11 @@ def why_of(found: Found) -> pl.Series:
     volume, sigma = _flows(found.tape.seen, np.ascontiguousarray(row), np.ascontiguousarray(found.orders[:, 0]))
     seen = Seen(columns[1], columns[8], volume, sigma)
     fee = [float(rule.taker_fee) for rule in rules]
+    losses = loss_limits(found.settings.config.trade, found.settings.rules.risk)
     texts = []
     for k, which in enumerate(row.tolist()):
-        lines = arithmetic(rows, found.caps._replace(equity=equity[k]), sized, k, rules[which])
+        part = managed(equity[k], losses.capital, losses.capital_usdt)
+        lines = arithmetic(rows, found.caps._replace(equity=part), sized, k, rules[which])
         lines += cost_lines(found.gate, seen, fee[which], k, quantity[k], lots[k] > 0)
         texts.append("\n".join(lines))
     return pl.Series("why", texts, dtype=pl.String).str.split("\n")

@@ -10,7 +10,8 @@ worked, stand beside it.
 
 import math
 
-from core.cost_gate import Seen, gate_into
+from core.cost_gate import HALF, SIGMA, gate_into
+from core.cost_gate import VOLUME as VOLUME_NOW
 from core.costs import UNITS
 from core.engine.coast import coast
 from core.engine.market import BUY, shown_mid, shown_touch
@@ -18,33 +19,28 @@ from core.engine.orders import exact, work
 from core.engine.tables import (
     ASKED,
     BASE,
-    BUY_BLOCK,
     BUYS,
-    CASH,
     CLOSES,
-    COIN,
     EDGE,
     EQUITY,
     FEE_IN_QUOTE,
+    FREE_LOTS,
     FRESH,
     IN_SHOCK,
     INVESTED,
     IS_ASKED,
     LIMIT,
     MEAN,
-    MID,
     MIN_LOTS,
     MIN_NOTIONAL,
     ORDER,
+    PAID_FROM,
     POSITION,
-    PURSE,
     QUOTE,
-    RATE_USDT,
     REGIME,
     ROW,
     SEEN_EDGE,
-    SELL_BLOCK,
-    SELLABLE,
+    SEEN_MID,
     SHOCK,
     STDEV,
     STEP_UNITS,
@@ -73,7 +69,9 @@ from core.loss_limits import ACTIVE, REDUCING, LossLimits, Mark, fill_into, mana
 from core.messages import CLOSE, VOLUME, FloatArray
 from core.round_trips import TRIP, count_fill
 from core.selection import SelectionRules, choose_targets, combine, share_out
-from core.sizing import Caps, Rows, size_into
+from core.sizing import ALLOWED, HELD, LOTS, MID, PRICE, RATE, TARGET, Caps, size_into
+from core.sizing import ASKED as ASKED_CHANGE
+from core.sizing import TICKS as SIZED_TICKS
 from core.units import DAY_MS, MINUTE_MS
 from core.votes import SPOKE, fault_of
 
@@ -105,34 +103,14 @@ def advance(
     recorded, shown, start_minute = tape.seen, tape.shown, tape.start_minute
     units, amount, close = account.units, account.amount, account.close
     grid_ints, level = grids.ints, scratch.level
-    fresh, position, mid = scratch.flags[FRESH], scratch.floats[POSITION], scratch.floats[MID]
-    target, rate, worth = scratch.floats[WANTED], scratch.floats[RATE_USDT], scratch.worth
+    fresh, position, mid = scratch.flags[FRESH], scratch.floats[POSITION], scratch.floats[SEEN_MID]
+    target, rate, worth = scratch.floats[WANTED], scratch.floats[RATE], scratch.worth
     minutes, states, stride = columns.minutes, columns.state, columns.stride
     ensemble, asked_target, losses, terms = said.ensemble, said.target, rules.losses, rules.terms
     count = grid_ints.shape[0]
     most_fills = count * rules.slices * level.shape[1]
     # Whether an order's latency may carry it into the next minute, whose touch then shows what it took.
     late = (rules.slices - 1) * rules.slice_ms + terms.latency_ms >= MINUTE_MS
-    f, n = scratch.floats, scratch.ints
-    rows = Rows(  # in the order of ROW_FLOATS
-        f[0],
-        f[1],
-        f[2],
-        f[3],
-        f[4],
-        f[5],
-        f[6],
-        f[7],
-        f[8],
-        f[9],
-        f[10],
-        f[11],
-        f[12],
-        n[PURSE],
-        n[COIN],
-        n[BUY_BLOCK],
-        n[SELL_BLOCK],
-    )
     # The usual account: every instrument is paid from one balance and has a coin of its own.
     one_purse = True
     for i in range(count):
@@ -224,10 +202,10 @@ def advance(
                 wanted = True
         parents = 0
         if wanted:
-            _size(rows, grid_ints, rules, account, scratch, state, equity, minute)
-            _gate(rows, tape, grids, rules, account, level, scratch, index)
+            _size(grid_ints, rules, account, scratch, state, equity, minute)
+            _gate(tape, grids, rules, account, level, scratch, index)
             regime = said.which[REGIME, k] if ensemble else -1
-            parents = _log_orders(rows, scratch, logs, orders, orders_before, index, regime, equity)
+            parents = _log_orders(scratch, logs, orders, orders_before, index, regime, equity)
             orders += parents
             account.today[1] += parents
         # --- written down
@@ -327,35 +305,29 @@ def _listen(said: Said, scratch: Scratch, close: FloatArray, selection: Selectio
     share_out(said.weights[said.which[TABLE, k], said.which[REGIME, k]], scratch.spoke, scratch.weights)
     edge, position, fresh = scratch.floats[SEEN_EDGE], scratch.floats[POSITION], scratch.flags[FRESH]
     combine(scratch.weights, mean, edge)
-    rate, target = scratch.floats[RATE_USDT], scratch.floats[WANTED]
+    rate, target = scratch.floats[RATE], scratch.floats[WANTED]
     choose_targets(edge, position, close, rate, equity, shock, fresh, selection, target)
 
 
-@inlined
+@pasted
 def _size(
-    rows: Rows,
-    grid: IntArray,
-    rules: Rules,
-    account: Account,
-    scratch: Scratch,
-    state: Mark,
-    equity: float,
-    minute: int,
+    grid: IntArray, rules: Rules, account: Account, scratch: Scratch, state: Mark, equity: float, minute: int
 ) -> None:
     """What the limits leave of what is wanted."""
     caps, losses, today = rules.caps, rules.losses, account.today
     if today[0] != minute // DAY_MS:
         today[0], today[1] = minute // DAY_MS, 0
-    position, cash, sellable = scratch.floats[POSITION], scratch.floats[CASH], scratch.floats[SELLABLE]
+    position, cash, sellable = scratch.floats[POSITION], scratch.floats[PAID_FROM], scratch.floats[FREE_LOTS]
     for i in range(position.shape[0]):
         cash[i] = account.amount[grid[i, QUOTE]]
         sellable[i] = float(account.units[grid[i, BASE]] // grid[i, STEP_UNITS])
     fill_into(
-        rows,
+        scratch.floats,
+        scratch.ints,
         scratch.floats[WANTED],
         position,
         sellable,
-        scratch.floats[MID],
+        scratch.floats[SEEN_MID],
         account.close,
         cash,
         scratch.flags[FRESH],
@@ -377,7 +349,7 @@ def _size(
         caps.collar,
         max(0.0, min(caps.max_orders, rules.max_orders_per_day - today[1])),
     )
-    size_into(rows, now, scratch.sizing, scratch.sizing_flags, scratch.limits)
+    size_into(scratch.floats, scratch.ints, now, scratch.sizing, scratch.sizing_flags, scratch.limits)
 
 
 @inlined
@@ -400,35 +372,23 @@ def _count_fills(grids: Grids, account: Account, log: IntArray, first: int, end:
             close_trip(guards, row, at_ms, result, False, rules)
 
 
-@inlined
+@pasted
 def _gate(
-    rows: Rows,
-    tape: Tape,
-    grids: Grids,
-    rules: Rules,
-    account: Account,
-    level: IntArray,
-    scratch: Scratch,
-    index: int,
+    tape: Tape, grids: Grids, rules: Rules, account: Account, level: IntArray, scratch: Scratch, index: int
 ) -> None:
     """What the forecasts pay for of what was sized."""
-    lots, edge = scratch.sizing[0], scratch.floats[SEEN_EDGE]
-    half, volume, sigma = scratch.costs[0], scratch.costs[1], scratch.costs[2]
+    sized, edge, costs = scratch.sizing, scratch.floats[SEEN_EDGE], scratch.costs
     for i in range(edge.shape[0]):
-        if lots[i] != 0.0:
+        if sized[LOTS, i] != 0.0:
             bid, ask = shown_touch(tape, grids, rules.terms, account.taken[i], level, i, index)
-            half[i] = half_spread_of_touch(bid, ask)
-            if lots[i] > 0.0 and edge[i] == edge[i]:
-                volume[i], sigma[i] = flow_at(tape.seen[i], index, IMPACT_MINUTES)
-    seen = Seen(edge, half, volume, sigma)
-    gate_into(
-        rows, rules.caps, rules.gate, seen, lots[: edge.shape[0]], scratch.sizing[3][: edge.shape[0]], scratch.limits
-    )
+            costs[HALF, i] = half_spread_of_touch(bid, ask)
+            if sized[LOTS, i] > 0.0 and edge[i] == edge[i]:
+                costs[VOLUME_NOW, i], costs[SIGMA, i] = flow_at(tape.seen[i], index, IMPACT_MINUTES)
+    gate_into(scratch.floats, rules.caps, rules.gate, edge, costs, sized, scratch.limits)
 
 
 @inlined
 def _log_orders(
-    rows: Rows,
     scratch: Scratch,
     logs: Logs,
     orders: int,
@@ -439,16 +399,15 @@ def _log_orders(
 ) -> int:
     """Write the sized orders to the log, in row order, and to ``scratch.parent``, sells first; gives how many."""
     edge, weights, mean = scratch.floats[SEEN_EDGE], scratch.weights, scratch.votes[MEAN]
-    parent, limits = scratch.parent, scratch.limits
-    sized_lots, sized_ticks, asked, allowed = scratch.sizing[0], scratch.sizing[1], scratch.sizing[2], scratch.sizing[3]
+    parent, limits, rows, sized = scratch.parent, scratch.limits, scratch.floats, scratch.sizing
     sells, count = 0, 0
     for i in range(edge.shape[0]):
-        sells += 1 if sized_lots[i] < 0.0 else 0
+        sells += 1 if sized[LOTS, i] < 0.0 else 0
     next_sell, next_buy = 0, sells
     for i in range(edge.shape[0]):
-        if sized_lots[i] == 0.0:
+        if sized[LOTS, i] == 0.0:
             continue
-        lots, ticks = int(sized_lots[i]), int(sized_ticks[i])
+        lots, ticks = int(sized[LOTS, i]), int(sized[SIZED_TICKS, i])
         k = next_buy if lots > 0 else next_sell
         next_buy += 1 if lots > 0 else 0
         next_sell += 1 if lots < 0 else 0
@@ -457,9 +416,9 @@ def _log_orders(
         parent[k, UNSENT], parent[k, BUYS] = abs(lots), 1 if lots > 0 else 0
         line, more = logs.orders[at], logs.floats[at]
         line[0], line[1], line[2], line[3], line[4], line[5] = index, i, lots, ticks, limits[i], regime
-        more[0], more[1], more[2], more[3] = rows.mid[i], edge[i], rows.target[i], equity
-        more[4], more[5], more[6], more[7] = rows.held[i], rows.price[i], asked[i], allowed[i]
-        more[8] = scratch.costs[0, i]
+        more[0], more[1], more[2], more[3] = rows[MID, i], edge[i], rows[TARGET, i], equity
+        more[4], more[5], more[6], more[7] = rows[HELD, i], rows[PRICE, i], sized[ASKED_CHANGE, i], sized[ALLOWED, i]
+        more[8] = scratch.costs[HALF, i]
         for m in range(weights.shape[0]):
             part = weights[m] * mean[m, i] if weights[m] > 0.0 else 0.0
             logs.shares[at, m] = part / edge[i] if edge[i] != 0.0 else 1.0 / weights.shape[0]
@@ -470,7 +429,7 @@ def _log_orders(
 @pasted
 def _write(close: FloatArray, scratch: Scratch, columns: Columns, g: int) -> None:
     """Write the minute down in full, as grid row ``g``."""
-    position, mid, rate = scratch.floats[POSITION], scratch.floats[MID], scratch.floats[RATE_USDT]
+    position, mid, rate = scratch.floats[POSITION], scratch.floats[SEEN_MID], scratch.floats[RATE]
     for i in range(close.shape[0]):
         price = close[i] if math.isnan(mid[i]) else mid[i]
         columns.grid[g, CLOSES, i] = close[i]

@@ -17,12 +17,12 @@ from core.costs import UNITS, Terms, terms_of, units_of
 from core.errors import ConfigError
 from core.guards import GuardRules, Guards, guard_rules, make_guards
 from core.impact import PRIOR, ImpactLaw
-from core.loss_limits import ACTIVE, NO_DAY, LossLimits, Mark, empty_rows, loss_limits
+from core.loss_limits import ACTIVE, NO_DAY, LossLimits, Mark, loss_limits
 from core.messages import BoolArray, FloatArray
 from core.params import CostSettings, ExecutionSettings, RiskSettings, SelectionSettings, TradeSettings
 from core.risk import groups, is_tradable
 from core.selection import SelectionRules, selection_rules
-from core.sizing import Caps, Rows, group_count
+from core.sizing import COIN, PURSE, ROW_FLOATS, ROW_INTS, Caps, Rows, empty_rows, sizing_room
 from core.units import BPS, Instrument, MarketRules
 
 IntArray = np.ndarray
@@ -161,10 +161,7 @@ class Logs(NamedTuple):
     and ask are the touch it met, in ticks."""
 
 
-ROW_FLOATS = tuple(n for n in Rows._fields if n not in ("purse", "coin", "buy_block", "sell_block"))
-PURSE, COIN, BUY_BLOCK, SELL_BLOCK = range(4)
-WANTED, POSITION, CASH, SELLABLE, MID, SEEN_EDGE = range(len(ROW_FLOATS), len(ROW_FLOATS) + 6)
-RATE_USDT = ROW_FLOATS.index("rate")
+WANTED, POSITION, PAID_FROM, FREE_LOTS, SEEN_MID, SEEN_EDGE = range(len(ROW_FLOATS), len(ROW_FLOATS) + 6)
 FRESH, IN_SHOCK, IS_ASKED, TRADABLE = range(4)
 ROW, ORDER, LIMIT, UNSENT, BUYS = range(5)
 TICKS, STEPS, PART_LEVEL, PART_STEPS = range(4)
@@ -192,7 +189,7 @@ class Scratch(NamedTuple):
     level: IntArray
     """(4, LEVELS): a book's ticks and steps, and what an order takes of which."""
     sizing: FloatArray
-    """(5, G) and (3, G) and (S,): ``core.sizing.size_into``'s room."""
+    """(5, G) and (2, G) and (S,): ``core.sizing.sizing_room``."""
     sizing_flags: BoolArray
     limits: IntArray
     costs: FloatArray
@@ -256,24 +253,14 @@ def make_grids(
 def make_rows(instruments: Sequence[Instrument], rules: Mapping[Instrument, MarketRules]) -> Rows:
     """The sizing rows' columns that stay."""
     known = [rules[i] for i in instruments]
-
-    def floats(name: str) -> FloatArray:
-        return np.array([float(getattr(rule, name)) for rule in known])
-
-    return Rows(
-        **{
-            **empty_rows(len(known))._asdict(),
-            "rate": np.array([1.0 if i.quote == REPORTING_CURRENCY else math.nan for i in instruments]),
-            "step": floats("step"),
-            "tick": floats("tick"),
-            "min_qty": floats("min_qty"),
-            "max_qty": floats("max_qty"),
-            "min_notional": floats("min_notional"),
-            "fee": floats("taker_fee"),
-            "purse": groups([(i.venue, i.quote) for i in instruments]),
-            "coin": groups([(i.venue, i.base) for i in instruments]),
-        }
-    )
+    rows, _, _ = empty_rows(len(known))
+    rows.rate[:] = [1.0 if i.quote == REPORTING_CURRENCY else math.nan for i in instruments]
+    for name in ("step", "tick", "min_qty", "max_qty", "min_notional"):
+        getattr(rows, name)[:] = [float(getattr(rule, name)) for rule in known]
+    rows.fee[:] = [float(rule.taker_fee) for rule in known]
+    rows.purse[:] = groups([(i.venue, i.quote) for i in instruments])
+    rows.coin[:] = groups([(i.venue, i.base) for i in instruments])
+    return rows
 
 
 def make_rules(
@@ -345,14 +332,13 @@ def make_logs(rows: int, members: int, slices: int, least: int = 65_536) -> Logs
 def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
     count = len(rows.target)
     floats = np.zeros((len(ROW_FLOATS) + 6, count))
-    for k, name in enumerate(ROW_FLOATS):
-        floats[k] = getattr(rows, name)
+    floats[: len(ROW_FLOATS)] = rows[: len(ROW_FLOATS)]
     floats[SEEN_EDGE] = math.nan
-    ints = np.zeros((4, count), dtype=np.int64)
+    ints = np.zeros((len(ROW_INTS), count), dtype=np.int64)
     ints[PURSE], ints[COIN] = rows.purse, rows.coin
     flags = np.zeros((4, count), dtype=np.bool_)
     flags[TRADABLE] = True
-    groups = int(group_count(rows.coin, rows.purse))
+    sizing, flags_of_coins, limits = sizing_room(rows.coin, rows.purse)
     return Scratch(
         floats=floats,
         ints=ints,
@@ -363,9 +349,9 @@ def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
         worth=np.zeros(assets),
         parent=np.zeros((count, 5), dtype=np.int64),
         level=np.zeros((4, LEVELS), dtype=np.int64),
-        sizing=np.zeros((5, groups)),
-        sizing_flags=np.zeros((3, groups), dtype=np.bool_),
-        limits=np.zeros(count, dtype=np.int64),
+        sizing=sizing,
+        sizing_flags=flags_of_coins,
+        limits=limits,
         costs=np.full((3, count), math.nan),
     )
 
