@@ -13,7 +13,7 @@ import numpy as np
 
 from core.execution.estimate import Estimate, estimate, even_risk_minutes, marginal_cost, most_worth
 from core.impact import PRIOR, ImpactLaw
-from core.lean import lean, pasted
+from core.lean import lean
 from core.messages import FloatArray
 from core.params import CostSettings, ExecutionSettings
 from core.sizing import (
@@ -27,10 +27,12 @@ from core.sizing import (
     ROW_FLOATS,
     STEP,
     TICK,
+    TICKS,
     Caps,
     IntArray,
     Limit,
     Rows,
+    Sized,
 )
 from core.units import BPS
 
@@ -39,8 +41,8 @@ SIDES = {"off": 0.0, "one_way": 1.0, "round_trip": 2.0}
 _WORDS = {1.0: "to get in", 2.0: "in and out again"}
 _SHAVE = 1.0 - 1e-12
 _COST = int(Limit.COST)
-HALF, VOLUME, SIGMA = range(3)
-"""Rows of a table of costs: ``Seen`` without its forecast."""
+HALF_SPREAD, TRADED, SIGMA = range(3)
+"""Columns of ``Seen`` behind the edge."""
 
 
 class CostGate(NamedTuple):
@@ -74,17 +76,6 @@ def cost_gate(execution: ExecutionSettings, costs: CostSettings, law: ImpactLaw 
     return CostGate(SIDES[execution.cost_gate], ImpactLaw(*map(float, law)), float(risk))
 
 
-def gate_rows(
-    rows: Rows, caps: Caps, gate: CostGate, seen: Seen, lots: FloatArray, allowed: FloatArray, limit: IntArray
-) -> None:
-    """``gate_into`` over columns of their own, (S,) each: ``lots``, ``allowed`` and ``limit`` are written to."""
-    sized = np.zeros((ALLOWED + 1, len(lots)))
-    sized[LOTS], sized[ALLOWED] = lots, allowed
-    costs = np.array([seen.half_spread, seen.volume, seen.sigma], dtype=np.float64)
-    gate_into(np.array(rows[: len(ROW_FLOATS)]), caps, gate, np.array(seen.edge, dtype=np.float64), costs, sized, limit)
-    lots[:], allowed[:] = sized[LOTS], sized[ALLOWED]
-
-
 @lean
 def gate_into(
     rows: FloatArray,
@@ -92,39 +83,41 @@ def gate_into(
     gate: CostGate,
     edge: FloatArray,
     costs: FloatArray,
-    sized: FloatArray,
+    found: FloatArray,
     limit: IntArray,
 ) -> None:
-    """Cut the buys that ``core.sizing.size_into`` found (its tables ``rows``, ``sized`` and ``limit``) to what their
-    forecast ``edge`` (S,) pays for at ``costs`` (3, S); a cut row's allowance becomes that, in USDT, and its ``limit``
-    COST. Below the least order nothing is left."""
+    """Cut the buys that ``core.sizing.size_into`` wrote to ``found`` to what their forecast ``edge`` (S,) pays for; a cut
+    row's ``ALLOWED`` becomes that, in USDT, and its ``limit`` COST. Below the least order nothing is left.
+
+    ``rows`` as there; ``costs`` (3, S) are the ``HALF_SPREAD``, ``TRADED`` and ``SIGMA`` of ``Seen``, of the buys with a
+    forecast at least.
+    """
     if gate.sides == 0.0:
         return
     for i in range(limit.shape[0]):
-        lots = sized[LOTS, i]
+        lots, step, mid = found[LOTS, i], rows[STEP, i], rows[MID, i]
         if not lots > 0.0 or edge[i] != edge[i]:
             continue
-        step = rows[STEP, i]
-        fee = rows[FEE, i] * BPS
-        most = most_worth(edge[i], costs[HALF, i], fee, costs[VOLUME, i], costs[SIGMA, i], gate.law, gate.sides)
+        half, volume, sigma = costs[HALF_SPREAD, i], costs[TRADED, i], costs[SIGMA, i]
+        most = most_worth(edge[i], half, rows[FEE, i] * BPS, volume, sigma, gate.law, gate.sides)
         if most >= lots * step:
             continue
-        lot = step * rows[MID, i] * rows[RATE, i]
+        lot = step * mid * rows[RATE, i]
+        lowest = min(mid, found[TICKS, i] * rows[TICK, i])
+        least = max(caps.min_order, rows[MIN_NOTIONAL, i] * rows[RATE, i] * (mid / lowest)) / _SHAVE
         paid_for = np.floor(most / step * _SHAVE) if most == most else 0.0
-        sized[ALLOWED, i] = most / step * lot
+        found[ALLOWED, i] = most / step * lot
         limit[i] = _COST
-        least = least_buy(
-            rows[MID, i], rows[TICK, i], rows[RATE, i], rows[MIN_NOTIONAL, i], caps.collar, caps.min_order
-        )
-        sized[LOTS, i] = paid_for if paid_for * step >= rows[MIN_QTY, i] and paid_for * lot >= least else 0.0
+        enough = paid_for * step >= rows[MIN_QTY, i] and paid_for * lot >= least
+        found[LOTS, i] = paid_for if enough else 0.0
 
 
-@pasted
-def least_buy(mid: float, tick: float, rate: float, min_notional: float, collar: float, min_order: float) -> float:
-    """USDT of the smallest buy: ours and the venue's, at the lower of mid and limit price."""
-    limit_price = max(1.0, np.floor(mid * (1.0 + collar) / tick * _SHAVE)) * tick
-    venue = min_notional * rate * (mid / min(mid, limit_price))
-    return max(min_order, venue) / _SHAVE
+def gate_rows(rows: Rows, caps: Caps, gate: CostGate, seen: Seen, sized: Sized) -> Sized:
+    """``gate_into`` of what ``core.sizing.size_rows`` found."""
+    found, limit = np.array(sized[:4]), np.array(sized.limit)
+    gate_into(np.array(rows[: len(ROW_FLOATS)]), caps, gate, np.array(seen.edge), np.array(seen[1:]), found, limit)
+    lots, ticks, asked, allowed = found
+    return Sized(lots, ticks, asked, allowed, limit)
 
 
 def estimate_of(gate: CostGate, seen: Seen, fee: float, row: int, quantity: float) -> Estimate:

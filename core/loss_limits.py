@@ -6,6 +6,8 @@
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from core.guards import guard_of
 from core.lean import lean, pasted
 from core.messages import BoolArray, FloatArray, TradingState
@@ -148,7 +150,7 @@ def fill_into(
     reconciled: bool,
     state: int,
     closing: bool,
-    guards: IntArray,
+    guards: np.ndarray,
     now_ms: int,
 ) -> None:
     """Write what changes from minute to minute into ``core.sizing``'s tables (step, tick, minimum, fee, rate, purse and

@@ -171,13 +171,32 @@ class RiskSettings(Section):
 
 
 class ExecutionSettings(Section):
-    algorithm: Literal["twap", "immediate"] = "twap"
+    """How an approved order is worked into the market."""
+
+    algorithm: Literal["immediate", "twap", "vwap", "pov", "is", "adaptive"] = "twap"
+    """``immediate``: all at once. ``twap``: even slices. ``vwap``: by the intraday volume curve. ``pov``: a share of the
+    volume. ``is``: implementation shortfall (Almgren-Chriss). ``adaptive``: rests limit orders and crosses when waiting
+    costs more; it has no compiled backtest (``backtest --exact``)."""
     slices: Annotated[int, Field(ge=1, le=60)] = 3
+    """A minute."""
     slice_seconds: Annotated[int, Field(ge=1, le=60)] = 15
     """Time between slices. ``slices`` × ``slice_seconds`` must fit in one minute."""
     cost_gate: Literal["round_trip", "one_way", "off"] = "round_trip"
     """What a forecast must pay for before its buy is sent: getting in and out again, getting in, or nothing. A buy
     shrinks to where one more unit costs what the forecast earns."""
+    horizon_minutes: Annotated[int, Field(ge=1, le=240)] = 1
+    """How long an order is worked. Every minute the ensemble decides anew about what is left: the same direction goes
+    on where the schedule stands, anything else ends it."""
+    jitter_seconds: Annotated[int, Field(ge=0, le=59)] = 0
+    """A slice comes up to so much late, by a number that only instance, instrument, minute and slice decide."""
+    participation_pct: Annotated[float, Field(gt=0, le=50)] = 5
+    """``pov``: share of the market's volume."""
+    risk_aversion: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    """``is``: lambda of Almgren & Chriss, per USDT: how much a variance of 1 USDT² weighs against a cost of 1 USDT."""
+    urgency: Annotated[float, Field(ge=0, le=10)] = 1.0
+    """``adaptive``: how much one standard deviation of waiting weighs against a certain cost."""
+    reprice_seconds: Annotated[int, Field(ge=1, le=20)] = 2
+    """``adaptive``: how often it looks at the book."""
     unknown_requery_s: Annotated[float, Field(gt=0, le=60)] = 2.0
 
     @model_validator(mode="after")
@@ -185,6 +204,16 @@ class ExecutionSettings(Section):
         if self.slices * self.slice_seconds > 60:
             raise ValueError(
                 f"slices × slice_seconds is {self.slices * self.slice_seconds} s; a schedule must fit in 60 s"
+            )
+        if self.jitter_seconds >= self.slice_seconds:
+            raise ValueError(
+                f"jitter_seconds {self.jitter_seconds} must be below slice_seconds {self.slice_seconds}, or slices "
+                "would overtake each other"
+            )
+        if self.algorithm == "immediate" and self.horizon_minutes > 1:
+            raise ValueError(
+                f"algorithm immediate sends all at once; horizon_minutes {self.horizon_minutes} asks for a schedule "
+                "(twap, vwap, pov, is or adaptive), or set it to 1"
             )
         return self
 

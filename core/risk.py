@@ -122,7 +122,7 @@ class Risk:
         caps = self._caps(market, state)
         sized = size_rows(rows, caps)
         seen = seen_of(market, intents, sized)
-        gate_rows(rows, caps, self._gate, seen, sized.lots, sized.allowed, sized.limit)
+        sized = gate_rows(rows, caps, self._gate, seen, sized)
         approved: list[Approved] = []
         refused: list[Refused] = []
         for row in range(len(market.instruments)):

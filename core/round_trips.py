@@ -9,7 +9,7 @@ from collections import deque
 
 import numpy as np
 
-from core.execution.twap import smallest_order
+from core.execution.schedules.twap import smallest_order
 from core.lean import lean
 from core.messages import ClosedTrip, Fill, FloatArray
 from core.units import Instrument, MarketRules, Side

@@ -10,8 +10,7 @@ worked, stand beside it.
 
 import math
 
-from core.cost_gate import HALF, SIGMA, gate_into
-from core.cost_gate import VOLUME as VOLUME_NOW
+from core.cost_gate import HALF_SPREAD, SIGMA, TRADED, gate_into
 from core.costs import UNITS
 from core.engine.coast import coast
 from core.engine.market import BUY, shown_mid, shown_touch
@@ -36,6 +35,7 @@ from core.engine.tables import (
     ORDER,
     PAID_FROM,
     POSITION,
+    QUANTITY,
     QUOTE,
     REGIME,
     ROW,
@@ -61,7 +61,7 @@ from core.engine.tables import (
     Tape,
 )
 from core.execution.estimate import half_spread_of_touch
-from core.execution.twap import least_lots
+from core.execution.schedules.twap import least_lots
 from core.guards import GuardRules, close_trip
 from core.impact import IMPACT_MINUTES, flow_at
 from core.lean import inlined, lean, pasted
@@ -108,9 +108,10 @@ def advance(
     minutes, states, stride = columns.minutes, columns.state, columns.stride
     ensemble, asked_target, losses, terms = said.ensemble, said.target, rules.losses, rules.terms
     count = grid_ints.shape[0]
-    most_fills = count * rules.slices * level.shape[1]
+    schedule = rules.schedule
+    most_fills = count * schedule.slices * level.shape[1]
     # Whether an order's latency may carry it into the next minute, whose touch then shows what it took.
-    late = (rules.slices - 1) * rules.slice_ms + terms.latency_ms >= MINUTE_MS
+    late = (schedule.slices - 1) * schedule.slice_ms + schedule.jitter_s * 1_000 + terms.latency_ms >= MINUTE_MS
     # The usual account: every instrument is paid from one balance and has a coin of its own.
     one_purse = True
     for i in range(count):
@@ -225,9 +226,10 @@ def advance(
                 tape,
                 grids,
                 terms,
-                rules.slices,
-                rules.slice_ms,
+                schedule,
                 account,
+                mid,
+                rate,
                 level,
                 scratch.parent,
                 logs.fills,
@@ -309,7 +311,7 @@ def _listen(said: Said, scratch: Scratch, close: FloatArray, selection: Selectio
     choose_targets(edge, position, close, rate, equity, shock, fresh, selection, target)
 
 
-@pasted
+@inlined
 def _size(
     grid: IntArray, rules: Rules, account: Account, scratch: Scratch, state: Mark, equity: float, minute: int
 ) -> None:
@@ -372,19 +374,19 @@ def _count_fills(grids: Grids, account: Account, log: IntArray, first: int, end:
             close_trip(guards, row, at_ms, result, False, rules)
 
 
-@pasted
+@inlined
 def _gate(
     tape: Tape, grids: Grids, rules: Rules, account: Account, level: IntArray, scratch: Scratch, index: int
 ) -> None:
     """What the forecasts pay for of what was sized."""
-    sized, edge, costs = scratch.sizing, scratch.floats[SEEN_EDGE], scratch.costs
+    edge, costs = scratch.floats[SEEN_EDGE], scratch.costs
     for i in range(edge.shape[0]):
-        if sized[LOTS, i] != 0.0:
+        if scratch.sizing[LOTS, i] != 0.0:
             bid, ask = shown_touch(tape, grids, rules.terms, account.taken[i], level, i, index)
-            costs[HALF, i] = half_spread_of_touch(bid, ask)
-            if sized[LOTS, i] > 0.0 and edge[i] == edge[i]:
-                costs[VOLUME_NOW, i], costs[SIGMA, i] = flow_at(tape.seen[i], index, IMPACT_MINUTES)
-    gate_into(scratch.floats, rules.caps, rules.gate, edge, costs, sized, scratch.limits)
+            costs[HALF_SPREAD, i] = half_spread_of_touch(bid, ask)
+            if scratch.sizing[LOTS, i] > 0.0 and edge[i] == edge[i]:
+                costs[TRADED, i], costs[SIGMA, i] = flow_at(tape.seen[i], index, IMPACT_MINUTES)
+    gate_into(scratch.floats, rules.caps, rules.gate, edge, costs, scratch.sizing, scratch.limits)
 
 
 @inlined
@@ -413,12 +415,13 @@ def _log_orders(
         next_sell += 1 if lots < 0 else 0
         at = orders + count
         parent[k, ROW], parent[k, ORDER], parent[k, LIMIT] = i, orders_before + at, ticks
-        parent[k, UNSENT], parent[k, BUYS] = abs(lots), 1 if lots > 0 else 0
+        parent[k, UNSENT] = parent[k, QUANTITY] = abs(lots)
+        parent[k, BUYS] = 1 if lots > 0 else 0
         line, more = logs.orders[at], logs.floats[at]
         line[0], line[1], line[2], line[3], line[4], line[5] = index, i, lots, ticks, limits[i], regime
         more[0], more[1], more[2], more[3] = rows[MID, i], edge[i], rows[TARGET, i], equity
         more[4], more[5], more[6], more[7] = rows[HELD, i], rows[PRICE, i], sized[ASKED_CHANGE, i], sized[ALLOWED, i]
-        more[8] = scratch.costs[HALF, i]
+        more[8] = scratch.costs[HALF_SPREAD, i]
         for m in range(weights.shape[0]):
             part = weights[m] * mean[m, i] if weights[m] > 0.0 else 0.0
             logs.shares[at, m] = part / edge[i] if edge[i] != 0.0 else 1.0 / weights.shape[0]

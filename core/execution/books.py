@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from core.errors import Defect
+from core.execution.schedules.rule import Schedule, Stage
 from core.messages import Fill, OrderReport, OrderSnapshot, OrderState, PlaceOrder, Reports, TimeInForce
 from core.orders import LIVE, MAX_ID, OrderEvent, advance
 from core.ports import ZERO
@@ -31,9 +32,12 @@ class Parent:
     side: Side
     quantity: Decimal
     limit_price: Decimal
-    slices: int
-    slice_ms: int
+    schedule: Schedule
+    stage: Stage
+    """Where it stands in a life that may span minutes."""
     unsent: Decimal
+    seed: int = 0
+    """Of its slots' jitter."""
     open: Decimal = ZERO
     """In orders that the venue may still fill, less what they filled."""
     executed: Decimal = ZERO

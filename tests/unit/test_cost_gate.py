@@ -113,11 +113,11 @@ def test_the_gate_only_ever_takes_away(seed: int) -> None:
         count, target=rng.choice([0.0, 0.1, 0.5, math.nan], count), held=rng.choice([0.0, 5.0], count), cash=1e6
     )
     sized = size_rows(made, CAPS)
-    before = sized.lots.copy()
+    before = sized.lots
     edge = rng.choice([-5.0, 12.0, 30.0, 1e9, math.nan], count)
     seen = Seen(edge, rng.uniform(0, 3, count), rng.choice([0.0, 3.0, 1e4], count), rng.choice([0.0, 1e-3], count))
     gate = cost_gate(ExecutionSettings(), CostSettings())
-    gate_rows(made, CAPS, gate, seen, sized.lots, sized.allowed, sized.limit)
+    sized = gate_rows(made, CAPS, gate, seen, sized)
     for i in range(count):
         if sized.lots[i] == before[i]:
             continue
