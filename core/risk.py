@@ -245,6 +245,7 @@ class Risk:
             limit_price=int(sized.ticks[row]) * rules.tick,
             reference_price=float(rows.mid[row]),
             arithmetic=lines,
+            edge_bps=float(np.nan_to_num(seen.edge[row], nan=0.0)),
         )
 
     def _refuse(self, market: Market, rows: Rows, caps: Caps, sized: Sized, seen: Seen, row: int) -> Refused:

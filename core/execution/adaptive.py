@@ -14,12 +14,11 @@ from core.execution.schedules.adaptive import Sight, choose
 from core.execution.schedules.twap import least_order
 from core.messages import OrderState, TimeInForce, Top
 from core.ports import ZERO
-from core.units import MINUTE_MS, MarketRules, Side, floor_to_step
+from core.units import BPS, MINUTE_MS, MarketRules, Side, floor_to_step
 
 RESTING = (OrderState.OPEN, OrderState.PARTIAL)
-import os
-
-KK=float(os.environ.get('KK','1'))
+LEAST_SIGMA = 1e-6
+"""Log return a minute, of a market that stood still."""
 STALE_MS = 10_000
 """A book that is older says nothing."""
 
@@ -71,15 +70,17 @@ def sight_of(parent: Parent, rules: MarketRules, now_ms: int) -> Sight | None:
     return Sight(
         half_spread=0.5 * (ask - bid) / mid,
         tick=float(rules.tick) / mid,
-        sigma=seen.sigma,
+        sigma=max(seen.sigma, LEAST_SIGMA) if seen.sigma == seen.sigma else seen.sigma,
         volume=seen.volume,
         left=float(parent.unsent + parent.open),
         crossed=float(crossed),
         minutes_left=max(end_ms - parent.schedule.reprice_ms - now_ms, 0) / MINUTE_MS,
         look=parent.schedule.reprice_ms / MINUTE_MS,
         urgency=parent.schedule.urgency,
-        lost=KK*(mid / parent.arrival - 1.0) * (1.0 if parent.side is Side.BUY else -1.0) if parent.arrival > 0.0 else 0.0,
-        decay=0.0,
+        lost=(mid / parent.arrival - 1.0) * (1.0 if parent.side is Side.BUY else -1.0) if parent.arrival > 0.0 else 0.0,
+        decay=max(parent.edge_bps * (1.0 if parent.side is Side.BUY else -1.0), 0.0)
+        / BPS
+        / parent.schedule.edge_minutes,
         maker_saves=float(rules.taker_fee - rules.maker_fee),
     )
 
@@ -120,4 +121,3 @@ def stands_well(parent: Parent, price: Decimal, move: Move) -> bool:
     if move.cross or not move.rest:
         return False
     return price >= move.price if parent.side is Side.BUY else price <= move.price
-

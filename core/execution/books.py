@@ -47,6 +47,7 @@ class Parent:
     looked_ms: int = 0
     arrival: float = 0.0
     """Mid at the decision, quote units."""
+    edge_bps: float = 0.0
     open: Decimal = ZERO
     """In orders that the venue may still fill, less what they filled."""
     executed: Decimal = ZERO

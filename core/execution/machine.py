@@ -280,6 +280,7 @@ class ExecutionMachine:
             seed=jitter_seed(self.instance, approved.instrument),
             seen=seen,
             arrival=approved.reference_price,
+            edge_bps=approved.edge_bps,
         )
         if seen is not None:
             parent.bid, parent.ask, parent.book_ms = seen.bid, seen.ask, now_ms

@@ -19,12 +19,14 @@ from typing import NamedTuple
 from core.impact import COEFFICIENT
 from core.lean import lean, pasted
 
-KK=float(os.environ.get("KK","1"))
-KC=float(os.environ.get("KC","0.8"))
+KK = float(os.environ.get("KK", "1"))
+KC = float(os.environ.get("KC", "0.8"))
 SPLITS = 4
 """What is left is crossed in quarters: none, one, two, three or all of it."""
 PLACES = 3
 """Prices to rest at: the near touch, the middle, a tick inside the far touch."""
+GIVE_UP = 5.0
+"""By how much more risk weighs when the price has run away by as much as crossing would have cost."""
 HALF_NORMAL = 0.7978845608028654
 """Mean size of a normal variable, in standard deviations."""
 
@@ -93,7 +95,7 @@ def waiting_cost(sight: Sight, quantity: float, place: float) -> float:
     stays = 0.5 * math.erfc(-(place + sight.half_spread) / (moves * math.sqrt(0.5)) / math.sqrt(2.0))
     chase = (1.0 - stays) * HALF_NORMAL * moves
     worse = max(sight.lost, 0.0) / (sight.half_spread + _impact(sight, sight.left))
-    risk = sight.urgency * (1.0 + worse) * moves / math.sqrt(3.0)
+    risk = sight.urgency * (1.0 + GIVE_UP * worse) * moves / math.sqrt(3.0)
     resting = place - sight.maker_saves + chase
     late = sight.half_spread + _impact(sight, quantity * (1.0 - filled)) if filled < 1.0 else 0.0
     return filled * resting + (1.0 - filled) * late + risk + 0.5 * sight.decay * wait

@@ -16,7 +16,7 @@ import numpy as np
 from core.execution.local import LocalExecutor
 from core.execution.machine import ExecutionMachine
 from core.execution.schedules.twap import least_order
-from core.impact import flow_at
+from core.impact import IMPACT_MINUTES, flow_at
 from core.liquidity import liquidity_at
 from core.messages import CLOSE, Approved, FloatArray, TradingState, Verdicts
 from core.params import CostSettings, ExecutionSettings, RiskSettings
@@ -134,9 +134,7 @@ class Scene:
         """An exchange of its own, at the close of ``minute``."""
         instrument = self.tape.instruments[row]
         money = {instrument.base: RICH, instrument.quote: RICH}
-        return SimulatedVenue(
-            SimulatedExchange(self.market, self.rules, money, decision_ms(minute), costs=self.costs)
-        )
+        return SimulatedVenue(SimulatedExchange(self.market, self.rules, money, decision_ms(minute), costs=self.costs))
 
 
 class Seen:
@@ -168,7 +166,7 @@ def draw(scenes: Sequence[Scene], parents: int, rng: np.random.Generator) -> lis
         index = int(rng.integers(WINDOW, tape.minutes - MOST_MINUTES - 3))
         share = float(np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST))))
         side = Side.BUY if rng.random() < 0.5 else Side.SELL
-        volume, sigma = flow_at(tape.bars[row], index)
+        volume, sigma = flow_at(tape.bars[row], index, IMPACT_MINUTES)
         step = float(rules[tape.instruments[row]].step)
         lots = int(volume * share / step) if volume > 0.0 else 0
         if not (sigma > 0.0 and lots * step * tape.bars[row, index, CLOSE] >= LEAST_USDT):
