@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from config.settings import Settings
 from core.costs import UNITS, split_cost
 from core.engine.market import BUY
 from core.engine.tables import FILL_INTS, Columns, IntArray, Tape, fraction_of
+from core.lean import lean
 from core.messages import FloatArray
 from core.sizing import Caps, Rows
 from core.units import Instrument, MarketRules
@@ -74,7 +74,7 @@ def priced_of(
     return Priced(*out)
 
 
-@njit(cache=True)
+@lean
 def _price(
     log: IntArray,
     mid: FloatArray,

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import polars as pl
-from numba import njit
 
 from core.engine.tables import IntArray
 from core.impact import impact_at
+from core.lean import compiled
 from core.messages import FloatArray
 from core.sizing import Rows, Sized, arithmetic
 from core.units import MINUTE_MS
@@ -84,7 +84,8 @@ def why_of(found: Found) -> pl.Series:
     sized = Sized(whole, found.orders[:, 3].tolist(), asked, allowed, limit.tolist())  # type: ignore[arg-type]
     rules = [found.rules[i] for i in found.market.instruments]
     quantity = counted(np.abs(lots), row, [r.step for r in rules])
-    impact = _impacts(found.tape.seen, np.ascontiguousarray(row), np.ascontiguousarray(found.orders[:, 0]), quantity)
+    impact = np.empty(len(row))
+    _impacts(found.tape.seen, np.ascontiguousarray(row), np.ascontiguousarray(found.orders[:, 0]), quantity, impact)
     texts = []
     for k, (which, moved) in enumerate(zip(row.tolist(), impact.tolist(), strict=True)):
         lines = arithmetic(rows, found.caps._replace(equity=equity[k]), sized, k, rules[which])
@@ -94,10 +95,8 @@ def why_of(found: Found) -> pl.Series:
     return pl.Series("why", texts, dtype=pl.String).str.split("\n")
 
 
-@njit(cache=True)
-def _impacts(bars: FloatArray, row: IntArray, index: IntArray, quantity: FloatArray) -> FloatArray:
-    """``impact_at`` every order's decision, in bps."""
-    found = np.empty(len(row))
-    for k in range(len(row)):
+@compiled
+def _impacts(bars: FloatArray, row: IntArray, index: IntArray, quantity: FloatArray, found: FloatArray) -> None:
+    """Write ``impact_at`` every order's decision, in bps, to ``found``."""
+    for k in range(row.shape[0]):
         found[k] = impact_at(bars[row[k]], index[k], quantity[k])
-    return found
