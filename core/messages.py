@@ -15,7 +15,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from core.units import Instrument, Side
+from core.units import Instrument, MarketRules, Side
 
 FloatArray = np.ndarray
 BoolArray = np.ndarray
@@ -137,6 +137,8 @@ class AccountState:
     reconciled: bool = True
     """False when the venue's and our view differ, or could not be compared."""
     difference: str = ""
+    rules: tuple[MarketRules, ...] = ()
+    """The venues' rules of every instrument, where they are not those that the executor started with."""
     took_ms: float = 0.0
 
     def total(self, venue: str, asset: str) -> Decimal:
