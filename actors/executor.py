@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Any
 
 from core.errors import BotError, Defect, ExchangeUnavailable
+from core.execution.conditions import Curves, conditions_of
 from core.execution.ledger import Ledger
 from core.execution.machine import ExecutionMachine, configured
 from core.execution.pump import Answer, Came, Notes, Step, Together, failed, lacks_fills, pump
@@ -71,6 +72,7 @@ class ExecutorActor:
         journal: Journal,
         strategy: str = "ens",
         rules: Mapping[Instrument, MarketRules] | None = None,
+        curves: Curves | None = None,
     ) -> None:
         self._settings = settings
         self._instance = instance
@@ -78,6 +80,7 @@ class ExecutorActor:
         self._venue = venue
         self._journal = journal
         self._rules = dict(rules) if rules is not None else None
+        self._curves = curves
         self._lock = asyncio.Lock()
         self._reset()
 
@@ -119,7 +122,7 @@ class ExecutorActor:
             except ExchangeUnavailable as error:
                 if self._last_account is None:
                     raise
-                told = replace(self._last_account, reconciled=False, difference=f"{NOT_READ}: {error}")
+                told = replace(self._last_account, reconciled=False, difference=f"{NOT_READ}: {error}", transferred=())
             else:
                 self._last_account = told = self._ledger.reconcile(self._started, account)
             return replace(told, rules=rules, took_ms=_ms_since(started))
@@ -130,7 +133,9 @@ class ExecutorActor:
         async with self._lock:
             self._now_ms = max(self._now_ms, market.now_ms)
             now_ms, approved = market.now_ms, verdicts.approved
-            await self._run(MinuteStarted(minute=verdicts.minute, now_ms=now_ms, approved=approved))
+            wanted = (intent.instrument for intent in approved)
+            seen = conditions_of(market, wanted, self._started.schedule, self._curves)
+            await self._run(MinuteStarted(minute=verdicts.minute, now_ms=now_ms, approved=approved, conditions=seen))
             self._fresh = False
             reports = self._started.report(verdicts.minute, verdicts.trace)
             await self._run(Reported(minute=verdicts.minute))

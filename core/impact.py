@@ -4,17 +4,14 @@ that it is simulated against."""
 import math
 from typing import NamedTuple
 
-import numpy as np
-
 from core.bars import last_known
 from core.lean import compiled, lean, pasted
-from core.messages import CLOSE, VOLUME, FloatArray, Market
-from core.units import BPS
+from core.messages import CLOSE, VOLUME, FloatArray
 
 COEFFICIENT = 1.0
 """Y: of order one in every market it was measured in; to be fitted to our own fills."""
 IMPACT_MINUTES = 60
-"""By how many minutes a market is known when it is asked what an order would move."""
+"""``flow_at`` looks back so far where it is asked what an order would move."""
 DAY_MINUTES = 1_440
 
 
@@ -66,30 +63,8 @@ def permanent_impact(gamma: float, quantity: float, volume: float, volatility: f
     return 0.5 * gamma * volatility * (quantity / volume) / math.sqrt(DAY_MINUTES)
 
 
-def expected_impact_bps(quantity: float, volume: float, volatility: float) -> float:
-    """``average_impact`` in basis points of the mid, with our ``COEFFICIENT``."""
-    return float(average_impact(COEFFICIENT, quantity, volume, volatility)) * BPS
-
-
-def impact_of(market: Market, row: int, quantity: float, minutes: int = IMPACT_MINUTES) -> float:
-    """``expected_impact_bps`` of ``quantity`` base units of instrument ``row``, by its last ``minutes`` of bars;
-    NaN where one of them is not known."""
-    bars = market.bars[row]
-    if np.isnan(bars[-minutes - 1 :, CLOSE]).any():
-        return math.nan
-    return float(impact_at(bars, bars.shape[0] - 1, quantity, minutes))
-
-
-@compiled
-def impact_at(bars: FloatArray, index: int, quantity: float, minutes: int = IMPACT_MINUTES) -> float:
-    """``expected_impact_bps`` at the close of minute ``index`` of one instrument's ``bars`` (T, 5), by the ``minutes``
-    up to it."""
-    volume, sigma = flow_at(bars, index, minutes)
-    return average_impact(COEFFICIENT, quantity, volume, sigma) * BPS
-
-
 @lean
-def flow_at(bars: FloatArray, index: int, minutes: int = IMPACT_MINUTES) -> tuple[float, float]:
+def flow_at(bars: FloatArray, index: int, minutes: int) -> tuple[float, float]:
     """(volume, sigma) a minute, known at the close of minute ``index`` of one instrument's ``bars`` (T, 5): the mean
     volume (base units) of the ``minutes`` up to it, and the root mean square of their log returns.
 

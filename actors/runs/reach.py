@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 from actors.clock import MarketTime, SimulatorControl
 from actors.limits import venue_gate
 from actors.plan import ClockMode
+from actors.runs.brief import run_briefly
 from config.settings import Config, ExchangeSettings
 from core.currency import OWN_MARKETS
 from core.errors import BotError, ConfigError, Defect, ExchangeRefused, ExchangeUnavailable
@@ -143,7 +144,7 @@ def reach(
     if 0 < len(absent) < len(given):
         # Else one market would be watched and another one traded.
         raise ConfigError(f"exchanges.{venue}: {', '.join(absent)} is not set, but others are; set all three or none")
-    return asyncio.run(_reach(exchange, instruments, var, venue))
+    return run_briefly(_reach(exchange, instruments, var, venue))
 
 
 async def _reach(
@@ -206,7 +207,7 @@ async def _simulator(url: str) -> dict | None:
 
 def won_a_usdt(exchange: ExchangeSettings, var: Path | None = None) -> float:
     """KRW that one USDT costs at Upbit now. Raises ExchangeUnavailable when that cannot be asked."""
-    return asyncio.run(_won_a_usdt(exchange, var))
+    return run_briefly(_won_a_usdt(exchange, var))
 
 
 async def _won_a_usdt(exchange: ExchangeSettings, var: Path | None) -> float:

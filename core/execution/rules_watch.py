@@ -11,7 +11,7 @@ from dataclasses import replace
 from core.execution.stimuli import Configured, PlaceRefused, Stimulus
 from core.units import Instrument, MarketRules
 
-TRADING = "TRADING"
+TRADING, UNLISTED = "TRADING", "UNLISTED"
 
 
 class RulesWatch:
@@ -31,9 +31,13 @@ class RulesWatch:
         return self._refused or any(rule.status != TRADING for rule in config.rules)
 
     def take(self, config: Configured, rules: Mapping[Instrument, MarketRules]) -> Configured | None:
-        """The stimulus that puts what the venues said in force; None when it is what is in force."""
+        """The stimulus that puts what the venues said in force; None when it is what is in force.
+
+        A market that they do not tell of any more keeps its rules, and is not traded.
+        """
         self._refused = False
-        new = replace(config, rules=tuple(rules[instrument] for instrument in sorted(rules)))
+        told = (rules.get(rule.instrument) or replace(rule, status=UNLISTED) for rule in config.rules)
+        new = replace(config, rules=tuple(told))
         if new == config:
             return None
         self._changed = True

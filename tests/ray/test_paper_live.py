@@ -41,6 +41,7 @@ class World:
             "models": {"horizon_minutes": 15, "members": [{"name": "ridge", "family": "ridge"}]},
             # So low that something is traded every few minutes.
             "selection": {"entry_edge_bps": 0.1, "exit_edge_bps": 0, "full_edge_bps": 1},
+            "execution": {"cost_gate": "off"},
         }
         (config / "trading_rules.json").write_text(json.dumps(rules))
         write_market(
