@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from core.messages import TradingState
-from core.units import Side
+from core.params import RiskSettings, TradeSettings
+from core.risk import Risk
+from core.units import MINUTE_MS, Instrument, Side
 from exchanges.simulated.ladder import Ladder
 from tests.support.bad_days import fills_of, judge, moods, restless, trade_day
 from tests.support.engines import HISTORY, cut_of, make_market
+from tests.support.markets import BTC, intents, market, rules
 from tests.support.story import Story, reasons
 
 
@@ -50,6 +53,68 @@ def test_a_withdrawal_in_mid_schedule_buys_no_more_than_is_left_and_stops_buying
     assert story.holds("USDT") >= 0
     assert bought(story) <= held
     assert all(o.executed_quantity == 0 or o.order_id <= 2 or o.side is Side.SELL for o in story.orders())
+
+
+def test_an_account_with_debts_buys_nothing_and_sells_what_it_holds():
+    """No spot account is below zero; one that says so is not traded up."""
+    story = Story(quiet(), (0.3, math.nan))
+    story.play()
+    assert bought(story) > 0
+    account = story.executor.account
+
+    def indebted(now_ms: int):
+        stated = account(now_ms)
+        owed = tuple(replace(b, free=Decimal(-50_000)) if b.asset == "USDT" else b for b in stated.balances)
+        return replace(stated, balances=owed)
+
+    story.executor.account = indebted
+    story.wish((1.0, 1.0))
+    record = story.play()
+    assert record.equity < 0
+    assert not any(a.side is Side.BUY for a in record.approved)
+    for _ in range(4):
+        record = story.play()
+    assert record.state == TradingState.REDUCING.value
+    assert bought(story) * 60_000 < 50.0
+
+
+def test_debts_are_only_believed_of_an_account_that_agrees_with_our_books():
+    seen = market((BTC,), held=(10.0,))
+    desk = Risk(TradeSettings(instruments=(str(BTC),)), RiskSettings(), {BTC: rules(BTC)})
+    desk.review(seen, intents(seen, (math.nan,)))
+    doubtful = replace(
+        seen,
+        minute=seen.minute + MINUTE_MS,
+        equity=-500.0,
+        account=replace(seen.account, reconciled=False, difference="USDT: -10500 against our fills"),
+    )
+    assert desk.review(doubtful, intents(doubtful, (1.0,))).state is TradingState.ACTIVE
+    sure = replace(seen, minute=seen.minute + 2 * MINUTE_MS, equity=-500.0)
+    verdicts = desk.review(sure, intents(sure, (1.0,)))
+    assert verdicts.state is TradingState.REDUCING
+    assert [(a.side, a.quantity) for a in verdicts.approved] == [(Side.SELL, Decimal(10))]
+
+
+def test_without_a_rate_nothing_is_bought_for_won_and_all_that_is_held_may_be_sold():
+    """What a won is worth is not known: no equity, so no size. An exit needs none, and must not wait for one."""
+    won, dollar = Instrument("upbit", "BTC/KRW"), Instrument("binance", "ETH/USDT")
+    known = {won: rules(won, tick=Decimal(1_000), min_notional=Decimal(5_000)), dollar: rules(dollar)}
+    desk = Risk(TradeSettings(instruments=(str(won), str(dollar))), RiskSettings(), known)
+    seen = market((won, dollar), mids=(90_000_000.0, 3_000.0), held=(0.02, 0.5), equity=8_000.0)
+    seen = replace(seen, quote_rate=np.array([1.0 / 1_400.0, 1.0]))
+    desk.review(seen, intents(seen, (math.nan, math.nan)))
+    blind = replace(seen, minute=seen.minute + MINUTE_MS, quote_rate=np.array([math.nan, 1.0]), equity=math.nan)
+    verdicts = desk.review(blind, intents(blind, (1.0, 1.0)))
+    assert verdicts.approved == ()
+    assert {r.instrument.base: r.reason.split(":")[0] for r in verdicts.refused} == {"BTC": "equity", "ETH": "equity"}
+    after = replace(blind, minute=blind.minute + MINUTE_MS)
+    verdicts = desk.review(after, intents(after, (0.0, 0.0)))
+    assert [(a.instrument, a.side, a.quantity) for a in verdicts.approved] == [
+        (won, Side.SELL, Decimal("0.02")),
+        (dollar, Side.SELL, Decimal("0.5")),
+    ]
+    assert Decimal(89_730_000) <= verdicts.approved[0].limit_price <= Decimal(89_731_000)
+    assert "held 0.02 BTC = unknown, change unknown" in verdicts.approved[0].arithmetic
 
 
 # --- the market ----------------------------------------------------------------------------------------------------
