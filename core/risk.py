@@ -106,6 +106,8 @@ class Risk:
                 f"intents of minute {intents.minute}, shape {intents.target.shape}, for the market of "
                 f"{market.minute} with {len(market.instruments)} instruments"
             )
+        if market.account.rules:
+            self._rules = {rule.instrument: rule for rule in market.account.rules}
         state = marked(self._state, market, self._trade, self._limits)
         day = market.minute // DAY_MS
         if self._cap is not None and state.by == BY_LIMIT and self._state.by != BY_LIMIT:
