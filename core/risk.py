@@ -23,6 +23,7 @@ from decimal import ROUND_FLOOR, Decimal
 
 import numpy as np
 
+from core.ceilings import ceiling_lines, ceiling_rules, ceilings_of
 from core.cost_gate import CostGate, Seen, cost_gate, cost_lines, gate_rows, worth_line
 from core.errors import Defect
 from core.execution.estimate import half_spread_of_touch
@@ -37,7 +38,18 @@ from core.loss_limits import (
 from core.messages import Approved, FloatArray, Intents, Market, Refused, TradingState, Verdicts
 from core.params import CostSettings, ExecutionSettings, RiskSettings, TradeSettings
 from core.risk_state import BY_LIMIT, RiskState, marked
-from core.sizing import LIMIT_NAMES, Caps, Limit, Rows, Sized, arithmetic, empty_rows, size_rows
+from core.sizing import (
+    LIMIT_NAMES,
+    Caps,
+    IntArray,
+    Limit,
+    Rows,
+    Sized,
+    arithmetic,
+    empty_rows,
+    limit_name,
+    size_rows,
+)
 from core.starting_cap import LiveDay, StartingCap
 from core.units import BPS, DAY_MS, MINUTE_MS, Instrument, MarketRules, Side
 
@@ -118,8 +130,9 @@ class Risk:
         if self._guards.take(market.account.closed, guard_rules(self._limits)):
             state = replace(state, guards=self._guards.to_json())
         self._state = state
-        rows = self._rows(market, intents, state)
+        rows, floats, ints = self._rows(market, intents, state)
         caps = self._caps(market, state)
+        told = ceilings_of(floats, ints, caps, ceiling_rules(self._limits), market, intents)
         sized = size_rows(rows, caps)
         seen = seen_of(market, intents, sized)
         sized = gate_rows(rows, caps, self._gate, seen, sized)
@@ -127,9 +140,9 @@ class Risk:
         refused: list[Refused] = []
         for row in range(len(market.instruments)):
             if sized.lots[row]:
-                approved.append(self._approve(market, rows, caps, sized, seen, row))
+                approved.append(self._approve(market, rows, caps, sized, seen, told, row))
             elif Limit(int(sized.limit[row])) in LIMIT_NAMES:
-                refused.append(self._refuse(market, rows, caps, sized, seen, row))
+                refused.append(self._refuse(market, rows, caps, sized, seen, told, row))
         count = len(approved)
         self._state = replace(state, orders=state.orders + count, orders_today=state.orders_today + count)
         return Verdicts(
@@ -153,6 +166,7 @@ class Risk:
             band=limits.rebalance_band_pct / 100.0,
             collar=limits.collar_bps / BPS,
             max_orders=float(max(0, self._orders_left(state)[0])),
+            max_order_usdt=math.inf if limits.max_order_usdt is None else float(limits.max_order_usdt),
         )
 
     def _orders_left(self, state: RiskState) -> tuple[int, str]:
@@ -173,14 +187,16 @@ class Risk:
         return invest if self._cap is None else self._cap.invest(invest, self._managed(market))
 
     def _arithmetic(
-        self, market: Market, rows: Rows, caps: Caps, sized: Sized, row: int, rules: MarketRules
+        self, market: Market, rows: Rows, caps: Caps, sized: Sized, told: FloatArray, row: int, rules: MarketRules
     ) -> tuple[str, ...]:
         lines = arithmetic(rows, caps, sized, row, rules)
+        ceilings = ceiling_lines(ceiling_rules(self._limits), *(float(v) for v in told[:, row]))
+        lines = (*lines[:2], *ceilings, *lines[2:])
         if self._cap is None or not self._cap.binds:
             return lines
         return (self._cap.line(self._trade.invest_pct / 100.0, self._managed(market)), *lines)
 
-    def _rows(self, market: Market, intents: Intents, state: RiskState) -> Rows:
+    def _rows(self, market: Market, intents: Intents, state: RiskState) -> tuple[Rows, FloatArray, IntArray]:
         rules = [self._rules.get(instrument) for instrument in market.instruments]
         rows, floats, ints = empty_rows(len(rules))
         rows.rate[:] = market.quote_rate
@@ -188,6 +204,7 @@ class Risk:
         for column, name in ((rows.min_qty, "min_qty"), (rows.max_qty, "max_qty"), (rows.min_notional, "min_notional")):
             column[:] = _column(rules, name, 0.0)
         rows.fee[:] = _column(rules, "taker_fee", 0.0)
+        rows.most[:] = [self._trade.most_of(i) for i in market.instruments]
         rows.purse[:] = groups([(i.venue, i.quote) for i in market.instruments])
         rows.coin[:] = groups([(i.venue, i.base) for i in market.instruments])
         fill_into(
@@ -213,7 +230,7 @@ class Risk:
         if market.premium_bps is not None:
             dear = (rows.buy_block == 0) & (market.premium_bps > self._limits.max_premium_bps)
             rows.buy_block[dear] = int(Limit.PREMIUM)
-        return rows
+        return rows, floats, ints
 
     def _block(self, market: Market) -> Limit | None:
         """What forbids every purchase of this minute."""
@@ -226,7 +243,9 @@ class Risk:
             return Limit.MAX_CANCELS
         return None
 
-    def _approve(self, market: Market, rows: Rows, caps: Caps, sized: Sized, seen: Seen, row: int) -> Approved:
+    def _approve(
+        self, market: Market, rows: Rows, caps: Caps, sized: Sized, seen: Seen, told: FloatArray, row: int
+    ) -> Approved:
         instrument = market.instruments[row]
         rules = self._rules[instrument]
         lots = abs(int(sized.lots[row]))
@@ -234,7 +253,7 @@ class Risk:
         if side is Side.SELL:
             lots = min(lots, _free_lots(market, row, rules))
         quantity = lots * rules.step
-        lines = self._arithmetic(market, rows, caps, sized, row, rules)
+        lines = self._arithmetic(market, rows, caps, sized, told, row, rules)
         lines += cost_lines(self._gate, seen, float(rows.fee[row]), row, float(quantity), side is Side.BUY)
         return Approved(
             intent_id=intent_id(market.minute, instrument),
@@ -247,13 +266,15 @@ class Risk:
             arithmetic=lines,
         )
 
-    def _refuse(self, market: Market, rows: Rows, caps: Caps, sized: Sized, seen: Seen, row: int) -> Refused:
+    def _refuse(
+        self, market: Market, rows: Rows, caps: Caps, sized: Sized, seen: Seen, told: FloatArray, row: int
+    ) -> Refused:
         instrument = market.instruments[row]
         limit = Limit(int(sized.limit[row]))
         rules = self._rules.get(instrument)
         capped = limit is Limit.INVEST and self._cap is not None and self._cap.binds
-        name = "starting_cap" if capped else LIMIT_NAMES[limit]
-        lines = self._arithmetic(market, rows, caps, sized, row, rules) if rules else ()
+        name = "starting_cap" if capped else limit_name(limit, caps, float(rows.most[row]))
+        lines = self._arithmetic(market, rows, caps, sized, told, row, rules) if rules else ()
         if limit is Limit.COST:
             lines += (worth_line(self._gate, seen, float(rows.fee[row]), row, 0.0),)
         return Refused(
