@@ -103,7 +103,7 @@ def effect(meaning: Meaning, before: Any, after: Any) -> str:
 
 def _level(meaning: Meaning, value: Any) -> float | None:
     """A number that rises with what the value says; a limit that is taken away is at its dangerous end."""
-    if value == meaning.off and type(value) is type(meaning.off):
+    if not isinstance(value, bool) and value == meaning.off:
         return math.inf if meaning.way is Way.MORE else -math.inf
     if isinstance(value, bool):
         return float(value)

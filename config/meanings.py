@@ -5,6 +5,7 @@ was not allowed before) and the text that ``live`` prints before it arms. A key 
 limit cannot be added without saying in which direction it is dangerous.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,6 +15,7 @@ from pydantic import BaseModel
 
 from config import keys
 from config.settings import Settings
+from core.loss_limits import managed
 from core.units import BPS
 
 Flat = Mapping[str, Any]
@@ -54,7 +56,17 @@ class Meaning:
     """The value that takes the limit away."""
 
 
-def _share(value: float, _: Flat, equity: float) -> float:
+def managed_usdt(flat: Flat, equity: float) -> float:
+    """What of ``equity`` the bot manages; all percentages are of it."""
+    most = flat.get("trade.capital_usdt")
+    return managed(equity, float(flat.get("trade.capital_pct", 100)) / 100, math.inf if most is None else float(most))
+
+
+def _share(value: float, flat: Flat, equity: float) -> float:
+    return managed_usdt(flat, equity) * value / 100
+
+
+def _of_account(value: float, _: Flat, equity: float) -> float:
     return equity * value / 100
 
 
@@ -63,7 +75,7 @@ def _amount(value: float, _: Flat, __: float) -> float:
 
 
 def _largest_order(flat: Flat, equity: float) -> float:
-    return equity * float(flat.get("risk.max_order_pct", 0)) / 100
+    return managed_usdt(flat, equity) * float(flat.get("risk.max_order_pct", 0)) / 100
 
 
 def _on_an_order(value: float, flat: Flat, equity: float) -> float:
@@ -75,7 +87,7 @@ def _so_many_orders(value: float, flat: Flat, equity: float) -> float:
 
 
 def _of_invested(value: float, flat: Flat, equity: float) -> float:
-    return equity * float(flat.get("trade.invest_pct", 0)) / 100 * value / 100
+    return managed_usdt(flat, equity) * float(flat.get("trade.invest_pct", 0)) / 100 * value / 100
 
 
 def _a_slice(value: float, flat: Flat, equity: float) -> float:
@@ -89,8 +101,8 @@ MEANINGS: dict[str, Meaning] = {
     "trade.invest_pct": Meaning("the ensemble invests up to", _M, "%", _share),
     "trade.min_order_usdt": Meaning("an order is at least", _L, "USDT", _amount),
     "trade.max_pct.*": Meaning("of this one at most", _M, "%", _share),
-    "trade.capital_pct": Meaning("the bot manages, of the account", _M, "%", _share),
-    "trade.capital_usdt": Meaning("the bot manages at most", _M, "USDT", _amount, off=None),
+    "trade.capital_pct": Meaning("of the account the bot manages", _M, "%", _of_account),
+    "trade.capital_usdt": Meaning("of the account the bot manages at most", _M, "USDT", _amount, off=None),
     "trade.reporting_currency": Meaning("all is counted in", _N),
     "live.starting_cap_pct": Meaning("live begins with, of what may be invested", _M, "%", _of_invested),
     "live.starting_cap_usdt": Meaning("live begins with at most", _M, "USDT", _amount, off=None),
@@ -139,31 +151,31 @@ MEANINGS: dict[str, Meaning] = {
     "selection.shock_scale": Meaning("in a shock the share is multiplied by", _M),
     "selection.default_weights.*": Meaning("a model's weight before tuning", _E),
     "risk.max_order_pct": Meaning("one order is at most", _M, "%", _share),
-    "risk.max_order_usdt": Meaning("one order is at most", _M, "USDT", _amount, off=None),
+    "risk.max_order_usdt": Meaning("one order in money is at most", _M, "USDT", _amount, off=None),
     "risk.max_position_volatility_pct": Meaning(
         "a position may bring, in volatility a year", _M, "%", _share, off=None
     ),
     "risk.target_volatility_pct": Meaning("all positions may move a year by", _M, "%", _share, off=None),
     "risk.kelly_fraction": Meaning("of Kelly's share a position is at most", _M, off=None),
-    "risk.daily_loss_usdt": Meaning("a day's loss that stops new positions", _M, "USDT", _amount, off=None),
-    "risk.max_orders_per_day": Meaning("orders in a day, of the largest size", _M, "orders", _so_many_orders),
-    "risk.max_cancels_per_minute": Meaning("cancels in a minute before buying stops", _M, "cancels"),
-    "risk.max_decision_delay_ms": Meaning("a decision may come after its minute by", _M, "ms"),
-    "risk.max_consecutive_losses": Meaning("losses in a row that pause buying", _M, off=0),
-    "risk.consecutive_losses_pause_minutes": Meaning("for so long", _L, "minutes"),
-    "risk.cooldown_minutes": Meaning("after an exit an instrument rests for", _L, "minutes"),
-    "risk.max_stop_outs": Meaning("stop-outs that pause buying", _M, off=0),
-    "risk.stop_outs_within_minutes": Meaning("when they come within", _L, "minutes"),
-    "risk.stop_outs_pause_minutes": Meaning("for so long", _L, "minutes"),
-    "risk.low_profit_trips": Meaning("trips of one instrument judged together", _M, off=0),
-    "risk.low_profit_pct": Meaning("and lock it when they add up to less than", _L, "%"),
-    "risk.low_profit_within_minutes": Meaning("of the last", _L, "minutes"),
-    "risk.low_profit_pause_minutes": Meaning("for so long", _L, "minutes"),
     "risk.max_position_pct": Meaning("one position is at most", _M, "%", _share),
     "risk.max_gross_pct": Meaning("all positions together are at most", _M, "%", _share),
     "risk.daily_loss_pct": Meaning("a day's loss that stops new positions", _M, "%", _share),
+    "risk.daily_loss_usdt": Meaning("a day's loss in money that stops them", _M, "USDT", _amount, off=None),
     "risk.max_drawdown_pct": Meaning("a fall from the highest equity that stops them", _M, "%", _share),
     "risk.max_orders_per_minute": Meaning("orders in a minute, of the largest size", _M, "orders", _so_many_orders),
+    "risk.max_orders_per_day": Meaning("orders in a day, of the largest size", _M, "orders", _so_many_orders),
+    "risk.max_cancels_per_minute": Meaning("cancels in a minute; above it nothing is bought", _M),
+    "risk.max_decision_delay_ms": Meaning("a decision that is later buys nothing", _M, "ms"),
+    "risk.max_consecutive_losses": Meaning("losses in a row that stop buying", _M, off=0),
+    "risk.consecutive_losses_pause_minutes": Meaning("after losses in a row nothing is bought for", _L, "minutes"),
+    "risk.cooldown_minutes": Meaning("a closed position is not bought again for", _L, "minutes"),
+    "risk.max_stop_outs": Meaning("protective exits at a loss that stop buying", _M, off=0),
+    "risk.stop_outs_within_minutes": Meaning("protective exits are counted over the last", _L, "minutes"),
+    "risk.stop_outs_pause_minutes": Meaning("after too many of them nothing is bought for", _L, "minutes"),
+    "risk.low_profit_trips": Meaning("trips after which a market's result is judged", _M, off=0),
+    "risk.low_profit_pct": Meaning("a market is left alone below a result of", _L, "%"),
+    "risk.low_profit_within_minutes": Meaning("a market's result is that of the last", _E, "minutes"),
+    "risk.low_profit_pause_minutes": Meaning("a market with a poor result is left alone for", _L, "minutes"),
     "risk.collar_bps": Meaning("what a limit may lie beyond the mid, an order", _M, "bps", _on_an_order),
     "risk.rebalance_band_pct": Meaning("a change that is too small to trade", _E, "%", _share),
     "risk.max_premium_bps": Meaning("nothing is bought that is dearer here by", _M, "bps", _on_an_order),
@@ -172,6 +184,12 @@ MEANINGS: dict[str, Meaning] = {
     "execution.slices": Meaning("slices of an order; one of the largest", _E, "slices", _a_slice),
     "execution.slice_seconds": Meaning("time between slices", _E, "s"),
     "execution.cost_gate": Meaning("a forecast must pay for", _M, ranks={"round_trip": 0, "one_way": 1, "off": 2}),
+    "execution.horizon_minutes": Meaning("an order is worked for", _E, "minutes"),
+    "execution.jitter_seconds": Meaning("a slice comes late by up to", _E, "s"),
+    "execution.participation_pct": Meaning("pov: share of the volume", _E, "%"),
+    "execution.risk_aversion": Meaning("is: weight of the variance", _E),
+    "execution.urgency": Meaning("adaptive: weight of waiting", _E),
+    "execution.reprice_seconds": Meaning("adaptive: looks at the book every", _E, "s"),
     "execution.unknown_requery_s": Meaning("a lost order is asked about again after", _E, "s"),
     "costs.fees": Meaning("fees are charged", _T),
     "costs.fee_tier.*": Meaning("fee level", _T),

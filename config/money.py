@@ -1,6 +1,6 @@
 """What the settings mean in money, and which of them work against each other."""
 
-from config.meanings import LIMITS, flat, meaning_of, shown, usdt
+from config.meanings import LIMITS, flat, managed_usdt, meaning_of, shown, usdt
 from config.settings import Settings
 from core.cost_gate import SIDES
 from core.costs import fees_of
@@ -61,6 +61,7 @@ def doubts(settings: Settings, equity: float, cap: StartingCap | None = None) ->
     """Settings that are allowed but probably not meant, one line each. ``cap``: as it stands (default: at a first start)."""
     trade, risk, execution = settings.config.trade, settings.rules.risk, settings.rules.execution
     selection = settings.rules.selection
+    equity = managed_usdt(flat(settings), equity)
     smallest, largest = float(trade.min_order_usdt), equity * risk.max_order_pct / 100
     found = []
     if 0 < trade.invest_pct < 1:
@@ -75,7 +76,7 @@ def doubts(settings: Settings, equity: float, cap: StartingCap | None = None) ->
     if largest < smallest:
         found.append(
             f"risk.max_order_pct = {risk.max_order_pct:g} allows {largest:,.2f} USDT an order, "
-            f"below trade.min_order_usdt = {smallest:g}: with an equity of {equity:,.0f} USDT nothing can be traded"
+            f"below trade.min_order_usdt = {smallest:g}: with {equity:,.0f} USDT to manage nothing can be traded"
         )
     elif largest / execution.slices < smallest:
         found.append(

@@ -37,6 +37,7 @@ from core.loss_limits import (
 )
 from core.messages import Approved, FloatArray, Intents, Market, Refused, TradingState, Verdicts
 from core.params import CostSettings, ExecutionSettings, RiskSettings, TradeSettings
+from core.refusals import allowance_words, asked_words, pause_words
 from core.risk_state import BY_LIMIT, RiskState, marked
 from core.sizing import (
     LIMIT_NAMES,
@@ -79,6 +80,10 @@ class Risk:
     def state(self) -> RiskState:
         """To be stored before a verdict leaves."""
         return self._state
+
+    def set_trade(self, trade: TradeSettings) -> None:
+        """Size by these settings from the next minute on; the instruments stay."""
+        self._trade = trade
 
     @property
     def cap(self) -> StartingCap | None:
@@ -266,6 +271,17 @@ class Risk:
             arithmetic=lines,
         )
 
+    def _allowance(self, limit: Limit, sized: Sized, row: int, market: Market) -> str:
+        match limit:
+            case Limit.HALTED | Limit.REDUCING:
+                return f"state {self._state.state.value} since {self._state.since_ms}: {self._state.reason}"
+            case Limit.MAX_ORDERS:
+                return f"allowed {self._orders_left(self._state)[1]}"
+            case Limit.CONSECUTIVE_LOSSES | Limit.STOP_GUARD | Limit.LOW_PROFIT | Limit.COOLDOWN:
+                return pause_words(limit, self._limits, until_ms(self._guards.rows(market.instruments), row, limit))
+            case _:
+                return allowance_words(limit, float(sized.allowed[row]), row, market, self._trade, self._limits)
+
     def _refuse(
         self, market: Market, rows: Rows, caps: Caps, sized: Sized, seen: Seen, told: FloatArray, row: int
     ) -> Refused:
@@ -281,72 +297,9 @@ class Risk:
             intent_id=intent_id(market.minute, instrument),
             minute=market.minute,
             instrument=instrument,
-            reason=f"{name}: {_asked(sized, row)}, {self._allowance(limit, sized, row, market)}",
+            reason=f"{name}: {asked_words(sized, row)}, {self._allowance(limit, sized, row, market)}",
             arithmetic=lines,
         )
-
-    def _why_paused(self, limit: Limit) -> str:
-        limits = self._limits
-        match limit:
-            case Limit.CONSECUTIVE_LOSSES:
-                return f"{limits.max_consecutive_losses} round trips in a row lost"
-            case Limit.STOP_GUARD:
-                return f"{limits.max_stop_outs} stop-outs within {limits.stop_outs_within_minutes} minutes"
-            case Limit.LOW_PROFIT:
-                within = f"of the last {limits.low_profit_within_minutes} minutes brought less than"
-                return f"{limits.low_profit_trips} or more round trips {within} {limits.low_profit_pct:g}% together"
-            case _:
-                return f"closed less than {limits.cooldown_minutes} minutes ago"
-
-    def _allowance(self, limit: Limit, sized: Sized, row: int, market: Market) -> str:
-        """What the limit allows, in words."""
-        room = float(sized.allowed[row])
-        match limit:
-            case Limit.HALTED | Limit.REDUCING:
-                return f"state {self._state.state.value} since {self._state.since_ms}: {self._state.reason}"
-            case Limit.UNRECONCILED:
-                return f"not reconciled: {market.account.difference or 'could not be compared with the venue'}"
-            case Limit.NOT_FRESH:
-                return "no final bar or no book this minute"
-            case Limit.NO_BOOK:
-                return "no usable book"
-            case Limit.NO_EQUITY:
-                return f"equity is {market.equity:.2f} USDT"
-            case Limit.NOT_TRADING:
-                return "the venue gives no rules for it or does not trade it now"
-            case Limit.MAX_ORDERS:
-                return f"allowed {self._orders_left(self._state)[1]}"
-            case Limit.LATE:
-                late = (market.now_ms - market.minute - MINUTE_MS) / 1000
-                allowed = self._limits.max_decision_delay_ms / 1000
-                return f"decided {late:.1f} s after the minute's close, allowed {allowed:g} s"
-            case Limit.CLOCK:
-                allowed = market.account.clock_allowed_ms
-                return (
-                    f"the venue's clock is {market.account.clock_offset_ms:+.0f} ms from ours, allowed {allowed:g} ms"
-                )
-            case Limit.MAX_CANCELS:
-                allowed = self._limits.max_cancels_per_minute
-                return f"{market.account.cancels} cancels in the last minute, allowed {allowed}"
-            case Limit.CONSECUTIVE_LOSSES | Limit.STOP_GUARD | Limit.LOW_PROFIT | Limit.COOLDOWN:
-                until = until_ms(self._guards.rows(market.instruments), row, limit)
-                return f"{self._why_paused(limit)}: nothing is bought before {_clock(until)} UTC"
-            case Limit.PREMIUM:
-                over = float(market.premium_bps[row]) if market.premium_bps is not None else math.nan
-                return f"it costs {over:.0f} bps more than at the other venue, allowed {self._limits.max_premium_bps:g}"
-            case Limit.SAME_COIN:
-                return "another market of the coin sells this minute"
-            case Limit.MIN_ORDER:
-                return f"the least order is {room:.2f} USDT"
-            case _:
-                least = float(self._trade.min_order_usdt)
-                return f"allowed {max(room, 0.0):.2f} USDT, the least order is {least:.2f} USDT"
-
-
-def _clock(ms: int) -> str:
-    """Minute of the day, ``HH:MM:SS``."""
-    seconds = ms // 1000 % 86_400
-    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
 def seen_of(market: Market, intents: Intents, sized: Sized) -> Seen:
@@ -364,11 +317,6 @@ def seen_of(market: Market, intents: Intents, sized: Sized) -> Seen:
 def intent_id(minute: int, instrument: Instrument) -> str:
     """One intent a minute and instrument."""
     return f"{minute}:{instrument}"
-
-
-def _asked(sized: Sized, row: int) -> str:
-    change = float(sized.asked[row])
-    return f"asked {change:+.2f} USDT" if math.isfinite(change) else "asked an unknown amount"
 
 
 def is_tradable(rule: MarketRules | None) -> bool:

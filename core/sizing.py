@@ -13,6 +13,8 @@ Choices that are the rule:
   never leaves a rest below the minimum: then everything is sold.
 - The order limit cuts a sell too, but not below twice the minimum, so a large position leaves in sellable pieces.
 - A loss of precision falls on the small side: limits are shaved by 1e-12 of themselves before lots are counted.
+
+Above 400 lines because the rule, the limits it names and its arithmetic in words must agree row by row.
 """
 
 import math

@@ -9,7 +9,7 @@ from actors.runs.arming import Account, JournalState, key_words
 from actors.runs.reach import ReachedAll
 from config.changes import changes, kept_in
 from config.identity import rules_hash
-from config.meanings import flat
+from config.meanings import flat, managed_usdt
 from config.money import doubts, in_money, money_line
 from config.settings import Settings
 from core.starting_cap import StartingCap
@@ -40,7 +40,7 @@ def tell_live(
         say(f"{at}{key_words(account, reached.server_ms)}")
         for balance in account.state.balances:
             say(f"{at}holds: {balance.total.normalize():f} {balance.asset}")
-    say(cap.words(settings.config.trade.invest_pct, equity))
+    say(cap.words(settings.config.trade.invest_pct, managed_usdt(flat(settings), equity)))
     say(f"limits of an account worth {equity:,.2f} USDT (all of them: python3 run.py config check):")
     for row in in_money(settings, equity):
         section, _, key = row[1].partition(" ")[0].partition(".")

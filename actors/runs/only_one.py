@@ -13,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from actors.runs.findings import Finding
+from core.errors import BotError
 
 
 class AccountLock:
@@ -24,7 +25,17 @@ class AccountLock:
         self._held: list[FileLock] = []
 
     def take(self, venue: str, account: str, where: str = "") -> list[Finding]:
-        """Take an account, or say who has it. ``where``: which simulator, as each has the same account."""
+        """Take an account, or say who has it. ``where``: which simulator, as each has the same account. Raises BotError
+        when no lock can be kept."""
+        try:
+            return self._take(venue, account, where)
+        except OSError as error:
+            raise BotError(
+                f"{self._folder}: cannot keep there that account {account} is traded ({error.strerror}); it must be a "
+                "folder of this user"
+            ) from None
+
+    def _take(self, venue: str, account: str, where: str) -> list[Finding]:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         name = hashlib.sha256(f"{venue} {account} {where}".encode()).hexdigest()[:16]
         lock, owner = FileLock(self._folder / f"{name}.lock"), self._folder / f"{name}.owner"

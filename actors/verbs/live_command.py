@@ -46,7 +46,7 @@ from config.secrets import API_KEYS_PATH, ApiKeys
 from config.settings import ExchangeSettings, Settings
 from core.errors import BotError
 from core.messages import MinuteRecord
-from core.starting_cap import LiveDay, StartingCap, begun
+from core.starting_cap import LiveDay, StartingCap, begun, day_of
 from data.artifacts import ArtifactStore
 from data.logs import configure_logs
 from data.market import MarketSource
@@ -171,6 +171,8 @@ def _cap(settings: Settings, run_dir: Path, days: LiveDays | None, now_ms: int, 
     cap = replace(kept, state=begun(kept.state, now_ms))
     if days is None:
         return cap
+    if kept.state.judged is not None and kept.state.judged < day_of(now_ms) - 1:
+        console.print("asking the exchange about the orders of the days since the last judged one …", highlight=False)
     try:
         for seen in days.finished(cap, now_ms):
             cap = cap.after(seen)

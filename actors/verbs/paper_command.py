@@ -18,7 +18,7 @@ from actors.runs.edge import judge_edge
 from actors.runs.ending import end_run
 from actors.runs.launch import Launch
 from actors.runs.paper_account import DEFAULT_CASH, PaperAccount, open_account
-from actors.runs.reach import Reached, ReachedAll, reach_all, won_a_usdt
+from actors.runs.reach import Reached, ReachedAll, let_run, reach_all, won_a_usdt
 from actors.runs.running import note_run, noted, refuse_second
 from actors.runs.simulators import Simulators, venue_of, write_keys
 from actors.verbs.replay_command import Training, follow
@@ -181,6 +181,7 @@ def _run(
 ) -> list[MinuteRecord]:
     for venue in accounts:
         console.print(f"waiting for the paper venue of {venue}: rules, last bars and books …", highlight=False)
+    let_run(reached)
     venues = start_venues(args, run_dir, accounts, reached)
     try:
         write_keys(run_dir / "keys.json", venues.parts)

@@ -2,6 +2,8 @@
 
 Amounts are int64 counts of 1e-8 of an asset, prices counts of ticks, quantities counts of steps: the numbers of the
 simulated exchange's Decimals. Their float64 values are correctly rounded, as a Decimal's are, below ``EXACT`` units.
+
+Above 400 lines because every table of the engine is laid out here, each column beside its meaning.
 """
 
 import math

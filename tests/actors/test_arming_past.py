@@ -25,6 +25,7 @@ from actors.runs.unsettled import contradiction, judge_orders
 from config.changes import keep_settings
 from config.identity import rules_hash
 from config.load import load_settings
+from core.errors import BotError
 from core.messages import OrderSnapshot, OrderState, PlaceOrder, TimeInForce
 from core.orders import client_id
 from core.units import DAY_MS, Instrument, Side
@@ -210,6 +211,12 @@ def test_two_bots_on_one_account_are_refused_by_name(tmp_path):
     first.release()
     assert second.take("binance", "77") == []
     second.release()
+
+
+def test_a_lock_that_cannot_be_kept_stops_the_start(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(BotError, match="must be a folder of this user"):
+        AccountLock(tmp_path / "file").take("binance", "77")
 
 
 def test_a_bot_that_was_killed_holds_no_account(tmp_path):

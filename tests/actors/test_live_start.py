@@ -196,6 +196,15 @@ def test_only_the_phrase_that_names_the_account_arms(monkeypatch, capsys, said, 
     assert refused.value.names == ("no_consent",)
 
 
+@pytest.mark.parametrize("name", ["paper", "replay", "UPPER", "", "sevenish"])
+def test_an_instance_never_bears_the_name_of_paper_or_replay(name, capsys):
+    parser = argparse.ArgumentParser()
+    live_command.arguments(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--instance", name])
+    assert "is not 1 to 6 of a-z0-9" in capsys.readouterr().err
+
+
 # Where the cap is kept
 
 
