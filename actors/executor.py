@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
@@ -16,6 +16,7 @@ from core.execution.rules_watch import RulesWatch
 from core.execution.scribe import Scribe
 from core.execution.stimuli import (
     Beat,
+    BookSeen,
     CancelDone,
     CancelWanted,
     FillSeen,
@@ -44,6 +45,7 @@ from core.messages import (
     PlaceOrder,
     QueryOrder,
     Reports,
+    Top,
     Verdicts,
 )
 from core.params import ExecutionSettings
@@ -154,7 +156,18 @@ class ExecutorActor:
         """Send the slices that are due at ``now_ms``; ask again about what is unknown."""
         async with self._lock:
             self._now_ms = max(self._now_ms, now_ms)
+            looking = self._started.looking()
+            tops = await self._tops(looking) if looking else {}
+            for instrument in looking:
+                await self._run(BookSeen(instrument=instrument, top=tops.get(instrument)))
             await self._run(Beat(now_ms=now_ms))
+
+    async def _tops(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, Top]:
+        """None of any where no venue answers: what is due at this beat must not wait for a book."""
+        try:
+            return await self._venue.tops(instruments)
+        except BotError:
+            return {}
 
     async def place(self, order: PlaceOrder, minute: int, now_ms: int) -> None:
         """Send one order that stands by itself until it ends or is withdrawn; a name once used is not sent again."""

@@ -325,6 +325,8 @@ class Approved:
     """Mid at the decision."""
     arithmetic: tuple[str, ...]
     """How the size came about, line by line."""
+    edge_bps: float = 0.0
+    """The forecast behind it; 0 where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -271,6 +271,7 @@ class Risk:
             limit_price=int(sized.ticks[row]) * rules.tick,
             reference_price=float(rows.mid[row]),
             arithmetic=lines,
+            edge_bps=float(np.nan_to_num(seen.edge[row], nan=0.0)),
         )
 
     def _allowance(self, limit: Limit, sized: Sized, row: int, market: Market) -> str:

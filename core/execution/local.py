@@ -1,5 +1,6 @@
 """The executor of a LocalDesk: the same machine and pump as live, with calls that return at once."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from core.execution.rules_watch import RulesWatch
 from core.execution.scribe import Scribe
 from core.execution.stimuli import (
     Beat,
+    BookSeen,
     CancelDone,
     Halted,
     Instruction,
@@ -26,9 +28,10 @@ from core.execution.stimuli import (
     Stopped,
 )
 from core.execution.summary import summary
-from core.messages import AccountState, CancelOrder, Market, OrderSnapshot, PlaceOrder, Reports, Verdicts
+from core.messages import AccountState, CancelOrder, Market, OrderSnapshot, PlaceOrder, Reports, Top, Verdicts
 from core.ports import Journal, LocalVenue
 from core.standing import NOT_READ
+from core.units import Instrument
 
 
 class LocalExecutor:
@@ -75,7 +78,18 @@ class LocalExecutor:
     def beat(self, now_ms: int) -> None:
         """Send the slices that are due at ``now_ms``; ask again about what is unknown."""
         self._now_ms = now_ms
+        looking = self.machine.looking()
+        tops = self._tops(looking) if looking else {}
+        for instrument in looking:
+            self._run(BookSeen(instrument=instrument, top=tops.get(instrument)))
         self._run(Beat(now_ms=now_ms))
+
+    def _tops(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, Top]:
+        """None of any where the venue does not answer: what is due at this beat must not wait for a book."""
+        try:
+            return self.venue.tops(instruments)
+        except BotError:
+            return {}
 
     def account(self, now_ms: int) -> AccountState:
         """Settle every order that is not settled, then state the balances and whether they agree with our fills.
