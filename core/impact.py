@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from core.bars import last_known
-from core.lean import compiled, pasted
+from core.lean import lean, pasted
 from core.messages import CLOSE, VOLUME, FloatArray, Market
 from core.units import BPS
 
@@ -16,7 +16,7 @@ IMPACT_MINUTES = 60
 """By how many minutes a market is known when it is asked what an order would move."""
 
 
-@compiled
+@lean
 def average_impact(coefficient: float, quantity: float, volume: float, volatility: float) -> float:
     """Mean log price paid above the touch for ``quantity``: Y * volatility * sqrt(quantity / volume).
 
@@ -50,7 +50,7 @@ def impact_of(market: Market, row: int, quantity: float, minutes: int = IMPACT_M
     return float(impact_at(bars, bars.shape[0] - 1, quantity, minutes))
 
 
-@compiled
+@lean
 def impact_at(bars: FloatArray, index: int, quantity: float, minutes: int = IMPACT_MINUTES) -> float:
     """``expected_impact_bps`` at the close of minute ``index`` of one instrument's ``bars`` (T, 5), by the ``minutes``
     up to it. A minute without a bar repeats the close before it, and nothing traded; NaN where no close came before."""

@@ -7,7 +7,7 @@ import polars as pl
 
 from core.engine.tables import IntArray
 from core.impact import impact_at
-from core.lean import compiled
+from core.lean import lean
 from core.messages import FloatArray
 from core.sizing import Rows, Sized, arithmetic
 from core.units import MINUTE_MS
@@ -95,7 +95,7 @@ def why_of(found: Found) -> pl.Series:
     return pl.Series("why", texts, dtype=pl.String).str.split("\n")
 
 
-@compiled
+@lean
 def _impacts(bars: FloatArray, row: IntArray, index: IntArray, quantity: FloatArray, found: FloatArray) -> None:
     """Write ``impact_at`` every order's decision, in bps, to ``found``."""
     for k in range(row.shape[0]):
