@@ -287,6 +287,9 @@ class Approved:
     """Mid at the decision."""
     arithmetic: tuple[str, ...]
     """How the size came about, line by line."""
+    expected: tuple[float, ...] = ()
+    """What it was expected to cost: the fields of ``core.execution.estimate.Estimate`` (bps), then volume (base units) and
+    sigma (log return) a minute; empty where the market said too little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

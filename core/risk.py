@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from core.cost_gate import CostGate, Seen, cost_gate, cost_lines, gate_rows, worth_line
+from core.cost_gate import CostGate, Seen, cost_gate, cost_lines, estimate_of, gate_rows, worth_line
 from core.errors import DataError, Defect
 from core.execution.estimate import half_spread_of_touch
 from core.impact import IMPACT_MINUTES, flow_at
@@ -280,7 +280,10 @@ class Risk:
             lots = min(lots, _free_lots(market, row, rules))
         quantity = lots * rules.step
         lines = self._arithmetic(market, rows, caps, sized, row, rules)
-        lines += cost_lines(self._gate, seen, float(rows.fee[row]), row, float(quantity), side is Side.BUY)
+        fee = float(rows.fee[row])
+        expected = estimate_of(self._gate, seen, fee, row, float(quantity))
+        known = math.isfinite(expected.total)
+        lines += cost_lines(self._gate, seen, fee, row, float(quantity), side is Side.BUY)
         return Approved(
             intent_id=intent_id(market.minute, instrument),
             minute=market.minute,
@@ -290,6 +293,7 @@ class Risk:
             limit_price=int(sized.ticks[row]) * rules.tick,
             reference_price=float(rows.mid[row]),
             arithmetic=lines,
+            expected=(*expected, float(seen.volume[row]), float(seen.sigma[row])) if known else (),
         )
 
     def _refuse(self, market: Market, rows: Rows, caps: Caps, sized: Sized, seen: Seen, row: int) -> Refused:

@@ -15,7 +15,7 @@ from core.events import Detector
 from core.execution.local import LocalExecutor
 from core.execution.machine import ExecutionMachine
 from core.messages import MinuteRecord
-from core.ports import ModelsPart, SelectorPart
+from core.ports import Journal, ModelsPart, SelectorPart
 from core.record import closing_record
 from core.risk import Risk, RiskState
 from core.selection import Selector, WeightTable
@@ -65,11 +65,12 @@ def make_backtest(
     weights: WeightTable | None = None,
     selector: SelectorPart | None = None,
     keep: Callable[[MinuteRecord], object] = lambda record: None,
+    journal: Journal | None = None,
 ) -> Backtest:
     """Wire a LocalDesk over ``market``, with ``cash`` USDT at the start.
 
     ``models`` gives the votes (a LocalPanel, or recorded votes). ``selector`` replaces the ensemble's (the RL
-    environment puts its action there).
+    environment puts its action there). ``journal`` keeps what the executor does, as live.
     """
     rules = settings.rules
     venue = SimulatedVenue.of_tape(
@@ -84,7 +85,7 @@ def make_backtest(
     filled, filler = fill_gaps(past)
     cache.restore(filled, filler, market.first_minute - MINUTE_MS)
     machine = ExecutionMachine(rules.execution, venue.rules(), REPLAY_INSTANCE)
-    executor = LocalExecutor(machine, venue, None)
+    executor = LocalExecutor(machine, venue, journal)
     members = tuple(m.name for m in rules.models.enabled)
     table = weights or WeightTable.default(members, rules.selection.default_weights)
     desk = LocalDesk(
