@@ -12,6 +12,8 @@ from core.cost_gate import cost_gate
 from core.messages import Intents, Market, Verdicts
 from core.risk import Risk, RiskState
 from core.warmup import load_risk
+from data.artifacts import ArtifactStore
+from data.impact_law import read_law
 from data.journal import SqliteJournal
 
 
@@ -37,7 +39,11 @@ class RiskActor(Shell):
             settings.rules.risk,
             rules,
             state,
-            gate=cost_gate(settings.rules.execution, settings.rules.costs),
+            gate=cost_gate(
+                settings.rules.execution,
+                settings.rules.costs,
+                read_law(ArtifactStore(self.plan.artifacts_dir), self.plan.impact_version),
+            ),
         )
 
     def review(self, market: Market, intents: Intents) -> Verdicts:

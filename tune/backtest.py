@@ -14,6 +14,7 @@ from core.desk import LocalDesk
 from core.events import Detector
 from core.execution.local import LocalExecutor
 from core.execution.machine import ExecutionMachine
+from core.impact import PRIOR, ImpactLaw
 from core.messages import MinuteRecord
 from core.ports import Journal, ModelsPart, SelectorPart
 from core.record import closing_record
@@ -66,11 +67,13 @@ def make_backtest(
     selector: SelectorPart | None = None,
     keep: Callable[[MinuteRecord], object] = lambda record: None,
     journal: Journal | None = None,
+    law: ImpactLaw = PRIOR,
 ) -> Backtest:
     """Wire a LocalDesk over ``market``, with ``cash`` USDT at the start.
 
     ``models`` gives the votes (a LocalPanel, or recorded votes). ``selector`` replaces the ensemble's (the RL
-    environment puts its action there). ``journal`` keeps what the executor does, as live.
+    environment puts its action there). ``journal`` keeps what the executor does, as live. ``law``:
+    what is believed of impact.
     """
     rules = settings.rules
     venue = SimulatedVenue.of_tape(
@@ -99,7 +102,7 @@ def make_backtest(
             rules.risk,
             venue.rules(),
             RiskState(),
-            gate=cost_gate(rules.execution, rules.costs),
+            gate=cost_gate(rules.execution, rules.costs, law),
         ),
         executor=executor,
         keep=keep,

@@ -3,6 +3,7 @@
 import argparse
 import json
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -12,7 +13,7 @@ from core.execution.tca import PARTS, Parent, shortfall_of
 from core.messages import OrderReport, OrderState, PlaceOrder
 from core.units import Side
 from tune.recorded_parents import Entry, RecordedParents, read_parents
-from tune.report.style import clock, number
+from tune.report.style import DASH, clock, number, price
 from tune.tca_command import as_json, newest_run, run_argument
 
 HELP = "the orders of a run, or one of them in full with its states"
@@ -55,6 +56,7 @@ def main(args: argparse.Namespace) -> int:
         return EXIT_OK
     console.print(_table(shown))
     rest = f", the newest {len(shown)} shown" if len(shown) < len(chosen) else ""
+    console.print("USDT and bps: the shortfall against the decision, above zero is lost.")
     console.print(f"{len(chosen)} of {len(run.parents)} orders{rest}; one in full: --order ID", highlight=False)
     return EXIT_OK
 
@@ -91,7 +93,11 @@ def print_parent(console: Console, run: RecordedParents, parent: Parent) -> None
         else f"first sent {clock(parent.arrived_ms, seconds=True)} at a mid of {parent.arrival}"
     )
     say(f"{when}; filled {parent.executed.normalize():f} of {approved.quantity.normalize():f} {base}")
-    say("  " + ", ".join(f"{name} {cents[name]}" for name in PARTS) + f" = shortfall {cents['total']} USDT")
+    say(
+        "  "
+        + ", ".join(f"{name} {number(float(cents[name]))}" for name in PARTS)
+        + f" = shortfall {number(float(cents['total']))} USDT"
+    )
     for order in parent.orders:
         say(
             f"order {order.client_id}: {order.quantity.normalize():f} at {order.price}, {order.state.value}{_because(order)}"
@@ -153,7 +159,10 @@ def _wanted(parent: Parent, args: argparse.Namespace) -> bool:
 
 
 def _table(parents: list[Parent]) -> Table:
-    table = Table("id", "side", "quantity", "filled", "mean price", "decided at", "orders", "shortfall", "bps")
+    heads = ("id", "side", "quantity", "filled", "mean price", "USDT", "bps")
+    table = Table(*heads, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for column in table.columns:
+        column.no_wrap = True
     for column in table.columns[2:]:
         column.justify = "right"
     for parent in parents:
@@ -164,9 +173,7 @@ def _table(parents: list[Parent]) -> Table:
             str(told["side"]),
             str(told["quantity"]),
             share,
-            number(float(str(told["mean_price"])), 4) if told["mean_price"] else "–",
-            number(float(parent.decision), 4),
-            str(len(parent.orders)),
+            price(float(str(told["mean_price"]))) if told["mean_price"] else DASH,
             number(float(lost.cents()["total"])),
             number(lost.bps("total")),
         )

@@ -45,6 +45,12 @@ class RecordedParents:
     instruments: tuple[str, ...]
     synthetic: bool
     notes: tuple[str, ...]
+    horizon_minutes: int = 15
+    """Over which the forecasts spoke."""
+    real: bool = False
+    """Filled by a real exchange."""
+    artifacts: Path | None = None
+    """Where the run's models are kept; None where it does not say."""
 
 
 def read_parents(folder: Path) -> RecordedParents:
@@ -77,6 +83,9 @@ def read_parents(folder: Path) -> RecordedParents:
         instruments=tuple(dict.fromkeys(str(i) for record in records for i in record.instruments)),
         synthetic=tape is not None and tape.synthetic,
         notes=notes,
+        horizon_minutes=settings.rules.models.horizon_minutes if settings is not None else 15,
+        real=folder.resolve().parent.name == "live",
+        artifacts=Path(told["artifacts"]) if "artifacts" in told else None,
     )
 
 

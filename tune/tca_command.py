@@ -10,12 +10,16 @@ from rich.console import Console
 from rich.table import Table
 
 from config import load
-from core.errors import EXIT_OK, DataError
+from core.errors import EXIT_OK, ConfigError, DataError
+from core.execution.calibration import LEAST_ORDERS, calibrate, observations_of
 from core.execution.tca import PARTS, Parent, Shortfall, shortfall_of, sum_of
+from core.impact import PRIOR
 from core.units import MINUTE_MS
+from data.artifacts import ArtifactStore
+from data.impact_law import keep_law
 from tune.cost_page import write_cost_page
 from tune.recorded_parents import RecordedParents, read_parents
-from tune.report.style import DASH, number
+from tune.report.style import DASH, clock, number
 
 HELP = "what every order of a run cost against its decision: delay, timing, spread, impact, fees, opportunity"
 EXAMPLE = "python3 run.py tca\npython3 run.py tca var/runs/RUN --by hour"
@@ -43,6 +47,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--by", choices=tuple(GROUPS), default="symbol", help="a line of the table for each (default symbol)"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help=f"where the page goes (default {PAGE} in the folder)")
+    parser.add_argument(
+        "--calibration", action="store_true", help="fit the law of impact to this run's fills, beside the prior"
+    )
+    parser.add_argument("--keep", action="store_true", help="with --calibration: keep it; later runs estimate by it")
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON line, nothing else")
 
 
@@ -60,6 +68,10 @@ def run_argument(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     folder = args.run or newest_run(load.resolve_var(load.from_arguments(args)) / "runs")
     run = read_parents(folder)
+    if args.keep and not args.calibration:
+        raise ConfigError("--keep keeps a calibration; add --calibration")
+    if args.calibration:
+        return _calibrate(args, folder, run)
     losses = [shortfall_of(parent) for parent in run.parents]
     lines = grouped(run, losses, args.by)
     total = sum_of(losses)
@@ -81,6 +93,47 @@ def main(args: argparse.Namespace) -> int:
     for note in run.notes:
         console.print(f"note: {note}", highlight=False, soft_wrap=True)
     console.print(f"page: {page}", highlight=False, soft_wrap=True)
+    return EXIT_OK
+
+
+def _calibrate(args: argparse.Namespace, folder: Path, run: RecordedParents) -> int:
+    """Fit, show, and where asked keep."""
+    found = calibrate(observations_of(run.parents, run.horizon_minutes))
+    store = ArtifactStore(run.artifacts or load.resolve_var(load.from_arguments(args)) / "artifacts")
+    kept = ""
+    if args.keep:
+        if not found.learnt:
+            raise DataError(
+                f"{run.name}: {found.orders} filled orders, {LEAST_ORDERS} are needed to learn from; the prior stands"
+            )
+        ms = [fill.at_ms for parent in run.parents for fill in parent.fills]
+        span = (min(ms), max(ms) + 1)
+        artifact = keep_law(
+            store, found, real=run.real, span=span, instruments=run.instruments, source=str(folder.resolve().name)
+        )
+        kept = artifact.reference
+    if args.json:
+        told = {"learnt": found.learnt, "orders": found.orders, "law": found.law._asdict(), "prior": PRIOR._asdict()}
+        print(json.dumps({"run": run.name, **told, "kept": kept or None}))
+        return EXIT_OK
+    console = Console()
+    table = Table("", "prior", "from the fills", box=box.SIMPLE_HEAD)
+    for name, what in (("coefficient", "Y, temporary (square root)"), ("permanent", "gamma, permanent (linear)")):
+        before, now = ((getattr(law, name), getattr(law, f"{name}_sd")) for law in (PRIOR, found.law))
+        table.add_row(what, f"{before[0]:.3f} ± {before[1]:.3f}", f"{now[0]:.3f} ± {now[1]:.3f}")
+    console.print(table)
+    how = f"beyond the market's own moves {found.scale_bps:.2f} bps" if found.learnt else "too few: the prior stands"
+    console.print(f"{found.orders} filled orders ({LEAST_ORDERS} are needed), {how}", highlight=False)
+    for artifact in store.list("impact"):
+        m = artifact.metrics
+        console.print(
+            f"{artifact.reference}: Y {m['coefficient']:.3f} ± {m['coefficient_sd']:.3f}, gamma {m['permanent']:.3f} ± "
+            f"{m['permanent_sd']:.3f}, {m['orders']:.0f} orders up to {clock(artifact.span[1])} UTC, from {artifact.source}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if not kept:
+        console.print("not kept; --keep makes it a version that later runs estimate by", highlight=False)
     return EXIT_OK
 
 

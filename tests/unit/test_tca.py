@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import run
-from core.errors import DataError
+from core.errors import ConfigError, DataError
 from core.execution.tca import CENT, PARTS, Parent, Shortfall, parents_of, shortfall_of, sum_of
 from core.messages import Approved, Fill, MinuteRecord
 from core.units import MINUTE_MS, Side
+from data.artifacts import ArtifactStore
+from data.impact_law import newest_law, read_law
 from data.journal import SqliteJournal
 from data.records import RecordStore
 from tests.support.engines import Panel, make_forecasts, make_market, make_settings
@@ -229,6 +231,24 @@ def test_the_commands_show_it(folder: Path, capsys: pytest.CaptureFixture[str]) 
         assert words in full, full
     with pytest.raises(DataError, match="has no order 'nonsense'"):
         command("orders", str(folder), "--order", "nonsense")
+
+
+def test_a_calibration_is_shown_and_kept(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = (str(folder), "--calibration", f"--set=var_dir={tmp_path}")
+    assert command("tca", *words) == 0
+    shown = capsys.readouterr().out
+    assert "Y, temporary (square root)" in shown and "not kept; --keep" in shown
+    assert command("tca", *words, "--keep", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["learnt"] and told["kept"].startswith("impact/simulated/v0001")
+    store = ArtifactStore(tmp_path / "artifacts")
+    law = read_law(store, told["kept"])
+    assert law._asdict() == pytest.approx(told["law"])
+    last = max(f.at_ms for p in read_parents(folder).parents for f in p.fills)
+    assert newest_law(store, last, real_only=False) is None, "no run may know its own fills"
+    assert newest_law(store, last + 1, real_only=False) == told["kept"]
+    with pytest.raises(ConfigError, match="add --calibration"):
+        command("tca", str(folder), "--keep")
 
 
 def test_a_folder_without_records_is_told_apart(tmp_path: Path) -> None:
