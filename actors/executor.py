@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import Any
 
 from core.errors import BotError, Defect, ExchangeUnavailable
+from core.execution.conditions import Curves, conditions_of
 from core.execution.ledger import Ledger
 from core.execution.machine import ExecutionMachine, configured
 from core.execution.pump import Answer, Came, Notes, Step, Together, failed, lacks_fills, pump
@@ -67,6 +68,7 @@ class ExecutorActor:
         journal: Journal,
         strategy: str = "ens",
         rules: Mapping[Instrument, MarketRules] | None = None,
+        curves: Curves | None = None,
     ) -> None:
         self._settings = settings
         self._instance = instance
@@ -74,6 +76,7 @@ class ExecutorActor:
         self._venue = venue
         self._journal = journal
         self._rules = dict(rules) if rules is not None else None
+        self._curves = curves
         self._lock = asyncio.Lock()
         self._reset()
 
@@ -113,7 +116,13 @@ class ExecutorActor:
                 if self._last_account is None:
                     raise
                 difference = f"{NOT_READ}: {error}"
-                return replace(self._last_account, reconciled=False, difference=difference, took_ms=_ms_since(started))
+                return replace(
+                    self._last_account,
+                    reconciled=False,
+                    difference=difference,
+                    transferred=(),
+                    took_ms=_ms_since(started),
+                )
             self._last_account = self._ledger.reconcile(self._started, account)
             return replace(self._last_account, took_ms=_ms_since(started))
 
@@ -123,7 +132,9 @@ class ExecutorActor:
         async with self._lock:
             self._now_ms = max(self._now_ms, market.now_ms)
             now_ms, approved = market.now_ms, verdicts.approved
-            await self._run(MinuteStarted(minute=verdicts.minute, now_ms=now_ms, approved=approved))
+            wanted = (intent.instrument for intent in approved)
+            seen = conditions_of(market, wanted, self._started.schedule, self._curves)
+            await self._run(MinuteStarted(minute=verdicts.minute, now_ms=now_ms, approved=approved, conditions=seen))
             self._fresh = False
             reports = self._started.report(verdicts.minute, verdicts.trace)
             await self._run(Reported(minute=verdicts.minute))

@@ -11,10 +11,12 @@ from actors.shell import Shell
 from core.cost_gate import cost_gate
 from core.messages import Intents, Market, Verdicts
 from core.risk import Risk, RiskState
+from core.starting_cap import LiveDay
 from core.warmup import load_risk
 from data.artifacts import ArtifactStore
 from data.impact_law import read_law
 from data.journal import SqliteJournal
+from data.starting_caps import CapKeeper
 
 
 class RiskActor(Shell):
@@ -23,6 +25,8 @@ class RiskActor(Shell):
     def __init__(self, plan: RunPlan) -> None:
         super().__init__(plan, "risk")
         self._journal = SqliteJournal(plan.run_dir / "risk.sqlite")
+        # Only real money begins under a cap.
+        self._caps = CapKeeper(plan.run_dir, plan.settings.config.live) if plan.mode == "live" else None
         self._risk: Risk | None = None
         self._kept = ""
 
@@ -39,6 +43,7 @@ class RiskActor(Shell):
             settings.rules.risk,
             rules,
             state,
+            self._caps.cap if self._caps is not None else None,
             gate=cost_gate(
                 settings.rules.execution,
                 settings.rules.costs,
@@ -65,8 +70,23 @@ class RiskActor(Shell):
         self._risk.resume(by, at_ms)
         self._keep()
 
+    def day_over(self, seen: LiveDay) -> str:
+        """Let a finished day of live trading move the starting cap; gives where it stands then, in words."""
+        assert self._risk is not None, "start() comes first"
+        self._risk.day_over(seen)
+        self._keep()
+        return self._cap_words()
+
+    def health(self) -> dict:
+        return super().health() | ({"starting_cap": self._cap_words()} if self._caps is not None else {})
+
+    def _cap_words(self) -> str:
+        return "" if self._caps is None else self._caps.cap.words(self.plan.settings.config.trade.invest_pct)
+
     def _keep(self) -> None:
         assert self._risk is not None
+        if self._caps is not None and self._risk.cap is not None:
+            self._caps.keep(self._risk.cap)
         text = json.dumps(self._risk.state.to_json(), sort_keys=True)
         if text != self._kept:
             self._journal.append([("risk_state", text.encode())])

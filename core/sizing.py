@@ -54,6 +54,13 @@ class Limit(IntEnum):
     MIN_ORDER = 19
     SAME_COIN = 20
     PREMIUM = 21
+    LATE = 22
+    CLOCK = 23
+    MAX_CANCELS = 24
+    CONSECUTIVE_LOSSES = 25
+    STOP_GUARD = 26
+    LOW_PROFIT = 27
+    COOLDOWN = 28
     COST = 30
 
 
@@ -75,6 +82,13 @@ LIMIT_NAMES: dict[Limit, str] = {
     Limit.MIN_ORDER: "min_order",
     Limit.SAME_COIN: "one_sale_a_coin",
     Limit.PREMIUM: "max_premium_bps",
+    Limit.LATE: "max_decision_delay_ms",
+    Limit.CLOCK: "max_clock_offset_ms",
+    Limit.MAX_CANCELS: "max_cancels_per_minute",
+    Limit.CONSECUTIVE_LOSSES: "max_consecutive_losses",
+    Limit.STOP_GUARD: "max_stop_outs",
+    Limit.LOW_PROFIT: "low_profit_pct",
+    Limit.COOLDOWN: "cooldown_minutes",
     Limit.COST: "cost_gate",
 }
 

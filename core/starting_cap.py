@@ -119,6 +119,11 @@ def fallen(state: CapState, reason: str) -> CapState:
     return replace(state, steps=0, clean_days=0, reason=f"began anew: {reason}")
 
 
+def begun(state: CapState, now_ms: int) -> CapState:
+    """The cap at a start: what was traded before there was one earns nothing."""
+    return replace(state, judged=day_of(now_ms) - 1) if state.judged is None else state
+
+
 def level_pct(state: CapState, settings: LiveSettings) -> float:
     """Per cent of what ``trade.invest_pct`` allows that may be invested now."""
     return min(WHOLE, settings.starting_cap_pct * _risen(state, settings))

@@ -18,9 +18,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 
 from core.errors import ConfigError, ExchangeUnavailable
-from exchanges.limits.gate import Gate, Turn
+from exchanges.handshake import shake_hands
+from exchanges.limits.gate import Gate
 from exchanges.limits.priority import Priority
-from exchanges.limits.tables import CONNECTS
 
 log = logging.getLogger(__name__)
 
@@ -315,20 +315,15 @@ class Link:
         return end
 
     async def _open(self, life: _Life) -> ClientConnection:
-        """A connection, made when it is our turn. Raises ExchangeUnavailable when that does not come soon enough."""
         if self._gate is None:
             return await self._connect()
-        patience_ms, where = self.policy.confirm_s * 1_000, f"connect of {self.name}"
-        async with self._gate.turn({CONNECTS: 1}, self._priority, patience_ms, where) as turn:
-            life.born = time.monotonic()
-            try:
-                socket = await self._connect()
-            except InvalidStatus as error:
-                _obey(turn, error)
-                raise
-            if socket.response is not None:
-                turn.heard(dict(socket.response.headers.raw_items()))
-            return socket
+
+        def begin() -> Awaitable[ClientConnection]:
+            life.born = time.monotonic()  # waiting in line is no part of its age
+            return self._connect()
+
+        patience_ms = self.policy.confirm_s * 1_000
+        return await shake_hands(begin, self._gate, self._priority, patience_ms, f"connect of {self.name}")
 
     async def _connect(self) -> ClientConnection:
         local = self.url.startswith("ws://")
@@ -379,16 +374,6 @@ class Link:
             life.end(Leave(f"could not subscribe: {error}", planned=False))
         except (OSError, WebSocketException) as error:
             log.debug("%s: the connection broke while subscribing (%s)", self.name, type(error).__name__)
-
-
-def _obey(turn: Turn, error: InvalidStatus) -> None:
-    """A handshake refused for rate: a 429 is about connects, a 418 about everything this address does."""
-    status, headers = error.response.status_code, dict(error.response.headers.raw_items())
-    turn.heard(headers)
-    if status in (418, 429):
-        after = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
-        known = float(after) if after.isdecimal() and len(after) < 8 else None
-        turn.turned_away(status, known, "" if status == 418 else CONNECTS)
 
 
 async def run_all(links: Sequence[Link], beside: Coroutine[None, None, None] | None = None) -> None:

@@ -16,19 +16,18 @@ from core.execution.local import LocalExecutor
 from core.execution.machine import ExecutionMachine
 from core.impact import PRIOR, ImpactLaw
 from core.messages import MinuteRecord
+from core.orders import REPLAY_INSTANCE
 from core.ports import Journal, ModelsPart, SelectorPart
 from core.record import closing_record
 from core.risk import Risk, RiskState
 from core.selection import Selector, WeightTable
 from core.session import decision_ms, run_session
 from core.units import MINUTE_MS
-from data.market import MarketCut
+from data.market import MarketCut, market_curves
 from exchanges.simulated.local import SimulatedVenue
 from exchanges.simulated.tape import Tape
 
 VENUE = "binance"
-REPLAY_INSTANCE = "replay"
-"""Instance name in client ids of backtests and replays alike, so that their orders compare."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +87,8 @@ def make_backtest(
     filled, filler = fill_gaps(past)
     cache.restore(filled, filler, market.first_minute - MINUTE_MS)
     machine = ExecutionMachine(rules.execution, venue.rules(), REPLAY_INSTANCE)
-    executor = LocalExecutor(machine, venue, journal)
+    curves = dict(zip(market.instruments, market_curves(market), strict=True))
+    executor = LocalExecutor(machine, venue, journal, curves)
     members = tuple(m.name for m in rules.models.enabled)
     table = weights or WeightTable.default(members, rules.selection.default_weights)
     desk = LocalDesk(

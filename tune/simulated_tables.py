@@ -2,11 +2,12 @@
 
 import numpy as np
 import polars as pl
-from numba import njit
 
 from core.cost_gate import Seen, cost_lines
 from core.engine.tables import IntArray
 from core.impact import IMPACT_MINUTES, flow_at
+from core.lean import compiled
+from core.loss_limits import loss_limits, managed
 from core.messages import FloatArray
 from core.sizing import Rows, Sized, arithmetic
 from core.units import MINUTE_MS
@@ -84,21 +85,22 @@ def why_of(found: Found) -> pl.Series:
     sized = Sized(whole, found.orders[:, 3].tolist(), asked, allowed, limit.tolist())  # type: ignore[arg-type]
     rules = [found.rules[i] for i in found.market.instruments]
     quantity = counted(np.abs(lots), row, [r.step for r in rules])
-    volume, sigma = _flows(found.tape.seen, np.ascontiguousarray(row), np.ascontiguousarray(found.orders[:, 0]))
-    seen = Seen(columns[1], columns[8], volume, sigma)
+    flows = np.empty((2, len(row)))
+    _flows(found.tape.seen, np.ascontiguousarray(row), np.ascontiguousarray(found.orders[:, 0]), flows)
+    seen = Seen(columns[1], columns[8], flows[0], flows[1])
     fee = [float(rule.taker_fee) for rule in rules]
+    losses = loss_limits(found.settings.config.trade, found.settings.rules.risk)
     texts = []
     for k, which in enumerate(row.tolist()):
-        lines = arithmetic(rows, found.caps._replace(equity=equity[k]), sized, k, rules[which])
+        part = managed(equity[k], losses.capital, losses.capital_usdt)
+        lines = arithmetic(rows, found.caps._replace(equity=part), sized, k, rules[which])
         lines += cost_lines(found.gate, seen, fee[which], k, quantity[k], lots[k] > 0)
         texts.append("\n".join(lines))
     return pl.Series("why", texts, dtype=pl.String).str.split("\n")
 
 
-@njit(cache=True)
-def _flows(bars: FloatArray, row: IntArray, index: IntArray) -> FloatArray:
-    """(2, O) volume and sigma a minute at every order's decision."""
-    found = np.empty((2, len(row)))
+@compiled
+def _flows(bars: FloatArray, row: IntArray, index: IntArray, found: FloatArray) -> None:
+    """Write volume and sigma a minute at every order's decision to ``found`` (2, O)."""
     for k in range(len(row)):
         found[0, k], found[1, k] = flow_at(bars[row[k]], index[k], IMPACT_MINUTES)
-    return found

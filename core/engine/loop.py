@@ -11,8 +11,9 @@ worked, stand beside it.
 import math
 
 from core.cost_gate import HALF_SPREAD, SIGMA, TRADED, gate_into
+from core.costs import UNITS
 from core.engine.coast import coast
-from core.engine.market import shown_mid, shown_touch
+from core.engine.market import BUY, shown_mid, shown_touch
 from core.engine.orders import exact, work
 from core.engine.tables import (
     ASKED,
@@ -21,6 +22,7 @@ from core.engine.tables import (
     CLOSES,
     EDGE,
     EQUITY,
+    FEE_IN_QUOTE,
     FREE_LOTS,
     FRESH,
     IN_SHOCK,
@@ -28,9 +30,12 @@ from core.engine.tables import (
     IS_ASKED,
     LIMIT,
     MEAN,
+    MIN_LOTS,
+    MIN_NOTIONAL,
     ORDER,
     PAID_FROM,
     POSITION,
+    QUANTITY,
     QUOTE,
     REGIME,
     ROW,
@@ -41,6 +46,7 @@ from core.engine.tables import (
     STEP_UNITS,
     TABLE,
     TRADABLE,
+    UNIT,
     UNSENT,
     WANTED,
     WORTH,
@@ -55,10 +61,13 @@ from core.engine.tables import (
     Tape,
 )
 from core.execution.estimate import half_spread_of_touch
+from core.execution.schedules.twap import least_lots
+from core.guards import GuardRules, close_trip
 from core.impact import IMPACT_MINUTES, flow_at
 from core.lean import inlined, lean, pasted
-from core.loss_limits import ACTIVE, REDUCING, LossLimits, Mark, fill_into, mark
+from core.loss_limits import ACTIVE, REDUCING, LossLimits, Mark, fill_into, managed, mark
 from core.messages import CLOSE, VOLUME, FloatArray
+from core.round_trips import TRIP, count_fill
 from core.selection import SelectionRules, choose_targets, combine, share_out
 from core.sizing import ALLOWED, HELD, LOTS, MID, PRICE, RATE, TARGET, Caps, size_into
 from core.sizing import ASKED as ASKED_CHANGE
@@ -99,9 +108,10 @@ def advance(
     minutes, states, stride = columns.minutes, columns.state, columns.stride
     ensemble, asked_target, losses, terms = said.ensemble, said.target, rules.losses, rules.terms
     count = grid_ints.shape[0]
-    most_fills = count * rules.slices * level.shape[1]
+    schedule = rules.schedule
+    most_fills = count * schedule.slices * level.shape[1]
     # Whether an order's latency may carry it into the next minute, whose touch then shows what it took.
-    late = (rules.slices - 1) * rules.slice_ms + terms.latency_ms >= MINUTE_MS
+    late = (schedule.slices - 1) * schedule.slice_ms + schedule.jitter_s * 1_000 + terms.latency_ms >= MINUTE_MS
     # The usual account: every instrument is paid from one balance and has a coin of its own.
     one_purse = True
     for i in range(count):
@@ -193,11 +203,12 @@ def advance(
                 wanted = True
         parents = 0
         if wanted:
-            _size(grid_ints, rules.caps, account, scratch, state, equity)
+            _size(grid_ints, rules, account, scratch, state, equity, minute)
             _gate(tape, grids, rules, account, level, scratch, index)
             regime = said.which[REGIME, k] if ensemble else -1
             parents = _log_orders(scratch, logs, orders, orders_before, index, regime, equity)
             orders += parents
+            account.today[1] += parents
         # --- written down
         c = index - columns.first
         minutes[EQUITY, c] = equity
@@ -210,13 +221,15 @@ def advance(
             grid_row += 1
         # --- the orders
         if parents > 0:
+            before = fills
             fills = work(
                 tape,
                 grids,
                 terms,
-                rules.slices,
-                rules.slice_ms,
+                schedule,
                 account,
+                mid,
+                rate,
                 level,
                 scratch.parent,
                 logs.fills,
@@ -224,6 +237,7 @@ def advance(
                 index,
                 parents,
             )
+            _count_fills(grids, account, logs.fills, before, fills, rules.guards)
             moved = True
             if not exact(units):
                 return TOO_LARGE, index + 1, state, orders, fills
@@ -239,8 +253,11 @@ def _quiet(state: Mark, losses: LossLimits) -> tuple[float, float]:
     """
     if math.isnan(state.peak) or math.isnan(state.day_equity):
         return math.inf, -math.inf
+    day, peak = state.day_equity, state.peak
     low = max(
-        state.day_equity * (1.0 - losses.daily_loss_pct / 100.0), state.peak * (1.0 - losses.max_drawdown_pct / 100.0)
+        day - managed(day, losses.capital, losses.capital_usdt) * losses.daily_loss_pct / 100.0,
+        state.day_money - losses.daily_loss_usdt,
+        peak - managed(peak, losses.capital, losses.capital_usdt) * losses.max_drawdown_pct / 100.0,
     )
     return max(low, 0.0) + 1e-9 * state.peak, state.peak
 
@@ -294,9 +311,14 @@ def _listen(said: Said, scratch: Scratch, close: FloatArray, selection: Selectio
     choose_targets(edge, position, close, rate, equity, shock, fresh, selection, target)
 
 
-@pasted
-def _size(grid: IntArray, caps: Caps, account: Account, scratch: Scratch, state: Mark, equity: float) -> None:
+@inlined
+def _size(
+    grid: IntArray, rules: Rules, account: Account, scratch: Scratch, state: Mark, equity: float, minute: int
+) -> None:
     """What the limits leave of what is wanted."""
+    caps, losses, today = rules.caps, rules.losses, account.today
+    if today[0] != minute // DAY_MS:
+        today[0], today[1] = minute // DAY_MS, 0
     position, cash, sellable = scratch.floats[POSITION], scratch.floats[PAID_FROM], scratch.floats[FREE_LOTS]
     for i in range(position.shape[0]):
         cash[i] = account.amount[grid[i, QUOTE]]
@@ -315,9 +337,11 @@ def _size(grid: IntArray, caps: Caps, account: Account, scratch: Scratch, state:
         True,
         state.state,
         state.closing,
+        account.guards.ints,
+        minute + MINUTE_MS,
     )
     now = Caps(
-        equity,
+        managed(equity, losses.capital, losses.capital_usdt),
         caps.invest,
         caps.min_order,
         caps.max_order,
@@ -325,9 +349,29 @@ def _size(grid: IntArray, caps: Caps, account: Account, scratch: Scratch, state:
         caps.max_gross,
         caps.band,
         caps.collar,
-        caps.max_orders,
+        max(0.0, min(caps.max_orders, rules.max_orders_per_day - today[1])),
     )
     size_into(scratch.floats, scratch.ints, now, scratch.sizing, scratch.sizing_flags, scratch.limits)
+
+
+@inlined
+def _count_fills(grids: Grids, account: Account, log: IntArray, first: int, end: int, rules: GuardRules) -> None:
+    """Count the fills [first, end) of the log into round trips; those that it closes may pause what comes."""
+    guards = account.guards
+    for k in range(first, end):
+        at_ms, row, steps = log[k, 2], log[k, 3], log[k, 5]
+        grid = grids.ints[row]
+        buying = log[k, 4] == BUY
+        coins, money, fee = steps * grid[STEP_UNITS], steps * log[k, 6] * grid[UNIT], log[k, 7]
+        if buying and not grid[FEE_IN_QUOTE]:
+            coins -= fee
+        else:
+            money += fee if buying else -fee
+        trip = guards.floats[row, :TRIP]
+        least = least_lots(grid[MIN_LOTS], grid[MIN_NOTIONAL], log[k, 6] * grid[UNIT]) * grid[STEP_UNITS]
+        closed, result = count_fill(trip, buying, coins / float(UNITS), money / float(UNITS), least / float(UNITS))
+        if closed:
+            close_trip(guards, row, at_ms, result, False, rules)
 
 
 @inlined
@@ -371,7 +415,8 @@ def _log_orders(
         next_sell += 1 if lots < 0 else 0
         at = orders + count
         parent[k, ROW], parent[k, ORDER], parent[k, LIMIT] = i, orders_before + at, ticks
-        parent[k, UNSENT], parent[k, BUYS] = abs(lots), 1 if lots > 0 else 0
+        parent[k, UNSENT] = parent[k, QUANTITY] = abs(lots)
+        parent[k, BUYS] = 1 if lots > 0 else 0
         line, more = logs.orders[at], logs.floats[at]
         line[0], line[1], line[2], line[3], line[4], line[5] = index, i, lots, ticks, limits[i], regime
         more[0], more[1], more[2], more[3] = rows[MID, i], edge[i], rows[TARGET, i], equity

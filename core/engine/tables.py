@@ -15,6 +15,8 @@ from core.book import LEVELS
 from core.cost_gate import CostGate, cost_gate
 from core.costs import UNITS, Terms, terms_of, units_of
 from core.errors import ConfigError
+from core.execution.schedules.rule import Schedule, jitter_seed, schedule_of
+from core.guards import GuardRules, Guards, guard_rules, make_guards
 from core.impact import PRIOR, ImpactLaw
 from core.loss_limits import ACTIVE, NO_DAY, LossLimits, Mark, loss_limits
 from core.messages import BoolArray, FloatArray
@@ -72,9 +74,27 @@ class Rules(NamedTuple):
     losses: LossLimits
     selection: SelectionRules
     terms: Terms
-    slices: int
-    slice_ms: int
+    schedule: Schedule
+    guards: GuardRules
+    max_orders_per_day: float
     gate: CostGate
+
+
+LIFE_SIDE, LIFE_INDEX, LIFE_AGE, LIFE_DONE = range(4)
+PASSED, NOW, AHEAD, KAPPA = range(4)
+
+
+class Courses(NamedTuple):
+    """Where each instrument's parent stands in its schedule (``core.execution.schedules.rule.Stage``)."""
+
+    seed: IntArray
+    """(S,) of its jitter."""
+    curve: FloatArray
+    """(S, 1440) volume curves; (S, 0) where the schedule reads none."""
+    life: IntArray
+    """(S, 4): 1 for a buy, 0 for a sell; the minute it was last worked in (-2: never); its age; lots done in its life."""
+    stage: FloatArray
+    """(S, 4): passed, now, ahead, kappa."""
 
 
 class Account(NamedTuple):
@@ -89,6 +109,11 @@ class Account(NamedTuple):
     taken: IntArray
     """(S, 2, LEVELS + 2) steps that sells (0) and buys (1) of ours took of each level in one minute; then their sum;
     then which minute."""
+    courses: Courses
+    guards: Guards
+    """Open round trips, and what pauses buying."""
+    today: IntArray
+    """(2,) UTC day number and orders of that day."""
 
 
 TAKEN_SUM, TAKEN_MINUTE = LEVELS, LEVELS + 1
@@ -156,7 +181,7 @@ class Logs(NamedTuple):
 
 WANTED, POSITION, PAID_FROM, FREE_LOTS, SEEN_MID, SEEN_EDGE = range(len(ROW_FLOATS), len(ROW_FLOATS) + 6)
 FRESH, IN_SHOCK, IS_ASKED, TRADABLE = range(4)
-ROW, ORDER, LIMIT, UNSENT, BUYS = range(5)
+ROW, ORDER, LIMIT, UNSENT, BUYS, QUANTITY, BEFORE, AGE = range(8)
 TICKS, STEPS, PART_LEVEL, PART_STEPS = range(4)
 
 
@@ -178,7 +203,8 @@ class Scratch(NamedTuple):
     worth: FloatArray
     """(A,)"""
     parent: IntArray
-    """(S, 5): row, order, limit in ticks, unsent lots, and 1 for a buy, of those at work this minute."""
+    """(S, 8): row, order, limit in ticks, unsent lots, 1 for a buy, lots wanted, lots done before in its life, and its
+    age, of those at work this minute."""
     level: IntArray
     """(4, LEVELS): a book's ticks and steps, and what an order takes of which."""
     sizing: FloatArray
@@ -276,17 +302,26 @@ def make_rules(
             collar=limits.collar_bps / BPS,
             max_orders=float(limits.max_orders_per_minute),
         ),
-        losses=loss_limits(limits),
+        losses=loss_limits(trade, limits),
         selection=selection_rules(selection),
         terms=terms_of(costs),
-        slices=1 if execution.algorithm == "immediate" else execution.slices,
-        slice_ms=execution.slice_seconds * 1_000,
+        schedule=schedule_of(execution),
+        guards=guard_rules(limits),
+        max_orders_per_day=float(limits.max_orders_per_day),
         gate=cost_gate(execution, costs, law),
     )
 
 
-def make_account(instruments: Sequence[Instrument], balances: Mapping[str, Decimal]) -> Account:
-    """An account with ``balances`` by asset; raises ConfigError for one that no float64 holds to the last unit."""
+def make_account(
+    instruments: Sequence[Instrument],
+    balances: Mapping[str, Decimal],
+    curves: FloatArray | None = None,
+    instance: str = "",
+) -> Account:
+    """An account with ``balances`` by asset; raises ConfigError for one that no float64 holds to the last unit.
+
+    ``curves`` (S, 1440) where the schedule reads them, ``instance`` whose jitter it is.
+    """
     assets = assets_of(instruments)
     counted = [units_of(balances.get(asset, Decimal(0))) for _, asset in assets]
     for (_, asset), amount in zip(assets, counted, strict=True):
@@ -299,12 +334,20 @@ def make_account(instruments: Sequence[Instrument], balances: Mapping[str, Decim
         amount=units / float(UNITS),
         close=np.full(rows, math.nan),
         taken=np.full((rows, 2, LEVELS + 2), -1, dtype=np.int64),
+        courses=Courses(
+            seed=np.array([jitter_seed(instance, i) for i in instruments], dtype=np.int64),
+            curve=np.zeros((rows, 0)) if curves is None else np.ascontiguousarray(curves, dtype=np.float64),
+            life=np.full((rows, 4), -2, dtype=np.int64),
+            stage=np.zeros((rows, 4)),
+        ),
+        guards=make_guards(rows),
+        today=np.array([NO_DAY, 0]),
     )
 
 
 def fresh_mark() -> Mark:
     """A state that has seen nothing yet."""
-    return Mark(ACTIVE, False, False, math.nan, NO_DAY, math.nan)
+    return Mark(ACTIVE, False, False, math.nan, NO_DAY, math.nan, math.nan)
 
 
 def make_logs(rows: int, members: int, slices: int, least: int = 65_536) -> Logs:
@@ -336,7 +379,7 @@ def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
         weights=np.zeros(members),
         spoke=np.zeros(members, dtype=np.bool_),
         worth=np.zeros(assets),
-        parent=np.zeros((count, 5), dtype=np.int64),
+        parent=np.zeros((count, 8), dtype=np.int64),
         level=np.zeros((4, LEVELS), dtype=np.int64),
         sizing=sizing,
         sizing_flags=flags_of_coins,

@@ -109,7 +109,7 @@ def test_flow_is_the_same_filled_or_missing() -> None:
     filled[120:130, :4] = close[119]
     filled[120:130, 4] = 0.0
     assert flow_at(missing, 150, 60) == flow_at(filled, 150, 60)
-    volume, sigma = flow_at(bars, 199)
+    volume, sigma = flow_at(bars, 199, 60)
     assert volume == pytest.approx(bars[140:, 4].mean())
     assert sigma == pytest.approx(np.sqrt(np.mean(np.diff(np.log(close[139:])) ** 2)))
-    assert all(math.isnan(v) for v in flow_at(np.full((70, 5), np.nan), 69))
+    assert all(math.isnan(v) for v in flow_at(np.full((70, 5), np.nan), 69, 60))
