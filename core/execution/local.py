@@ -9,6 +9,7 @@ from core.execution.conditions import Curves, conditions_of
 from core.execution.ledger import Ledger
 from core.execution.machine import ExecutionMachine
 from core.execution.pump import Answer, Came, Notes, Step, failed, lacks_fills, pump
+from core.execution.rules_watch import RulesWatch
 from core.execution.scribe import Scribe
 from core.execution.stimuli import (
     Beat,
@@ -51,6 +52,7 @@ class LocalExecutor:
         self.venue = venue
         self._scribe = Scribe(journal)
         self._ledger = Ledger()
+        self._watch = RulesWatch()
         self._last_account: AccountState | None = None
         self._now_ms = 0
         if journal is not None:
@@ -58,6 +60,7 @@ class LocalExecutor:
             replayed = self._scribe.replay(machine)
             self._run(config)
             if replayed:
+                self._watch.restarted()
                 self._run(Restarted(now_ms=self._now_ms))
             self._ledger.settle_faults(machine)
 
@@ -96,15 +99,23 @@ class LocalExecutor:
         """
         self._now_ms = now_ms
         self._run(Reconcile(now_ms=now_ms))
+        self._look_at_rules()
+        rules = self._watch.stated(self.machine.config)
         try:
             self._run(OpenSeen(snapshots=self.venue.open_orders()))
             account = self.venue.account()
         except ExchangeUnavailable as error:
             if self._last_account is None:
                 raise
-            return replace(self._last_account, reconciled=False, difference=f"{NOT_READ}: {error}", transferred=())
+            difference = f"{NOT_READ}: {error}"
+            return replace(self._last_account, reconciled=False, difference=difference, transferred=(), rules=rules)
         self._last_account = self._ledger.reconcile(self.machine, account)
-        return self._last_account
+        return replace(self._last_account, rules=rules)
+
+    def _look_at_rules(self) -> None:
+        config = self.machine.config
+        if self._watch.due(config) and (new := self._watch.take(config, self.venue.rules())) is not None:
+            self._run(new)
 
     def halt(self, now_ms: int) -> None:
         """Give up what is being bought; what is being sold goes on."""
@@ -146,7 +157,9 @@ class LocalExecutor:
         try:
             return self._call(instruction)
         except BotError as error:
-            return failed(instruction, error, self._now_ms)
+            fault = failed(instruction, error, self._now_ms)
+            self._watch.hear(fault)
+            return fault
 
     def _call(self, instruction: Instruction) -> Stimulus:
         match instruction:

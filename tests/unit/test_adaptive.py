@@ -237,7 +237,7 @@ def test_on_the_simulated_exchange_it_costs_less_than_the_others():
     assert no_dearer(costs["adaptive"], others)
     # The measure can tell: who only waits, pays for it.
     assert not no_dearer(costs["never crosses"], others)
-    assert np.mean([one.maker for one in done["adaptive"]]) > 0.1
+    assert np.mean([one.maker for one in done["adaptive"]]) > 0.05
     assert all(one.maker == 0.0 for one in done["immediate"])
     assert all(one.forced == 0.0 for outcomes in done.values() for one in outcomes)
 
