@@ -23,7 +23,7 @@ from core.messages import CancelOrder, Fill, OrderSnapshot, OrderState, PlaceOrd
 from core.params import CostSettings, ExecutionSettings
 from core.units import MINUTE_MS, Side
 from exchanges.simulated.tape import Tape
-from tests.bench.execution import ALGORITHMS, synthetic
+from tests.bench.execution import algorithms, synthetic
 from tests.bench.support.shortfall import Case, Scene, draw, work
 from tests.support.engines import Panel, make_forecasts, make_market, make_settings
 from tests.support.fake_venue import BTC, ETH, MINUTE, RULES, MemoryJournal, approved
@@ -232,7 +232,7 @@ def test_on_the_simulated_exchange_it_costs_less_than_the_others():
     never_crosses = ExecutionSettings(algorithm="adaptive", urgency=0.0)
     done = {
         name: [work(scenes[0], case, rules) for case in cases]
-        for name, rules in {**ALGORITHMS, "never crosses": never_crosses}.items()
+        for name, rules in {**algorithms(1), "never crosses": never_crosses}.items()
     }
     costs = {name: np.array([one.shortfall_bps for one in outcomes]) for name, outcomes in done.items()}
     others = [costs[name] for name in ("immediate", "twap", "vwap")]
@@ -304,7 +304,7 @@ class AdaptiveLife(Life):
             self.step(lambda e, at=minute: self.reports.append(e.execute(SeenAt(at), self.verdicts(at))))
             for second in (15, 30, 45):
                 self.venue.now_ms = minute + MINUTE_MS + second * 1_000
-                self.venue.mids = {i: 100.0 + 0.001 * second for i in (BTC, ETH)}
+                self.venue.mids = dict.fromkeys((BTC, ETH), 100.0 + 0.001 * second)
                 self.step(lambda e: e.beat(self.venue.now_ms))
         for late in range(3):
             self.step(lambda e, at=MINUTE + 4 * MINUTE_MS + late * 5_000: e.account(at))
