@@ -15,6 +15,7 @@ from core.messages import AccountState, Market, MinuteTick, Reports, Verdicts
 from core.units import Instrument, MarketRules
 from core.warmup import load_execution
 from data.journal import SqliteJournal
+from data.volume_curves import kept
 from exchanges.composite import Venues
 from exchanges.venues import gateway_of, user_stream_of
 
@@ -36,7 +37,11 @@ class LiveExecutor(Shell):
         gates = {venue: gate_of(plan, venue, reached[venue]) for venue in pairs}
         self._gateways = {v: gateway_of(v, reached[v], pair, instruments, ledger=gates[v]) for v, pair in pairs.items()}
         self._executor = ExecutorActor(
-            rules.execution, plan.instance, Venues(self._gateways), SqliteJournal(plan.run_dir / "journal.sqlite")
+            rules.execution,
+            plan.instance,
+            Venues(self._gateways),
+            SqliteJournal(plan.run_dir / "journal.sqlite"),
+            curves=kept(plan.run_dir),
         )
         self._news = AccountNews(
             lambda on_order, on_reconnect: [

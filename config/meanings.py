@@ -192,6 +192,7 @@ MEANINGS: dict[str, Meaning] = {
     "execution.risk_aversion": Meaning("is: weight of the variance", _E),
     "execution.urgency": Meaning("adaptive: weight of waiting", _E),
     "execution.reprice_seconds": Meaning("adaptive: looks at the book every", _E, "s"),
+    "execution.edge_minutes": Meaning("adaptive: a forecast lasts", _E, "minutes"),
     "execution.unknown_requery_s": Meaning("a lost order is asked about again after", _E, "s"),
     "costs.fees": Meaning("fees are charged", _T),
     "costs.fee_tier.*": Meaning("fee level", _T),

@@ -16,6 +16,7 @@ import numpy as np
 from core.execution.local import LocalExecutor
 from core.execution.machine import ExecutionMachine
 from core.execution.schedules.twap import least_order
+from core.execution.schedules.volume_curve import learn_curve
 from core.impact import IMPACT_MINUTES, flow_at
 from core.liquidity import liquidity_at
 from core.messages import CLOSE, Approved, FloatArray, TradingState, Verdicts
@@ -33,7 +34,7 @@ from exchanges.simulated.tape import Tape
 
 SMALLEST, LARGEST = 0.001, 0.05
 """Of a usual minute's volume."""
-MOST_MINUTES = 5
+MOST_MINUTES = 8
 COLLAR = RiskSettings().collar_bps / BPS
 WINDOW = 240
 RICH = Decimal(10) ** 12
@@ -182,7 +183,11 @@ def work(scene: Scene, case: Case, settings: ExecutionSettings) -> Outcome:
     """Let one parent be worked by the executor of a LocalDesk."""
     instrument = scene.tape.instruments[case.row]
     rules, venue = scene.rules[instrument], scene.venue(case.row, case.minute)
-    executor = LocalExecutor(ExecutionMachine(settings, scene.rules, "bench"), venue)
+    curves = None
+    if settings.algorithm == "vwap":
+        index = (case.minute - scene.tape.start_minute) // MINUTE_MS
+        curves = {instrument: learn_curve(scene.tape.bars[case.row, : index + 1], scene.tape.start_minute)}
+    executor = LocalExecutor(ExecutionMachine(settings, scene.rules, "bench"), venue, curves=curves)
     whole, minute, minutes = case.lots * rules.step, case.minute, 0
     left = whole
     while minutes < MOST_MINUTES:
