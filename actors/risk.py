@@ -8,6 +8,7 @@ import ray
 
 from actors.plan import NAMESPACE, RunPlan
 from actors.shell import Shell
+from config.watch import TradeWatch
 from core.cost_gate import cost_gate
 from core.messages import Intents, Market, Verdicts
 from core.risk import Risk, RiskState
@@ -26,6 +27,9 @@ class RiskActor(Shell):
         # Only real money begins under a cap.
         self._caps = CapKeeper(plan.run_dir, plan.settings.config.live) if plan.mode == "live" else None
         self._risk: Risk | None = None
+        self._watch = (
+            TradeWatch(plan.config_source, plan.settings.config.trade) if plan.config_source is not None else None
+        )
         self._kept = ""
 
     def start(self) -> None:
@@ -49,9 +53,14 @@ class RiskActor(Shell):
         began = time.perf_counter()
         assert self._risk is not None, "start() comes first"
         with self.minute(market.minute, market.trace):
+            change = self._watch.look() if self._watch is not None else None
+            if change is not None:
+                self.log.warning("settings: %s", "; ".join(change.lines))
+                self._risk.set_trade(change.trade)
             verdicts = self._risk.review(market, intents)
             self._keep()
-            return replace(verdicts, took_ms=(time.perf_counter() - began) * 1000)
+            told = change.lines if change is not None else ()
+            return replace(verdicts, settings=told, took_ms=(time.perf_counter() - began) * 1000)
 
     def halt(self, by: str, reason: str, at_ms: int) -> None:
         """Stop everything but cancels, until a person resumes."""
