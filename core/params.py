@@ -220,6 +220,8 @@ class ExecutionSettings(Section):
     """``adaptive``: how much one standard deviation of waiting weighs against a certain cost."""
     reprice_seconds: Annotated[int, Field(ge=1, le=20)] = 2
     """``adaptive``: how often it looks at the book."""
+    edge_minutes: Annotated[float, Field(gt=0, le=1_440)] = 15
+    """``adaptive``: how long a forecast's edge lasts; what waits loses it evenly."""
     unknown_requery_s: Annotated[float, Field(gt=0, le=60)] = 2.0
 
     @model_validator(mode="after")

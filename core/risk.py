@@ -123,6 +123,8 @@ class Risk:
                 f"intents of minute {intents.minute}, shape {intents.target.shape}, for the market of "
                 f"{market.minute} with {len(market.instruments)} instruments"
             )
+        if market.account.rules:
+            self._rules = {rule.instrument: rule for rule in market.account.rules}
         state = marked(self._state, market, self._trade, self._limits)
         day = market.minute // DAY_MS
         if self._cap is not None and state.by == BY_LIMIT and self._state.by != BY_LIMIT:
@@ -269,6 +271,7 @@ class Risk:
             limit_price=int(sized.ticks[row]) * rules.tick,
             reference_price=float(rows.mid[row]),
             arithmetic=lines,
+            edge_bps=float(np.nan_to_num(seen.edge[row], nan=0.0)),
         )
 
     def _allowance(self, limit: Limit, sized: Sized, row: int, market: Market) -> str:

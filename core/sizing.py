@@ -240,7 +240,8 @@ def size_into(
         found[TICKS, i] = found[ALLOWED, i] = math.nan
         held, mid, rate = rows[HELD, i], rows[MID, i], rows[RATE, i]
         worth = held * rows[PRICE, i] * rate if held > 0.0 else 0.0
-        known = mid > 0.0 and mid < math.inf and rate > 0.0
+        # What a quote unit is worth need not be known to sell all that is held.
+        known = mid > 0.0 and mid < math.inf and (rate > 0.0 or rows[TARGET, i] <= 0.0)
         found[ASKED, i], limit[i] = _change(rows[TARGET, i], held, worth, rows[MOST, i], known, solvent, caps)
     orders_left = _sell(rows, marks, caps, found, flags[SOLD], limit, solvent)
     _buy(rows, marks, caps, found, flags[COUNTED], limit, orders_left)
@@ -297,6 +298,9 @@ def _sell(
             limit[i] = marks[SELL_BLOCK, i]
             continue
         mid, rate, step, tick, min_qty = rows[MID, i], rows[RATE, i], rows[STEP, i], rows[TICK, i], rows[MIN_QTY, i]
+        if not rate > 0.0:
+            # Then in quote units: the venue's own minimum is in those, and without a rate there is no equity to cut by.
+            rate = 1.0
         ticks = max(1.0, np.ceil(mid * (1.0 - caps.collar) / tick / _SHAVE))
         found[TICKS, i] = ticks
         lot = step * mid * rate
@@ -437,7 +441,7 @@ def arithmetic(rows: Rows, caps: Caps, sized: Sized, row: int, rules: MarketRule
     wanted = "0" if rows.target[row] <= 0 else f"{worth + sized.asked[row]:.2f}"
     lines = [
         f"target {rows.target[row]:.4f} of {caps.invest * 100:g}% of {caps.equity:.2f} = {wanted}",
-        f"held {rows.held[row]:.10g} {base} = {worth:.2f}, change {sized.asked[row]:+.2f}",
+        f"held {rows.held[row]:.10g} {base} = {_usdt(worth)}, change {_usdt(sized.asked[row], '+')}",
     ]
     limit = Limit(int(sized.limit[row]))
     if limit in LIMIT_NAMES:
@@ -447,7 +451,12 @@ def arithmetic(rows: Rows, caps: Caps, sized: Sized, row: int, rules: MarketRule
     if lots:
         side, sign = ("buy", "+") if lots > 0 else ("sell", "-")
         lines.append(
-            f"{side} {abs(lots):.0f} lots of {rules.step.normalize():f} {base} = {abs(lots) * lot:.2f}, "
+            f"{side} {abs(lots):.0f} lots of {rules.step.normalize():f} {base} = {_usdt(abs(lots) * lot)}, "
             f"limit mid {sign}{caps.collar * BPS:g} bps"
         )
     return tuple(lines)
+
+
+def _usdt(amount: float, sign: str = "") -> str:
+    """An amount, which is not known where the quote currency has no rate."""
+    return f"{amount:{sign}.2f}" if math.isfinite(amount) else "unknown"
