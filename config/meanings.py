@@ -59,7 +59,9 @@ class Meaning:
 def managed_usdt(flat: Flat, equity: float) -> float:
     """What of ``equity`` the bot manages; all percentages are of it."""
     most = flat.get("trade.capital_usdt")
-    return managed(equity, float(flat.get("trade.capital_pct", 100)) / 100, math.inf if most is None else float(most))
+    return float(
+        managed(equity, float(flat.get("trade.capital_pct", 100)) / 100, math.inf if most is None else float(most))
+    )
 
 
 def _share(value: float, flat: Flat, equity: float) -> float:

@@ -327,6 +327,9 @@ class Approved:
     """How the size came about, line by line."""
     edge_bps: float = 0.0
     """The forecast behind it; 0 where there is none."""
+    expected: tuple[float, ...] = ()
+    """What it was expected to cost: the fields of ``core.execution.estimate.Estimate`` (bps), then volume (base units) and
+    sigma (log return) a minute; empty where the market said too little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from decimal import ROUND_FLOOR, Decimal
 import numpy as np
 
 from core.ceilings import ceiling_lines, ceiling_rules, ceilings_of
-from core.cost_gate import CostGate, Seen, cost_gate, cost_lines, gate_rows, worth_line
+from core.cost_gate import CostGate, Seen, cost_gate, cost_lines, estimate_of, gate_rows, worth_line
 from core.errors import Defect
 from core.execution.estimate import half_spread_of_touch
 from core.guards import GuardBook, guard_rules, until_ms
@@ -266,7 +266,10 @@ class Risk:
             lots = min(lots, _free_lots(market, row, rules))
         quantity = lots * rules.step
         lines = self._arithmetic(market, rows, caps, sized, told, row, rules)
-        lines += cost_lines(self._gate, seen, float(rows.fee[row]), row, float(quantity), side is Side.BUY)
+        fee = float(rows.fee[row])
+        expected = estimate_of(self._gate, seen, fee, row, float(quantity))
+        known = math.isfinite(expected.total)
+        lines += cost_lines(self._gate, seen, fee, row, float(quantity), side is Side.BUY)
         return Approved(
             intent_id=intent_id(market.minute, instrument),
             minute=market.minute,
@@ -277,6 +280,7 @@ class Risk:
             reference_price=float(rows.mid[row]),
             arithmetic=lines,
             edge_bps=float(np.nan_to_num(seen.edge[row], nan=0.0)),
+            expected=(*expected, float(seen.volume[row]), float(seen.sigma[row])) if known else (),
         )
 
     def _allowance(self, limit: Limit, sized: Sized, row: int, market: Market) -> str:

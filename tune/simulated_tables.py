@@ -7,7 +7,7 @@ from core.ceilings import ceiling_lines, ceiling_rules
 from core.cost_gate import Seen, cost_lines
 from core.engine.tables import IntArray
 from core.impact import IMPACT_MINUTES, flow_at
-from core.lean import compiled
+from core.lean import lean
 from core.loss_limits import loss_limits, managed
 from core.messages import FloatArray
 from core.sizing import Rows, Sized, arithmetic
@@ -103,7 +103,7 @@ def why_of(found: Found) -> pl.Series:
     return pl.Series("why", texts, dtype=pl.String).str.split("\n")
 
 
-@compiled
+@lean
 def _flows(bars: FloatArray, row: IntArray, index: IntArray, found: FloatArray) -> None:
     """Write volume and sigma a minute at every order's decision to ``found`` (2, O)."""
     for k in range(len(row)):

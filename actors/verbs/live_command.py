@@ -49,6 +49,7 @@ from core.errors import BotError
 from core.messages import MinuteRecord
 from core.starting_cap import StartingCap, begun, day_of
 from data.artifacts import ArtifactStore
+from data.impact_law import newest_law
 from data.logs import configure_logs
 from data.market import MarketSource
 from data.records import RecordStore, read_records
@@ -299,6 +300,7 @@ def _run(
         minutes=args.minutes,
         synthetic=reached.synthetic,
         weights_version=newest_weights(ArtifactStore(source.root / "artifacts"), reached.server_ms),
+        impact_version=newest_law(ArtifactStore(source.root / "artifacts"), reached.server_ms, real_only=True),
     )
     about = {"mode": "live", "clock": plan.clock, "synthetic": plan.synthetic, "market": reached.name}
     about |= {"run_id": run_id, "minutes": args.minutes}

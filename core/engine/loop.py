@@ -66,7 +66,7 @@ from core.execution.estimate import half_spread_of_touch
 from core.execution.schedules.twap import least_lots
 from core.guards import GuardRules, close_trip
 from core.impact import IMPACT_MINUTES, flow_at
-from core.lean import inlined, lean, pasted
+from core.lean import inlined, inner, lean, pasted
 from core.loss_limits import ACTIVE, REDUCING, LossLimits, Mark, fill_into, managed, mark
 from core.messages import CLOSE, VOLUME, FloatArray
 from core.round_trips import TRIP, count_fill
@@ -247,7 +247,7 @@ def advance(
     return DONE, index, state, orders, fills
 
 
-@lean
+@inner
 def _quiet(state: Mark, losses: LossLimits) -> tuple[float, float]:
     """Between which equities (above the first, up to the second) marking to market on the same day changes nothing.
 
@@ -264,7 +264,7 @@ def _quiet(state: Mark, losses: LossLimits) -> tuple[float, float]:
     return max(low, 0.0) + 1e-9 * state.peak, state.peak
 
 
-@lean
+@inner
 def add_up(
     amount: FloatArray, grid: IntArray, mid: FloatArray, close: FloatArray, rate: FloatArray, worth: FloatArray
 ) -> tuple[float, float]:
@@ -293,7 +293,7 @@ def add_up(
     return equity, invested
 
 
-@lean
+@inner
 def _listen(said: Said, scratch: Scratch, close: FloatArray, selection: SelectionRules, equity: float, k: int) -> None:
     """Weigh the votes of minute ``k`` of ``said`` into targets."""
     asked, shock = scratch.flags[IS_ASKED], scratch.flags[IN_SHOCK]
