@@ -11,6 +11,7 @@ from core.errors import BotError, Defect, ExchangeUnavailable
 from core.execution.conditions import Curves, conditions_of
 from core.execution.ledger import Ledger
 from core.execution.machine import ExecutionMachine, configured
+from core.execution.ours import ours
 from core.execution.pump import Answer, Came, Notes, Step, Together, failed, lacks_fills, pump
 from core.execution.rules_watch import RulesWatch
 from core.execution.scribe import Scribe
@@ -75,7 +76,10 @@ class ExecutorActor:
         strategy: str = "ens",
         rules: Mapping[Instrument, MarketRules] | None = None,
         curves: Curves | None = None,
+        leave_others: bool = False,
     ) -> None:
+        """``leave_others``: only the coins that our own fills brought are told of (``core.execution.ours``)."""
+        self._leave_others = leave_others
         self._settings = settings
         self._instance = instance
         self._strategy = strategy
@@ -93,6 +97,8 @@ class ExecutorActor:
         self._watch = RulesWatch()
         self._last_account: AccountState | None = None
         self._now_ms = 0
+        self._cancels = 0
+        """Sent since the account was last told."""
         self._fresh = False
         """The journal was empty: an earlier life without it may have sent the first minute's orders."""
 
@@ -127,7 +133,10 @@ class ExecutorActor:
                 told = replace(self._last_account, reconciled=False, difference=f"{NOT_READ}: {error}", transferred=())
             else:
                 self._last_account = told = self._ledger.reconcile(self._started, account)
-            return replace(told, rules=rules, took_ms=_ms_since(started))
+            if self._leave_others:
+                told = ours(told, self._started.books.flows, self._started.books.trips.rules)
+            cancels, self._cancels = self._cancels, 0
+            return replace(told, rules=rules, cancels=cancels, took_ms=_ms_since(started))
 
     async def execute(self, market: Market, verdicts: Verdicts) -> Reports:
         """Start this minute's schedules (slice 0 is sent now); what happened since the last call."""
@@ -352,6 +361,7 @@ class ExecutorActor:
                 earlier = await self._query(instruction) if self._fresh else None
                 return Placed(snapshot=earlier or await self._venue.place(instruction))
             case CancelOrder():
+                self._cancels += 1
                 return CancelDone(snapshot=await self._venue.cancel(instruction))
         snapshot = await self._query(instruction)
         return Queried(client_id=instruction.client_id, snapshot=snapshot, now_ms=self._now_ms)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from actors.account_news import AccountNews
+from actors.clock_watch import ClockWatch
 from actors.executor import ExecutorActor
 from actors.limits import gate_of
 from actors.plan import RunPlan
@@ -41,8 +42,14 @@ class LiveExecutor(Shell):
             plan.instance,
             Venues(self._gateways),
             SqliteJournal(plan.run_dir / "journal.sqlite"),
+<<<<<<< HEAD
             curves=kept(plan.run_dir),
+=======
+            # A replay's and a paper account's coins are all the run's own.
+            leave_others=plan.mode == "live" and config.trade.own_coins == "leave",
+>>>>>>> sizing
         )
+        self._clocks = ClockWatch(self._gateways, reached) if plan.clock == "wall" else None
         self._news = AccountNews(
             lambda on_order, on_reconnect: [
                 user_stream_of(
@@ -84,7 +91,8 @@ class LiveExecutor(Shell):
 
     async def account(self, tick: MinuteTick) -> AccountState:
         with self.minute(tick.minute, tick.trace):
-            return await self._executor.account(tick)
+            account = await self._executor.account(tick)
+            return self._clocks.told(account) if self._clocks is not None else account
 
     async def execute(self, market: Market, verdicts: Verdicts) -> Reports:
         """Raises StaleData for a minute the conductor has given up: it trades nothing new."""

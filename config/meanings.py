@@ -105,6 +105,7 @@ MEANINGS: dict[str, Meaning] = {
     "trade.max_pct.*": Meaning("of this one at most", _M, "%", _share),
     "trade.capital_pct": Meaning("of the account the bot manages", _M, "%", _of_account),
     "trade.capital_usdt": Meaning("of the account the bot manages at most", _M, "USDT", _amount, off=None),
+    "trade.own_coins": Meaning("coins that the bot did not buy it will", _M, ranks={"leave": 0, "manage": 1}),
     "trade.reporting_currency": Meaning("all is counted in", _N),
     "live.starting_cap_pct": Meaning("live begins with, of what may be invested", _M, "%", _of_invested),
     "live.starting_cap_usdt": Meaning("live begins with at most", _M, "USDT", _amount, off=None),

@@ -354,6 +354,8 @@ class Verdicts:
     state_reason: str
     approved: tuple[Approved, ...]
     refused: tuple[Refused, ...]
+    settings: tuple[str, ...] = ()
+    """What changed in the settings before this minute, or why a change was not taken over."""
     took_ms: float = 0.0
 
 
@@ -519,6 +521,8 @@ class MinuteRecord:
     """What each coin costs more here than at the other venue; empty where no coin trades at two."""
     difference: str = field(default="", compare=False)
     """How the account differed from our books; empty when it did not."""
+    settings: tuple[str, ...] = field(default=(), compare=False)
+    """What changed in the settings before this minute, or why a change was not taken over."""
     timings: tuple[tuple[str, float], ...] = field(default=(), compare=False)
     """(step, milliseconds), in the order of the minute."""
 

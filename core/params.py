@@ -45,6 +45,9 @@ class TradeSettings(Section):
     """Per cent of the account's equity that the bot manages; every other per cent is of that part."""
     capital_usdt: Usdt | None = None
     """The bot manages no more than this, however much lies in the account."""
+    own_coins: Literal["leave", "manage"] = "leave"
+    """Coins in the account that the bot's own fills did not bring, live: ``leave`` neither counts nor sells them,
+    ``manage`` takes them for positions of the bot's."""
     reporting_currency: Literal["USDT"] = "USDT"
 
     @field_validator("instruments")
