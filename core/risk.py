@@ -23,6 +23,7 @@ from decimal import ROUND_FLOOR, Decimal
 
 import numpy as np
 
+from core.coin_split import CoinPlan, SplitRules, split_coins
 from core.cost_gate import CostGate, Seen, cost_gate, cost_lines, estimate_of, gate_rows, worth_line
 from core.errors import Defect
 from core.execution.estimate import half_spread_of_touch
@@ -44,7 +45,8 @@ from core.units import BPS, DAY_MS, MINUTE_MS, Instrument, MarketRules, Side
 
 class Risk:
     """Reviews each minute's intents. ``rules`` are the venues' own; an instrument without them is not traded. ``gate``
-    says what a forecast must pay for, by default that of the default settings."""
+    says what a forecast must pay for, by default that of the default settings; ``split`` how a coin at several venues is
+    split (None: each of its markets is a position of its own)."""
 
     def __init__(
         self,
@@ -54,6 +56,7 @@ class Risk:
         state: RiskState | None = None,
         cap: StartingCap | None = None,
         gate: CostGate | None = None,
+        split: SplitRules | None = None,
     ) -> None:
         self._cap = cap
         self._trade = trade
@@ -62,6 +65,8 @@ class Risk:
         self._state = state or RiskState()
         self._guards = GuardBook(self._state.guards)
         self._gate = gate or cost_gate(ExecutionSettings(), CostSettings())
+        self._split = split
+        self._coins: dict[int, str] = {}
 
     @property
     def state(self) -> RiskState:
@@ -120,8 +125,12 @@ class Risk:
         self._state = state
         rows = self._rows(market, intents, state)
         caps = self._caps(market, state)
+        coins = split_coins(market, intents.edge_bps, rows, caps, self._split) if self._split else CoinPlan({}, {})
         sized = size_rows(rows, caps)
         seen = seen_of(market, intents, sized)
+        for row, edge in coins.edge.items():
+            seen.edge[row] = edge
+        self._coins = coins.lines
         sized = gate_rows(rows, caps, self._gate, seen, sized)
         approved: list[Approved] = []
         refused: list[Refused] = []
@@ -175,7 +184,7 @@ class Risk:
     def _arithmetic(
         self, market: Market, rows: Rows, caps: Caps, sized: Sized, row: int, rules: MarketRules
     ) -> tuple[str, ...]:
-        lines = arithmetic(rows, caps, sized, row, rules)
+        lines = (*((self._coins[row],) if row in self._coins else ()), *arithmetic(rows, caps, sized, row, rules))
         if self._cap is None or not self._cap.binds:
             return lines
         return (self._cap.line(self._trade.invest_pct / 100.0, self._managed(market)), *lines)
