@@ -48,10 +48,12 @@ def split_rules(execution: ExecutionSettings, costs: CostSettings, law: ImpactLa
 class CoinPlan(NamedTuple):
     """What became of the rows of coins at several venues."""
 
-    edge: dict[int, float]
-    """Row → the coin's forecast, bps: that of its rows, by what they want."""
+    edge: FloatArray
+    """(S,) forecasts, bps: of a coin at several venues that of its rows, by what they want."""
     lines: dict[int, str]
     """Row → how the coin's order was split, for the record."""
+    bought: list[tuple[np.ndarray, FloatArray, FloatArray]]
+    """Of each coin that is bought: its rows, what they hold and what they are to buy, USDT."""
 
 
 def coins_at_venues(instruments: Sequence[Instrument]) -> list[list[int]]:
@@ -62,14 +64,26 @@ def coins_at_venues(instruments: Sequence[Instrument]) -> list[list[int]]:
     return [list(by.values())[:MOST_VENUES] for by in found.values() if len(by) > 1]
 
 
-def split_coins(market: Market, edge: FloatArray, rows: Rows, caps: Caps, rules: SplitRules) -> CoinPlan:
-    """Rewrite ``rows.target`` of the coins at several venues, in place; ``edge`` (S,) bps."""
-    plan = CoinPlan({}, {})
-    if not (caps.equity > 0.0 and caps.equity < math.inf and caps.invest > 0.0):
+def split_coins(market: Market, edge: FloatArray, rows: Rows, caps: Caps, rules: SplitRules | None) -> CoinPlan:
+    """Rewrite ``rows.target`` of the coins at several venues, in place; ``edge`` (S,) bps. Nothing without ``rules``."""
+    plan = CoinPlan(np.array(edge, dtype=np.float64), {}, [])
+    if rules is None or not (caps.equity > 0.0 and caps.equity < math.inf and caps.invest > 0.0):
         return plan
     for members in coins_at_venues(market.instruments):
-        _split(market, edge, rows, caps, rules, np.array(members), plan)
+        _split(market, np.array(edge), rows, caps, rules, np.array(members), plan)
     return plan
+
+
+def hold_together(plan: CoinPlan, rows: Rows, caps: Caps) -> None:
+    """A ceiling of one row (``core.ceilings``) holds for the coin: where its rows together would grow above the lowest
+    of theirs, their ceilings are brought down, all purchases by one factor."""
+    for members, worth, placed in plan.bought:
+        ceiling = float(rows.ceiling[members][placed > 0.0].min()) * caps.equity
+        after = float((worth + placed).sum())
+        if not after > ceiling:
+            continue
+        scale = max(ceiling - float(worth.sum()), 0.0) / float(placed.sum())
+        rows.ceiling[members] = np.where(placed > 0.0, (worth + scale * placed) / caps.equity, rows.ceiling[members])
 
 
 def _split(
@@ -82,13 +96,12 @@ def _split(
     whole = caps.invest * caps.equity
     worth = np.where(held > 0.0, held * np.where(price > 0.0, price, 0.0), 0.0)
     asked = np.where(np.isnan(target), worth, np.clip(target, 0.0, 1.0) * whole)
-    total = min(float(asked.sum()), caps.max_position * caps.equity)
+    total = min(float(asked.sum()), min(caps.max_position, float(rows.most[members].max())) * caps.equity)
     # Nothing is wanted of it any more: every row sells what it holds, wherever that is.
     if not total > 0.0:
         return
     change = total - float(worth.sum())
-    for row in members:
-        plan.edge[int(row)] = _edge_of(edge[members], target, float(edge[row]))
+    plan.edge[members] = [_edge_of(edge[members], target, float(edge[row])) for row in members]
     rows.target[members] = math.nan
     if abs(change) <= caps.band * caps.equity:
         return
@@ -102,6 +115,8 @@ def _split(
     for row, was, some in zip(members, worth, placed, strict=True):
         if some > 0.0:
             rows.target[row] = max(was + sign * some, 0.0) / whole
+    if change > 0.0:
+        plan.bought.append((members, worth, placed))
     words = ", ".join(
         f"{market.instruments[row].venue} {sign * some:+.2f}" for row, some in zip(members, placed, strict=True)
     )
@@ -125,7 +140,9 @@ def _place(
     touch = (market.ask if buying else market.bid)[members]
     shown = np.zeros(len(members)) if market.shown is None else market.shown[1 if buying else 0][members]
     if buying:
-        room = np.minimum(caps.max_order * caps.equity, caps.max_position * caps.equity - worth)
+        room = np.minimum(
+            caps.max_order * caps.equity, np.minimum(caps.max_position, rows.most[members]) * caps.equity - worth
+        )
         worst = price * (1.0 + caps.collar)
         room = np.minimum(room, rows.cash[members] * rows.rate[members] / (1.0 + rows.fee[members]) * price / worst)
         most = np.minimum(room / price, rows.max_qty[members])

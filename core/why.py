@@ -62,7 +62,9 @@ def why(record: MinuteRecord, instrument: Instrument, later: Iterable[MinuteReco
     refused = next((one for one in record.refused if one.instrument == instrument), None)
     orders: dict[str, OrderReport] = {}
     fills: dict[tuple[str, str], Fill] = {}
-    for told in (record, *later) if approved is not None else ():
+    for told in (record, *later):
+        if approved is None:
+            break
         orders |= {o.client_id: o for o in told.orders if o.intent_id == approved.intent_id}
         fills |= {(f.client_id, f.trade_id): f for f in told.fills if f.client_id in orders}
     return Why(

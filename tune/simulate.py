@@ -172,7 +172,7 @@ class _Run:
         curves = market_curves(market) if self.account_rules.schedule.kind == VOLUME_CURVE else None
         self.account = make_account(instruments, {REPORTING_CURRENCY: cash}, curves, REPLAY_INSTANCE)
         self.account.close[:] = last_closes(self.tape.seen, self.first)
-        self.rows = make_rows(instruments, self.rules)
+        self.rows = make_rows(instruments, self.rules, settings.config.trade)
         self.scratch = make_scratch(self.rows, len(self.account.units), len(members))
         grid = grid_of(market.minutes)
         stride = int(grid[1] - grid[0]) if len(grid) > 1 else 1

@@ -2,6 +2,8 @@
 
 Amounts are int64 counts of 1e-8 of an asset, prices counts of ticks, quantities counts of steps: the numbers of the
 simulated exchange's Decimals. Their float64 values are correctly rounded, as a Decimal's are, below ``EXACT`` units.
+
+Above 400 lines because every table of the engine is laid out here, each column beside its meaning.
 """
 
 import math
@@ -12,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from core.book import LEVELS
+from core.ceilings import MINUTES, CeilingRules, ceiling_rules
 from core.cost_gate import CostGate, cost_gate
 from core.costs import UNITS, Terms, terms_of, units_of
 from core.errors import ConfigError
@@ -78,6 +81,7 @@ class Rules(NamedTuple):
     guards: GuardRules
     max_orders_per_day: float
     gate: CostGate
+    ceilings: CeilingRules
 
 
 LIFE_SIDE, LIFE_INDEX, LIFE_AGE, LIFE_DONE = range(4)
@@ -161,7 +165,10 @@ class Columns(NamedTuple):
 
 
 ORDER_INTS = ("index", "row", "lots", "ticks", "limit", "regime")
-ORDER_FLOATS = ("mid", "edge_bps", "target", "equity", "held", "price", "asked", "allowed", "half_bps")
+ORDER_FLOATS = (
+    *("mid", "edge_bps", "target", "equity", "held", "price", "asked", "allowed", "half_bps"),
+    *("volatility", "kelly", "joint"),
+)
 FILL_INTS = ("order", "index", "at_ms", "row", "side", "steps", "ticks", "fee", "bid", "ask")
 
 
@@ -171,7 +178,7 @@ class Logs(NamedTuple):
     orders: IntArray
     """(O, 6) ``ORDER_INTS``; lots are negative for a sell."""
     floats: FloatArray
-    """(O, 9) ``ORDER_FLOATS``"""
+    """(O, 12) ``ORDER_FLOATS``"""
     shares: FloatArray
     """(O, M) what each member's weighted forecast had in the edge."""
     fills: IntArray
@@ -179,7 +186,7 @@ class Logs(NamedTuple):
     and ask are the touch it met, in ticks."""
 
 
-WANTED, POSITION, PAID_FROM, FREE_LOTS, SEEN_MID, SEEN_EDGE = range(len(ROW_FLOATS), len(ROW_FLOATS) + 6)
+WANTED, POSITION, PAID_FROM, FREE_LOTS, SEEN_MID, SEEN_EDGE, SEEN_SPREAD = range(len(ROW_FLOATS), len(ROW_FLOATS) + 7)
 FRESH, IN_SHOCK, IS_ASKED, TRADABLE = range(4)
 ROW, ORDER, LIMIT, UNSENT, BUYS, QUANTITY, BEFORE, AGE = range(8)
 TICKS, STEPS, PART_LEVEL, PART_STEPS = range(4)
@@ -189,9 +196,9 @@ class Scratch(NamedTuple):
     """Room to work in, so that a minute allocates nothing."""
 
     floats: FloatArray
-    """(19, S): the sizing's ``ROW_FLOATS``, then target, position, cash, sellable lots, mid, edge."""
+    """(22, S): the sizing's ``ROW_FLOATS``, then target, position, cash, sellable lots, mid, edge and its spread."""
     ints: IntArray
-    """(4, S): purse, coin, buy_block, sell_block."""
+    """(5, S): the sizing's ``ROW_INTS``."""
     flags: BoolArray
     """(4, S): fresh, in a shock, asked, tradable."""
     votes: FloatArray
@@ -213,6 +220,9 @@ class Scratch(NamedTuple):
     limits: IntArray
     costs: FloatArray
     """(3, S) of ``core.cost_gate.Seen``: half spread, volume, sigma; of rows with an order."""
+    returns: FloatArray
+    """(S + 2, MINUTES) and (3, S): room and answer of ``core.ceilings.set_ceilings``."""
+    told: FloatArray
 
 
 def fraction_of(value: Decimal) -> tuple[int, float]:
@@ -269,7 +279,7 @@ def make_grids(
     )
 
 
-def make_rows(instruments: Sequence[Instrument], rules: Mapping[Instrument, MarketRules]) -> Rows:
+def make_rows(instruments: Sequence[Instrument], rules: Mapping[Instrument, MarketRules], trade: TradeSettings) -> Rows:
     """The sizing rows' columns that stay."""
     known = [rules[i] for i in instruments]
     rows, _, _ = empty_rows(len(known))
@@ -277,6 +287,7 @@ def make_rows(instruments: Sequence[Instrument], rules: Mapping[Instrument, Mark
     for name in ("step", "tick", "min_qty", "max_qty", "min_notional"):
         getattr(rows, name)[:] = [float(getattr(rule, name)) for rule in known]
     rows.fee[:] = [float(rule.taker_fee) for rule in known]
+    rows.most[:] = [trade.most_of(i) for i in instruments]
     rows.purse[:] = groups([(i.venue, i.quote) for i in instruments])
     rows.coin[:] = groups([(i.venue, i.base) for i in instruments])
     return rows
@@ -301,6 +312,7 @@ def make_rules(
             band=limits.rebalance_band_pct / 100.0,
             collar=limits.collar_bps / BPS,
             max_orders=float(limits.max_orders_per_minute),
+            max_order_usdt=math.inf if limits.max_order_usdt is None else float(limits.max_order_usdt),
         ),
         losses=loss_limits(trade, limits),
         selection=selection_rules(selection),
@@ -308,6 +320,7 @@ def make_rules(
         schedule=schedule_of(execution),
         guards=guard_rules(limits),
         max_orders_per_day=float(limits.max_orders_per_day),
+        ceilings=ceiling_rules(limits),
         gate=cost_gate(execution, costs, law),
     )
 
@@ -363,9 +376,9 @@ def make_logs(rows: int, members: int, slices: int, least: int = 65_536) -> Logs
 
 def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
     count = len(rows.target)
-    floats = np.zeros((len(ROW_FLOATS) + 6, count))
+    floats = np.zeros((len(ROW_FLOATS) + 7, count))
     floats[: len(ROW_FLOATS)] = rows[: len(ROW_FLOATS)]
-    floats[SEEN_EDGE] = math.nan
+    floats[SEEN_EDGE] = floats[SEEN_SPREAD] = math.nan
     ints = np.zeros((len(ROW_INTS), count), dtype=np.int64)
     ints[PURSE], ints[COIN] = rows.purse, rows.coin
     flags = np.zeros((4, count), dtype=np.bool_)
@@ -385,6 +398,8 @@ def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
         sizing_flags=flags_of_coins,
         limits=limits,
         costs=np.full((3, count), math.nan),
+        returns=np.zeros((count + 2, MINUTES)),
+        told=np.full((3, count), math.nan),
     )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from core.execution.schedules.rule import Schedule
-from core.messages import Approved, CancelOrder, Fill, OrderSnapshot, PlaceOrder, QueryOrder
+from core.messages import Approved, CancelOrder, Fill, OrderSnapshot, PlaceOrder, QueryOrder, Top
 from core.units import Instrument, MarketRules
 
 
@@ -70,6 +70,14 @@ class CancelWanted:
     """An order that was wanted is so no more: cancel what of it still stands."""
 
     client_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookSeen:
+    """The best bid and ask of a market that an adaptive order is worked in; None: it shows no book."""
+
+    instrument: Instrument
+    top: Top | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +205,7 @@ Stimulus = (
     Configured
     | Restarted
     | MinuteStarted
+    | BookSeen
     | OrderWanted
     | CancelWanted
     | Beat

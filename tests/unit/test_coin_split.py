@@ -63,13 +63,26 @@ def seen(
 
 
 def review(
-    at: Market, target: tuple[float, ...] = (0.4, 0.4, math.nan), edge: float = 200.0, **execution: object
+    at: Market,
+    target: tuple[float, ...] = (0.4, 0.4, math.nan),
+    edge: float = 200.0,
+    limits: dict | None = None,
+    **execution: object,
 ) -> Verdicts:
     settings = ExecutionSettings(**execution)  # type: ignore[arg-type]
     costs = CostSettings()
-    limits = RiskSettings(max_order_pct=50, max_position_pct=60)
+    allowed = RiskSettings(
+        **{
+            "max_order_pct": 50,
+            "max_position_pct": 60,
+            "kelly_fraction": None,
+            "max_position_volatility_pct": None,
+            "target_volatility_pct": None,
+            **(limits or {}),
+        }
+    )
     trade = TradeSettings(instruments=tuple(map(str, ROWS)), invest_pct=50)
-    risk = Risk(trade, limits, KNOWN, gate=cost_gate(settings, costs), split=split_rules(settings, costs))
+    risk = Risk(trade, allowed, KNOWN, gate=cost_gate(settings, costs), split=split_rules(settings, costs))
     return risk.review(at, replace(intents(at, target), edge_bps=np.full(3, edge)))
 
 
@@ -139,6 +152,16 @@ def test_less_is_sold_where_it_earns_more_and_all_of_it_everywhere() -> None:
     assert set(sold) == {UPBIT} and sold[UPBIT] == pytest.approx(-2_010.0, rel=0.02)
     everything = worth(review(at, (0.0, 0.0, math.nan)), at)
     assert everything[BTC] == pytest.approx(-2_000.0) and everything[UPBIT] == pytest.approx(-2_020.0)
+
+
+def test_a_ceiling_holds_for_the_coin() -> None:
+    at = seen()
+    kelly = {"max_position_volatility_pct": None, "target_volatility_pct": None, "kelly_fraction": 0.002}
+    # Mean 200 bps, spread 10 bps: 0.002 of Kelly is 0.002 x 200 x 10000 / 100 = 40 of equity; of 2 bps, 40 %.
+    free = sum(worth(review(at, limits=kelly, edge=2.0, cost_gate="off"), at).values())
+    held = sum(worth(review(at, limits={**kelly, "kelly_fraction": 0.001}, edge=2.0, cost_gate="off"), at).values())
+    assert free == pytest.approx(4_000.0, rel=1e-3)
+    assert held == pytest.approx(2_000.0, rel=1e-3)
 
 
 def test_a_coins_forecast_is_that_of_its_rows() -> None:
