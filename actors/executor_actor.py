@@ -42,12 +42,9 @@ class LiveExecutor(Shell):
             plan.instance,
             Venues(self._gateways),
             SqliteJournal(plan.run_dir / "journal.sqlite"),
-<<<<<<< HEAD
             curves=kept(plan.run_dir),
-=======
             # A replay's and a paper account's coins are all the run's own.
             leave_others=plan.mode == "live" and config.trade.own_coins == "leave",
->>>>>>> sizing
         )
         self._clocks = ClockWatch(self._gateways, reached) if plan.clock == "wall" else None
         self._news = AccountNews(

@@ -217,6 +217,8 @@ class Market:
     premium_bps: FloatArray | None = None
     """(S,) by how much the coin costs more than at the other venue that trades it; NaN where that is not known, None
     where no coin trades at two venues."""
+    shown: FloatArray | None = None
+    """(2, S) base units displayed at the best bid and at the best ask; None where no coin trades at two venues."""
     sentiment: Sentiment | None = None
     took_ms: float = 0.0
 

@@ -103,6 +103,8 @@ def input_hash(market: Market) -> str:
         digest.update(_canonical(array))
     if market.premium_bps is not None:
         digest.update(b"premium_bps" + _canonical(market.premium_bps))
+    if market.shown is not None:
+        digest.update(b"shown" + _canonical(market.shown))
     digest.update(_canonical(np.array([market.equity])))
     held = sorted(
         (b.venue, b.asset, _plain(b.free), _plain(b.locked)) for b in market.account.balances if b.free or b.locked

@@ -9,10 +9,12 @@ from decimal import Decimal
 import numpy as np
 
 from core.cache import Cache
+from core.coin_split import coins_at_venues
 from core.cost_gate import Seen, cost_gate, cost_lines
 from core.events import Detector
 from core.execution.conditions import conditions_of
 from core.execution.machine import ExecutionMachine
+from core.execution.split import Quotes, plan_split
 from core.execution.stimuli import Beat, MinuteStarted
 from core.features import HISTORY, N_FEATURES, SEQUENCE, WINDOW
 from core.impact import IMPACT_MINUTES, flow_at
@@ -102,6 +104,11 @@ def load_risk(trade: TradeSettings, limits: RiskSettings, rules: dict[Instrument
     gate = cost_gate(ExecutionSettings(), CostSettings())
     Risk(trade, limits, rules, gate=gate).review(market, no_intents(len(rules)))
     flow_at(np.array(market.bars[0]), len(market.bars[0]) - 1, IMPACT_MINUTES)
+    if coins_at_venues(tuple(rules)):
+        pair = np.ones((1, 2))
+        levels = pair[:, :, None].copy()
+        quotes = Quotes(levels, levels, pair, pair, pair, pair, pair, pair, pair, pair)
+        plan_split(quotes, np.array([True]), np.ones(1), np.ones(1), 1.0)
     one = np.ones(1)
     cost_lines(gate, Seen(one, one, one, one), 0.001, 0, 1.0, True)
 
