@@ -14,13 +14,13 @@ from core.execution.scribe import Scribe
 from core.execution.stimuli import (
     Beat,
     CancelDone,
-    CancelWanted,
     FillSeen,
+    HoldingsSeen,
     Instruction,
     MinuteStarted,
     OpenSeen,
-    OrderWanted,
     Placed,
+    PricesSeen,
     Queried,
     Reconcile,
     Reported,
@@ -40,10 +40,12 @@ from core.messages import (
     PlaceOrder,
     QueryOrder,
     Reports,
+    Top,
     Verdicts,
 )
 from core.params import ExecutionSettings
 from core.ports import Journal, Venue
+from core.protection import NO_EXITS, ExitRules
 from core.units import Instrument, MarketRules
 
 STOP_ROUNDS = 3
@@ -65,6 +67,7 @@ class ExecutorActor:
         journal: Journal,
         strategy: str = "ens",
         rules: Mapping[Instrument, MarketRules] | None = None,
+        exits: ExitRules = NO_EXITS,
     ) -> None:
         self._settings = settings
         self._instance = instance
@@ -72,6 +75,7 @@ class ExecutorActor:
         self._venue = venue
         self._journal = journal
         self._rules = dict(rules) if rules is not None else None
+        self._exits = exits
         self._lock = asyncio.Lock()
         self._reset()
 
@@ -81,6 +85,8 @@ class ExecutorActor:
         self._ledger = Ledger()
         self._last_account: AccountState | None = None
         self._now_ms = 0
+        self.blind = ""
+        """Why the books of open positions could not be read at the last look; empty when they were."""
         self._fresh = False
         """The journal was empty: an earlier life without it may have sent the first minute's orders."""
 
@@ -113,6 +119,8 @@ class ExecutorActor:
                 difference = f"account not read: {error}"
                 return replace(self._last_account, reconciled=False, difference=difference, took_ms=_ms_since(started))
             self._last_account = self._ledger.reconcile(self._started, account)
+            if self._last_account.reconciled:
+                await self._run(HoldingsSeen(totals=self._started.exits.totals_of(account)))
             return replace(self._last_account, took_ms=_ms_since(started))
 
     async def execute(self, market: Market, verdicts: Verdicts) -> Reports:
@@ -137,22 +145,30 @@ class ExecutorActor:
             return replace(machine.report(machine.minute, "closing"), fills=fills)
 
     async def beat(self, now_ms: int) -> None:
-        """Send the slices that are due at ``now_ms``; ask again about what is unknown."""
+        """Look after open positions, send the slices that are due at ``now_ms``; ask again about what is unknown."""
         async with self._lock:
             self._now_ms = max(self._now_ms, now_ms)
+            await self._look_after()
             await self._run(Beat(now_ms=now_ms))
 
-    async def place(self, order: PlaceOrder, minute: int, now_ms: int) -> None:
-        """Send one order that stands by itself until it ends or is withdrawn; a name once used is not sent again."""
+    async def watch(self, now_ms: int) -> None:
+        """Look after open positions: ask the venue for their prices, sell those whose exit is due."""
         async with self._lock:
             self._now_ms = max(self._now_ms, now_ms)
-            await self._run(OrderWanted(order=order, minute=minute))
+            await self._look_after()
 
-    async def withdraw(self, client_id: str, now_ms: int) -> None:
-        """Cancel what still stands of an order that was placed by itself."""
+    async def on_tops(self, tops: Mapping[Instrument, Top], now_ms: int) -> None:
+        """Books have changed: sell the positions whose exit is due."""
+        if self._machine is None:
+            return
         async with self._lock:
             self._now_ms = max(self._now_ms, now_ms)
-            await self._run(CancelWanted(client_id=client_id))
+            if mids := self._started.exits.mids_of(tops):
+                await self._run(PricesSeen(now_ms=self._now_ms, mids=mids))
+
+    def watched(self) -> list[Instrument]:
+        """Whose price is wanted now; takes no lock."""
+        return self._machine.exits.watched() if self._machine is not None else []
 
     async def on_fill(self, fill: Fill) -> None:
         """Take in a fill from the user stream."""
@@ -197,6 +213,8 @@ class ExecutorActor:
             "faults": list(machine.faults) if machine is not None else [],
             "journal": self._scribe.problem or "ok",
             "reconciled": self._last_account is not None and self._last_account.reconciled,
+            "protected": [str(i) for i in machine.exits.watched()] if machine is not None else [],
+            "blind": self.blind,
             "difference": self._last_account.difference if self._last_account is not None else "",
         }
 
@@ -211,18 +229,32 @@ class ExecutorActor:
             raise Defect("the executor was not started; call start() first")
         return self._machine
 
+    async def _look_after(self) -> None:
+        watched = self._started.exits.watched()
+        if not watched:
+            return
+        try:
+            tops = await self._venue.tops(watched)
+        except BotError as error:
+            # The orders that are due at this beat must not wait for a book.
+            self.blind = str(error)
+            return
+        self.blind = ""
+        if mids := self._started.exits.mids_of(tops):
+            await self._run(PricesSeen(now_ms=self._now_ms, mids=mids))
+
     async def _take_over(self, now_ms: int) -> None:
         rules = self._rules if self._rules is not None else await self._venue.rules()
         self._reset()
         self._now_ms = now_ms
-        machine = ExecutionMachine(self._settings, rules, self._instance, self._strategy)
+        machine = ExecutionMachine(self._settings, rules, self._instance, self._strategy, exits=self._exits)
         replayed = self._scribe.replay(machine)
         self._fresh = replayed == 0
         # What the machine was told before the crash is history: only what is found now is news.
         self._ledger.settle_faults(machine)
         self._machine = machine
         try:
-            await self._run(configured(self._settings, rules))
+            await self._run(configured(self._settings, rules, self._exits))
             if replayed:
                 await self._run(Restarted(now_ms=now_ms))
             await self._sweep()

@@ -16,7 +16,23 @@ def in_money(settings: Settings, equity: float) -> list[tuple[str, str, float]]:
         ("a change that is too small to trade", "risk.rebalance_band_pct", risk.rebalance_band_pct),
     )
     rows = [(what, f"{key} = {percent:g} %", equity * percent / 100) for what, key, percent in shares]
+    rows += _exits_in_money(settings, equity)
     return [*rows, ("an order is at least", "trade.min_order_usdt", float(trade.min_order_usdt))]
+
+
+def _exits_in_money(settings: Settings, equity: float) -> list[tuple[str, str, float]]:
+    """What a position of the largest size has gained or lost when protection sells it."""
+    largest, exits = equity * settings.rules.risk.max_position_pct / 100, settings.rules.protection
+    shares = (
+        ("the largest position is sold at a loss of", "stop_loss_pct", exits.stop_loss_pct),
+        ("or after a fall from its highest worth of", "trailing_stop_pct", exits.trailing_stop_pct),
+        ("or at a profit of", "take_profit_pct", exits.take_profit_pct),
+    )
+    return [
+        (what, f"protection.{key} = {percent:g} %", largest * percent / 100)
+        for what, key, percent in shares
+        if percent is not None
+    ]
 
 
 def doubts(settings: Settings, equity: float) -> list[str]:
@@ -54,6 +70,32 @@ def doubts(settings: Settings, equity: float) -> list[str]:
             f"selection.full_edge_bps = {selection.full_edge_bps:g} is not above entry_edge_bps = "
             f"{selection.entry_edge_bps:g}: every entry asks for the full share at once"
         )
+    found += _doubtful_exits(settings)
     if not settings.rules.models.enabled:
         found.append("models.members: every member is disabled, so nobody votes")
+    return found
+
+
+def _doubtful_exits(settings: Settings) -> list[str]:
+    exits, collar = settings.rules.protection, settings.rules.risk.collar_bps
+    found = []
+    if not exits.on:
+        found.append("protection: no exit is set: a position is sold only when the ensemble or a loss limit says so")
+    near = {"stop_loss_pct": exits.stop_loss_pct, "trailing_stop_pct": exits.trailing_stop_pct}
+    for key, percent in near.items():
+        if percent is not None and percent * 100 <= collar:
+            found.append(
+                f"protection.{key} = {percent:g} is within risk.collar_bps = {collar:g}: an order may be filled so far "
+                "from the mid that it is sold again at once"
+            )
+    if exits.max_collar_bps < collar:
+        found.append(
+            f"protection.max_collar_bps = {exits.max_collar_bps:g} is below risk.collar_bps = {collar:g}, which holds "
+            "instead: an exit that is not filled is sent again at the same distance"
+        )
+    if 20 % exits.look_seconds:
+        found.append(
+            f"protection.look_seconds = {exits.look_seconds} does not divide 20: a backtest, whose prices turn after 20 "
+            "and 40 seconds, may pass over the highest and lowest price of a minute"
+        )
     return found

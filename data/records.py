@@ -43,7 +43,7 @@ _NATIVE: dict[str, pa.DataType] = {
     "state_reason": pa.string(),
     "premium_bps": _FLOATS,
 }
-_JSON = ("events", "votes", "approved", "refused", "orders", "fills", "rates", "timings")
+_JSON = ("events", "votes", "approved", "refused", "orders", "fills", "exits", "dust", "rates", "timings")
 """Fields kept as JSON text. A field that a record has and this table does not know goes here as well."""
 
 

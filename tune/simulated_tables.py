@@ -9,6 +9,7 @@ from numba import njit
 from core.engine.tables import IntArray
 from core.impact import impact_at
 from core.messages import FloatArray
+from core.protection import NOT_DUE, exit_arithmetic, exit_rules
 from core.sizing import Rows, Sized, arithmetic
 from core.units import MINUTE_MS
 from tune.found import ORDER, Found, counted
@@ -42,7 +43,7 @@ def fills_of(found: Found) -> pl.DataFrame:
 def orders_of(found: Found) -> pl.DataFrame:
     """``ORDERS`` of the engine's log, each with its arithmetic."""
     market = found.market
-    index, row, lots, ticks, _, regime = found.orders.T
+    index, row, lots, ticks, _, regime = found.orders.T[:6]
     mid, edge, target, equity = found.order_floats[:, :4].T
     known = [found.rules[i] for i in market.instruments]
     executed = np.zeros(len(found.orders))
@@ -86,7 +87,13 @@ def why_of(found: Found) -> pl.Series:
     quantity = counted(np.abs(lots), row, [r.step for r in rules])
     impact = _impacts(found.tape.seen, np.ascontiguousarray(row), np.ascontiguousarray(found.orders[:, 0]), quantity)
     texts = []
+    due, attempt, at_ms, since_ms = (column.tolist() for column in found.orders[:, 6:].T)
+    exits = exit_rules(found.settings.rules.protection, found.settings.rules.risk)
     for k, (which, moved) in enumerate(zip(row.tolist(), impact.tolist(), strict=True)):
+        if due[k] != NOT_DUE:
+            minutes = (at_ms[k] - since_ms[k]) / MINUTE_MS
+            texts.append("\n".join(exit_arithmetic(due[k], mid[k], price[k], asked[k], minutes, attempt[k], exits)))
+            continue
         lines = arithmetic(rows, found.caps._replace(equity=equity[k]), sized, k, rules[which])
         if math.isfinite(moved):
             lines += (f"expected impact {moved:.2f} bps",)

@@ -12,16 +12,20 @@ import math
 
 from core.engine.coast import coast
 from core.engine.market import shown_mid
-from core.engine.orders import exact, work
+from core.engine.orders import bounds_of, exact, work
 from core.engine.tables import (
     ASKED,
     BASE,
     BUY_BLOCK,
     BUYS,
+    CALM_HIGH,
+    CALM_LOW,
     CASH,
     CLOSES,
     COIN,
+    DUE,
     EDGE,
+    ENTRY,
     EQUITY,
     FRESH,
     IN_SHOCK,
@@ -41,6 +45,7 @@ from core.engine.tables import (
     SELL_BLOCK,
     SELLABLE,
     SHOCK,
+    SINCE,
     STDEV,
     STEP_UNITS,
     TABLE,
@@ -57,10 +62,12 @@ from core.engine.tables import (
     Said,
     Scratch,
     Tape,
+    looks_of,
 )
 from core.lean import inlined, lean, pasted
 from core.loss_limits import ACTIVE, REDUCING, LossLimits, Mark, fill_into, mark
-from core.messages import CLOSE, VOLUME, FloatArray
+from core.messages import CLOSE, HIGH, LOW, VOLUME, FloatArray
+from core.protection import NOT_DUE, is_on
 from core.selection import SelectionRules, choose_targets, combine, share_out
 from core.sizing import Caps, Rows, size_into
 from core.units import DAY_MS, MINUTE_MS
@@ -99,9 +106,16 @@ def advance(
     minutes, states, stride = columns.minutes, columns.state, columns.stride
     ensemble, asked_target, losses, terms = said.ensemble, said.target, rules.losses, rules.terms
     count = grid_ints.shape[0]
-    most_fills = count * rules.slices * level.shape[1]
+    exits, protecting = rules.exits, is_on(rules.exits)
+    looks = looks_of(rules)
+    most_orders, most_fills = count * (1 + looks), count * (rules.slices + looks) * level.shape[1]
+    calm_low, calm_high = scratch.floats[CALM_LOW], scratch.floats[CALM_HIGH]
+    bars, last = tape.bars, tape.bars.shape[1] - 1
     # Whether an order's latency may carry it into the next minute, whose touch then shows what it took.
-    late = (rules.slices - 1) * rules.slice_ms + terms.latency_ms >= MINUTE_MS
+    newest = (rules.slices - 1) * rules.slice_ms
+    if protecting:
+        newest = max(newest, MINUTE_MS - exits.look_ms)
+    late = newest + terms.latency_ms >= MINUTE_MS
     f, n = scratch.floats, scratch.ints
     rows = Rows(  # in the order of ROW_FLOATS
         f[0],
@@ -139,6 +153,16 @@ def advance(
         if coasting and not (state.closing and state.state == REDUCING):
             stop = min(end, columns.first + minutes.shape[1] - 1)
             stop = min(stop, ((marked_day + 1) * DAY_MS - start_minute) // MINUTE_MS)
+            for i in range(count):
+                calm_low[i], calm_high[i] = 0.0, math.inf
+                if protecting and account.entry[i, ENTRY] > 0.0:
+                    calm_low[i], calm_high[i] = bounds_of(tape, grids, terms, exits, account, i)
+                    if account.exits[i, DUE] != NOT_DUE or exits.trail > 0.0:
+                        stop = index
+                    if exits.time_ms > 0:
+                        ends = account.exits[i, SINCE] + exits.time_ms
+                        stop = min(stop, (ends - start_minute) // MINUTE_MS - 1)
+                    stop = min(stop, last)
             if index < stop:
                 purse = 0.0 if amount[0] == 0.0 else amount[0] * rate[0]
                 for i in range(count):
@@ -146,6 +170,10 @@ def advance(
                 index = coast(
                     shown,
                     recorded,
+                    bars,
+                    protecting,
+                    calm_low,
+                    calm_high,
                     tape.liquidity,
                     asked_target,
                     said.first,
@@ -169,7 +197,7 @@ def advance(
                 next_row = grid_row * stride
                 if index == end:
                     break
-        if orders + count > logs.orders.shape[0] or fills + most_fills > logs.fills.shape[0]:
+        if orders + most_orders > logs.orders.shape[0] or fills + most_fills > logs.fills.shape[0]:
             return FULL, index, state, orders, fills
         minute = start_minute + index * MINUTE_MS
         k = index - said.first
@@ -227,21 +255,36 @@ def advance(
             _write(close, scratch, columns, grid_row)
             next_row += stride
             grid_row += 1
-        # --- the orders
-        if parents > 0:
-            fills = work(
+        # --- the orders, and what protects the positions until the next decision
+        guarded = protecting and parents > 0
+        if protecting and not guarded:
+            for i in range(count):
+                if account.entry[i, ENTRY] > 0.0:
+                    low, high = bounds_of(tape, grids, terms, exits, account, i)
+                    ahead = min(index + 1, last)
+                    guarded = guarded or index == last or exits.trail > 0.0 or account.exits[i, DUE] != NOT_DUE
+                    guarded = guarded or bars[i, ahead, LOW] <= low or bars[i, ahead, HIGH] >= high
+                    ends = account.exits[i, SINCE] + exits.time_ms
+                    guarded = guarded or (exits.time_ms > 0 and ends < minute + 2 * MINUTE_MS)
+        if parents > 0 or guarded:
+            orders, fills = work(
                 tape,
                 grids,
                 terms,
                 rules.slices,
                 rules.slice_ms,
+                exits,
+                guarded,
                 account,
                 level,
                 scratch.parent,
-                logs.fills,
+                logs,
+                orders,
+                orders_before,
                 fills,
                 index,
                 parents,
+                equity,
             )
             moved = True
             if not exact(units):
@@ -381,6 +424,7 @@ def _log_orders(
         parent[k, UNSENT], parent[k, BUYS] = abs(lots), 1 if lots > 0 else 0
         line, more = logs.orders[at], logs.floats[at]
         line[0], line[1], line[2], line[3], line[4], line[5] = index, i, lots, ticks, limits[i], regime
+        line[6], line[7], line[8], line[9] = NOT_DUE, 0, 0, 0
         more[0], more[1], more[2], more[3] = rows.mid[i], edge[i], rows.target[i], equity
         more[4], more[5], more[6], more[7] = rows.held[i], rows.price[i], asked[i], allowed[i]
         for m in range(weights.shape[0]):

@@ -112,11 +112,41 @@ def shown_mid(tape: Tape, grids: Grids, terms: Terms, taken: IntArray, level: In
         return tape.shown[row, index]
     price = tape.bars[row, index, CLOSE]
     bps = tape.half_bps[row, hour_column(tape.start_minute, tape.start_minute + e * MINUTE_MS)]
+    return left_mid(tape, grids, terms, taken, level, row, e, price, half_spread_of(price, bps))
+
+
+@lean
+def mid_now(tape: Tape, grids: Grids, terms: Terms, taken: IntArray, level: IntArray, row: int, ms: int) -> float:
+    """Middle of the touch shown at ``ms``, inside a minute; NaN without a bar or a book, or where we emptied it."""
+    ms = min(ms, tape.start_minute + tape.bars.shape[1] * MINUTE_MS)
+    price, e = price_now(tape, row, ms), minute_of(tape, ms)
+    if math.isnan(price) or not traded_lately(tape.bars[row], e):
+        return math.nan
+    if taken[SELL, TAKEN_MINUTE] == e or taken[BUY, TAKEN_MINUTE] == e:
+        return left_mid(tape, grids, terms, taken, level, row, e, price, half_now(tape, row, ms, price))
+    column = min(hour_column(tape.start_minute, ms), tape.half_bps.shape[1] - 1)
+    tick, num, den = grids.floats[row, TICK], grids.ints[row, TICK_NUM], grids.floats[row, TICK_DEN]
+    return middle(price, tape.half_bps[row, column], tick, num, den)
+
+
+@lean
+def left_mid(
+    tape: Tape,
+    grids: Grids,
+    terms: Terms,
+    taken: IntArray,
+    level: IntArray,
+    row: int,
+    e: int,
+    price: float,
+    half: float,
+) -> float:
+    """Middle of what our orders left of the book of minute ``e`` around ``price``; NaN where a side is empty."""
     num, den = grids.ints[row, TICK_NUM], grids.floats[row, TICK_DEN]
     total = 0.0
     everything = ANY + 0 * e  # no literal (core.lean)
     for side in (SELL, BUY):
-        count = book_at(tape, grids, terms, row, side == BUY, e, price, half_spread_of(price, bps), level, everything)
+        count = book_at(tape, grids, terms, row, side == BUY, e, price, half, level, everything)
         mine = taken[side, TAKEN_MINUTE] == e
         best = 0
         for k in range(count):

@@ -1,44 +1,66 @@
-"""Working an order: a minute's slices, each a limit order that fills at once, as far as it goes, or not at all."""
+"""Working orders: a minute's slices and protective exits, each a limit order that fills at once, as far as it goes."""
 
 import math
 
 from core.book import best_ticks, room_of, take_levels
 from core.checks import money_of
 from core.costs import UNITS, Terms, commission
-from core.engine.market import BUY, SELL, book_at, forget_taken, half_now, minute_of, price_now, turned_away
+from core.engine.market import (
+    BUY,
+    SELL,
+    as_price,
+    book_at,
+    forget_taken,
+    half_now,
+    mid_now,
+    minute_of,
+    price_now,
+    turned_away,
+)
 from core.engine.tables import (
+    ATTEMPTS,
     BASE,
     BUYS,
+    DUE,
+    ENTRY,
     EXACT,
     FEE_IN_QUOTE,
+    HELD,
     LIMIT,
     MAX_LOTS,
     MIN_LOTS,
     MIN_NOTIONAL,
+    NEXT,
     ORDER,
     PART_LEVEL,
     PART_STEPS,
+    PEAK,
     QUOTE,
     RATE,
     ROW,
+    SINCE,
     STEP,
     STEP_UNITS,
     STEPS,
     TAKEN_MINUTE,
     TAKEN_SUM,
     TICK,
+    TICK_DEN,
+    TICK_NUM,
     TICKS,
     UNIT,
     UNSENT,
     Account,
     Grids,
     IntArray,
+    Logs,
     Tape,
 )
 from core.execution.twap import least_lots, next_slice
 from core.lean import inlined, pasted
 from core.messages import VOLUME
-from core.units import MINUTE_MS
+from core.protection import CHASE_MS, NOT_DUE, ExitRules, collar_at, due_at, entry_after, exit_ticks
+from core.units import BPS, MINUTE_MS
 
 REFUSED = -1
 
@@ -85,6 +107,34 @@ def _settle(grids: Grids, account: Account, row: int, buying: bool, ticks: int, 
     return fee
 
 
+@pasted
+def _close(account: Account, row: int) -> None:
+    """Nothing that can be sold is left of the position."""
+    account.entry[row, ENTRY] = account.entry[row, PEAK] = 0.0
+    for k in (SINCE, DUE, ATTEMPTS, NEXT):
+        account.exits[row, k] = 0
+
+
+@pasted
+def _hold(grids: Grids, account: Account, row: int, buying: bool, ticks: int, steps: int, fee: int, at_ms: int) -> None:
+    """Book a part of a fill to the position (``core.execution.positions``)."""
+    grid, entry, held = grids.ints[row], account.entry[row, ENTRY], account.exits[row, HELD]
+    quantity, price = steps * grid[STEP_UNITS], as_price(ticks, grid[TICK_NUM], grids.floats[row, TICK_DEN])
+    if buying:
+        if entry > 0.0:
+            account.entry[row, ENTRY] = entry_after(entry, held / float(UNITS), quantity / float(UNITS), price)
+        else:
+            account.entry[row, ENTRY] = account.entry[row, PEAK] = price
+            account.exits[row, SINCE] = at_ms
+        account.exits[row, HELD] = held + quantity - (0 if grid[FEE_IN_QUOTE] else fee)
+    else:
+        account.exits[row, HELD] = held = max(held - quantity, 0)
+        if entry > 0.0 and held // grid[STEP_UNITS] < least_lots(
+            grid[MIN_LOTS], grid[MIN_NOTIONAL], ticks * grid[UNIT]
+        ):
+            _close(account, row)
+
+
 @inlined
 def send(
     tape: Tape,
@@ -101,6 +151,7 @@ def send(
     ticks: int,
     steps: int,
     sent_ms: int,
+    guarded: bool,
 ) -> tuple[int, int]:
     """One order, sent at ``sent_ms`` and matched ``latency_ms`` later; gives (steps filled or REFUSED, fills so far)."""
     side = BUY if buying else SELL
@@ -135,6 +186,8 @@ def send(
         taken[k] += some
         taken[TAKEN_SUM] += some
         fee = _settle(grids, account, row, buying, level[TICKS, k], some)
+        if guarded:
+            _hold(grids, account, row, buying, level[TICKS, k], some, fee, at_ms)
         line = log[fills]
         line[0], line[1], line[2], line[3], line[4] = order, index, at_ms, row, side
         line[5], line[6], line[7], line[8], line[9] = some, level[TICKS, k], fee, bid, ask
@@ -150,39 +203,143 @@ def work(
     terms: Terms,
     slices: int,
     slice_ms: int,
+    exits: ExitRules,
+    guarded: bool,
     account: Account,
     level: IntArray,
     parent: IntArray,
-    log: IntArray,
+    logs: Logs,
+    orders: int,
+    orders_before: int,
     fills: int,
     index: int,
     parents: int,
-) -> int:
-    """Work the first ``parents`` rows of ``parent`` through the schedule of minute ``index``; gives fills so far.
+    equity: float,
+) -> tuple[int, int]:
+    """Work the first ``parents`` rows of ``parent`` through the schedule of minute ``index``, and what protects the
+    positions meanwhile; gives (orders, fills) so far.
 
     Each slot sends one slice of every parent, sells first. A refusal ends a parent; what an order does not fill goes
-    into the later slices; the next minute decides anew about what is left.
+    into the later slices; the next minute decides anew about what is left. ``guarded``: positions are looked after at
+    every slot but the first and every ``exits.look_ms``; an exit that is due ends the row's parent.
     """
-    start = tape.start_minute + (index + 1) * MINUTE_MS
-    working = parents
-    slot = 0
-    while slot < slices and working > 0:
-        sent = start + slot * slice_ms
-        for k in range(parents):
-            unsent = parent[k, UNSENT]
-            if unsent == 0:
-                continue
-            row, order, ticks, buying = parent[k, ROW], parent[k, ORDER], parent[k, LIMIT], parent[k, BUYS] > 0
-            grid = grids.ints[row]
-            least = least_lots(grid[MIN_LOTS], grid[MIN_NOTIONAL], ticks * grid[UNIT])
-            steps = next_slice(unsent, slices - slot, least, grid[MAX_LOTS])
+    start, count = tape.start_minute + (index + 1) * MINUTE_MS, grids.ints.shape[0]
+    working, slot, elapsed = 0, 0, 0
+    for k in range(parents):
+        if guarded and account.exits[parent[k, ROW], DUE] != NOT_DUE:
+            parent[k, UNSENT] = 0
+        working += parent[k, UNSENT] > 0
+    while elapsed < MINUTE_MS and (guarded or working > 0):
+        sent = start + elapsed
+        slicing = slot < slices and elapsed == slot * slice_ms
+        for j in range(0 if guarded and elapsed > 0 else count, count + (parents if slicing else 0)):
+            steps, unsent, k = 0, 0, j - count
+            if j < count:
+                row, order, ticks, buying = j, orders_before + orders, 0, False
+                if account.entry[row, ENTRY] > 0.0:
+                    mid = mid_now(tape, grids, terms, account.taken[row], level, row, sent)
+                    before = account.exits[row, DUE]
+                    if mid == mid:
+                        ticks, steps = _exit(grids, exits, account, row, mid, sent)
+                    if before == NOT_DUE and account.exits[row, DUE] != NOT_DUE:
+                        for other in range(parents):
+                            if parent[other, ROW] == row and parent[other, UNSENT] > 0:
+                                parent[other, UNSENT] = 0
+                                working -= 1
+                    if steps > 0:
+                        _log_exit(account, logs, orders, index, row, steps, ticks, mid, equity, sent)
+                        orders += 1
+                        account.exits[row, ATTEMPTS] += 1
+                        account.exits[row, NEXT] = sent + CHASE_MS
+            else:
+                row, order, ticks, buying = parent[k, ROW], parent[k, ORDER], parent[k, LIMIT], parent[k, BUYS] > 0
+                unsent = parent[k, UNSENT]
+                if unsent > 0:
+                    grid = grids.ints[row]
+                    least = least_lots(grid[MIN_LOTS], grid[MIN_NOTIONAL], ticks * grid[UNIT])
+                    steps = next_slice(unsent, slices - slot, least, grid[MAX_LOTS])
             done = REFUSED
             if steps > 0:
                 done, fills = send(
-                    tape, grids, terms, account, level, log, fills, order, index, row, buying, ticks, steps, sent
+                    tape,
+                    grids,
+                    terms,
+                    account,
+                    level,
+                    logs.fills,
+                    fills,
+                    order,
+                    index,
+                    row,
+                    buying,
+                    ticks,
+                    steps,
+                    sent,
+                    guarded,
                 )
-            parent[k, UNSENT] = 0 if done == REFUSED else unsent - done
-            if parent[k, UNSENT] == 0:
-                working -= 1
-        slot += 1
-    return fills
+            if unsent > 0:
+                parent[k, UNSENT] = 0 if done == REFUSED else unsent - done
+                working -= parent[k, UNSENT] == 0
+            elif steps > 0 and done == REFUSED:
+                account.exits[row, NEXT] = sent + exits.look_ms
+        slot += slicing
+        later = slot * slice_ms if slot < slices else MINUTE_MS
+        elapsed = min(later, (elapsed // exits.look_ms + 1) * exits.look_ms) if guarded else later
+    return orders, fills
+
+
+@inlined
+def _exit(grids: Grids, exits: ExitRules, account: Account, row: int, mid: float, now_ms: int) -> tuple[int, int]:
+    """Look after one open position; gives (limit in ticks, steps) of what its exit sends now, 0 steps for nothing."""
+    grid, entry, state = grids.ints[row], account.entry[row], account.exits[row]
+    if exits.trail > 0.0 and mid > entry[PEAK]:
+        entry[PEAK] = mid
+    if state[DUE] == NOT_DUE:
+        state[DUE] = due_at(entry[ENTRY], entry[PEAK], state[SINCE], mid, now_ms, exits)
+    if state[DUE] == NOT_DUE or now_ms < state[NEXT]:
+        return 0, 0
+    ticks = int(exit_ticks(mid, grids.floats[row, TICK], collar_at(state[ATTEMPTS], exits)))
+    steps = state[HELD] // grid[STEP_UNITS]
+    if steps < least_lots(grid[MIN_LOTS], grid[MIN_NOTIONAL], ticks * grid[UNIT]):
+        _close(account, row)
+        return 0, 0
+    return ticks, min(steps, grid[MAX_LOTS])
+
+
+@inlined
+def _log_exit(
+    account: Account,
+    logs: Logs,
+    at: int,
+    index: int,
+    row: int,
+    steps: int,
+    ticks: int,
+    mid: float,
+    equity: float,
+    now_ms: int,
+) -> None:
+    """Write an order of an exit to the log."""
+    line, more, state, entry = logs.orders[at], logs.floats[at], account.exits[row], account.entry[row]
+    line[0], line[1], line[2], line[3], line[4], line[5] = index, row, -steps, ticks, 0, -1
+    line[6], line[7], line[8], line[9] = state[DUE], state[ATTEMPTS], now_ms, state[SINCE]
+    more[0], more[1], more[2], more[3] = mid, math.nan, 0.0, equity
+    more[4], more[5], more[6], more[7] = state[HELD] / float(UNITS), entry[ENTRY], entry[PEAK], math.nan
+    for m in range(logs.shares.shape[1]):
+        logs.shares[at, m] = 0.0
+
+
+@inlined
+def bounds_of(
+    tape: Tape, grids: Grids, terms: Terms, exits: ExitRules, account: Account, row: int
+) -> tuple[float, float]:
+    """Between which prices of a bar an open position needs no looking after: no middle of the touch is near its stop or
+    its profit there, however wide the spread. Without a trailing stop, which moves."""
+    entry, tick = account.entry[row, ENTRY], grids.floats[row, TICK]
+    wide = max(terms.half_spread_max_bps, terms.half_spread_default_bps) / BPS
+    low, high = 0.0, math.inf
+    if exits.stop > 0.0:
+        low = (entry * (1.0 - exits.stop) + 2.0 * tick) / (1.0 - min(wide, 0.5))
+    if exits.profit > 0.0:
+        high = (entry * (1.0 + exits.profit) - 2.0 * tick) / (1.0 + wide)
+    return low, high

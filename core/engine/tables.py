@@ -14,13 +14,22 @@ import numpy as np
 from core.book import LEVELS
 from core.costs import UNITS, Terms, terms_of, units_of
 from core.errors import ConfigError
+from core.lean import pasted
 from core.loss_limits import ACTIVE, NO_DAY, LossLimits, Mark, empty_rows, loss_limits
 from core.messages import BoolArray, FloatArray
-from core.params import CostSettings, ExecutionSettings, RiskSettings, SelectionSettings, TradeSettings
+from core.params import (
+    CostSettings,
+    ExecutionSettings,
+    ProtectionSettings,
+    RiskSettings,
+    SelectionSettings,
+    TradeSettings,
+)
+from core.protection import ExitRules, exit_rules, is_on
 from core.risk import groups, is_tradable
 from core.selection import SelectionRules, selection_rules
 from core.sizing import Caps, Rows, group_count
-from core.units import BPS, Instrument, MarketRules
+from core.units import BPS, MINUTE_MS, Instrument, MarketRules
 
 IntArray = np.ndarray
 EXACT = 2**53
@@ -72,6 +81,7 @@ class Rules(NamedTuple):
     terms: Terms
     slices: int
     slice_ms: int
+    exits: ExitRules
 
 
 class Account(NamedTuple):
@@ -86,8 +96,15 @@ class Account(NamedTuple):
     taken: IntArray
     """(S, 2, LEVELS + 2) steps that sells (0) and buys (1) of ours took of each level in one minute; then their sum;
     then which minute."""
+    entry: FloatArray
+    """(S, 2) average entry price of what is held (0: nothing that can be sold), and the highest price seen since."""
+    exits: IntArray
+    """(S, 5) units held by our own fills; when the position was opened; the exit at work; orders it has sent; when the
+    next may leave."""
 
 
+ENTRY, PEAK = range(2)
+HELD, SINCE, DUE, ATTEMPTS, NEXT = range(5)
 TAKEN_SUM, TAKEN_MINUTE = LEVELS, LEVELS + 1
 
 MEAN, STDEV = range(2)
@@ -132,7 +149,7 @@ class Columns(NamedTuple):
     """(G, M)"""
 
 
-ORDER_INTS = ("index", "row", "lots", "ticks", "limit", "regime")
+ORDER_INTS = ("index", "row", "lots", "ticks", "limit", "regime", "due", "attempt", "at_ms", "since_ms")
 ORDER_FLOATS = ("mid", "edge_bps", "target", "equity", "held", "price", "asked", "allowed")
 FILL_INTS = ("order", "index", "at_ms", "row", "side", "steps", "ticks", "fee", "bid", "ask")
 
@@ -141,9 +158,9 @@ class Logs(NamedTuple):
     """Preallocated; the loop returns when the next minute might not fit."""
 
     orders: IntArray
-    """(O, 6) ``ORDER_INTS``; lots are negative for a sell."""
+    """(O, 10) ``ORDER_INTS``; lots are negative for a sell; the last four are an exit's, ``due`` is 0 for other orders."""
     floats: FloatArray
-    """(O, 8) ``ORDER_FLOATS``"""
+    """(O, 8) ``ORDER_FLOATS``; of an exit ``price`` is the entry, ``asked`` the peak."""
     shares: FloatArray
     """(O, M) what each member's weighted forecast had in the edge."""
     fills: IntArray
@@ -153,7 +170,7 @@ class Logs(NamedTuple):
 
 ROW_FLOATS = tuple(n for n in Rows._fields if n not in ("purse", "coin", "buy_block", "sell_block"))
 PURSE, COIN, BUY_BLOCK, SELL_BLOCK = range(4)
-WANTED, POSITION, CASH, SELLABLE, MID, SEEN_EDGE = range(len(ROW_FLOATS), len(ROW_FLOATS) + 6)
+WANTED, POSITION, CASH, SELLABLE, MID, SEEN_EDGE, CALM_LOW, CALM_HIGH = range(len(ROW_FLOATS), len(ROW_FLOATS) + 8)
 RATE_USDT = ROW_FLOATS.index("rate")
 FRESH, IN_SHOCK, IS_ASKED, TRADABLE = range(4)
 ROW, ORDER, LIMIT, UNSENT, BUYS = range(5)
@@ -164,7 +181,8 @@ class Scratch(NamedTuple):
     """Room to work in, so that a minute allocates nothing."""
 
     floats: FloatArray
-    """(19, S): the sizing's ``ROW_FLOATS``, then target, position, cash, sellable lots, mid, edge."""
+    """(21, S): the sizing's ``ROW_FLOATS``, then target, position, cash, sellable lots, mid, edge, and between which
+    prices a position needs no looking after."""
     ints: IntArray
     """(4, S): purse, coin, buy_block, sell_block."""
     flags: BoolArray
@@ -270,6 +288,7 @@ def make_rules(
     selection: SelectionSettings,
     execution: ExecutionSettings,
     costs: CostSettings,
+    protection: ProtectionSettings,
 ) -> Rules:
     return Rules(
         caps=Caps(
@@ -288,7 +307,14 @@ def make_rules(
         terms=terms_of(costs),
         slices=1 if execution.algorithm == "immediate" else execution.slices,
         slice_ms=execution.slice_seconds * 1_000,
+        exits=exit_rules(protection, limits),
     )
+
+
+@pasted
+def looks_of(rules: Rules) -> int:
+    """At how many instants of a minute positions are looked after, at most."""
+    return rules.slices + MINUTE_MS // rules.exits.look_ms if is_on(rules.exits) else 0
 
 
 def make_account(instruments: Sequence[Instrument], balances: Mapping[str, Decimal]) -> Account:
@@ -305,6 +331,8 @@ def make_account(instruments: Sequence[Instrument], balances: Mapping[str, Decim
         amount=units / float(UNITS),
         close=np.full(rows, math.nan),
         taken=np.full((rows, 2, LEVELS + 2), -1, dtype=np.int64),
+        entry=np.zeros((rows, 2)),
+        exits=np.zeros((rows, 5), dtype=np.int64),
     )
 
 
@@ -313,9 +341,10 @@ def fresh_mark() -> Mark:
     return Mark(ACTIVE, False, False, math.nan, NO_DAY, math.nan)
 
 
-def make_logs(rows: int, members: int, slices: int, least: int = 65_536) -> Logs:
+def make_logs(rows: int, members: int, rules: Rules, least: int = 65_536) -> Logs:
     """Room for ``least`` orders and fills, and at least two minutes' worst."""
-    orders, fills = max(least, 2 * rows), max(least, 2 * rows * slices * LEVELS)
+    looks = looks_of(rules)
+    orders, fills = max(least, 2 * rows * (1 + looks)), max(least, 2 * rows * (rules.slices + looks) * LEVELS)
     return Logs(
         orders=np.zeros((orders, len(ORDER_INTS)), dtype=np.int64),
         floats=np.zeros((orders, len(ORDER_FLOATS))),
@@ -326,7 +355,7 @@ def make_logs(rows: int, members: int, slices: int, least: int = 65_536) -> Logs
 
 def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
     count = len(rows.target)
-    floats = np.zeros((len(ROW_FLOATS) + 6, count))
+    floats = np.zeros((len(ROW_FLOATS) + 8, count))
     for k, name in enumerate(ROW_FLOATS):
         floats[k] = getattr(rows, name)
     floats[SEEN_EDGE] = math.nan

@@ -11,10 +11,12 @@ from core.execution.scribe import Scribe
 from core.execution.stimuli import (
     Beat,
     CancelDone,
+    HoldingsSeen,
     Instruction,
     MinuteStarted,
     OpenSeen,
     Placed,
+    PricesSeen,
     Queried,
     Reconcile,
     Reported,
@@ -58,9 +60,21 @@ class LocalExecutor:
         return reports
 
     def beat(self, now_ms: int) -> None:
-        """Send the slices that are due at ``now_ms``; ask again about what is unknown."""
+        """Look after open positions, send the slices that are due at ``now_ms``; ask again about what is unknown."""
         self._now_ms = now_ms
+        self._look()
         self._run(Beat(now_ms=now_ms))
+
+    def _look(self) -> None:
+        watched = self.machine.exits.watched()
+        if not watched:
+            return
+        try:
+            tops = self.venue.tops(watched)
+        except ExchangeUnavailable:
+            return
+        if mids := self.machine.exits.mids_of(tops):
+            self._run(PricesSeen(now_ms=self._now_ms, mids=mids))
 
     def account(self, now_ms: int) -> AccountState:
         """Settle every order that is not settled, then state the balances and whether they agree with our fills.
@@ -78,6 +92,8 @@ class LocalExecutor:
                 raise
             return replace(self._last_account, reconciled=False, difference=f"account not read: {error}")
         self._last_account = self._ledger.reconcile(self.machine, account)
+        if self._last_account.reconciled:
+            self._run(HoldingsSeen(totals=self.machine.exits.totals_of(account)))
         return self._last_account
 
     def closing(self) -> Reports:

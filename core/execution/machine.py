@@ -17,6 +17,7 @@ from typing import Any
 
 from core.errors import Defect
 from core.execution.books import Books, Order, Parent
+from core.execution.exits import Exits
 from core.execution.intake import Intake
 from core.execution.stimuli import (
     Beat,
@@ -25,6 +26,7 @@ from core.execution.stimuli import (
     CancelWanted,
     Configured,
     FillSeen,
+    HoldingsSeen,
     Instruction,
     MinuteStarted,
     NotSent,
@@ -33,6 +35,7 @@ from core.execution.stimuli import (
     OutcomeUnclear,
     Placed,
     PlaceRefused,
+    PricesSeen,
     Queried,
     QueryFailed,
     Reconcile,
@@ -55,6 +58,7 @@ from core.messages import (
 )
 from core.orders import OrderEvent, client_id, is_ours, symbol_code
 from core.params import ExecutionSettings
+from core.protection import NO_EXITS, ExitRules
 from core.units import MINUTE_MS, Instrument, MarketRules, Side, floor_to_step
 
 RETAIN_MINUTES = 2 * 1_440
@@ -77,6 +81,7 @@ class ExecutionMachine:
         instance: str,
         strategy: str = "ens",
         retain_minutes: int = RETAIN_MINUTES,
+        exits: ExitRules = NO_EXITS,
     ) -> None:
         client_id(instance, strategy, 0, "BTC/USDT", 0)
         self.instance = instance
@@ -86,8 +91,10 @@ class ExecutionMachine:
         self.minute = -1
         """The newest minute started."""
         self.stopped = False
-        self._config = configured(settings, rules)
+        self._config = configured(settings, rules, exits)
         self._rules = dict(rules)
+        self.exits = Exits(self.books, instance)
+        self.exits.configure(exits, rules)
         _codes_differ(rules)
         self._handlers: dict[type, Callable[[Any], list[Instruction]]] = {
             Configured: self._configured,
@@ -96,6 +103,8 @@ class ExecutionMachine:
             OrderWanted: self._order_wanted,
             CancelWanted: self._cancel_wanted,
             Beat: self._beat,
+            PricesSeen: self._prices_seen,
+            HoldingsSeen: self._holdings_seen,
             Reconcile: self._reconcile,
             Placed: self._placed,
             PlaceRefused: self._place_refused,
@@ -158,6 +167,7 @@ class ExecutionMachine:
         rules = {rule.instrument: rule for rule in stimulus.rules}
         _codes_differ(rules)
         self._config, self._rules = stimulus, rules
+        self.exits.configure(stimulus.exits, rules)
         self.books.version += 1
         return []
 
@@ -201,6 +211,7 @@ class ExecutionMachine:
             for parent in list(self.books.current.values()):
                 out += self._close(parent, "a newer minute took over")
             self.books.prune(stimulus.minute)
+            self.books.note_dust()
         # Sells first: what they bring in may pay for the buys.
         for approved in sorted(stimulus.approved, key=lambda a: a.side is Side.BUY):
             if (stimulus.minute, approved.instrument) not in self.books.parents:
@@ -244,6 +255,8 @@ class ExecutionMachine:
         self.books.open_parent(parent)
         if self.stopped:
             return self._close(parent, "the executor is stopped")
+        if exit_name := self.exits.at_work(approved.instrument):
+            return self._close(parent, f"a {exit_name} is selling the position")
         if now_ms >= parent.start_ms + MINUTE_MS:
             return self._close(parent, f"came {now_ms - parent.start_ms} ms after its minute closed")
         return self._slice(parent, now_ms)
@@ -345,6 +358,22 @@ class ExecutionMachine:
         for parent in list(self.books.current.values()):
             out += self._slice(parent, stimulus.now_ms)
         return out
+
+    def _prices_seen(self, stimulus: PricesSeen) -> list[Instruction]:
+        if self.stopped:
+            return []
+        out: list[Instruction] = []
+        for instrument in self.exits.see(stimulus.mids, stimulus.now_ms):
+            parent = self.books.current.get(instrument)
+            if parent is not None:
+                out += self._close(parent, f"a {self.exits.at_work(instrument)} took over")
+        return [*out, *self.exits.orders(stimulus.mids, stimulus.now_ms, self.minute)]
+
+    def _holdings_seen(self, stimulus: HoldingsSeen) -> list[Instruction]:
+        for instrument, total in stimulus.totals:
+            if self.books.positions.shrink(instrument, total):
+                self.books.version += 1
+        return []
 
     def _reconcile(self, stimulus: Reconcile) -> list[Instruction]:
         return self._ask_all(stimulus.now_ms)
@@ -516,7 +545,11 @@ class ExecutionMachine:
         return [CancelOrder(client_id=order.client_id, instrument=order.placed.instrument)]
 
 
-def configured(settings: ExecutionSettings, rules: dict[Instrument, MarketRules]) -> Configured:
+def configured(
+    settings: ExecutionSettings,
+    rules: dict[Instrument, MarketRules],
+    exits: ExitRules = NO_EXITS,
+) -> Configured:
     """The stimulus that puts these settings and rules in force."""
     immediate = settings.algorithm == "immediate"
     return Configured(
@@ -524,6 +557,7 @@ def configured(settings: ExecutionSettings, rules: dict[Instrument, MarketRules]
         slice_ms=settings.slice_seconds * 1_000,
         requery_ms=int(settings.unknown_requery_s * 1_000),
         rules=tuple(rules[instrument] for instrument in sorted(rules)),
+        exits=exits,
     )
 
 

@@ -1,9 +1,11 @@
 """What can happen to the executor, as frozen facts. With the instructions they led to they make the journal."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from core.messages import Approved, CancelOrder, Fill, OrderSnapshot, PlaceOrder, QueryOrder
-from core.units import MarketRules
+from core.protection import NO_EXITS, ExitRules
+from core.units import Instrument, MarketRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +16,7 @@ class Configured:
     slice_ms: int
     requery_ms: int
     rules: tuple[MarketRules, ...]
+    exits: ExitRules = NO_EXITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,21 @@ class Beat:
     """Time has passed: send the slices that are due, ask again about what is unknown."""
 
     now_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricesSeen:
+    """The middle of the touch of these instruments, quote units: exits that are due go to work."""
+
+    now_ms: int
+    mids: tuple[tuple[Instrument, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldingsSeen:
+    """So much of these instruments' coins the venue says is there, free and locked, when our books agreed with it."""
+
+    totals: tuple[tuple[Instrument, Decimal], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +186,8 @@ Stimulus = (
     | OrderWanted
     | CancelWanted
     | Beat
+    | PricesSeen
+    | HoldingsSeen
     | Reconcile
     | Placed
     | PlaceRefused

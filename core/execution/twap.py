@@ -64,6 +64,13 @@ def first_slice(quantity: Decimal, slots: int, rules: MarketRules, price: Decima
     return next_slice(int(lots), slots, _least(rules, price), most) * rules.step
 
 
+def least_lots_of(rules: MarketRules, price: Decimal) -> int:
+    """Lots of the smallest order the venue takes at ``price``; more than it ever takes where a lot is worth nothing."""
+    if int(price * rules.step * UNITS) < 1:
+        return int(rules.max_qty // rules.step) + 1
+    return _least(rules, price)
+
+
 def _least(rules: MarketRules, price: Decimal) -> int:
     worth = int(price * rules.step * UNITS)
     if worth < 1:

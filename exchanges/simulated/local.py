@@ -3,7 +3,7 @@
 Backtest, tests and the RL environment trade here; the numbers are those of the server, to the last digit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from core.errors import OutcomeUnknown
@@ -144,6 +144,11 @@ class SimulatedVenue:
     def fills(self, client_id: str, instrument: Instrument) -> tuple[Fill, ...]:
         row = self.exchange.row(instrument)
         return tuple(_fill(t, instrument) for t in self.exchange.my_trades(row) if t.client_id == client_id)
+
+    def tops(self, instruments: Sequence[Instrument]) -> dict[Instrument, Top]:
+        """Best bid and ask now, of those that show both."""
+        found = ((instrument, self._top(self.exchange.row(instrument))) for instrument in instruments)
+        return {instrument: top for instrument, top in found if top is not None}
 
     def _snapshot(self, order: SimOrder, with_fills: bool = False) -> OrderSnapshot:
         return OrderSnapshot(
