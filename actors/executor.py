@@ -1,7 +1,7 @@
 """The executor live: the machine of the backtest, with awaited calls, a journal on disk and a real venue."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
@@ -68,6 +68,7 @@ class ExecutorActor:
         strategy: str = "ens",
         rules: Mapping[Instrument, MarketRules] | None = None,
         exits: ExitRules = NO_EXITS,
+        stops_at: Iterable[str] = (),
     ) -> None:
         self._settings = settings
         self._instance = instance
@@ -76,6 +77,7 @@ class ExecutorActor:
         self._journal = journal
         self._rules = dict(rules) if rules is not None else None
         self._exits = exits
+        self._stops_at = tuple(stops_at)
         self._lock = asyncio.Lock()
         self._reset()
 
@@ -121,6 +123,7 @@ class ExecutorActor:
             self._last_account = self._ledger.reconcile(self._started, account)
             if self._last_account.reconciled:
                 await self._run(HoldingsSeen(totals=self._started.exits.totals_of(account)))
+            self._last_account = self._started.stops.released(self._last_account)
             return replace(self._last_account, took_ms=_ms_since(started))
 
     async def execute(self, market: Market, verdicts: Verdicts) -> Reports:
@@ -189,7 +192,8 @@ class ExecutorActor:
         """Send nothing more, cancel our open orders, look until none is left.
 
         ``open``: client ids of ours that the venue still shows open (None: it could not be asked); ``unsettled``:
-        those whose end is not known. Both empty is a clean stop. May be called again.
+        those whose end is not known. Both empty is a clean stop. ``stops``: stop orders that stay at the venue, under
+        positions that are still held. May be called again.
         """
         async with self._lock:
             left: list[str] | None = []
@@ -197,8 +201,14 @@ class ExecutorActor:
                 await self._run(Stopped(now_ms=self._now_ms))
                 left = await self._clear()
                 self._scribe.flush()
-            unsettled = [o.client_id for o in self._machine.unsettled()] if self._machine is not None else []
-            return {"open": left, "unsettled": unsettled}
+            machine = self._machine
+            ended = [] if machine is None else [o for o in machine.unsettled() if machine.must_end(o.client_id)]
+            stops = [] if machine is None else [o for o in machine.unsettled() if not machine.must_end(o.client_id)]
+            return {
+                "open": left,
+                "unsettled": [o.client_id for o in ended],
+                "stops": [o.client_id for o in stops],
+            }
 
     async def health(self) -> dict[str, Any]:
         """Plain facts for the supervisor and the page; takes no lock, so it answers during a slow call."""
@@ -254,7 +264,7 @@ class ExecutorActor:
         self._ledger.settle_faults(machine)
         self._machine = machine
         try:
-            await self._run(configured(self._settings, rules, self._exits))
+            await self._run(configured(self._settings, rules, self._exits, self._stops_at))
             if replayed:
                 await self._run(Restarted(now_ms=now_ms))
             await self._sweep()
@@ -277,7 +287,7 @@ class ExecutorActor:
                 snapshots = await self._venue.open_orders()
             except BotError:
                 continue
-            left = [s.client_id for s in snapshots if self._started.owns(s.client_id)]
+            left = [s.client_id for s in snapshots if self._started.must_end(s.client_id)]
             if not left:
                 break
             await self._run(Stopped(now_ms=self._now_ms))

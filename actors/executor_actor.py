@@ -1,6 +1,7 @@
 """The executor as an actor: the gateways, the user streams and the journal of one run, around ``actors.executor``."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from actors.shell import Shell, keep_memory
 from config.secrets import Secrets, load_secrets, require_keys
 from core.errors import BotError, StaleData
 from core.messages import AccountState, Market, MinuteTick, Reports, Top, Verdicts
+from core.ports import Gateway
 from core.protection import exit_rules
 from core.units import Instrument, MarketRules
 from core.warmup import load_execution
@@ -23,6 +25,11 @@ from exchanges.venues import gateway_of, user_stream_of
 def keys_of(plan: RunPlan) -> Secrets:
     """The keys of this run. Only live takes the user's own: for a simulator they never leave, it has a pair of its own."""
     return load_secrets(plan.keys_path, None if plan.mode == "live" else {})
+
+
+def holders(gateways: Mapping[str, Gateway]) -> list[str]:
+    """Venues that hold stop orders."""
+    return [name for name, gateway in gateways.items() if gateway.holds_stops]
 
 
 class LiveExecutor(Shell):
@@ -44,6 +51,8 @@ class LiveExecutor(Shell):
             Venues(self._gateways),
             SqliteJournal(plan.run_dir / "journal.sqlite"),
             exits=exit_rules(rules.protection, rules.risk),
+            # On other clocks a replay is held against its backtest, in which the bot alone looks after positions.
+            stops_at=holders(self._gateways) if rules.protection.at_exchange and plan.clock == "wall" else (),
         )
         self._look_s = float(rules.protection.look_seconds)
         self._wall = plan.clock == "wall"

@@ -93,6 +93,8 @@ def _doubtful_exits(settings: Settings) -> list[str]:
             f"protection.max_collar_bps = {exits.max_collar_bps:g} is below risk.collar_bps = {collar:g}, which holds "
             "instead: an exit that is not filled is sent again at the same distance"
         )
+    if exits.at_exchange and exits.stop_loss_pct is None and exits.trailing_stop_pct is None:
+        found.append("protection.at_exchange leaves a stop at the exchange, but neither stop is set: it leaves nothing")
     if 20 % exits.look_seconds:
         found.append(
             f"protection.look_seconds = {exits.look_seconds} does not divide 20: a backtest, whose prices turn after 20 "

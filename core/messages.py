@@ -381,6 +381,8 @@ class PlaceOrder:
     price: Decimal
     time_in_force: TimeInForce = TimeInForce.IOC
     post_only: bool = False
+    stop_price: Decimal | None = None
+    """The venue holds the order back until a trade is at or, for a sell, below this; only where it holds stops."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

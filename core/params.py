@@ -177,6 +177,10 @@ class ProtectionSettings(Section):
     max_collar_bps: Annotated[float, Field(ge=0, le=5_000)] = 500
     """An exit that was not filled is sent again at twice the distance from the mid, up to this. The first stands at
     ``risk.collar_bps``."""
+    at_exchange: bool = False
+    """Paper and live: also leave a stop order under each position at the exchange, where it holds such (Binance), as a
+    net for when the bot is away; it stays there when the bot is stopped. It binds the coins, so that every sale takes it
+    off first."""
 
     @property
     def on(self) -> bool:

@@ -44,6 +44,8 @@ NAMES: dict[int, str] = {int(due): due.name.lower() for due in Due}
 NOT_DUE = 0
 _STOP_LOSS, _TRAILING_STOP, _TAKE_PROFIT, _TIME_STOP = (int(due) for due in list(Due)[1:])
 
+STOPS = frozenset({_STOP_LOSS, _TRAILING_STOP})
+
 
 class ExitRules(NamedTuple):
     """``ProtectionSettings`` as the kernels read them. 0 = off. Fractions of a price."""
@@ -110,6 +112,14 @@ def due_at(entry: float, peak: float, since_ms: int, price: float, now_ms: int, 
     if rules.time_ms > 0 and now_ms - since_ms >= rules.time_ms:
         return _TIME_STOP
     return NOT_DUE
+
+
+def stop_level(entry: float, peak: float, rules: ExitRules) -> float:
+    """The price at which a stop or trailing stop is due now; 0 when neither is set."""
+    level = entry * (1.0 - rules.stop) if rules.stop > 0.0 else 0.0
+    if rules.trail > 0.0 and peak >= entry * (1.0 + rules.activation):
+        level = max(level, peak * (1.0 - rules.trail))
+    return level
 
 
 @pasted

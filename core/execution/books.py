@@ -89,6 +89,11 @@ class Order:
         return self.placed.intent_id == STRANGER
 
     @property
+    def protects(self) -> bool:
+        """A stop left at the venue."""
+        return self.placed.stop_price is not None
+
+    @property
     def executed(self) -> Decimal:
         return max(self.said, self.filled)
 

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from core.execution.books import Books
+from core.execution.names import Names
 from core.execution.positions import Position, lots_of
 from core.execution.twap import least_lots_of
 from core.messages import AccountState, OrderState, PlaceOrder, TimeInForce, Top
-from core.orders import OrderEvent, client_id
+from core.orders import OrderEvent
 from core.ports import ZERO
 from core.protection import (
     CHASE_MS,
@@ -32,7 +33,6 @@ Mids = tuple[tuple[Instrument, float], ...]
 
 STRATEGY = "exit"
 """In the client ids of exits, where the ensemble's orders have theirs."""
-LAST_SLICE = 36**2 - 1
 
 
 class Exits:
@@ -40,9 +40,7 @@ class Exits:
 
     def __init__(self, books: Books, instance: str) -> None:
         self._books = books
-        self._instance = instance
-        self._sent: dict[Instrument, tuple[int, int]] = {}
-        """(minute, orders sent in it)."""
+        self._names = Names(books, instance, STRATEGY)
         self.rules = NO_EXITS
 
     def configure(self, exits: ExitRules, rules: dict[Instrument, MarketRules]) -> None:
@@ -51,8 +49,9 @@ class Exits:
         self._books.positions.rules = dict(rules)
 
     def watched(self) -> list[Instrument]:
-        """Whose price is wanted now."""
-        return self._books.positions.open() if self.rules.on else []
+        """Whose price is wanted now, in order of name: open positions, and what a stop at the venue stands for."""
+        stops = {order.placed.instrument for order in self._books.watch.values() if order.protects and order.live}
+        return sorted(stops.union(self._books.positions.open() if self.rules.on else ()))
 
     def mids_of(self, tops: Mapping[Instrument, Top]) -> Mids:
         """The middles of ``tops``, of what is watched."""
@@ -80,6 +79,7 @@ class Exits:
             if position.due == NOT_DUE:
                 position.due = int(due_at(position.entry, position.peak, position.since_ms, mid, now_ms, self.rules))
                 if position.due != NOT_DUE:
+                    position.due_ms = now_ms
                     self._books.version += 1
                     found.append(instrument)
         return found
@@ -121,7 +121,7 @@ class Exits:
                 self._books.positions.write_off(instrument, mid)
                 self._books.version += 1
             return None
-        name = self._name(instrument, minute)
+        name = self._names.next(instrument, minute)
         if not name:
             return None
         quantity = min(lots, int(rules.max_qty // rules.step)) * rules.step
@@ -166,15 +166,3 @@ class Exits:
             ),
             ZERO,
         )
-
-    def _name(self, instrument: Instrument, minute: int) -> str:
-        """A client id that was not used; empty when the minute has none left, or none was decided yet."""
-        at, count = self._sent.get(instrument, (minute, 0))
-        count = count if at == minute else 0
-        while minute >= 0 and count <= LAST_SLICE:
-            name = client_id(self._instance, STRATEGY, minute, instrument.symbol, count)
-            count += 1
-            if name not in self._books.orders:
-                self._sent[instrument] = (minute, count)
-                return name
-        return ""

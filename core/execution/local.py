@@ -94,6 +94,7 @@ class LocalExecutor:
         self._last_account = self._ledger.reconcile(self.machine, account)
         if self._last_account.reconciled:
             self._run(HoldingsSeen(totals=self.machine.exits.totals_of(account)))
+        self._last_account = self.machine.stops.released(self._last_account)
         return self._last_account
 
     def closing(self) -> Reports:
@@ -106,7 +107,7 @@ class LocalExecutor:
         self._run(Stopped(now_ms=now_ms))
         self._run(OpenSeen(snapshots=self.venue.open_orders()))
         self._scribe.flush()
-        return tuple(s for s in self.venue.open_orders() if self.machine.owns(s.client_id))
+        return tuple(s for s in self.venue.open_orders() if self.machine.must_end(s.client_id))
 
     def books(self) -> dict[str, Any]:
         """Our executed totals, see ``core.execution.summary``."""

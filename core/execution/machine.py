@@ -5,7 +5,8 @@ name in the books is never sent again. (2) A quantity whose outcome is unknown i
 what became of it, or has said twice, ``requery_ms`` apart, that it knows nothing of it. (3) While an older order of an
 instrument may still fill, a newer intent for it waits. (4) What the venue says that cannot be, is noted as a fault and
 blocks nothing; what we ask for that cannot be, is a ``Defect``, raised before anything has changed. (5) The chain of
-answers to one stimulus ends: place -> query -> cancel, and nothing follows an answer to a cancel.
+answers to one stimulus ends: place -> query -> cancel, and nothing follows an answer to a cancel but the sale that waited
+for a stop to be off.
 
 Above 400 lines because every decision about orders stands here, one small handler a stimulus; the sums are in
 ``books.py``, the reading of what a venue says in ``intake.py``.
@@ -45,6 +46,7 @@ from core.execution.stimuli import (
     Stimulus,
     Stopped,
 )
+from core.execution.stops import Stops
 from core.execution.twap import first_slice
 from core.messages import (
     Approved,
@@ -94,6 +96,7 @@ class ExecutionMachine:
         self._config = configured(settings, rules, exits)
         self._rules = dict(rules)
         self.exits = Exits(self.books, instance)
+        self.stops = Stops(self.books, instance)
         self.exits.configure(exits, rules)
         _codes_differ(rules)
         self._handlers: dict[type, Callable[[Any], list[Instruction]]] = {
@@ -140,6 +143,11 @@ class ExecutionMachine:
         """Whether a client id is one of this instance's."""
         return is_ours(name, self.instance)
 
+    def must_end(self, name: str) -> bool:
+        """Whether an open order of this name may not be left behind when we stop: ours, and no stop of a position."""
+        order = self.books.orders.get(name)
+        return self.owns(name) and not (order is not None and order.protects and order.standing)
+
     def handle(self, stimulus: Stimulus) -> list[Instruction]:
         """Take in one stimulus; the answer is what must be done about it, in this order."""
         return self._handlers[type(stimulus)](stimulus)
@@ -168,6 +176,7 @@ class ExecutionMachine:
         _codes_differ(rules)
         self._config, self._rules = stimulus, rules
         self.exits.configure(stimulus.exits, rules)
+        self.stops.venues = frozenset(stimulus.stops_at)
         self.books.version += 1
         return []
 
@@ -270,6 +279,9 @@ class ExecutionMachine:
             return []
         if slot >= parent.slices:
             return self._close(parent, "the schedule is over")
+        if parent.side is Side.SELL and (stop := self.stops.standing(parent.instrument)) is not None:
+            # It binds the coins. The slot stays open: it is used when the venue has said that the stop is off.
+            return self._take_off(stop)
         parent.slot = slot
         self.books.version += 1
         blocker = self.books.older_live(parent)
@@ -367,7 +379,23 @@ class ExecutionMachine:
             parent = self.books.current.get(instrument)
             if parent is not None:
                 out += self._close(parent, f"a {self.exits.at_work(instrument)} took over")
-        return [*out, *self.exits.orders(stimulus.mids, stimulus.now_ms, self.minute)]
+        for instrument, _ in stimulus.mids:
+            out += self._take_off(self.stops.too_long(instrument, stimulus.now_ms))
+            out += self._take_off(self.stops.outdated(instrument, self.exits.rules))
+        out += self.exits.orders(stimulus.mids, stimulus.now_ms, self.minute)
+        for instrument, mid in stimulus.mids:
+            stop = self.stops.missing(instrument, mid, stimulus.now_ms, self.minute, self.exits.rules)
+            out += [stop] if stop is not None else []
+        return out
+
+    def _take_off(self, stop: Order | None) -> list[Instruction]:
+        """Cancel a stop that was left at the venue."""
+        if stop is None:
+            return []
+        if stop.standing:
+            stop.standing = False
+            self.books.version += 1
+        return self._chase(stop) if stop.state is not OrderState.CANCELLING else []
 
     def _holdings_seen(self, stimulus: HoldingsSeen) -> list[Instruction]:
         for instrument, total in stimulus.totals:
@@ -476,8 +504,12 @@ class ExecutionMachine:
 
     def _cancel_done(self, stimulus: CancelDone) -> list[Instruction]:
         order = self._intake.order_of(stimulus.snapshot, self.minute)
-        if order is not None:
-            self._take(order, stimulus.snapshot)
+        if order is None:
+            return []
+        self._take(order, stimulus.snapshot)
+        parent = self.books.current.get(order.placed.instrument)
+        if order.protects and not order.live and parent is not None and parent.side is Side.SELL and parent.slot < 0:
+            return self._slice(parent, parent.start_ms)
         return []
 
     def _cancel_failed(self, stimulus: CancelFailed) -> list[Instruction]:
@@ -539,7 +571,8 @@ class ExecutionMachine:
             return []
         parent = order.parent
         wanted = order.standing or (parent is not None and not parent.closed and not parent.over)
-        if wanted and not self.stopped:
+        # A stop stays at the venue when we go: that is what it is for.
+        if wanted and (not self.stopped or order.protects):
             return []
         self.books.move(order, OrderEvent.ASK_CANCEL)
         return [CancelOrder(client_id=order.client_id, instrument=order.placed.instrument)]
@@ -549,6 +582,7 @@ def configured(
     settings: ExecutionSettings,
     rules: dict[Instrument, MarketRules],
     exits: ExitRules = NO_EXITS,
+    stops_at: Iterable[str] = (),
 ) -> Configured:
     """The stimulus that puts these settings and rules in force."""
     immediate = settings.algorithm == "immediate"
@@ -558,6 +592,7 @@ def configured(
         requery_ms=int(settings.unknown_requery_s * 1_000),
         rules=tuple(rules[instrument] for instrument in sorted(rules)),
         exits=exits,
+        stops_at=tuple(sorted(stops_at)),
     )
 
 

@@ -28,12 +28,18 @@ class Position:
     """Time of the first buy."""
     due: int = NOT_DUE
     """The exit at work (``core.protection.Due``)."""
+    due_ms: int = 0
+    """Since when."""
     attempts: int = 0
     """Orders that it has sent."""
     last: str = ""
     """Client id of the newest of them."""
     next_ms: int = 0
     """When the next one may leave."""
+    stop: str = ""
+    """Client id of the newest stop order left at the venue."""
+    stop_ms: int = 0
+    """When it was sent."""
 
     @property
     def open(self) -> bool:
@@ -42,7 +48,7 @@ class Position:
     def close(self) -> None:
         """Nothing that can be sold is left."""
         self.entry = self.peak = 0.0
-        self.since_ms = self.attempts = self.next_ms = 0
+        self.since_ms = self.due_ms = self.attempts = self.next_ms = 0
         self.due = NOT_DUE
         self.last = ""
 

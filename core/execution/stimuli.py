@@ -17,6 +17,8 @@ class Configured:
     requery_ms: int
     rules: tuple[MarketRules, ...]
     exits: ExitRules = NO_EXITS
+    stops_at: tuple[str, ...] = ()
+    """Venues at which a stop order is left under each position."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
