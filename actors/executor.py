@@ -192,8 +192,8 @@ class ExecutorActor:
         """Send nothing more, cancel our open orders, look until none is left.
 
         ``open``: client ids of ours that the venue still shows open (None: it could not be asked); ``unsettled``:
-        those whose end is not known. Both empty is a clean stop. ``stops``: stop orders that stay at the venue, under
-        positions that are still held. May be called again.
+        those whose end is not known. Both empty is a clean stop. ``stops``, where there are any: stop orders
+        that stay at the venue, under positions that are still held. May be called again.
         """
         async with self._lock:
             left: list[str] | None = []
@@ -204,11 +204,8 @@ class ExecutorActor:
             machine = self._machine
             ended = [] if machine is None else [o for o in machine.unsettled() if machine.must_end(o.client_id)]
             stops = [] if machine is None else [o for o in machine.unsettled() if not machine.must_end(o.client_id)]
-            return {
-                "open": left,
-                "unsettled": [o.client_id for o in ended],
-                "stops": [o.client_id for o in stops],
-            }
+            said: dict[str, Any] = {"open": left, "unsettled": [o.client_id for o in ended]}
+            return said | ({"stops": [o.client_id for o in stops]} if stops else {})
 
     async def health(self) -> dict[str, Any]:
         """Plain facts for the supervisor and the page; takes no lock, so it answers during a slow call."""
