@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import Any
 
 from core.errors import BotError, Defect, ExchangeUnavailable
+from core.execution.conditions import Curves, conditions_of
 from core.execution.ledger import Ledger
 from core.execution.machine import ExecutionMachine, configured
 from core.execution.pump import Answer, Came, Notes, Step, Together, failed, lacks_fills, pump
@@ -15,6 +16,7 @@ from core.execution.stimuli import (
     Beat,
     CancelDone,
     FillSeen,
+    Halted,
     HoldingsSeen,
     Instruction,
     MinuteStarted,
@@ -46,6 +48,7 @@ from core.messages import (
 from core.params import ExecutionSettings
 from core.ports import Journal, Venue
 from core.protection import NO_EXITS, ExitRules
+from core.standing import NOT_READ
 from core.units import Instrument, MarketRules
 
 STOP_ROUNDS = 3
@@ -69,6 +72,7 @@ class ExecutorActor:
         rules: Mapping[Instrument, MarketRules] | None = None,
         exits: ExitRules = NO_EXITS,
         stops_at: Iterable[str] = (),
+        curves: Curves | None = None,
     ) -> None:
         self._settings = settings
         self._instance = instance
@@ -78,6 +82,7 @@ class ExecutorActor:
         self._rules = dict(rules) if rules is not None else None
         self._exits = exits
         self._stops_at = tuple(stops_at)
+        self._curves = curves
         self._lock = asyncio.Lock()
         self._reset()
 
@@ -118,8 +123,14 @@ class ExecutorActor:
             except ExchangeUnavailable as error:
                 if self._last_account is None:
                     raise
-                difference = f"account not read: {error}"
-                return replace(self._last_account, reconciled=False, difference=difference, took_ms=_ms_since(started))
+                difference = f"{NOT_READ}: {error}"
+                return replace(
+                    self._last_account,
+                    reconciled=False,
+                    difference=difference,
+                    transferred=(),
+                    took_ms=_ms_since(started),
+                )
             self._last_account = self._ledger.reconcile(self._started, account)
             if self._last_account.reconciled:
                 await self._run(HoldingsSeen(totals=self._started.exits.totals_of(account)))
@@ -132,7 +143,9 @@ class ExecutorActor:
         async with self._lock:
             self._now_ms = max(self._now_ms, market.now_ms)
             now_ms, approved = market.now_ms, verdicts.approved
-            await self._run(MinuteStarted(minute=verdicts.minute, now_ms=now_ms, approved=approved))
+            wanted = (intent.instrument for intent in approved)
+            seen = conditions_of(market, wanted, self._started.schedule, self._curves)
+            await self._run(MinuteStarted(minute=verdicts.minute, now_ms=now_ms, approved=approved, conditions=seen))
             self._fresh = False
             reports = self._started.report(verdicts.minute, verdicts.trace)
             await self._run(Reported(minute=verdicts.minute))
@@ -172,6 +185,12 @@ class ExecutorActor:
     def watched(self) -> list[Instrument]:
         """Whose price is wanted now; takes no lock."""
         return self._machine.exits.watched() if self._machine is not None else []
+
+    async def halt(self) -> None:
+        """Give up what is being bought; what is being sold goes on. Risk approves nothing from the next minute on."""
+        async with self._lock:
+            if self._machine is not None:
+                await self._run(Halted(now_ms=self._now_ms))
 
     async def on_fill(self, fill: Fill) -> None:
         """Take in a fill from the user stream."""

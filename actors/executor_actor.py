@@ -41,10 +41,8 @@ class LiveExecutor(Shell):
         instruments, keys = config.trade.rows, keys_of(plan)
         reached = {**config.exchanges, **plan.orders_at}
         pairs = {venue: require_keys(keys, venue) for venue in dict.fromkeys(i.venue for i in instruments)}
-        self._gateways = {
-            v: gateway_of(v, reached[v], pair, instruments, ledger=gate_of(plan, v, reached[v]))
-            for v, pair in pairs.items()
-        }
+        gates = {venue: gate_of(plan, venue, reached[venue]) for venue in pairs}
+        self._gateways = {v: gateway_of(v, reached[v], pair, instruments, ledger=gates[v]) for v, pair in pairs.items()}
         self._executor = ExecutorActor(
             rules.execution,
             plan.instance,
@@ -70,6 +68,7 @@ class LiveExecutor(Shell):
                     on_reconnect=on_reconnect,
                     now_ms=gateway.now_ms,
                     resync=gateway.sync_clock,
+                    gate=gates[venue],
                 )
                 for venue, gateway in self._gateways.items()
             ],
@@ -145,6 +144,10 @@ class LiveExecutor(Shell):
                 await self._executor.watch(next(iter(self._gateways.values())).now_ms())
             except BotError as error:
                 self.log.warning("positions not looked after: %s", error)
+
+    async def halt(self) -> None:
+        """Buy nothing more of what this minute's schedules still hold."""
+        await self._executor.halt()
 
     async def fence(self, minute: int) -> None:
         """Start nothing for ``minute`` or an earlier one from now on."""

@@ -42,9 +42,9 @@ class Due(IntEnum):
 
 NAMES: dict[int, str] = {int(due): due.name.lower() for due in Due}
 NOT_DUE = 0
-_STOP_LOSS, _TRAILING_STOP, _TAKE_PROFIT, _TIME_STOP = (int(due) for due in list(Due)[1:])
+STOP_LOSS, TRAILING_STOP, _TAKE_PROFIT, _TIME_STOP = (int(due) for due in list(Due)[1:])
 
-STOPS = frozenset({_STOP_LOSS, _TRAILING_STOP})
+STOPS = frozenset({STOP_LOSS, TRAILING_STOP})
 
 
 class ExitRules(NamedTuple):
@@ -81,6 +81,7 @@ def is_on(rules: ExitRules) -> bool:
 
 NO_EXITS = ExitRules()
 """Nothing is looked for."""
+_STOP_ENDS = (f":{NAMES[STOP_LOSS]}", f":{NAMES[TRAILING_STOP]}", ":stop")
 CHASE_MS = 1_000
 """Between two orders of one exit: a book that was emptied is given time to fill again."""
 
@@ -104,9 +105,9 @@ def exit_rules(settings: ProtectionSettings, limits: RiskSettings) -> ExitRules:
 def due_at(entry: float, peak: float, since_ms: int, price: float, now_ms: int, rules: ExitRules) -> int:
     """Which exit (``Due``) is due at ``price``, with ``peak`` at least that; NOT_DUE for none."""
     if rules.stop > 0.0 and price <= entry * (1.0 - rules.stop):
-        return _STOP_LOSS
+        return STOP_LOSS
     if rules.trail > 0.0 and peak >= entry * (1.0 + rules.activation) and price <= peak * (1.0 - rules.trail):
-        return _TRAILING_STOP
+        return TRAILING_STOP
     if rules.profit > 0.0 and price >= entry * (1.0 + rules.profit):
         return _TAKE_PROFIT
     if rules.time_ms > 0 and now_ms - since_ms >= rules.time_ms:
@@ -173,6 +174,11 @@ def protective_exit(
 def exit_intent(minute: int, instrument: Instrument, due: int) -> str:
     """One name for all orders of an exit in a minute; no intent of the ensemble is called so."""
     return f"{minute}:{instrument}:{NAMES[due]}"
+
+
+def is_stop_out(intent_id: str) -> bool:
+    """Whether an order of this intent was a stop's, the bot's or one left at the venue."""
+    return intent_id.endswith(_STOP_ENDS)
 
 
 def exit_arithmetic(

@@ -21,14 +21,24 @@ def decision_ms(minute: int) -> int:
 def beat_times(
     minute: int, execution: ExecutionSettings, protection: ProtectionSettings | None = None
 ) -> tuple[int, ...]:
-    """Instants after the decision of ``minute`` at which later slices are due or positions are looked after, epoch ms,
-    all before the next close."""
-    slices = 1 if execution.algorithm == "immediate" else execution.slices
-    seconds = {k * execution.slice_seconds for k in range(1, slices)}
-    if protection is not None and protection.on:
-        seconds |= set(range(protection.look_seconds, 60, protection.look_seconds))
+    """Instants after the decision of ``minute`` at which a schedule acts or positions are looked after, epoch ms, all
+    before the next close."""
+    looks = range(0, 60, protection.look_seconds) if protection is not None and protection.on else ()
     start = decision_ms(minute)
-    return tuple(start + second * 1_000 for second in sorted(seconds))
+    return tuple(start + s * 1000 for s in sorted({*_schedule_seconds(execution), *looks}) if s)
+
+
+def _schedule_seconds(execution: ExecutionSettings) -> Iterator[int]:
+    match execution.algorithm:
+        case "immediate":
+            return
+        case "adaptive":
+            yield from range(execution.reprice_seconds, 60, execution.reprice_seconds)
+        case _:
+            for k in range(execution.slices):
+                yield from range(
+                    k * execution.slice_seconds, k * execution.slice_seconds + execution.jitter_seconds + 1
+                )
 
 
 def tick_of(minute: int, config_version: int = 0) -> MinuteTick:

@@ -1,8 +1,8 @@
 """From wanted exposure to an order's size: whole lots within every limit, or nothing and the limit that held it.
 
-``size_rows`` is the rule, compiled, over arrays with one row an instrument: it counts in lots and ticks, so what
-it returns is on the venue's grid by construction, and a compiled backtest may loop it as it is. ``arithmetic`` tells
-a person how one size came about.
+``size_into`` is the rule, compiled, over tables with one row an instrument: it counts in lots and ticks, so what it finds
+is on the venue's grid by construction, and a compiled backtest loops it as it is. ``size_rows`` is the same for columns
+with names, and ``arithmetic`` tells a person how one size came about.
 
 Choices that are the rule:
 - Sells are sized before buys, so an exit is never crowded out; several buys share a purse in row order, and the
@@ -20,9 +20,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.lean import compiled, inlined, lean
+from core.lean import lean, pasted
 from core.messages import BoolArray, FloatArray
 from core.units import BPS, MarketRules
+
+IntArray = np.ndarray
 
 _SHAVE = 1.0 - 1e-12
 
@@ -52,6 +54,14 @@ class Limit(IntEnum):
     MIN_ORDER = 19
     SAME_COIN = 20
     PREMIUM = 21
+    LATE = 22
+    CLOCK = 23
+    MAX_CANCELS = 24
+    CONSECUTIVE_LOSSES = 25
+    STOP_GUARD = 26
+    LOW_PROFIT = 27
+    COOLDOWN = 28
+    COST = 30
 
 
 LIMIT_NAMES: dict[Limit, str] = {
@@ -72,6 +82,14 @@ LIMIT_NAMES: dict[Limit, str] = {
     Limit.MIN_ORDER: "min_order",
     Limit.SAME_COIN: "one_sale_a_coin",
     Limit.PREMIUM: "max_premium_bps",
+    Limit.LATE: "max_decision_delay_ms",
+    Limit.CLOCK: "max_clock_offset_ms",
+    Limit.MAX_CANCELS: "max_cancels_per_minute",
+    Limit.CONSECUTIVE_LOSSES: "max_consecutive_losses",
+    Limit.STOP_GUARD: "max_stop_outs",
+    Limit.LOW_PROFIT: "low_profit_pct",
+    Limit.COOLDOWN: "cooldown_minutes",
+    Limit.COST: "cost_gate",
 }
 
 _KEEP, _NOTHING, _DUST, _BAND, _PASSED = (int(v) for v in list(Limit)[:5])
@@ -79,6 +97,8 @@ _NO_BOOK, _NO_EQUITY = int(Limit.NO_BOOK), int(Limit.NO_EQUITY)
 _MAX_ORDER, _MAX_POSITION, _MAX_GROSS, _INVEST, _CASH, _MAX_QTY, _MAX_ORDERS, _MIN_ORDER, _SAME_COIN = (
     int(v) for v in list(Limit)[12:21]
 )
+_TO_SELL, _TO_BUY = -1, -2
+"""What stands in a row's limit until its order is sized."""
 
 
 class Rows(NamedTuple):
@@ -116,6 +136,14 @@ class Rows(NamedTuple):
     """int64: the Limit that forbids selling, 0 = none."""
 
 
+ROW_FLOATS, ROW_INTS = Rows._fields[:13], Rows._fields[13:]
+"""The columns of ``Rows`` that are float64 and int64: the kernels take a table of each, one row a column."""
+TARGET, HELD, SELLABLE, MID, PRICE, RATE, STEP, TICK, MIN_QTY, MAX_QTY, MIN_NOTIONAL, FEE, CASH = range(13)
+PURSE, COIN, BUY_BLOCK, SELL_BLOCK = range(4)
+LOTS, TICKS, ASKED, ALLOWED, SPENT = range(5)
+SOLD, COUNTED = range(2)
+
+
 class Caps(NamedTuple):
     """The limits of the whole account. Fractions are of equity."""
 
@@ -150,160 +178,182 @@ class Sized(NamedTuple):
     """int64 ``Limit``: PASSED (uncut), the limit that cut an order, or the one that refused it."""
 
 
-@compiled
+def empty_rows(count: int) -> tuple[Rows, FloatArray, IntArray]:
+    """(rows, floats, ints), all zero: ``rows`` looks into the two tables that the kernels take."""
+    floats, ints = np.zeros((len(ROW_FLOATS), count)), np.zeros((len(ROW_INTS), count), dtype=np.int64)
+    return Rows(*floats, *ints), floats, ints
+
+
 def size_rows(rows: Rows, caps: Caps) -> Sized:
     """Size every row: first all sells, then all buys in row order."""
-    groups = group_count(rows.coin, rows.purse)
-    count = rows.target.shape[0]
-    found, limit = np.empty((5, groups)), np.empty(count, dtype=np.int64)
-    size_into(rows, caps, found, np.empty((3, groups), dtype=np.bool_), limit)
-    return Sized(found[0][:count], found[1][:count], found[2][:count], found[3][:count], limit)
+    floats, ints = np.array(rows[: len(ROW_FLOATS)]), np.array(rows[len(ROW_FLOATS) :])
+    found, flags, limit = sizing_room(rows.coin, rows.purse)
+    size_into(floats, ints, caps, found, flags, limit)
+    found = found[:, : len(limit)]
+    return Sized(found[LOTS], found[TICKS], found[ASKED], found[ALLOWED], limit)
+
+
+def sizing_room(coin: IntArray, purse: IntArray) -> tuple[FloatArray, BoolArray, IntArray]:
+    """(found, flags, limit) for ``size_into``."""
+    groups = max(len(coin), int(coin.max(initial=0)) + 1, int(purse.max(initial=0)) + 1)
+    return np.zeros((5, groups)), np.zeros((2, groups), dtype=np.bool_), np.zeros(len(coin), dtype=np.int64)
 
 
 @lean
-def group_count(coin: np.ndarray, purse: np.ndarray) -> int:
-    """Room that ``size_into`` needs: a place a row, a coin and a purse."""
-    groups = coin.shape[0]
-    for i in range(coin.shape[0]):
-        groups = max(groups, coin[i] + 1, purse[i] + 1)
-    return groups
+def size_into(
+    rows: FloatArray, marks: IntArray, caps: Caps, found: FloatArray, flags: BoolArray, limit: IntArray
+) -> None:
+    """``size_rows`` over tables, in room that is given.
 
-
-@inlined
-def _floor(value: float) -> float:
-    """As a float, which has room for infinity."""
-    return np.floor(value)
-
-
-@inlined
-def _ceil(value: float) -> float:
-    return np.ceil(value)
-
-
-@inlined
-def size_into(rows: Rows, caps: Caps, floats: FloatArray, flags: BoolArray, limit: np.ndarray) -> None:
-    """``size_rows`` in room that is given: writes lots, ticks, asked and allowed to ``floats`` (5, G), and ``limit`` (S,).
-
-    G is ``group_count``; ``flags`` is (3, G).
+    ``rows`` has the columns ``ROW_FLOATS`` of ``Rows`` as its first rows, ``marks`` has ``ROW_INTS``. Lots, ticks, asked
+    and allowed are written to the first S places of ``found``'s rows, and ``limit`` (S,). The last row of ``found``
+    (5, G) is what each purse has spent, ``flags`` (2, G) what is sold and what is counted of each coin: G has a place
+    for every row, coin and purse (``sizing_room``).
     """
-    count = rows.target.shape[0]
-    lots, ticks, asked, allowed = floats[0][:count], floats[1][:count], floats[2][:count], floats[3][:count]
-    spent = floats[4]  # by purse number, quote units
-    sold, buys, counted = flags[0], flags[1], flags[2]  # the first and the last by coin number
-    for g in range(spent.shape[0]):
-        spent[g] = 0.0
-        sold[g] = buys[g] = counted[g] = False
-    for i in range(count):
-        lots[i] = 0.0
-        ticks[i] = asked[i] = allowed[i] = math.nan
-        limit[i] = _KEEP
-    # Named once: looking a column up where it is used costs a good part of the compilation.
-    wanted_share, holds, price, rate, mid = rows.target, rows.held, rows.price, rows.rate, rows.mid
-    step, tick, min_qty, max_qty, min_notional = rows.step, rows.tick, rows.min_qty, rows.max_qty, rows.min_notional
-    fee, money, free_lots, coin, purse = rows.fee, rows.cash, rows.sellable, rows.coin, rows.purse
     solvent = caps.equity > 0.0 and caps.equity < math.inf
-    orders_left = caps.max_orders
+    for g in range(found.shape[1]):
+        found[SPENT, g] = 0.0
+        flags[SOLD, g] = flags[COUNTED, g] = False
+    # Each step is a loop of its own, over all rows: what one of them decides, a later one reads in ``found`` and ``limit``.
+    for i in range(limit.shape[0]):
+        found[LOTS, i] = 0.0
+        found[TICKS, i] = found[ALLOWED, i] = math.nan
+        held, mid, rate = rows[HELD, i], rows[MID, i], rows[RATE, i]
+        worth = held * rows[PRICE, i] * rate if held > 0.0 else 0.0
+        known = mid > 0.0 and mid < math.inf and rate > 0.0
+        found[ASKED, i], limit[i] = _change(rows[TARGET, i], held, worth, known, solvent, caps)
+    orders_left = _sell(rows, marks, caps, found, flags[SOLD], limit, solvent)
+    _buy(rows, marks, caps, found, flags[COUNTED], limit, orders_left)
 
-    for i in range(count):
-        target = wanted_share[i]
-        if math.isnan(target):
+
+@pasted
+def _change(target: float, held: float, worth: float, known: bool, solvent: bool, caps: Caps) -> tuple[float, int]:
+    """(wanted change of one position in USDT or NaN, SELL or BUY or the Limit that holds it)."""
+    asked = math.nan
+    if math.isnan(target):
+        return asked, _KEEP
+    if target <= 0.0:
+        asked = -worth
+        if held <= 0.0:
+            return asked, _NOTHING
+    elif not solvent:
+        return asked, _NO_EQUITY
+    else:
+        asked = min(target, 1.0) * caps.invest * caps.equity - worth
+        over = worth - caps.max_position * caps.equity
+        if over > 0.0:
+            asked = min(asked, -over)
+    if not known:
+        return asked, _NO_BOOK
+    if target > 0.0 and abs(asked) <= caps.band * caps.equity:
+        return asked, _BAND
+    return asked, _TO_BUY if asked > 0.0 else _TO_SELL
+
+
+@pasted
+def _sell(
+    rows: FloatArray,
+    marks: IntArray,
+    caps: Caps,
+    found: FloatArray,
+    sold: BoolArray,
+    limit: IntArray,
+    solvent: bool,
+) -> float:
+    """Size what is to be sold; gives how many orders are left. ``sold`` is by coin number."""
+    orders_left = caps.max_orders
+    for i in range(limit.shape[0]):
+        if limit[i] != _TO_SELL:
             continue
-        worth = holds[i] * price[i] * rate[i] if holds[i] > 0.0 else 0.0
-        if target <= 0.0:
-            asked[i] = -worth
-            if holds[i] <= 0.0:
-                limit[i] = _NOTHING
-                continue
-        elif not solvent:
-            limit[i] = _NO_EQUITY
+        if marks[SELL_BLOCK, i] != 0:
+            limit[i] = marks[SELL_BLOCK, i]
             continue
-        else:
-            asked[i] = min(target, 1.0) * caps.invest * caps.equity - worth
-            over = worth - caps.max_position * caps.equity
-            if over > 0.0:
-                asked[i] = min(asked[i], -over)
-        if not (mid[i] > 0.0 and mid[i] < math.inf and rate[i] > 0.0):
-            limit[i] = _NO_BOOK
-            continue
-        if target > 0.0 and abs(asked[i]) <= caps.band * caps.equity:
-            limit[i] = _BAND
-            continue
-        if asked[i] > 0.0:
-            buys[i] = True
-            continue
-        # --- a sell
-        if rows.sell_block[i] != 0:
-            limit[i] = rows.sell_block[i]
-            continue
-        limit_ticks = max(1.0, _ceil(mid[i] * (1.0 - caps.collar) / tick[i] / _SHAVE))
-        ticks[i] = limit_ticks
-        lot = step[i] * mid[i] * rate[i]
-        lowest = min(mid[i], limit_ticks * tick[i])
-        venue_least = min_notional[i] * rate[i] * (mid[i] / lowest) / _SHAVE
-        least = max(caps.min_order / _SHAVE, venue_least, min_qty[i] * mid[i] * rate[i] / _SHAVE)
-        all_lots = free_lots[i]
-        cut = _PASSED
-        wanted = all_lots if target <= 0.0 else min(all_lots, _floor(-asked[i] / lot))
+        mid, rate, step, tick, min_qty = rows[MID, i], rows[RATE, i], rows[STEP, i], rows[TICK, i], rows[MIN_QTY, i]
+        ticks = max(1.0, np.ceil(mid * (1.0 - caps.collar) / tick / _SHAVE))
+        found[TICKS, i] = ticks
+        lot = step * mid * rate
+        lowest = min(mid, ticks * tick)
+        venue_least = rows[MIN_NOTIONAL, i] * rate * (mid / lowest) / _SHAVE
+        least = max(max(caps.min_order / _SHAVE, venue_least), min_qty * mid * rate / _SHAVE)
+        all_lots = rows[SELLABLE, i]
+        wanted = all_lots if rows[TARGET, i] <= 0.0 else min(all_lots, np.floor(-found[ASKED, i] / lot))
         if (all_lots - wanted) * lot < least:
             wanted = all_lots
-        most = _floor(max_qty[i] / step[i])
-        bound = _MAX_QTY
+        cut, bound, most = _PASSED, _MAX_QTY, np.floor(rows[MAX_QTY, i] / step)
         if solvent:
-            by_order = _floor(max(caps.max_order * caps.equity * _SHAVE, 2.0 * (least + lot)) / lot)
+            by_order = np.floor(max(caps.max_order * caps.equity * _SHAVE, 2.0 * (least + lot)) / lot)
             if by_order < most:
                 most = by_order
                 bound = _MAX_ORDER
         if wanted > most:
             wanted = most
             if (all_lots - wanted) * lot < least:
-                wanted = all_lots - _ceil(least / lot)
+                wanted = all_lots - np.ceil(least / lot)
             cut = bound
-            allowed[i] = wanted * lot
-        quantity = wanted * step[i]
+            found[ALLOWED, i] = wanted * lot
+        quantity = wanted * step
         closes = wanted == all_lots
-        if quantity <= 0.0 or wanted * lot < venue_least or quantity < min_qty[i]:
+        coin = marks[COIN, i]
+        if quantity <= 0.0 or wanted * lot < venue_least or quantity < min_qty:
             limit[i] = _DUST if closes else _MIN_ORDER
-            allowed[i] = least
+            found[ALLOWED, i] = least
         elif not closes and wanted * lot < caps.min_order:
             limit[i] = _MIN_ORDER
-            allowed[i] = caps.min_order
-        elif sold[coin[i]]:
+            found[ALLOWED, i] = caps.min_order
+        elif sold[coin]:
             limit[i] = _SAME_COIN
         elif orders_left < 1.0:
             limit[i] = _MAX_ORDERS
         else:
-            lots[i] = -wanted
+            found[LOTS, i] = -wanted
             limit[i] = cut
             orders_left -= 1.0
-            sold[coin[i]] = True
+            sold[coin] = True
+    return orders_left
 
-    gross = _gross(rows, counted)
-    for i in range(count):
-        if not buys[i]:
+
+@pasted
+def _buy(
+    rows: FloatArray,
+    marks: IntArray,
+    caps: Caps,
+    found: FloatArray,
+    counted: BoolArray,
+    limit: IntArray,
+    orders_left: float,
+) -> None:
+    """Size what is to be bought, in row order. ``counted`` is by coin number."""
+    # USDT value of everything held, each coin once; NaN when a held one has no price.
+    gross = 0.0
+    for i in range(limit.shape[0]):
+        if rows[HELD, i] > 0.0 and not counted[marks[COIN, i]]:
+            counted[marks[COIN, i]] = True
+            gross += rows[HELD, i] * rows[PRICE, i] * rows[RATE, i]
+    for i in range(limit.shape[0]):
+        if limit[i] != _TO_BUY:
             continue
-        if rows.buy_block[i] != 0:
-            limit[i] = rows.buy_block[i]
+        if marks[BUY_BLOCK, i] != 0:
+            limit[i] = marks[BUY_BLOCK, i]
             continue
         if not gross < math.inf:
             limit[i] = _NO_EQUITY
             continue
-        limit_ticks = _floor(mid[i] * (1.0 + caps.collar) / tick[i] * _SHAVE)
-        if limit_ticks < 1.0:
+        mid, rate, step, tick = rows[MID, i], rows[RATE, i], rows[STEP, i], rows[TICK, i]
+        ticks = np.floor(mid * (1.0 + caps.collar) / tick * _SHAVE)
+        if ticks < 1.0:
             limit[i] = _NO_BOOK
             continue
-        ticks[i] = limit_ticks
-        limit_price = limit_ticks * tick[i]
-        lot = step[i] * mid[i] * rate[i]
-        worst_lot = step[i] * max(mid[i], limit_price) * rate[i]
-        venue_least = min_notional[i] * rate[i] * (mid[i] / min(mid[i], limit_price))
+        found[TICKS, i] = ticks
+        limit_price = ticks * tick
+        lot, worst_lot = step * mid * rate, step * max(mid, limit_price) * rate
+        venue_least = rows[MIN_NOTIONAL, i] * rate * (mid / min(mid, limit_price))
         least = max(caps.min_order, venue_least) / _SHAVE
-        worth = holds[i] * price[i] * rate[i] if holds[i] > 0.0 else 0.0
-        cash = (money[i] - spent[purse[i]]) * rate[i] / (1.0 + fee[i])
+        held, fees, purse = rows[HELD, i], 1.0 + rows[FEE, i], marks[PURSE, i]
+        worth = held * rows[PRICE, i] * rate if held > 0.0 else 0.0
+        asked = found[ASKED, i]
 
-        room = asked[i]
-        most = _floor(asked[i] / lot)
-        cut = _PASSED
-        for bound in (_MAX_ORDER, _MAX_POSITION, _MAX_GROSS, _INVEST, _CASH, _MAX_QTY):
+        room, most, cut = asked, np.floor(asked / lot), _PASSED
+        for bound in range(_MAX_ORDER, _MAX_QTY + 1):
             unit = lot
             if bound == _MAX_ORDER:
                 left = caps.max_order * caps.equity
@@ -315,41 +365,28 @@ def size_into(rows: Rows, caps: Caps, floats: FloatArray, flags: BoolArray, limi
             elif bound == _INVEST:
                 left = caps.invest * caps.equity - gross
             elif bound == _CASH:
-                left = cash
+                left = (rows[CASH, i] - found[SPENT, purse]) * rate / fees
                 unit = worst_lot
             else:
-                left = max_qty[i] / step[i] * lot
-            within = _floor(max(left, 0.0) * _SHAVE / unit) if left == left else 0.0
+                left = rows[MAX_QTY, i] / step * lot
+            within = np.floor(max(left, 0.0) * _SHAVE / unit) if left == left else 0.0
             if bound == _MAX_QTY:
-                within = _floor(max_qty[i] / step[i])
+                within = np.floor(rows[MAX_QTY, i] / step)
             if within < most:
-                most = within
-                room = left
-                cut = bound
-        if most < 1.0 or most * lot < least or most * step[i] < min_qty[i]:
+                room, most, cut = left, within, bound
+        if most < 1.0 or most * lot < least or most * step < rows[MIN_QTY, i]:
             limit[i] = _MIN_ORDER if cut == _PASSED else cut
-            allowed[i] = least if cut == _PASSED else room
+            found[ALLOWED, i] = least if cut == _PASSED else room
         elif orders_left < 1.0:
             limit[i] = _MAX_ORDERS
         else:
-            lots[i] = most
+            found[LOTS, i] = most
             limit[i] = cut
             if cut != _PASSED:
-                allowed[i] = room
+                found[ALLOWED, i] = room
             orders_left -= 1.0
             gross += most * lot
-            spent[purse[i]] += most * worst_lot / rate[i] * (1.0 + fee[i])
-
-
-@inlined
-def _gross(rows: Rows, counted: BoolArray) -> float:
-    """USDT value of everything held, each coin once; NaN when a held one has no price. ``counted``: by coin, False."""
-    total = 0.0
-    for i in range(rows.held.shape[0]):
-        if rows.held[i] > 0.0 and not counted[rows.coin[i]]:
-            counted[rows.coin[i]] = True
-            total += rows.held[i] * rows.price[i] * rows.rate[i]
-    return total
+            found[SPENT, purse] += most * worst_lot / rate * fees
 
 
 def arithmetic(rows: Rows, caps: Caps, sized: Sized, row: int, rules: MarketRules) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import TypeVar
 from core.errors import BotError, Defect, ExchangeUnavailable
 from core.messages import AccountState, CancelOrder, Fill, OrderSnapshot, PlaceOrder, Top
 from core.ports import Venue
+from core.standing import NOT_STATED
 from core.units import Instrument, MarketRules
 
 Answer = TypeVar("Answer")
@@ -43,7 +44,7 @@ class Venues:
                 if not answer.reconciled:
                     faults.append(f"{name}: {answer.difference or 'not settled'}")
             elif isinstance(answer, ExchangeUnavailable) and name in self._accounts:
-                faults.append(f"{name} did not state its account: {answer}")
+                faults.append(f"{name} {NOT_STATED}: {answer}")
             else:
                 raise answer
         known = [self._accounts[name] for name in names]

@@ -9,11 +9,13 @@ import numpy as np
 from config.settings import Settings
 from core.bars import fill_gaps
 from core.cache import Cache
+from core.cost_gate import cost_gate
 from core.desk import LocalDesk
 from core.events import Detector
 from core.execution.local import LocalExecutor
 from core.execution.machine import ExecutionMachine
 from core.messages import MinuteRecord
+from core.orders import REPLAY_INSTANCE
 from core.ports import ModelsPart, SelectorPart
 from core.protection import exit_rules
 from core.record import closing_record
@@ -21,13 +23,11 @@ from core.risk import Risk, RiskState
 from core.selection import Selector, WeightTable
 from core.session import decision_ms, run_session
 from core.units import MINUTE_MS
-from data.market import MarketCut
+from data.market import MarketCut, market_curves
 from exchanges.simulated.local import SimulatedVenue
 from exchanges.simulated.tape import Tape
 
 VENUE = "binance"
-REPLAY_INSTANCE = "replay"
-"""Instance name in client ids of backtests and replays alike, so that their orders compare."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,8 @@ def make_backtest(
     cache.restore(filled, filler, market.first_minute - MINUTE_MS)
     exits = exit_rules(rules.protection, rules.risk)
     machine = ExecutionMachine(rules.execution, venue.rules(), REPLAY_INSTANCE, exits=exits)
-    executor = LocalExecutor(machine, venue, None)
+    curves = dict(zip(market.instruments, market_curves(market), strict=True))
+    executor = LocalExecutor(machine, venue, None, curves)
     members = tuple(m.name for m in rules.models.enabled)
     table = weights or WeightTable.default(members, rules.selection.default_weights)
     desk = LocalDesk(
@@ -95,7 +96,13 @@ def make_backtest(
         detector=Detector(rules.events),
         models=models,
         selector=selector or Selector(rules.selection, table, members),
-        risk=Risk(settings.config.trade, rules.risk, venue.rules(), RiskState()),
+        risk=Risk(
+            settings.config.trade,
+            rules.risk,
+            venue.rules(),
+            RiskState(),
+            gate=cost_gate(rules.execution, rules.costs),
+        ),
         executor=executor,
         keep=keep,
     )

@@ -1,13 +1,13 @@
 """The tables of a simulated run, made when somebody looks: fills, orders, and each order's arithmetic in words."""
 
-import math
-
 import numpy as np
 import polars as pl
 from numba import njit
 
+from core.cost_gate import Seen, cost_lines
 from core.engine.tables import IntArray
-from core.impact import impact_at
+from core.impact import IMPACT_MINUTES, flow_at
+from core.loss_limits import loss_limits, managed
 from core.messages import FloatArray
 from core.protection import NOT_DUE, exit_arithmetic, exit_rules
 from core.sizing import Rows, Sized, arithmetic
@@ -75,7 +75,8 @@ def _named(names: list[str], which: IntArray) -> pl.Series:
 def why_of(found: Found) -> pl.Series:
     """How each order's size came about, in the words of ``core.sizing.arithmetic``; lists of lines."""
     row, lots, limit = found.orders[:, 1], found.orders[:, 2], found.orders[:, 4]
-    mid, _, target, equity, held, price, asked, allowed = (column.tolist() for column in found.order_floats.T)
+    columns = found.order_floats.T
+    mid, _, target, equity, held, price, asked, allowed, _ = (column.tolist() for column in columns)
     # As if all orders were rows of one minute: what is told of each is its own row and equity alone. Lists, as a float
     # of Python's is written twice as fast as one of numpy's.
     known = {name: getattr(found.rows, name)[row].tolist() for name in ("rate", "step", "tick")}
@@ -85,26 +86,30 @@ def why_of(found: Found) -> pl.Series:
     sized = Sized(whole, found.orders[:, 3].tolist(), asked, allowed, limit.tolist())  # type: ignore[arg-type]
     rules = [found.rules[i] for i in found.market.instruments]
     quantity = counted(np.abs(lots), row, [r.step for r in rules])
-    impact = _impacts(found.tape.seen, np.ascontiguousarray(row), np.ascontiguousarray(found.orders[:, 0]), quantity)
+    volume, sigma = _flows(found.tape.seen, np.ascontiguousarray(row), np.ascontiguousarray(found.orders[:, 0]))
+    seen = Seen(columns[1], columns[8], volume, sigma)
+    fee = [float(rule.taker_fee) for rule in rules]
+    losses = loss_limits(found.settings.config.trade, found.settings.rules.risk)
     texts = []
     due, attempt, at_ms, since_ms = (column.tolist() for column in found.orders[:, 6:].T)
+    mid, price, asked = columns[0], columns[5], columns[6]
     exits = exit_rules(found.settings.rules.protection, found.settings.rules.risk)
-    for k, (which, moved) in enumerate(zip(row.tolist(), impact.tolist(), strict=True)):
+    for k, which in enumerate(row.tolist()):
         if due[k] != NOT_DUE:
             minutes = (at_ms[k] - since_ms[k]) / MINUTE_MS
             texts.append("\n".join(exit_arithmetic(due[k], mid[k], price[k], asked[k], minutes, attempt[k], exits)))
             continue
-        lines = arithmetic(rows, found.caps._replace(equity=equity[k]), sized, k, rules[which])
-        if math.isfinite(moved):
-            lines += (f"expected impact {moved:.2f} bps",)
+        part = managed(equity[k], losses.capital, losses.capital_usdt)
+        lines = arithmetic(rows, found.caps._replace(equity=part), sized, k, rules[which])
+        lines += cost_lines(found.gate, seen, fee[which], k, quantity[k], lots[k] > 0)
         texts.append("\n".join(lines))
     return pl.Series("why", texts, dtype=pl.String).str.split("\n")
 
 
 @njit(cache=True)
-def _impacts(bars: FloatArray, row: IntArray, index: IntArray, quantity: FloatArray) -> FloatArray:
-    """``impact_at`` every order's decision, in bps."""
-    found = np.empty(len(row))
+def _flows(bars: FloatArray, row: IntArray, index: IntArray) -> FloatArray:
+    """(2, O) volume and sigma a minute at every order's decision."""
+    found = np.empty((2, len(row)))
     for k in range(len(row)):
-        found[k] = impact_at(bars[row[k]], index[k], quantity[k])
+        found[0, k], found[1, k] = flow_at(bars[row[k]], index[k], IMPACT_MINUTES)
     return found

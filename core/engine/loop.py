@@ -10,46 +10,49 @@ worked, stand beside it.
 
 import math
 
+from core.cost_gate import HALF_SPREAD, SIGMA, TRADED, gate_into
+from core.costs import UNITS
 from core.engine.coast import coast
-from core.engine.market import shown_mid
-from core.engine.orders import bounds_of, exact, work
+from core.engine.exits import bounds_of
+from core.engine.market import BUY, shown_mid, shown_touch
+from core.engine.orders import exact, work
 from core.engine.tables import (
     ASKED,
     BASE,
-    BUY_BLOCK,
     BUYS,
     CALM_HIGH,
     CALM_LOW,
-    CASH,
     CLOSES,
-    COIN,
     DUE,
     EDGE,
     ENTRY,
     EQUITY,
+    FEE_IN_QUOTE,
+    FREE_LOTS,
     FRESH,
     IN_SHOCK,
     INVESTED,
     IS_ASKED,
     LIMIT,
     MEAN,
-    MID,
+    MIN_LOTS,
+    MIN_NOTIONAL,
     ORDER,
+    PAID_FROM,
     POSITION,
-    PURSE,
+    QUANTITY,
     QUOTE,
-    RATE_USDT,
     REGIME,
     ROW,
     SEEN_EDGE,
-    SELL_BLOCK,
-    SELLABLE,
+    SEEN_MID,
     SHOCK,
     SINCE,
     STDEV,
     STEP_UNITS,
     TABLE,
     TRADABLE,
+    UNIT,
     UNSENT,
     WANTED,
     WORTH,
@@ -64,12 +67,19 @@ from core.engine.tables import (
     Tape,
     looks_of,
 )
+from core.execution.estimate import half_spread_of_touch
+from core.execution.schedules.twap import least_lots
+from core.guards import GuardRules, close_trip
+from core.impact import IMPACT_MINUTES, flow_at
 from core.lean import inlined, lean, pasted
-from core.loss_limits import ACTIVE, REDUCING, LossLimits, Mark, fill_into, mark
+from core.loss_limits import ACTIVE, REDUCING, LossLimits, Mark, fill_into, managed, mark
 from core.messages import CLOSE, HIGH, LOW, VOLUME, FloatArray
-from core.protection import NOT_DUE, is_on
+from core.protection import NOT_DUE, STOP_LOSS, TRAILING_STOP, is_on
+from core.round_trips import TRIP, count_fill
 from core.selection import SelectionRules, choose_targets, combine, share_out
-from core.sizing import Caps, Rows, size_into
+from core.sizing import ALLOWED, HELD, LOTS, MID, PRICE, RATE, TARGET, Caps, size_into
+from core.sizing import ASKED as ASKED_CHANGE
+from core.sizing import TICKS as SIZED_TICKS
 from core.units import DAY_MS, MINUTE_MS
 from core.votes import SPOKE, fault_of
 
@@ -101,41 +111,22 @@ def advance(
     recorded, shown, start_minute = tape.seen, tape.shown, tape.start_minute
     units, amount, close = account.units, account.amount, account.close
     grid_ints, level = grids.ints, scratch.level
-    fresh, position, mid = scratch.flags[FRESH], scratch.floats[POSITION], scratch.floats[MID]
-    target, rate, worth = scratch.floats[WANTED], scratch.floats[RATE_USDT], scratch.worth
+    fresh, position, mid = scratch.flags[FRESH], scratch.floats[POSITION], scratch.floats[SEEN_MID]
+    target, rate, worth = scratch.floats[WANTED], scratch.floats[RATE], scratch.worth
     minutes, states, stride = columns.minutes, columns.state, columns.stride
     ensemble, asked_target, losses, terms = said.ensemble, said.target, rules.losses, rules.terms
     count = grid_ints.shape[0]
+    schedule = rules.schedule
     exits, protecting = rules.exits, is_on(rules.exits)
     looks = looks_of(rules)
-    most_orders, most_fills = count * (1 + looks), count * (rules.slices + looks) * level.shape[1]
+    most_orders, most_fills = count * (1 + looks), count * (schedule.slices + looks) * level.shape[1]
     calm_low, calm_high = scratch.floats[CALM_LOW], scratch.floats[CALM_HIGH]
     bars, last = tape.bars, tape.bars.shape[1] - 1
     # Whether an order's latency may carry it into the next minute, whose touch then shows what it took.
-    newest = (rules.slices - 1) * rules.slice_ms
+    newest = (schedule.slices - 1) * schedule.slice_ms + schedule.jitter_s * 1_000
     if protecting:
         newest = max(newest, MINUTE_MS - exits.look_ms)
     late = newest + terms.latency_ms >= MINUTE_MS
-    f, n = scratch.floats, scratch.ints
-    rows = Rows(  # in the order of ROW_FLOATS
-        f[0],
-        f[1],
-        f[2],
-        f[3],
-        f[4],
-        f[5],
-        f[6],
-        f[7],
-        f[8],
-        f[9],
-        f[10],
-        f[11],
-        f[12],
-        n[PURSE],
-        n[COIN],
-        n[BUY_BLOCK],
-        n[SELL_BLOCK],
-    )
     # The usual account: every instrument is paid from one balance and has a coin of its own.
     one_purse = True
     for i in range(count):
@@ -156,7 +147,7 @@ def advance(
             for i in range(count):
                 calm_low[i], calm_high[i] = 0.0, math.inf
                 if protecting and account.entry[i, ENTRY] > 0.0:
-                    calm_low[i], calm_high[i] = bounds_of(tape, grids, terms, exits, account, i)
+                    calm_low[i], calm_high[i] = bounds_of(grids, terms, exits, account, i)
                     if account.exits[i, DUE] != NOT_DUE or exits.trail > 0.0:
                         stop = index
                     if exits.time_ms > 0:
@@ -241,10 +232,12 @@ def advance(
                 wanted = True
         parents = 0
         if wanted:
-            _size(rows, grid_ints, rules.caps, account, scratch, state, equity)
+            _size(grid_ints, rules, account, scratch, state, equity, minute)
+            _gate(tape, grids, rules, account, level, scratch, index)
             regime = said.which[REGIME, k] if ensemble else -1
-            parents = _log_orders(rows, scratch, logs, orders, orders_before, index, regime, equity)
+            parents = _log_orders(scratch, logs, orders, orders_before, index, regime, equity)
             orders += parents
+            account.today[1] += parents
         # --- written down
         c = index - columns.first
         minutes[EQUITY, c] = equity
@@ -260,22 +253,24 @@ def advance(
         if protecting and not guarded:
             for i in range(count):
                 if account.entry[i, ENTRY] > 0.0:
-                    low, high = bounds_of(tape, grids, terms, exits, account, i)
+                    low, high = bounds_of(grids, terms, exits, account, i)
                     ahead = min(index + 1, last)
                     guarded = guarded or index == last or exits.trail > 0.0 or account.exits[i, DUE] != NOT_DUE
                     guarded = guarded or bars[i, ahead, LOW] <= low or bars[i, ahead, HIGH] >= high
                     ends = account.exits[i, SINCE] + exits.time_ms
                     guarded = guarded or (exits.time_ms > 0 and ends < minute + 2 * MINUTE_MS)
         if parents > 0 or guarded:
+            before = fills
             orders, fills = work(
                 tape,
                 grids,
                 terms,
-                rules.slices,
-                rules.slice_ms,
+                schedule,
                 exits,
                 guarded,
                 account,
+                mid,
+                rate,
                 level,
                 scratch.parent,
                 logs,
@@ -286,6 +281,7 @@ def advance(
                 parents,
                 equity,
             )
+            _count_fills(grids, account, logs, before, fills, orders_before, rules.guards)
             moved = True
             if not exact(units):
                 return TOO_LARGE, index + 1, state, orders, fills
@@ -301,8 +297,11 @@ def _quiet(state: Mark, losses: LossLimits) -> tuple[float, float]:
     """
     if math.isnan(state.peak) or math.isnan(state.day_equity):
         return math.inf, -math.inf
+    day, peak = state.day_equity, state.peak
     low = max(
-        state.day_equity * (1.0 - losses.daily_loss_pct / 100.0), state.peak * (1.0 - losses.max_drawdown_pct / 100.0)
+        day - managed(day, losses.capital, losses.capital_usdt) * losses.daily_loss_pct / 100.0,
+        state.day_money - losses.daily_loss_usdt,
+        peak - managed(peak, losses.capital, losses.capital_usdt) * losses.max_drawdown_pct / 100.0,
     )
     return max(low, 0.0) + 1e-9 * state.peak, state.peak
 
@@ -352,25 +351,29 @@ def _listen(said: Said, scratch: Scratch, close: FloatArray, selection: Selectio
     share_out(said.weights[said.which[TABLE, k], said.which[REGIME, k]], scratch.spoke, scratch.weights)
     edge, position, fresh = scratch.floats[SEEN_EDGE], scratch.floats[POSITION], scratch.flags[FRESH]
     combine(scratch.weights, mean, edge)
-    rate, target = scratch.floats[RATE_USDT], scratch.floats[WANTED]
+    rate, target = scratch.floats[RATE], scratch.floats[WANTED]
     choose_targets(edge, position, close, rate, equity, shock, fresh, selection, target)
 
 
 @inlined
 def _size(
-    rows: Rows, grid: IntArray, caps: Caps, account: Account, scratch: Scratch, state: Mark, equity: float
+    grid: IntArray, rules: Rules, account: Account, scratch: Scratch, state: Mark, equity: float, minute: int
 ) -> None:
     """What the limits leave of what is wanted."""
-    position, cash, sellable = scratch.floats[POSITION], scratch.floats[CASH], scratch.floats[SELLABLE]
+    caps, losses, today = rules.caps, rules.losses, account.today
+    if today[0] != minute // DAY_MS:
+        today[0], today[1] = minute // DAY_MS, 0
+    position, cash, sellable = scratch.floats[POSITION], scratch.floats[PAID_FROM], scratch.floats[FREE_LOTS]
     for i in range(position.shape[0]):
         cash[i] = account.amount[grid[i, QUOTE]]
         sellable[i] = float(account.units[grid[i, BASE]] // grid[i, STEP_UNITS])
     fill_into(
-        rows,
+        scratch.floats,
+        scratch.ints,
         scratch.floats[WANTED],
         position,
         sellable,
-        scratch.floats[MID],
+        scratch.floats[SEEN_MID],
         account.close,
         cash,
         scratch.flags[FRESH],
@@ -378,9 +381,11 @@ def _size(
         True,
         state.state,
         state.closing,
+        account.guards.ints,
+        minute + MINUTE_MS,
     )
     now = Caps(
-        equity,
+        managed(equity, losses.capital, losses.capital_usdt),
         caps.invest,
         caps.min_order,
         caps.max_order,
@@ -388,14 +393,52 @@ def _size(
         caps.max_gross,
         caps.band,
         caps.collar,
-        caps.max_orders,
+        max(0.0, min(caps.max_orders, rules.max_orders_per_day - today[1])),
     )
-    size_into(rows, now, scratch.sizing, scratch.sizing_flags, scratch.limits)
+    size_into(scratch.floats, scratch.ints, now, scratch.sizing, scratch.sizing_flags, scratch.limits)
+
+
+@inlined
+def _count_fills(
+    grids: Grids, account: Account, logs: Logs, first: int, end: int, orders_before: int, rules: GuardRules
+) -> None:
+    """Count the fills [first, end) of the log into round trips; those that it closes may pause what comes."""
+    guards, log = account.guards, logs.fills
+    for k in range(first, end):
+        at_ms, row, steps = log[k, 2], log[k, 3], log[k, 5]
+        grid = grids.ints[row]
+        buying = log[k, 4] == BUY
+        coins, money, fee = steps * grid[STEP_UNITS], steps * log[k, 6] * grid[UNIT], log[k, 7]
+        if buying and not grid[FEE_IN_QUOTE]:
+            coins -= fee
+        else:
+            money += fee if buying else -fee
+        trip = guards.floats[row, :TRIP]
+        least = least_lots(grid[MIN_LOTS], grid[MIN_NOTIONAL], log[k, 6] * grid[UNIT]) * grid[STEP_UNITS]
+        closed, result = count_fill(trip, buying, coins / float(UNITS), money / float(UNITS), least / float(UNITS))
+        if closed:
+            due = logs.orders[log[k, 0] - orders_before, 6]
+            stopped = result < 0.0 and due in (STOP_LOSS, TRAILING_STOP)
+            close_trip(guards, row, at_ms, result, stopped, rules)
+
+
+@inlined
+def _gate(
+    tape: Tape, grids: Grids, rules: Rules, account: Account, level: IntArray, scratch: Scratch, index: int
+) -> None:
+    """What the forecasts pay for of what was sized."""
+    edge, costs = scratch.floats[SEEN_EDGE], scratch.costs
+    for i in range(edge.shape[0]):
+        if scratch.sizing[LOTS, i] != 0.0:
+            bid, ask = shown_touch(tape, grids, rules.terms, account.taken[i], level, i, index)
+            costs[HALF_SPREAD, i] = half_spread_of_touch(bid, ask)
+            if scratch.sizing[LOTS, i] > 0.0 and edge[i] == edge[i]:
+                costs[TRADED, i], costs[SIGMA, i] = flow_at(tape.seen[i], index, IMPACT_MINUTES)
+    gate_into(scratch.floats, rules.caps, rules.gate, edge, costs, scratch.sizing, scratch.limits)
 
 
 @inlined
 def _log_orders(
-    rows: Rows,
     scratch: Scratch,
     logs: Logs,
     orders: int,
@@ -406,27 +449,28 @@ def _log_orders(
 ) -> int:
     """Write the sized orders to the log, in row order, and to ``scratch.parent``, sells first; gives how many."""
     edge, weights, mean = scratch.floats[SEEN_EDGE], scratch.weights, scratch.votes[MEAN]
-    parent, limits = scratch.parent, scratch.limits
-    sized_lots, sized_ticks, asked, allowed = scratch.sizing[0], scratch.sizing[1], scratch.sizing[2], scratch.sizing[3]
+    parent, limits, rows, sized = scratch.parent, scratch.limits, scratch.floats, scratch.sizing
     sells, count = 0, 0
     for i in range(edge.shape[0]):
-        sells += 1 if sized_lots[i] < 0.0 else 0
+        sells += 1 if sized[LOTS, i] < 0.0 else 0
     next_sell, next_buy = 0, sells
     for i in range(edge.shape[0]):
-        if sized_lots[i] == 0.0:
+        if sized[LOTS, i] == 0.0:
             continue
-        lots, ticks = int(sized_lots[i]), int(sized_ticks[i])
+        lots, ticks = int(sized[LOTS, i]), int(sized[SIZED_TICKS, i])
         k = next_buy if lots > 0 else next_sell
         next_buy += 1 if lots > 0 else 0
         next_sell += 1 if lots < 0 else 0
         at = orders + count
         parent[k, ROW], parent[k, ORDER], parent[k, LIMIT] = i, orders_before + at, ticks
-        parent[k, UNSENT], parent[k, BUYS] = abs(lots), 1 if lots > 0 else 0
+        parent[k, UNSENT] = parent[k, QUANTITY] = abs(lots)
+        parent[k, BUYS] = 1 if lots > 0 else 0
         line, more = logs.orders[at], logs.floats[at]
         line[0], line[1], line[2], line[3], line[4], line[5] = index, i, lots, ticks, limits[i], regime
         line[6], line[7], line[8], line[9] = NOT_DUE, 0, 0, 0
-        more[0], more[1], more[2], more[3] = rows.mid[i], edge[i], rows.target[i], equity
-        more[4], more[5], more[6], more[7] = rows.held[i], rows.price[i], asked[i], allowed[i]
+        more[0], more[1], more[2], more[3] = rows[MID, i], edge[i], rows[TARGET, i], equity
+        more[4], more[5], more[6], more[7] = rows[HELD, i], rows[PRICE, i], sized[ASKED_CHANGE, i], sized[ALLOWED, i]
+        more[8] = scratch.costs[HALF_SPREAD, i]
         for m in range(weights.shape[0]):
             part = weights[m] * mean[m, i] if weights[m] > 0.0 else 0.0
             logs.shares[at, m] = part / edge[i] if edge[i] != 0.0 else 1.0 / weights.shape[0]
@@ -437,7 +481,7 @@ def _log_orders(
 @pasted
 def _write(close: FloatArray, scratch: Scratch, columns: Columns, g: int) -> None:
     """Write the minute down in full, as grid row ``g``."""
-    position, mid, rate = scratch.floats[POSITION], scratch.floats[MID], scratch.floats[RATE_USDT]
+    position, mid, rate = scratch.floats[POSITION], scratch.floats[SEEN_MID], scratch.floats[RATE]
     for i in range(close.shape[0]):
         price = close[i] if math.isnan(mid[i]) else mid[i]
         columns.grid[g, CLOSES, i] = close[i]

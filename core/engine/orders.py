@@ -5,10 +5,10 @@ import math
 from core.book import best_ticks, room_of, take_levels
 from core.checks import money_of
 from core.costs import UNITS, Terms, commission
+from core.engine.exits import exit_order, hold, log_exit
 from core.engine.market import (
     BUY,
     SELL,
-    as_price,
     book_at,
     forget_taken,
     half_now,
@@ -18,49 +18,59 @@ from core.engine.market import (
     turned_away,
 )
 from core.engine.tables import (
+    AGE,
+    AHEAD,
     ATTEMPTS,
     BASE,
+    BEFORE,
     BUYS,
     DUE,
     ENTRY,
     EXACT,
     FEE_IN_QUOTE,
-    HELD,
+    KAPPA,
+    LIFE_AGE,
+    LIFE_DONE,
+    LIFE_INDEX,
+    LIFE_SIDE,
     LIMIT,
     MAX_LOTS,
     MIN_LOTS,
     MIN_NOTIONAL,
     NEXT,
+    NOW,
     ORDER,
     PART_LEVEL,
     PART_STEPS,
-    PEAK,
+    PASSED,
+    QUANTITY,
     QUOTE,
     RATE,
     ROW,
-    SINCE,
     STEP,
     STEP_UNITS,
     STEPS,
     TAKEN_MINUTE,
     TAKEN_SUM,
     TICK,
-    TICK_DEN,
-    TICK_NUM,
     TICKS,
     UNIT,
     UNSENT,
     Account,
+    Courses,
     Grids,
     IntArray,
     Logs,
     Tape,
 )
-from core.execution.twap import least_lots, next_slice
-from core.lean import inlined, pasted
-from core.messages import VOLUME
-from core.protection import CHASE_MS, NOT_DUE, ExitRules, collar_at, due_at, entry_after, exit_ticks
-from core.units import BPS, MINUTE_MS
+from core.execution.schedules.rule import EVEN, VOLUME_CURVE, Schedule, Stage, due_lots, jitter_of, next_stage
+from core.execution.schedules.twap import least_lots
+from core.execution.schedules.volume_curve import shares_ahead
+from core.impact import IMPACT_MINUTES, flow_at
+from core.lean import inlined, lean, pasted
+from core.messages import VOLUME, FloatArray
+from core.protection import CHASE_MS, NOT_DUE, ExitRules
+from core.units import MINUTE_MS
 
 REFUSED = -1
 
@@ -105,34 +115,6 @@ def _settle(grids: Grids, account: Account, row: int, buying: bool, ticks: int, 
     _move(account, grid[QUOTE], -(money + fee) if buying else money - fee)
     _move(account, grid[BASE], quantity if buying else -quantity)
     return fee
-
-
-@pasted
-def _close(account: Account, row: int) -> None:
-    """Nothing that can be sold is left of the position."""
-    account.entry[row, ENTRY] = account.entry[row, PEAK] = 0.0
-    for k in (SINCE, DUE, ATTEMPTS, NEXT):
-        account.exits[row, k] = 0
-
-
-@pasted
-def _hold(grids: Grids, account: Account, row: int, buying: bool, ticks: int, steps: int, fee: int, at_ms: int) -> None:
-    """Book a part of a fill to the position (``core.execution.positions``)."""
-    grid, entry, held = grids.ints[row], account.entry[row, ENTRY], account.exits[row, HELD]
-    quantity, price = steps * grid[STEP_UNITS], as_price(ticks, grid[TICK_NUM], grids.floats[row, TICK_DEN])
-    if buying:
-        if entry > 0.0:
-            account.entry[row, ENTRY] = entry_after(entry, held / float(UNITS), quantity / float(UNITS), price)
-        else:
-            account.entry[row, ENTRY] = account.entry[row, PEAK] = price
-            account.exits[row, SINCE] = at_ms
-        account.exits[row, HELD] = held + quantity - (0 if grid[FEE_IN_QUOTE] else fee)
-    else:
-        account.exits[row, HELD] = held = max(held - quantity, 0)
-        if entry > 0.0 and held // grid[STEP_UNITS] < least_lots(
-            grid[MIN_LOTS], grid[MIN_NOTIONAL], ticks * grid[UNIT]
-        ):
-            _close(account, row)
 
 
 @inlined
@@ -187,7 +169,7 @@ def send(
         taken[TAKEN_SUM] += some
         fee = _settle(grids, account, row, buying, level[TICKS, k], some)
         if guarded:
-            _hold(grids, account, row, buying, level[TICKS, k], some, fee, at_ms)
+            hold(grids, account, row, buying, level[TICKS, k], some, fee, at_ms)
         line = log[fills]
         line[0], line[1], line[2], line[3], line[4] = order, index, at_ms, row, side
         line[5], line[6], line[7], line[8], line[9] = some, level[TICKS, k], fee, bid, ask
@@ -196,16 +178,60 @@ def send(
     return done, fills
 
 
+@lean
+def begin(
+    tape: Tape,
+    grids: Grids,
+    schedule: Schedule,
+    courses: Courses,
+    parent: IntArray,
+    index: int,
+    parents: int,
+    mid: FloatArray,
+    rate: FloatArray,
+) -> None:
+    """Where the first ``parents`` rows of ``parent`` stand in their lives in minute ``index``: on where the minute
+    before worked the same way, else at the beginning."""
+    for k in range(parents):
+        row, quantity = parent[k, ROW], parent[k, QUANTITY]
+        life, course = courses.life[row], courses.stage[row]
+        step = grids.floats[row, STEP]
+        continues = life[LIFE_INDEX] == index - 1 and life[LIFE_SIDE] == parent[k, BUYS]
+        last = Stage(life[LIFE_AGE], 0 * quantity, course[PASSED], course[NOW], course[AHEAD], course[KAPPA])
+        volume, sigma = flow_at(tape.seen[row], index, IMPACT_MINUTES)
+        share, ahead = 1.0, 0.0
+        if schedule.kind == VOLUME_CURVE:
+            left = schedule.minutes - (last.age + 1 if continues and last.age + 1 < schedule.minutes else 0)
+            share, ahead = shares_ahead(courses.curve[row], tape.start_minute // MINUTE_MS + index + 1, left)
+        stage = next_stage(
+            schedule,
+            last,
+            continues,
+            life[LIFE_DONE],
+            float(quantity),
+            tape.seen[row, index, VOLUME] / step,
+            volume / step,
+            sigma,
+            quantity * step * mid[row] * rate[row],
+            share,
+            ahead,
+        )
+        parent[k, BEFORE], parent[k, AGE] = stage.before, stage.age
+        course[PASSED], course[NOW], course[AHEAD], course[KAPPA] = stage.passed, stage.now, stage.ahead, stage.kappa
+        life[LIFE_SIDE], life[LIFE_INDEX], life[LIFE_AGE] = parent[k, BUYS], index, stage.age
+
+
 @inlined
 def work(
     tape: Tape,
     grids: Grids,
     terms: Terms,
-    slices: int,
-    slice_ms: int,
+    schedule: Schedule,
     exits: ExitRules,
     guarded: bool,
     account: Account,
+    mid: FloatArray,
+    rate: FloatArray,
     level: IntArray,
     parent: IntArray,
     logs: Logs,
@@ -219,46 +245,60 @@ def work(
     """Work the first ``parents`` rows of ``parent`` through the schedule of minute ``index``, and what protects the
     positions meanwhile; gives (orders, fills) so far.
 
-    Each slot sends one slice of every parent, sells first. A refusal ends a parent; what an order does not fill goes
-    into the later slices; the next minute decides anew about what is left. ``guarded``: positions are looked after at
-    every slot but the first and every ``exits.look_ms``; an exit that is due ends the row's parent.
+    Each slot sends one slice of every parent, sells first, each as late as its jitter says. A refusal ends a parent;
+    what an order does not fill goes into the later slices; the next minute decides anew about what is left.
+    ``guarded``: positions are looked after at every beat of the schedule but the first and every ``exits.look_ms``; an
+    exit that is due ends the row's parent.
     """
     start, count = tape.start_minute + (index + 1) * MINUTE_MS, grids.ints.shape[0]
-    working, slot, elapsed = 0, 0, 0
+    courses, spans = account.courses, schedule.kind != EVEN
+    if spans:
+        begin(tape, grids, schedule, courses, parent, index, parents, mid, rate)
+    working = 0
     for k in range(parents):
         if guarded and account.exits[parent[k, ROW], DUE] != NOT_DUE:
+            parent[k, QUANTITY] -= parent[k, UNSENT]
             parent[k, UNSENT] = 0
         working += parent[k, UNSENT] > 0
+    beats = schedule.slices * (schedule.jitter_s + 1)
+    beat, elapsed = 0, 0
     while elapsed < MINUTE_MS and (guarded or working > 0):
+        slot, late = beat // (schedule.jitter_s + 1), beat % (schedule.jitter_s + 1)
         sent = start + elapsed
-        slicing = slot < slices and elapsed == slot * slice_ms
-        for j in range(0 if guarded and elapsed > 0 else count, count + (parents if slicing else 0)):
+        acting = beat < beats and elapsed == slot * schedule.slice_ms + late * 1_000
+        for j in range(0 if guarded and elapsed > 0 else count, count + (parents if acting else 0)):
             steps, unsent, k = 0, 0, j - count
+            done = REFUSED
             if j < count:
                 row, order, ticks, buying = j, orders_before + orders, 0, False
                 if account.entry[row, ENTRY] > 0.0:
-                    mid = mid_now(tape, grids, terms, account.taken[row], level, row, sent)
+                    now = mid_now(tape, grids, terms, account.taken[row], level, row, sent)
                     before = account.exits[row, DUE]
-                    if mid == mid:
-                        ticks, steps = _exit(grids, exits, account, row, mid, sent)
+                    if now == now:
+                        ticks, steps = exit_order(grids, exits, account, row, now, sent)
                     if before == NOT_DUE and account.exits[row, DUE] != NOT_DUE:
                         for other in range(parents):
                             if parent[other, ROW] == row and parent[other, UNSENT] > 0:
+                                parent[other, QUANTITY] -= parent[other, UNSENT]
                                 parent[other, UNSENT] = 0
                                 working -= 1
                     if steps > 0:
-                        _log_exit(account, logs, orders, index, row, steps, ticks, mid, equity, sent)
+                        log_exit(account, logs, orders, index, row, steps, ticks, now, equity, sent)
                         orders += 1
                         account.exits[row, ATTEMPTS] += 1
                         account.exits[row, NEXT] = sent + CHASE_MS
             else:
                 row, order, ticks, buying = parent[k, ROW], parent[k, ORDER], parent[k, LIMIT], parent[k, BUYS] > 0
-                unsent = parent[k, UNSENT]
+                if late == jitter_of(courses.seed[row], start // MINUTE_MS, slot, schedule.jitter_s):
+                    unsent = parent[k, UNSENT]
                 if unsent > 0:
-                    grid = grids.ints[row]
+                    grid, course = grids.ints[row], courses.stage[row]
                     least = least_lots(grid[MIN_LOTS], grid[MIN_NOTIONAL], ticks * grid[UNIT])
-                    steps = next_slice(unsent, slices - slot, least, grid[MAX_LOTS])
-            done = REFUSED
+                    stage = Stage(
+                        parent[k, AGE], parent[k, BEFORE], course[PASSED], course[NOW], course[AHEAD], course[KAPPA]
+                    )
+                    steps = due_lots(schedule, stage, slot, unsent, parent[k, QUANTITY], least, grid[MAX_LOTS])
+                    done = 0 if unsent >= least else REFUSED
             if steps > 0:
                 done, fills = send(
                     tape,
@@ -278,68 +318,18 @@ def work(
                     guarded,
                 )
             if unsent > 0:
+                if done == REFUSED and spans:
+                    # What is given up is not done: it leaves the parent's quantity.
+                    parent[k, QUANTITY] -= unsent
                 parent[k, UNSENT] = 0 if done == REFUSED else unsent - done
                 working -= parent[k, UNSENT] == 0
             elif steps > 0 and done == REFUSED:
                 account.exits[row, NEXT] = sent + exits.look_ms
-        slot += slicing
-        later = slot * slice_ms if slot < slices else MINUTE_MS
+        beat += acting
+        slot, late = beat // (schedule.jitter_s + 1), beat % (schedule.jitter_s + 1)
+        later = slot * schedule.slice_ms + late * 1_000 if beat < beats else MINUTE_MS
         elapsed = min(later, (elapsed // exits.look_ms + 1) * exits.look_ms) if guarded else later
+    if spans:
+        for k in range(parents):
+            courses.life[parent[k, ROW], LIFE_DONE] = parent[k, BEFORE] + parent[k, QUANTITY] - parent[k, UNSENT]
     return orders, fills
-
-
-@inlined
-def _exit(grids: Grids, exits: ExitRules, account: Account, row: int, mid: float, now_ms: int) -> tuple[int, int]:
-    """Look after one open position; gives (limit in ticks, steps) of what its exit sends now, 0 steps for nothing."""
-    grid, entry, state = grids.ints[row], account.entry[row], account.exits[row]
-    if exits.trail > 0.0 and mid > entry[PEAK]:
-        entry[PEAK] = mid
-    if state[DUE] == NOT_DUE:
-        state[DUE] = due_at(entry[ENTRY], entry[PEAK], state[SINCE], mid, now_ms, exits)
-    if state[DUE] == NOT_DUE or now_ms < state[NEXT]:
-        return 0, 0
-    ticks = int(exit_ticks(mid, grids.floats[row, TICK], collar_at(state[ATTEMPTS], exits)))
-    steps = state[HELD] // grid[STEP_UNITS]
-    if steps < least_lots(grid[MIN_LOTS], grid[MIN_NOTIONAL], ticks * grid[UNIT]):
-        _close(account, row)
-        return 0, 0
-    return ticks, min(steps, grid[MAX_LOTS])
-
-
-@inlined
-def _log_exit(
-    account: Account,
-    logs: Logs,
-    at: int,
-    index: int,
-    row: int,
-    steps: int,
-    ticks: int,
-    mid: float,
-    equity: float,
-    now_ms: int,
-) -> None:
-    """Write an order of an exit to the log."""
-    line, more, state, entry = logs.orders[at], logs.floats[at], account.exits[row], account.entry[row]
-    line[0], line[1], line[2], line[3], line[4], line[5] = index, row, -steps, ticks, 0, -1
-    line[6], line[7], line[8], line[9] = state[DUE], state[ATTEMPTS], now_ms, state[SINCE]
-    more[0], more[1], more[2], more[3] = mid, math.nan, 0.0, equity
-    more[4], more[5], more[6], more[7] = state[HELD] / float(UNITS), entry[ENTRY], entry[PEAK], math.nan
-    for m in range(logs.shares.shape[1]):
-        logs.shares[at, m] = 0.0
-
-
-@inlined
-def bounds_of(
-    tape: Tape, grids: Grids, terms: Terms, exits: ExitRules, account: Account, row: int
-) -> tuple[float, float]:
-    """Between which prices of a bar an open position needs no looking after: no middle of the touch is near its stop or
-    its profit there, however wide the spread. Without a trailing stop, which moves."""
-    entry, tick = account.entry[row, ENTRY], grids.floats[row, TICK]
-    wide = max(terms.half_spread_max_bps, terms.half_spread_default_bps) / BPS
-    low, high = 0.0, math.inf
-    if exits.stop > 0.0:
-        low = (entry * (1.0 - exits.stop) + 2.0 * tick) / (1.0 - min(wide, 0.5))
-    if exits.profit > 0.0:
-        high = (entry * (1.0 + exits.profit) - 2.0 * tick) / (1.0 + wide)
-    return low, high

@@ -2,6 +2,8 @@
 
 Amounts are int64 counts of 1e-8 of an asset, prices counts of ticks, quantities counts of steps: the numbers of the
 simulated exchange's Decimals. Their float64 values are correctly rounded, as a Decimal's are, below ``EXACT`` units.
+
+Above 400 lines because every array and column that the engine knows is named in one place.
 """
 
 import math
@@ -12,10 +14,14 @@ from typing import NamedTuple
 import numpy as np
 
 from core.book import LEVELS
+from core.cost_gate import CostGate, cost_gate
 from core.costs import UNITS, Terms, terms_of, units_of
 from core.errors import ConfigError
+from core.execution.schedules.rule import Schedule, jitter_seed, schedule_of
+from core.guards import GuardRules, Guards, guard_rules, make_guards
+from core.impact import PRIOR, ImpactLaw
 from core.lean import pasted
-from core.loss_limits import ACTIVE, NO_DAY, LossLimits, Mark, empty_rows, loss_limits
+from core.loss_limits import ACTIVE, NO_DAY, LossLimits, Mark, loss_limits
 from core.messages import BoolArray, FloatArray
 from core.params import (
     CostSettings,
@@ -28,7 +34,7 @@ from core.params import (
 from core.protection import ExitRules, exit_rules, is_on
 from core.risk import groups, is_tradable
 from core.selection import SelectionRules, selection_rules
-from core.sizing import Caps, Rows, group_count
+from core.sizing import COIN, PURSE, ROW_FLOATS, ROW_INTS, Caps, Rows, empty_rows, sizing_room
 from core.units import BPS, MINUTE_MS, Instrument, MarketRules
 
 IntArray = np.ndarray
@@ -79,9 +85,28 @@ class Rules(NamedTuple):
     losses: LossLimits
     selection: SelectionRules
     terms: Terms
-    slices: int
-    slice_ms: int
+    schedule: Schedule
+    guards: GuardRules
+    max_orders_per_day: float
+    gate: CostGate
     exits: ExitRules
+
+
+LIFE_SIDE, LIFE_INDEX, LIFE_AGE, LIFE_DONE = range(4)
+PASSED, NOW, AHEAD, KAPPA = range(4)
+
+
+class Courses(NamedTuple):
+    """Where each instrument's parent stands in its schedule (``core.execution.schedules.rule.Stage``)."""
+
+    seed: IntArray
+    """(S,) of its jitter."""
+    curve: FloatArray
+    """(S, 1440) volume curves; (S, 0) where the schedule reads none."""
+    life: IntArray
+    """(S, 4): 1 for a buy, 0 for a sell; the minute it was last worked in (-2: never); its age; lots done in its life."""
+    stage: FloatArray
+    """(S, 4): passed, now, ahead, kappa."""
 
 
 class Account(NamedTuple):
@@ -101,6 +126,11 @@ class Account(NamedTuple):
     exits: IntArray
     """(S, 5) units held by our own fills; when the position was opened; the exit at work; orders it has sent; when the
     next may leave."""
+    courses: Courses
+    guards: Guards
+    """Open round trips, and what pauses buying."""
+    today: IntArray
+    """(2,) UTC day number and orders of that day."""
 
 
 ENTRY, PEAK = range(2)
@@ -150,7 +180,7 @@ class Columns(NamedTuple):
 
 
 ORDER_INTS = ("index", "row", "lots", "ticks", "limit", "regime", "due", "attempt", "at_ms", "since_ms")
-ORDER_FLOATS = ("mid", "edge_bps", "target", "equity", "held", "price", "asked", "allowed")
+ORDER_FLOATS = ("mid", "edge_bps", "target", "equity", "held", "price", "asked", "allowed", "half_bps")
 FILL_INTS = ("order", "index", "at_ms", "row", "side", "steps", "ticks", "fee", "bid", "ask")
 
 
@@ -160,7 +190,7 @@ class Logs(NamedTuple):
     orders: IntArray
     """(O, 10) ``ORDER_INTS``; lots are negative for a sell; the last four are an exit's, ``due`` is 0 for other orders."""
     floats: FloatArray
-    """(O, 8) ``ORDER_FLOATS``; of an exit ``price`` is the entry, ``asked`` the peak."""
+    """(O, 9) ``ORDER_FLOATS``; of an exit ``price`` is the entry, ``asked`` the peak."""
     shares: FloatArray
     """(O, M) what each member's weighted forecast had in the edge."""
     fills: IntArray
@@ -168,12 +198,11 @@ class Logs(NamedTuple):
     and ask are the touch it met, in ticks."""
 
 
-ROW_FLOATS = tuple(n for n in Rows._fields if n not in ("purse", "coin", "buy_block", "sell_block"))
-PURSE, COIN, BUY_BLOCK, SELL_BLOCK = range(4)
-WANTED, POSITION, CASH, SELLABLE, MID, SEEN_EDGE, CALM_LOW, CALM_HIGH = range(len(ROW_FLOATS), len(ROW_FLOATS) + 8)
-RATE_USDT = ROW_FLOATS.index("rate")
+WANTED, POSITION, PAID_FROM, FREE_LOTS, SEEN_MID, SEEN_EDGE, CALM_LOW, CALM_HIGH = range(
+    len(ROW_FLOATS), len(ROW_FLOATS) + 8
+)
 FRESH, IN_SHOCK, IS_ASKED, TRADABLE = range(4)
-ROW, ORDER, LIMIT, UNSENT, BUYS = range(5)
+ROW, ORDER, LIMIT, UNSENT, BUYS, QUANTITY, BEFORE, AGE = range(8)
 TICKS, STEPS, PART_LEVEL, PART_STEPS = range(4)
 
 
@@ -196,13 +225,16 @@ class Scratch(NamedTuple):
     worth: FloatArray
     """(A,)"""
     parent: IntArray
-    """(S, 5): row, order, limit in ticks, unsent lots, and 1 for a buy, of those at work this minute."""
+    """(S, 8): row, order, limit in ticks, unsent lots, 1 for a buy, lots wanted, lots done before in its life, and its
+    age, of those at work this minute."""
     level: IntArray
     """(4, LEVELS): a book's ticks and steps, and what an order takes of which."""
     sizing: FloatArray
-    """(5, G) and (3, G) and (S,): ``core.sizing.size_into``'s room."""
+    """(5, G) and (2, G) and (S,): ``core.sizing.sizing_room``."""
     sizing_flags: BoolArray
     limits: IntArray
+    costs: FloatArray
+    """(3, S) of ``core.cost_gate.Seen``: half spread, volume, sigma; of rows with an order."""
 
 
 def fraction_of(value: Decimal) -> tuple[int, float]:
@@ -262,24 +294,14 @@ def make_grids(
 def make_rows(instruments: Sequence[Instrument], rules: Mapping[Instrument, MarketRules]) -> Rows:
     """The sizing rows' columns that stay."""
     known = [rules[i] for i in instruments]
-
-    def floats(name: str) -> FloatArray:
-        return np.array([float(getattr(rule, name)) for rule in known])
-
-    return Rows(
-        **{
-            **empty_rows(len(known))._asdict(),
-            "rate": np.array([1.0 if i.quote == REPORTING_CURRENCY else math.nan for i in instruments]),
-            "step": floats("step"),
-            "tick": floats("tick"),
-            "min_qty": floats("min_qty"),
-            "max_qty": floats("max_qty"),
-            "min_notional": floats("min_notional"),
-            "fee": floats("taker_fee"),
-            "purse": groups([(i.venue, i.quote) for i in instruments]),
-            "coin": groups([(i.venue, i.base) for i in instruments]),
-        }
-    )
+    rows, _, _ = empty_rows(len(known))
+    rows.rate[:] = [1.0 if i.quote == REPORTING_CURRENCY else math.nan for i in instruments]
+    for name in ("step", "tick", "min_qty", "max_qty", "min_notional"):
+        getattr(rows, name)[:] = [float(getattr(rule, name)) for rule in known]
+    rows.fee[:] = [float(rule.taker_fee) for rule in known]
+    rows.purse[:] = groups([(i.venue, i.quote) for i in instruments])
+    rows.coin[:] = groups([(i.venue, i.base) for i in instruments])
+    return rows
 
 
 def make_rules(
@@ -289,6 +311,7 @@ def make_rules(
     execution: ExecutionSettings,
     costs: CostSettings,
     protection: ProtectionSettings,
+    law: ImpactLaw = PRIOR,
 ) -> Rules:
     return Rules(
         caps=Caps(
@@ -302,11 +325,13 @@ def make_rules(
             collar=limits.collar_bps / BPS,
             max_orders=float(limits.max_orders_per_minute),
         ),
-        losses=loss_limits(limits),
+        losses=loss_limits(trade, limits),
         selection=selection_rules(selection),
         terms=terms_of(costs),
-        slices=1 if execution.algorithm == "immediate" else execution.slices,
-        slice_ms=execution.slice_seconds * 1_000,
+        schedule=schedule_of(execution),
+        guards=guard_rules(limits),
+        max_orders_per_day=float(limits.max_orders_per_day),
+        gate=cost_gate(execution, costs, law),
         exits=exit_rules(protection, limits),
     )
 
@@ -314,11 +339,20 @@ def make_rules(
 @pasted
 def looks_of(rules: Rules) -> int:
     """At how many instants of a minute positions are looked after, at most."""
-    return rules.slices + MINUTE_MS // rules.exits.look_ms if is_on(rules.exits) else 0
+    beats = rules.schedule.slices * (rules.schedule.jitter_s + 1)
+    return beats + MINUTE_MS // rules.exits.look_ms if is_on(rules.exits) else 0
 
 
-def make_account(instruments: Sequence[Instrument], balances: Mapping[str, Decimal]) -> Account:
-    """An account with ``balances`` by asset; raises ConfigError for one that no float64 holds to the last unit."""
+def make_account(
+    instruments: Sequence[Instrument],
+    balances: Mapping[str, Decimal],
+    curves: FloatArray | None = None,
+    instance: str = "",
+) -> Account:
+    """An account with ``balances`` by asset; raises ConfigError for one that no float64 holds to the last unit.
+
+    ``curves`` (S, 1440) where the schedule reads them, ``instance`` whose jitter it is.
+    """
     assets = assets_of(instruments)
     counted = [units_of(balances.get(asset, Decimal(0))) for _, asset in assets]
     for (_, asset), amount in zip(assets, counted, strict=True):
@@ -333,18 +367,26 @@ def make_account(instruments: Sequence[Instrument], balances: Mapping[str, Decim
         taken=np.full((rows, 2, LEVELS + 2), -1, dtype=np.int64),
         entry=np.zeros((rows, 2)),
         exits=np.zeros((rows, 5), dtype=np.int64),
+        courses=Courses(
+            seed=np.array([jitter_seed(instance, i) for i in instruments], dtype=np.int64),
+            curve=np.zeros((rows, 0)) if curves is None else np.ascontiguousarray(curves, dtype=np.float64),
+            life=np.full((rows, 4), -2, dtype=np.int64),
+            stage=np.zeros((rows, 4)),
+        ),
+        guards=make_guards(rows),
+        today=np.array([NO_DAY, 0]),
     )
 
 
 def fresh_mark() -> Mark:
     """A state that has seen nothing yet."""
-    return Mark(ACTIVE, False, False, math.nan, NO_DAY, math.nan)
+    return Mark(ACTIVE, False, False, math.nan, NO_DAY, math.nan, math.nan)
 
 
 def make_logs(rows: int, members: int, rules: Rules, least: int = 65_536) -> Logs:
     """Room for ``least`` orders and fills, and at least two minutes' worst."""
     looks = looks_of(rules)
-    orders, fills = max(least, 2 * rows * (1 + looks)), max(least, 2 * rows * (rules.slices + looks) * LEVELS)
+    orders, fills = max(least, 2 * rows * (1 + looks)), max(least, 2 * rows * (rules.schedule.slices + looks) * LEVELS)
     return Logs(
         orders=np.zeros((orders, len(ORDER_INTS)), dtype=np.int64),
         floats=np.zeros((orders, len(ORDER_FLOATS))),
@@ -356,14 +398,13 @@ def make_logs(rows: int, members: int, rules: Rules, least: int = 65_536) -> Log
 def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
     count = len(rows.target)
     floats = np.zeros((len(ROW_FLOATS) + 8, count))
-    for k, name in enumerate(ROW_FLOATS):
-        floats[k] = getattr(rows, name)
+    floats[: len(ROW_FLOATS)] = rows[: len(ROW_FLOATS)]
     floats[SEEN_EDGE] = math.nan
-    ints = np.zeros((4, count), dtype=np.int64)
+    ints = np.zeros((len(ROW_INTS), count), dtype=np.int64)
     ints[PURSE], ints[COIN] = rows.purse, rows.coin
     flags = np.zeros((4, count), dtype=np.bool_)
     flags[TRADABLE] = True
-    groups = int(group_count(rows.coin, rows.purse))
+    sizing, flags_of_coins, limits = sizing_room(rows.coin, rows.purse)
     return Scratch(
         floats=floats,
         ints=ints,
@@ -372,11 +413,12 @@ def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
         weights=np.zeros(members),
         spoke=np.zeros(members, dtype=np.bool_),
         worth=np.zeros(assets),
-        parent=np.zeros((count, 5), dtype=np.int64),
+        parent=np.zeros((count, 8), dtype=np.int64),
         level=np.zeros((4, LEVELS), dtype=np.int64),
-        sizing=np.zeros((5, groups)),
-        sizing_flags=np.zeros((3, groups), dtype=np.bool_),
-        limits=np.zeros(count, dtype=np.int64),
+        sizing=sizing,
+        sizing_flags=flags_of_coins,
+        limits=limits,
+        costs=np.full((3, count), math.nan),
     )
 
 

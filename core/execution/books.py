@@ -13,6 +13,7 @@ from decimal import Decimal
 
 from core.errors import Defect
 from core.execution.positions import Positions
+from core.execution.schedules.rule import Schedule, Stage
 from core.execution.strangers import STRANGER
 from core.messages import (
     Fill,
@@ -25,6 +26,8 @@ from core.messages import (
 )
 from core.orders import LIVE, MAX_ID, OrderEvent, advance
 from core.ports import ZERO
+from core.protection import is_stop_out
+from core.round_trips import RoundTrips
 from core.units import MINUTE_MS, Instrument, Side
 
 KEPT_FAULTS = 100
@@ -40,9 +43,12 @@ class Parent:
     side: Side
     quantity: Decimal
     limit_price: Decimal
-    slices: int
-    slice_ms: int
+    schedule: Schedule
+    stage: Stage
+    """Where it stands in a life that may span minutes."""
     unsent: Decimal
+    seed: int = 0
+    """Of its slots' jitter."""
     open: Decimal = ZERO
     """In orders that the venue may still fill, less what they filled."""
     executed: Decimal = ZERO
@@ -144,6 +150,7 @@ class Books:
         self.totals: dict[Instrument, Total] = {}
         self.flows: dict[tuple[str, str], Decimal] = {}
         """(venue, asset) -> net change of the account that the fills account for."""
+        self.trips = RoundTrips()
         self.faults: list[str] = []
         self.fault_count = 0
         """Faults ever noted; ``faults`` holds the last of them."""
@@ -210,6 +217,7 @@ class Books:
         self._new_fills.append(fill)
         self._add_to_totals(fill)
         self.positions.take(fill)
+        self.trips.take(fill, stopped=is_stop_out(order.placed.intent_id))
         self._settle(order, executed, tied)
         return True
 

@@ -35,6 +35,7 @@ STIMULI: tuple[type, ...] = (
     stimuli.OpenSeen,
     stimuli.Reported,
     stimuli.Stopped,
+    stimuli.Halted,
 )
 INSTRUCTIONS: tuple[type, ...] = (PlaceOrder, CancelOrder, QueryOrder)
 

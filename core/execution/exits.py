@@ -12,7 +12,7 @@ from decimal import Decimal
 from core.execution.books import Books
 from core.execution.names import Names
 from core.execution.positions import Position, lots_of
-from core.execution.twap import least_lots_of
+from core.execution.schedules.twap import least_lots_of
 from core.messages import AccountState, OrderState, PlaceOrder, TimeInForce, Top
 from core.orders import OrderEvent
 from core.ports import ZERO
@@ -21,13 +21,12 @@ from core.protection import (
     NAMES,
     NO_EXITS,
     NOT_DUE,
-    ExitRules,
     collar_at,
     due_at,
     exit_ticks,
     protective_exit,
 )
-from core.units import Instrument, MarketRules, Side
+from core.units import Instrument, Side
 
 Mids = tuple[tuple[Instrument, float], ...]
 
@@ -42,11 +41,7 @@ class Exits:
         self._books = books
         self._names = Names(books, instance, STRATEGY)
         self.rules = NO_EXITS
-
-    def configure(self, exits: ExitRules, rules: dict[Instrument, MarketRules]) -> None:
-        """These hold from now on."""
-        self.rules = exits
-        self._books.positions.rules = dict(rules)
+        """In force now."""
 
     def watched(self) -> list[Instrument]:
         """Whose price is wanted now, in order of name: open positions, and what a stop at the venue stands for."""

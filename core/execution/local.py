@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from core.errors import BotError, ExchangeUnavailable
+from core.execution.conditions import Curves, conditions_of
 from core.execution.ledger import Ledger
 from core.execution.machine import ExecutionMachine
 from core.execution.pump import Answer, Came, Notes, Step, failed, lacks_fills, pump
@@ -11,6 +12,7 @@ from core.execution.scribe import Scribe
 from core.execution.stimuli import (
     Beat,
     CancelDone,
+    Halted,
     HoldingsSeen,
     Instruction,
     MinuteStarted,
@@ -27,6 +29,7 @@ from core.execution.stimuli import (
 from core.execution.summary import summary
 from core.messages import AccountState, CancelOrder, Market, OrderSnapshot, PlaceOrder, Reports, Verdicts
 from core.ports import Journal, LocalVenue
+from core.standing import NOT_READ
 
 
 class LocalExecutor:
@@ -35,8 +38,15 @@ class LocalExecutor:
     ``machine`` must be new. Raises ``DataError`` when the journal cannot be replayed.
     """
 
-    def __init__(self, machine: ExecutionMachine, venue: LocalVenue, journal: Journal | None = None) -> None:
+    def __init__(
+        self,
+        machine: ExecutionMachine,
+        venue: LocalVenue,
+        journal: Journal | None = None,
+        curves: Curves | None = None,
+    ) -> None:
         self.machine = machine
+        self._curves = curves
         self.venue = venue
         self._scribe = Scribe(journal)
         self._ledger = Ledger()
@@ -54,7 +64,9 @@ class LocalExecutor:
         """Start this minute's schedules (slice 0 is sent now); what happened since the last call."""
         self._now_ms = market.now_ms
         approved = verdicts.approved
-        self._run(MinuteStarted(minute=verdicts.minute, now_ms=market.now_ms, approved=approved))
+        wanted = (intent.instrument for intent in approved)
+        seen = conditions_of(market, wanted, self.machine.schedule, self._curves)
+        self._run(MinuteStarted(minute=verdicts.minute, now_ms=market.now_ms, approved=approved, conditions=seen))
         reports = self.machine.report(verdicts.minute, verdicts.trace)
         self._run(Reported(minute=verdicts.minute))
         return reports
@@ -90,12 +102,17 @@ class LocalExecutor:
         except ExchangeUnavailable as error:
             if self._last_account is None:
                 raise
-            return replace(self._last_account, reconciled=False, difference=f"account not read: {error}")
+            return replace(self._last_account, reconciled=False, difference=f"{NOT_READ}: {error}", transferred=())
         self._last_account = self._ledger.reconcile(self.machine, account)
         if self._last_account.reconciled:
             self._run(HoldingsSeen(totals=self.machine.exits.totals_of(account)))
         self._last_account = self.machine.stops.released(self._last_account)
         return self._last_account
+
+    def halt(self, now_ms: int) -> None:
+        """Give up what is being bought; what is being sold goes on."""
+        self._now_ms = now_ms
+        self._run(Halted(now_ms=now_ms))
 
     def closing(self) -> Reports:
         """What happened since the last report, when no minute will ask any more."""

@@ -20,13 +20,17 @@ from core.errors import Defect
 from core.execution.books import Books, Order, Parent
 from core.execution.exits import Exits
 from core.execution.intake import Intake
+from core.execution.pace import part_of, slot_at, stage_of
+from core.execution.schedules.rule import EVEN, Schedule, jitter_seed, schedule_of
 from core.execution.stimuli import (
     Beat,
     CancelDone,
     CancelFailed,
     CancelWanted,
+    Conditions,
     Configured,
     FillSeen,
+    Halted,
     HoldingsSeen,
     Instruction,
     MinuteStarted,
@@ -47,7 +51,6 @@ from core.execution.stimuli import (
     Stopped,
 )
 from core.execution.stops import Stops
-from core.execution.twap import first_slice
 from core.messages import (
     Approved,
     CancelOrder,
@@ -61,7 +64,7 @@ from core.messages import (
 from core.orders import OrderEvent, client_id, is_ours, symbol_code
 from core.params import ExecutionSettings
 from core.protection import NO_EXITS, ExitRules
-from core.units import MINUTE_MS, Instrument, MarketRules, Side, floor_to_step
+from core.units import MINUTE_MS, Instrument, MarketRules, Side
 
 RETAIN_MINUTES = 2 * 1_440
 """Orders are kept in detail for two days: longer than any late news, long enough to compare a replayed day."""
@@ -93,12 +96,12 @@ class ExecutionMachine:
         self.minute = -1
         """The newest minute started."""
         self.stopped = False
-        self._config = configured(settings, rules, exits)
-        self._rules = dict(rules)
         self.exits = Exits(self.books, instance)
         self.stops = Stops(self.books, instance)
-        self.exits.configure(exits, rules)
-        _codes_differ(rules)
+        self.exits.rules = exits
+        self._config = configured(settings, rules, exits)
+        self._schedule = _schedule_in(self._config)
+        self._set_rules(dict(rules))
         self._handlers: dict[type, Callable[[Any], list[Instruction]]] = {
             Configured: self._configured,
             Restarted: self._restarted,
@@ -122,6 +125,7 @@ class ExecutionMachine:
             OpenSeen: self._open_seen,
             Reported: self._reported,
             Stopped: self._stopped,
+            Halted: self._halted,
         }
 
     @property
@@ -133,6 +137,11 @@ class ExecutionMachine:
     def config(self) -> Configured:
         """The settings and rules that hold now."""
         return self._config
+
+    @property
+    def schedule(self) -> Schedule:
+        """How parents that begin now are worked."""
+        return self._schedule
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -172,13 +181,17 @@ class ExecutionMachine:
     # --- settings and life -------------------------------------------------------------------------------------
 
     def _configured(self, stimulus: Configured) -> list[Instruction]:
-        rules = {rule.instrument: rule for rule in stimulus.rules}
-        _codes_differ(rules)
-        self._config, self._rules = stimulus, rules
-        self.exits.configure(stimulus.exits, rules)
+        self._config, self._schedule = stimulus, _schedule_in(stimulus)
+        self._set_rules({rule.instrument: rule for rule in stimulus.rules})
+        self.exits.rules = stimulus.exits
         self.stops.venues = frozenset(stimulus.stops_at)
         self.books.version += 1
         return []
+
+    def _set_rules(self, rules: dict[Instrument, MarketRules]) -> None:
+        _codes_differ(rules)
+        self._rules = rules
+        self.books.trips.rules = self.books.positions.rules = rules
 
     def _restarted(self, stimulus: Restarted) -> list[Instruction]:
         self.stopped = False
@@ -198,6 +211,19 @@ class ExecutionMachine:
                 out += self._chase(order) or [self._ask(order, stimulus.now_ms)]
         # The last chance to hear of those that were given up.
         out += [self._ask(order, stimulus.now_ms) for order in self._doubted(stimulus.now_ms)]
+        return out
+
+    def _halted(self, _: Halted) -> list[Instruction]:
+        """Risk approves nothing from the next minute on; the slices of this one would still have been bought."""
+        out: list[Instruction] = []
+        for parent in list(self.books.current.values()):
+            if parent.side is Side.BUY:
+                out += self._close(parent, "trading was halted")
+        for order in list(self.books.watch.values()):
+            if order.standing and order.placed.side is Side.BUY:
+                order.standing = False
+                self.books.version += 1
+                out += self._chase(order)
         return out
 
     def _reported(self, _: Reported) -> list[Instruction]:
@@ -221,10 +247,11 @@ class ExecutionMachine:
                 out += self._close(parent, "a newer minute took over")
             self.books.prune(stimulus.minute)
             self.books.note_dust()
+        seen = {conditions.instrument: conditions for conditions in stimulus.conditions}
         # Sells first: what they bring in may pay for the buys.
         for approved in sorted(stimulus.approved, key=lambda a: a.side is Side.BUY):
             if (stimulus.minute, approved.instrument) not in self.books.parents:
-                out += self._start(approved, stimulus.now_ms)
+                out += self._start(approved, seen.get(approved.instrument), stimulus.now_ms)
         return out
 
     def _check(self, stimulus: MinuteStarted) -> None:
@@ -249,7 +276,7 @@ class ExecutionMachine:
                 )
             seen.add(approved.instrument)
 
-    def _start(self, approved: Approved, now_ms: int) -> list[Instruction]:
+    def _start(self, approved: Approved, seen: Conditions | None, now_ms: int) -> list[Instruction]:
         parent = Parent(
             intent_id=approved.intent_id,
             minute=approved.minute,
@@ -257,9 +284,10 @@ class ExecutionMachine:
             side=approved.side,
             quantity=approved.quantity,
             limit_price=approved.limit_price,
-            slices=self._config.slices,
-            slice_ms=self._config.slice_ms,
+            schedule=self._schedule,
+            stage=stage_of(self.books, approved, seen, self._schedule, self._rules[approved.instrument]),
             unsent=approved.quantity,
+            seed=jitter_seed(self.instance, approved.instrument),
         )
         self.books.open_parent(parent)
         if self.stopped:
@@ -271,13 +299,10 @@ class ExecutionMachine:
         return self._slice(parent, now_ms)
 
     def _slice(self, parent: Parent, now_ms: int) -> list[Instruction]:
-        slot = max((now_ms - parent.start_ms) // parent.slice_ms, 0)
-        if parent.slot < 0:
-            # However late the decision is within its minute, it gets one slice.
-            slot = min(slot, parent.slices - 1)
+        slot = slot_at(parent, now_ms)
         if slot <= parent.slot:
             return []
-        if slot >= parent.slices:
+        if slot >= parent.schedule.slices:
             return self._close(parent, "the schedule is over")
         if parent.side is Side.SELL and (stop := self.stops.standing(parent.instrument)) is not None:
             # It binds the coins. The slot stays open: it is used when the venue has said that the stop is off.
@@ -286,17 +311,19 @@ class ExecutionMachine:
         self.books.version += 1
         blocker = self.books.older_live(parent)
         if blocker is not None:
-            if slot == parent.slices - 1:
+            if slot == parent.schedule.slices - 1:
                 return self._close(parent, f"{blocker.client_id} is not settled ({blocker.state.value})")
             return []
-        rules = self._rules[parent.instrument]
-        # A venue may execute off the grid we know (it changed its lot step); that dust is given up at the end.
-        unsent = floor_to_step(parent.unsent, rules.step)
-        part = first_slice(unsent, parent.slices - slot, rules, parent.limit_price)
-        if not part:
+        part = part_of(parent, slot, self._rules[parent.instrument])
+        if part is None:
             if parent.open:
                 return []
             return self._close(parent, f"{parent.unsent} is below the venue's smallest order")
+        if not part:
+            if slot == parent.schedule.slices - 1 and not parent.orders:
+                return self._close(parent, "its share of this minute is below the venue's smallest order")
+            self._finish(parent)
+            return []
         placed = self._place(parent, part, slot)
         if placed.client_id in self.books.orders:
             # An earlier life sent it, and its journal is gone.
@@ -330,7 +357,7 @@ class ExecutionMachine:
         """Close a parent with nothing open, once nothing is left to send or no slot is left to send it in."""
         if parent is None or parent.closed or parent.open:
             return
-        if not parent.unsent or parent.slot == parent.slices - 1:
+        if not parent.unsent or parent.slot == parent.schedule.slices - 1:
             self.books.close_parent(parent)
 
     # --- orders wanted by themselves -----------------------------------------------------------------------------
@@ -585,15 +612,20 @@ def configured(
     stops_at: Iterable[str] = (),
 ) -> Configured:
     """The stimulus that puts these settings and rules in force."""
-    immediate = settings.algorithm == "immediate"
+    schedule = schedule_of(settings)
     return Configured(
-        slices=1 if immediate else settings.slices,
-        slice_ms=settings.slice_seconds * 1_000,
+        slices=schedule.slices,
+        slice_ms=schedule.slice_ms,
+        schedule=schedule,
         requery_ms=int(settings.unknown_requery_s * 1_000),
         rules=tuple(rules[instrument] for instrument in sorted(rules)),
         exits=exits,
         stops_at=tuple(sorted(stops_at)),
     )
+
+
+def _schedule_in(config: Configured) -> Schedule:
+    return config.schedule or Schedule(EVEN, config.slices, config.slice_ms)
 
 
 def _query(order: Order) -> QueryOrder:

@@ -7,7 +7,7 @@ it stays in the account, is told once, and is part of whatever is bought next.
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 
-from core.execution.twap import least_lots_of
+from core.execution.schedules.twap import least_lots_of
 from core.messages import Fill, WrittenOff
 from core.ports import ZERO
 from core.protection import NOT_DUE, entry_after

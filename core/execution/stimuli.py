@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
+from core.execution.schedules.rule import Schedule
 from core.messages import Approved, CancelOrder, Fill, OrderSnapshot, PlaceOrder, QueryOrder
 from core.protection import NO_EXITS, ExitRules
 from core.units import Instrument, MarketRules
@@ -16,6 +17,8 @@ class Configured:
     slice_ms: int
     requery_ms: int
     rules: tuple[MarketRules, ...]
+    schedule: Schedule | None = None
+    """None in journals from before there were several: even slices in time."""
     exits: ExitRules = NO_EXITS
     stops_at: tuple[str, ...] = ()
     """Venues at which a stop order is left under each position."""
@@ -29,12 +32,34 @@ class Restarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What a schedule knows of one market when a minute begins (``core.execution.conditions``)."""
+
+    instrument: Instrument
+    traded: float
+    """Base units, in the minute that has just closed."""
+    volume: float
+    """Base units of a usual minute."""
+    sigma: float
+    """Log return of a minute."""
+    rate: float
+    """USDT of a quote unit."""
+    curve: tuple[float, ...] = ()
+    """The volume curve from this minute on, as long as a parent lives."""
+    bid: float = 0.0
+    """The touch at the decision; 0 where nobody asks for it."""
+    ask: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MinuteStarted:
     """Risk has spoken on ``minute``; what it approved shall be worked."""
 
     minute: int
     now_ms: int
     approved: tuple[Approved, ...]
+    conditions: tuple[Conditions, ...] = ()
+    """Of what was approved, where the schedule looks at the market."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +206,13 @@ class Stopped:
     now_ms: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Halted:
+    """A person halted trading: what is being bought is given up, what is being sold goes on."""
+
+    now_ms: int
+
+
 Stimulus = (
     Configured
     | Restarted
@@ -204,5 +236,6 @@ Stimulus = (
     | OpenSeen
     | Reported
     | Stopped
+    | Halted
 )
 Instruction = PlaceOrder | CancelOrder | QueryOrder

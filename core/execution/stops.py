@@ -14,7 +14,7 @@ from decimal import Decimal
 from core.execution.books import Books, Order
 from core.execution.names import Names
 from core.execution.positions import Position, lots_of
-from core.execution.twap import least_lots_of
+from core.execution.schedules.twap import least_lots_of
 from core.messages import AccountState, OrderState, PlaceOrder, TimeInForce
 from core.orders import OrderEvent
 from core.ports import ZERO

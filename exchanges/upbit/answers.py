@@ -14,7 +14,7 @@ import msgspec
 from core.bars import is_sound
 from core.costs import UNIT, UPBIT
 from core.errors import DataError
-from core.grid import step_for
+from core.grid import UPBIT_LEAST, step_for
 from core.messages import Balance, Bar, Fill, OrderSnapshot, Top
 from core.ports import ZERO
 from core.units import MINUTE_MS, Instrument, MarketRules, Side, round_price
@@ -23,9 +23,6 @@ from exchanges.upbit.wire import UNREADABLE, WireAsset, amount, balance_of, mome
 
 RATE = Decimal("0.000001")
 """Fee rates are multiples of this."""
-
-MIN_TOTAL = {"KRW": Decimal(5_000), "BTC": Decimal("0.00005"), "USDT": Decimal("0.5")}
-"""Smallest order value by quote currency (docs.upbit.com, market info, 2026); orders/chance is the truth."""
 
 LARGEST_KRW = Decimal(1_000_000_000)
 """Largest order value in a KRW market, which orders/chance states as ``max_total``."""
@@ -235,7 +232,7 @@ def rules_of(instrument: Instrument, tick: Decimal, price: float, chance: WireCh
     what = f"rules of {instrument.symbol}"
     if tick <= 0 or not price > 0:
         raise DataError(f"{VENUE} {what}: tick {tick} and price {price} must be above zero")
-    least, most, state = MIN_TOTAL.get(instrument.quote, ZERO), None, "active"
+    least, most, state = UPBIT_LEAST.get(instrument.quote, ZERO), None, "active"
     maker = taker = UPBIT.get(instrument.quote, max(UPBIT.values()))
     if chance is not None:
         terms = chance.market
@@ -269,7 +266,7 @@ def key_expiry(keys: list[WireKey], ours: str) -> int | None:
 
 def smallest_order(instrument: Instrument, tick: Decimal, price: Decimal) -> dict[str, str]:
     """A buy the venue would take, of twice its smallest value: to be tested, not placed."""
-    volume = (2 * MIN_TOTAL.get(instrument.quote, Decimal(1)) / price).quantize(UNIT)
+    volume = (2 * UPBIT_LEAST.get(instrument.quote, Decimal(1)) / price).quantize(UNIT)
     return {
         "market": market_code(instrument),
         "side": "bid",

@@ -60,6 +60,30 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
         {},
         "50000",
     ),
+    "twap over minutes": (
+        {"execution__horizon_minutes": 5, "execution__jitter_seconds": 9},
+        {"rows": 3, "gaps": 0.05, "money": 2000.0},
+        {},
+        "50000",
+    ),
+    "vwap": (
+        {"execution__algorithm": "vwap", "execution__horizon_minutes": 4},
+        {"rows": 2, "gaps": 0.05},
+        {},
+        "10000",
+    ),
+    "pov": (
+        {"execution__algorithm": "pov", "execution__horizon_minutes": 6, "execution__participation_pct": 2},
+        {"rows": 2, "gaps": 0.05, "money": 2000.0},
+        {},
+        "50000",
+    ),
+    "implementation shortfall": (
+        {"execution__algorithm": "is", "execution__horizon_minutes": 5, "execution__risk_aversion": 0.01},
+        {"rows": 2, "gaps": 0.02},
+        {},
+        "50000",
+    ),
     "fees in BNB": ({"costs__fee_paid_in": "bnb", "costs__fee_tier": {"binance": 3}}, {"rows": 2}, {}, "10000"),
     "free of costs": (EVERYTHING_OFF, {"rows": 2, "gaps": 0.1}, {}, "10000"),
     "halts trade": ({"costs__halts": False}, {"rows": 2, "gaps": 0.2}, {}, "10000"),
@@ -87,6 +111,43 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
         {"rows": 2, "money": 3_000.0},
         {},
         "10000",
+    ),
+    "guards pause": (
+        {
+            "risk__cooldown_minutes": 4,
+            "risk__max_consecutive_losses": 2,
+            "risk__consecutive_losses_pause_minutes": 3,
+            "risk__low_profit_trips": 2,
+            "risk__low_profit_pct": 0,
+            "risk__low_profit_pause_minutes": 10,
+            "risk__max_orders_per_day": 60,
+        },
+        {"rows": 4, "minutes": 200},
+        {},
+        "10000",
+    ),
+    "a part of the account": (
+        {"trade__capital_pct": 60, "trade__capital_usdt": 5_000, "risk__daily_loss_usdt": 12},
+        {"rows": 3, "minutes": 200},
+        {},
+        "10000",
+    ),
+    "the forecast must pay": (
+        {"execution__cost_gate": "round_trip", "risk__max_position_pct": 30},
+        {"rows": 3, "money": 400.0, "gaps": 0.05},
+        {"scale": 60.0},
+        "10000",
+    ),
+    "late, and the forecast must pay to get in": (
+        {
+            "execution__cost_gate": "one_way",
+            "execution__slices": 12,
+            "execution__slice_seconds": 5,
+            "costs__latency_ms": 9000,
+        },
+        {"rows": 2, "money": 2000.0},
+        {"scale": 25.0},
+        "50000",
     ),
     "everything invested": (
         {
@@ -124,6 +185,12 @@ def test_engine_and_desk_are_equal(name: str) -> None:
             assert "min_order" in told["limits"]
         case "a loss limit closes" | "a drawdown holds":
             assert told["reduced"]
+        case "guards pause":
+            guards = {"cooldown_minutes", "max_consecutive_losses", "low_profit_pct", "max_orders_per_minute"}
+            assert guards <= told["limits"]
+        case "a part of the account":
+            assert told["reduced"]
+            assert pair.result.invested.max() < 0.6 * 5_000 + 1
         case "one order a minute":
             assert "max_orders_per_minute" in told["limits"]
         case "stops and profits":
@@ -131,6 +198,13 @@ def test_engine_and_desk_are_equal(name: str) -> None:
         case "trailing and time stops":
             assert {"trailing_stop", "time_stop"} == {one.reason for one in told["exits"]}
             assert max(len(one.arithmetic) for one in told["exits"]) == 3
+        case "the forecast must pay" | "late, and the forecast must pay to get in":
+            assert "cost_gate" in told["limits"]
+            cut = [
+                why for why in pair.result.orders["why"].to_list() if any("cost_gate allows" in line for line in why)
+            ]
+            assert len(cut) > 3, "some orders shrink"
+            assert all(why[-1].startswith("forecast ") for why in cut)
         case "free of costs":
             costs = pair.result.costs
             assert costs.fees == 0.0
@@ -185,9 +259,11 @@ def test_engine_and_desk_are_equal_on_wild_markets(seed: int) -> None:
         "protection__trailing_stop_pct": [None, 0.3][int(rng.integers(2))],
         "protection__take_profit_pct": [None, 0.3][int(rng.integers(2))],
         "protection__time_stop_minutes": [None, 5.5][int(rng.integers(2))],
+        "execution__cost_gate": str(rng.choice(["off", "one_way", "round_trip"])),
     }
     market = cut_of(wild(rng, rows, 80))
-    forecasts = make_forecasts(market, seed=seed % 1_000, silent=float(rng.choice([0.0, 0.02])))
+    scale = float(rng.choice([15.0, 60.0]))
+    forecasts = make_forecasts(market, seed=seed % 1_000, scale=scale, silent=float(rng.choice([0.0, 0.02])))
     pair = run_both(make_settings(rows, **changes), market, forecasts, str(rng.choice([200, 10_000, 1_000_000])))
     assert difference(pair) == ""
 
