@@ -43,6 +43,8 @@ VERBS = {
         "run the rules over the lake, quickly and in one process, and write a report",
     ),
     "report": ("tune.report_command", "the report of a run again, or of several side by side"),
+    "orders": ("tune.orders_command", "the orders of a run, or one of them in full with its states"),
+    "tca": ("tune.tca_command", "what every order of a run cost against its decision, part by part, with a page"),
     "train": ("tune.train_command", "train the ensemble's models on the lake (--rl: the reinforcement-learning agent)"),
     "tune": ("tune.tune_command", "search the ensemble's weights on walk-forward folds"),
     "check": ("tune.check_command", "find what knows its own future (lookahead) or answers too soon (warmup)"),

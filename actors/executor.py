@@ -1,6 +1,7 @@
 """The executor live: the machine of the backtest, with awaited calls, a journal on disk and a real venue."""
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from time import perf_counter
@@ -11,9 +12,11 @@ from core.execution.conditions import Curves, conditions_of
 from core.execution.ledger import Ledger
 from core.execution.machine import ExecutionMachine, configured
 from core.execution.pump import Answer, Came, Notes, Step, Together, failed, lacks_fills, pump
+from core.execution.rules_watch import RulesWatch
 from core.execution.scribe import Scribe
 from core.execution.stimuli import (
     Beat,
+    BookSeen,
     CancelDone,
     FillSeen,
     Halted,
@@ -50,6 +53,8 @@ from core.ports import Journal, Venue
 from core.protection import NO_EXITS, ExitRules
 from core.standing import NOT_READ
 from core.units import Instrument, MarketRules
+
+log = logging.getLogger("executor")
 
 STOP_ROUNDS = 3
 """How often ``stop`` looks for open orders of ours before it says what is left."""
@@ -90,6 +95,7 @@ class ExecutorActor:
         self._machine: ExecutionMachine | None = None
         self._scribe = Scribe(self._journal)
         self._ledger = Ledger()
+        self._watch = RulesWatch()
         self._last_account: AccountState | None = None
         self._now_ms = 0
         self.blind = ""
@@ -117,25 +123,21 @@ class ExecutorActor:
         started = perf_counter()
         async with self._lock:
             self._now_ms = max(self._now_ms, tick.now_ms)
+            await self._look_at_rules()
+            rules = self._watch.stated(self._started.config)
             try:
                 await self._look()
                 account = await self._venue.account()
             except ExchangeUnavailable as error:
                 if self._last_account is None:
                     raise
-                difference = f"{NOT_READ}: {error}"
-                return replace(
-                    self._last_account,
-                    reconciled=False,
-                    difference=difference,
-                    transferred=(),
-                    took_ms=_ms_since(started),
-                )
-            self._last_account = self._ledger.reconcile(self._started, account)
-            if self._last_account.reconciled:
-                await self._run(HoldingsSeen(totals=self._started.exits.totals_of(account)))
-            self._last_account = self._started.stops.released(self._last_account)
-            return replace(self._last_account, took_ms=_ms_since(started))
+                told = replace(self._last_account, reconciled=False, difference=f"{NOT_READ}: {error}", transferred=())
+            else:
+                told = self._ledger.reconcile(self._started, account)
+                if told.reconciled:
+                    await self._run(HoldingsSeen(totals=self._started.exits.totals_of(account)))
+                self._last_account = told = self._started.stops.released(told)
+            return replace(told, rules=rules, took_ms=_ms_since(started))
 
     async def execute(self, market: Market, verdicts: Verdicts) -> Reports:
         """Start this minute's schedules (slice 0 is sent now); what happened since the last call."""
@@ -164,7 +166,9 @@ class ExecutorActor:
         """Look after open positions, send the slices that are due at ``now_ms``; ask again about what is unknown."""
         async with self._lock:
             self._now_ms = max(self._now_ms, now_ms)
-            await self._look_after()
+            tops = await self._look_after(self._started.looking())
+            for instrument in self._started.looking():
+                await self._run(BookSeen(instrument=instrument, top=tops.get(instrument)))
             await self._run(Beat(now_ms=now_ms))
 
     async def watch(self, now_ms: int) -> None:
@@ -244,6 +248,10 @@ class ExecutorActor:
             "difference": self._last_account.difference if self._last_account is not None else "",
         }
 
+    def market_rules(self) -> dict[Instrument, MarketRules]:
+        """What holds now; empty before ``start``."""
+        return {} if self._machine is None else {rule.instrument: rule for rule in self._machine.config.rules}
+
     async def books(self) -> dict[str, Any]:
         """Our executed totals, see ``core.execution.summary``."""
         async with self._lock:
@@ -255,19 +263,21 @@ class ExecutorActor:
             raise Defect("the executor was not started; call start() first")
         return self._machine
 
-    async def _look_after(self) -> None:
-        watched = self._started.exits.watched()
-        if not watched:
-            return
+    async def _look_after(self, also: Iterable[Instrument] = ()) -> Mapping[Instrument, Top]:
+        """Ask for the books of open positions and of ``also``, sell what is due; none where no venue answers."""
+        wanted = sorted({*self._started.exits.watched(), *also})
+        if not wanted:
+            return {}
         try:
-            tops = await self._venue.tops(watched)
+            tops = await self._venue.tops(wanted)
         except BotError as error:
             # The orders that are due at this beat must not wait for a book.
             self.blind = str(error)
-            return
+            return {}
         self.blind = ""
         if mids := self._started.exits.mids_of(tops):
             await self._run(PricesSeen(now_ms=self._now_ms, mids=mids))
+        return tops
 
     async def _take_over(self, now_ms: int) -> None:
         rules = self._rules if self._rules is not None else await self._venue.rules()
@@ -282,12 +292,27 @@ class ExecutorActor:
         try:
             await self._run(configured(self._settings, rules, self._exits, self._stops_at))
             if replayed:
+                self._watch.restarted()
                 await self._run(Restarted(now_ms=now_ms))
             await self._sweep()
         except BaseException:
             # Half a start is none: the journal holds what was done, the next start goes on from it.
             self._machine = None
             raise
+
+    async def _look_at_rules(self) -> None:
+        """Ask for the rules again where an order was refused or a market was closed; those given by argument stay."""
+        config = self._started.config
+        if self._rules is not None or not self._watch.due(config):
+            return
+        try:
+            rules = await self._venue.rules()
+        except BotError as error:
+            # Then by the old ones, and asked again with the next minute: an account must not fail for this.
+            log.warning("the venues' rules were not read again: %s", error)
+            return
+        if (new := self._watch.take(config, rules)) is not None:
+            await self._run(new)
 
     async def _look(self) -> None:
         await self._run(Reconcile(now_ms=self._now_ms))
@@ -348,7 +373,9 @@ class ExecutorActor:
         try:
             return await self._call(instruction)
         except BotError as error:
-            return failed(instruction, error, self._now_ms)
+            fault = failed(instruction, error, self._now_ms)
+            self._watch.hear(fault)
+            return fault
 
     async def _call(self, instruction: Instruction) -> Stimulus:
         match instruction:

@@ -95,8 +95,8 @@ class LiveExecutor(Shell):
         keep_memory()
 
     async def rules(self) -> dict[Instrument, MarketRules]:
-        """The venues' rules for every instrument traded."""
-        return self._rules
+        """The venues' rules for every instrument traded, as they hold now."""
+        return self._executor.market_rules() or self._rules
 
     async def account(self, tick: MinuteTick) -> AccountState:
         with self.minute(tick.minute, tick.trace):

@@ -50,6 +50,8 @@ class RunPlan:
     synthetic: bool = False
     weights_version: str | None = None
     """Artifact reference of the tuned weights; None = the defaults of trading_rules.json."""
+    impact_version: str | None = None
+    """Artifact reference of the law of impact learnt from our own fills; None = the prior."""
     deadline_s: float = 20.0
     """Wall time a minute may take before it counts as missed."""
 

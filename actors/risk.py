@@ -13,6 +13,8 @@ from core.messages import Intents, Market, Verdicts
 from core.risk import Risk, RiskState
 from core.starting_cap import LiveDay
 from core.warmup import load_risk
+from data.artifacts import ArtifactStore
+from data.impact_law import read_law
 from data.journal import SqliteJournal
 from data.starting_caps import CapKeeper
 
@@ -42,7 +44,11 @@ class RiskActor(Shell):
             rules,
             state,
             self._caps.cap if self._caps is not None else None,
-            gate=cost_gate(settings.rules.execution, settings.rules.costs),
+            gate=cost_gate(
+                settings.rules.execution,
+                settings.rules.costs,
+                read_law(ArtifactStore(self.plan.artifacts_dir), self.plan.impact_version),
+            ),
         )
 
     def review(self, market: Market, intents: Intents) -> Verdicts:

@@ -59,7 +59,9 @@ class Meaning:
 def managed_usdt(flat: Flat, equity: float) -> float:
     """What of ``equity`` the bot manages; all percentages are of it."""
     most = flat.get("trade.capital_usdt")
-    return managed(equity, float(flat.get("trade.capital_pct", 100)) / 100, math.inf if most is None else float(most))
+    return float(
+        managed(equity, float(flat.get("trade.capital_pct", 100)) / 100, math.inf if most is None else float(most))
+    )
 
 
 def _share(value: float, flat: Flat, equity: float) -> float:
@@ -104,6 +106,7 @@ MEANINGS: dict[str, Meaning] = {
     "trade.instruments": Meaning("markets that are traded", _M),
     "trade.invest_pct": Meaning("the ensemble invests up to", _M, "%", _share),
     "trade.min_order_usdt": Meaning("an order is at least", _L, "USDT", _amount),
+    "trade.max_pct.*": Meaning("of this one at most", _M, "%", _share),
     "trade.capital_pct": Meaning("of the account the bot manages", _M, "%", _of_account),
     "trade.capital_usdt": Meaning("of the account the bot manages at most", _M, "USDT", _amount, off=None),
     "trade.reporting_currency": Meaning("all is counted in", _N),
@@ -154,6 +157,12 @@ MEANINGS: dict[str, Meaning] = {
     "selection.shock_scale": Meaning("in a shock the share is multiplied by", _M),
     "selection.default_weights.*": Meaning("a model's weight before tuning", _E),
     "risk.max_order_pct": Meaning("one order is at most", _M, "%", _share),
+    "risk.max_order_usdt": Meaning("one order in money is at most", _M, "USDT", _amount, off=None),
+    "risk.max_position_volatility_pct": Meaning(
+        "a position may bring, in volatility a year", _M, "%", _share, off=None
+    ),
+    "risk.target_volatility_pct": Meaning("all positions may move a year by", _M, "%", _share, off=None),
+    "risk.kelly_fraction": Meaning("of Kelly's share a position is at most", _M, off=None),
     "risk.max_position_pct": Meaning("one position is at most", _M, "%", _share),
     "risk.max_gross_pct": Meaning("all positions together are at most", _M, "%", _share),
     "risk.daily_loss_pct": Meaning("a day's loss that stops new positions", _M, "%", _share),

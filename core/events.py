@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.lean import compiled
+from core.lean import inner, lean, pasted
 from core.messages import CLOSE, VOLUME, BoolArray, Detected, FloatArray, Market, MarketEvent, Regime
 from core.params import EventSettings
 
@@ -46,7 +46,7 @@ def event_rules(settings: EventSettings) -> EventRules:
     return EventRules(float(settings.volatility_shock), float(settings.turbulent_ratio), float(settings.trend_ratio))
 
 
-@compiled
+@inner
 def _add_window(terms: FloatArray, lead: int, first: int, last: int, sums: FloatArray) -> None:
     """sums[t] = terms[lead + t - first] + ... + terms[lead + t - last], oldest first, for every t.
 
@@ -62,8 +62,13 @@ def _add_window(terms: FloatArray, lead: int, first: int, last: int, sums: Float
             sums[t] += lagged[t]
 
 
-@compiled
-def read_span(bars: FloatArray, filler: BoolArray, first: int, end: int, out: FloatArray) -> None:
+def _room(minutes: int) -> FloatArray:
+    """For ``read_span`` of so many minutes at a time."""
+    return np.empty((9, LONG + minutes))
+
+
+@lean
+def read_span(bars: FloatArray, filler: BoolArray, first: int, end: int, room: FloatArray, out: FloatArray) -> None:
     """Write the readings of minutes [first, end) of one instrument's bars (T, 5) and ``filler`` (T,) to out (., 5).
 
     SHOCK: size of the last return over the root mean square of the USUAL returns before it.
@@ -75,10 +80,8 @@ def read_span(bars: FloatArray, filler: BoolArray, first: int, end: int, out: Fl
     """
     lead = LONG
     size = end - first
-    change = np.empty(lead + size)
-    square = np.empty(lead + size)
-    volume = np.empty(lead + size)
-    known = np.zeros(size, dtype=np.int64)
+    change, square, volume, known = room[0], room[1], room[2], room[3]
+    before, usual, short, long, volumes = room[4, :size], room[5, :size], room[6, :size], room[7, :size], room[8, :size]
     run = 0
     stale = 0
     for j in range(lead + size):
@@ -97,17 +100,12 @@ def read_span(bars: FloatArray, filler: BoolArray, first: int, end: int, out: Fl
         if j >= lead:
             known[j - lead] = run
             out[j - lead, STALE] = stale
-    before = np.empty(size)
-    usual = np.empty(size)
-    short = np.empty(size)
-    long = np.empty(size)
-    volumes = np.empty(size)
     now = 0 * first  # no literal (core.lean)
-    _add_window(square, lead, now + USUAL, now + 1, before)
-    _add_window(square, lead, now + USUAL - 1, now, usual)
-    _add_window(square, lead, now + SHORT - 1, now, short)
-    _add_window(square, lead, now + LONG - 2, now, long)
-    _add_window(volume, lead, now + USUAL, now + 1, volumes)
+    _add_window(square, now + LONG, now + USUAL, now + 1, before)
+    _add_window(square, now + LONG, now + USUAL - 1, now, usual)
+    _add_window(square, now + LONG, now + SHORT - 1, now, short)
+    _add_window(square, now + LONG, now + LONG - 2, now, long)
+    _add_window(volume, now + LONG, now + USUAL, now + 1, volumes)
     for t in range(size):
         out[t, SHOCK] = out[t, SURGE] = out[t, VOLATILITY_RATIO] = out[t, TREND] = math.nan
         if known[t] >= USUAL + 2:
@@ -132,26 +130,24 @@ def read_span(bars: FloatArray, filler: BoolArray, first: int, end: int, out: Fl
             out[t, VOLATILITY_RATIO] = math.sqrt(short[t] / SHORT / whole) if whole > 0.0 else 0.0
 
 
-@compiled
 def read_row(bars: FloatArray, filler: BoolArray) -> FloatArray:
     """(5,) reading of the last minute of one instrument's window (W, 5)."""
     out = np.empty((1, 5))
-    read_span(bars, filler, bars.shape[0] - 1, bars.shape[0], out)
+    read_span(bars, filler, bars.shape[0] - 1, bars.shape[0], _room(1), out)
     return out[0]
 
 
-@compiled
 def read_table(bars: FloatArray, filler: BoolArray) -> FloatArray:
     """(T, 5) readings of every minute of one instrument's bars (T, 5), each equal to ``read_row`` of its window."""
     size = bars.shape[0]
-    out = np.empty((size, 5))
+    out, room = np.empty((size, 5)), _room(_TILE)
     for first in range(0, size, _TILE):
         end = min(first + _TILE, size)
-        read_span(bars, filler, first, end, out[first:end])
+        read_span(bars, filler, first, end, room, out[first:end])
     return out
 
 
-@compiled
+@pasted
 def _median(values: FloatArray, count: int) -> float:
     """Of the first ``count`` (1 or more) values, which it sorts."""
     for i in range(1, count):
@@ -166,7 +162,7 @@ def _median(values: FloatArray, count: int) -> float:
     return (values[count // 2 - 1] + values[count // 2]) / 2.0
 
 
-@compiled
+@lean
 def regime_of(ratio: FloatArray, trend: FloatArray, rules: EventRules, scratch: FloatArray) -> int:
     """Index into REGIMES from the (S,) volatility ratios and trends of all instruments; ``scratch`` is (S,).
 
@@ -193,7 +189,6 @@ def regime_of(ratio: FloatArray, trend: FloatArray, rules: EventRules, scratch: 
     return _CALM
 
 
-@compiled
 def read_span_of_market(
     bars: FloatArray, filler: BoolArray, first: int, end: int, rules: EventRules
 ) -> tuple[np.ndarray, BoolArray]:
@@ -202,20 +197,35 @@ def read_span_of_market(
     ``bars`` (S, T, 5) filled, ``filler`` (S, T).
     """
     rows = filler.shape[0]
-    regime = np.empty(end - first, dtype=np.int8)
-    shock = np.zeros((rows, end - first), dtype=np.bool_)
-    scratch = np.empty(rows)
-    tile = np.empty((rows, _TILE, 5))
+    regime, shock = np.empty(end - first, dtype=np.int8), np.zeros((rows, end - first), dtype=np.bool_)
+    tile, scratch = np.empty((rows, _TILE, 5)), np.empty(rows)
+    _read_span_of_market(bars, filler, first, end, rules, _room(_TILE), tile, scratch, regime, shock)
+    return regime, shock
+
+
+@lean
+def _read_span_of_market(
+    bars: FloatArray,
+    filler: BoolArray,
+    first: int,
+    end: int,
+    rules: EventRules,
+    room: FloatArray,
+    tile: FloatArray,
+    scratch: FloatArray,
+    regime: np.ndarray,
+    shock: BoolArray,
+) -> None:
+    rows = filler.shape[0]
     for start in range(first, end, _TILE):
         stop = min(start + _TILE, end)
         for row in range(rows):
-            read_span(bars[row], filler[row], start, stop, tile[row])
+            read_span(bars[row], filler[row], start, stop, room, tile[row])
             for k in range(stop - start):
                 shock[row, start - first + k] = tile[row, k, SHOCK] >= rules.volatility_shock
         for k in range(stop - start):
             ratio, trend = tile[:, k, VOLATILITY_RATIO], tile[:, k, TREND]
             regime[start - first + k] = regime_of(ratio, trend, rules, scratch)
-    return regime, shock
 
 
 def read_market(bars: FloatArray, filler: BoolArray, rules: EventRules) -> tuple[np.ndarray, BoolArray]:

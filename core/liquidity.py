@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from core.lean import compiled, pasted
+from core.lean import lean, pasted
 from core.messages import CLOSE, VOLUME, FloatArray
 from core.spread import MOMENTS, add_pairs, edge_of
 from core.units import BPS, MINUTE_MS
@@ -22,7 +22,7 @@ LEAST_BARS = 120
 """Pairs of bars below which a spread is not estimated."""
 
 
-@compiled
+@lean
 def usual_volume(bars: FloatArray, e: int) -> float:
     """Mean volume (base units) of the known bars among the ``VOLUME_MINUTES`` before minute ``e``; 0 without any.
 
@@ -37,7 +37,7 @@ def usual_volume(bars: FloatArray, e: int) -> float:
     return total / known if known else 0.0
 
 
-@compiled
+@lean
 def liquidity_at(bars: FloatArray, e: int, floor: float) -> tuple[float, float]:
     """(volume, sigma) a minute, from the closed minutes before minute ``e`` of one instrument's ``bars`` (T, 5).
 
@@ -61,7 +61,6 @@ def hour_column(start_minute: int, ms: int) -> int:
     return max(0, ms // HOUR_MS - start_minute // HOUR_MS)
 
 
-@compiled
 def half_spreads(
     bars: FloatArray, start_minute: int, default_bps: float, max_bps: float, least_bars: int = LEAST_BARS
 ) -> FloatArray:
@@ -72,23 +71,40 @@ def half_spreads(
     hour's first instant; ``default_bps`` where fewer than ``least_bars`` pairs of bars or no estimate are there; never
     above ``max_bps``. The tick's own width is ``core.book.best_ticks``'s.
     """
-    rows, minutes = bars.shape[0], bars.shape[1]
     first = start_minute // HOUR_MS
-    hours = (start_minute + minutes * MINUTE_MS) // HOUR_MS - first + 1
-    found = np.empty((rows, hours))
+    hours = (start_minute + bars.shape[1] * MINUTE_MS) // HOUR_MS - first + 1
     # Minutes of the first hour that lie before the start.
     lead = (start_minute - first * HOUR_MS) // MINUTE_MS
-    for row in range(rows):
-        blocks = np.zeros((hours, MOMENTS))
+    found = np.empty((bars.shape[0], hours))
+    _half_spreads(bars, lead, default_bps, max_bps, least_bars, np.empty((hours + 1, MOMENTS)), found)
+    return found
+
+
+@lean
+def _half_spreads(
+    bars: FloatArray,
+    lead: int,
+    default_bps: float,
+    max_bps: float,
+    least_bars: int,
+    blocks: FloatArray,
+    found: FloatArray,
+) -> None:
+    """Write ``half_spreads`` to ``found`` (S, H) in the room of ``blocks`` (H + 1, MOMENTS)."""
+    minutes, hours = bars.shape[1], found.shape[1]
+    window = blocks[hours]
+    for row in range(bars.shape[0]):
         for hour in range(hours):
+            for m in range(MOMENTS):
+                blocks[hour, m] = 0.0
             begin = max(0, hour * HOUR_MINUTES - lead)
             add_pairs(bars[row], begin, min(minutes, (hour + 1) * HOUR_MINUTES - lead), blocks[hour])
         for hour in range(hours):
-            window = np.zeros(MOMENTS)
+            for m in range(MOMENTS):
+                window[m] = 0.0
             for block in range(max(0, hour - SPREAD_HOURS), hour):
                 for m in range(MOMENTS):
                     window[m] += blocks[block, m]
             spread = edge_of(window) if window[0] >= least_bars else math.nan
             half = default_bps if math.isnan(spread) else 0.5 * BPS * spread
             found[row, hour] = min(half, max_bps)
-    return found

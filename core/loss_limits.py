@@ -75,9 +75,20 @@ def mark(before: Mark, equity: float, day: int, reconciled: bool, limits: LossLi
     """Mark the account to market: move the peak and the day, and reduce when a loss limit is breached.
 
     Gives the new state, what was breached just now, and the equity that the loss is measured from. An equity that is
-    unknown or not positive marks nothing. A peak is only believed of a reconciled account.
+    unknown or zero marks nothing; debts, where something was owned before, are a loss of more than all of it. A peak, and
+    debts, are only believed of a reconciled account.
     """
     if not (equity > 0.0 and equity < math.inf):
+        if (
+            equity < 0.0
+            and equity > -math.inf
+            and reconciled
+            and before.peak > 0.0
+            and before.state != HALTED
+            and not before.by_limit
+        ):
+            fallen = Mark(REDUCING, True, limits.close, before.peak, before.day, before.day_equity, before.day_money)
+            return fallen, DRAWDOWN, before.peak
         return before, NO_BREACH, math.nan
     peak, today, start, money = before.peak, before.day, before.day_equity, before.day_money
     if math.isnan(peak) or (equity > peak and reconciled):

@@ -16,7 +16,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from core.units import Instrument, Side
+from core.units import Instrument, MarketRules, Side
 
 FloatArray = np.ndarray
 BoolArray = np.ndarray
@@ -161,6 +161,8 @@ class AccountState:
     reconciled: bool = True
     """False when the venue's and our view differ, or could not be compared."""
     difference: str = ""
+    rules: tuple[MarketRules, ...] = ()
+    """The venues' rules of every instrument, where they are not those that the executor started with."""
     closed: tuple[ClosedTrip, ...] = ()
     """Round trips of ours that ended, the newest ones, oldest first."""
     unexplained: tuple[Unexplained, ...] = ()
@@ -323,6 +325,11 @@ class Approved:
     """Mid at the decision."""
     arithmetic: tuple[str, ...]
     """How the size came about, line by line."""
+    edge_bps: float = 0.0
+    """The forecast behind it; 0 where there is none."""
+    expected: tuple[float, ...] = ()
+    """What it was expected to cost: the fields of ``core.execution.estimate.Estimate`` (bps), then volume (base units) and
+    sigma (log return) a minute; empty where the market said too little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,9 @@ class TradeSettings(Section):
     invest_pct: Percent = 30
     """Gross exposure the ensemble may use, per cent of equity."""
     min_order_usdt: Annotated[Decimal, Field(ge=1)] = Decimal(50)
+    max_pct: dict[InstrumentName, Percent] = Field(default_factory=dict)
+    """By instrument, the most that may be held of it, per cent of equity, where that is less than
+    ``risk.max_position_pct``."""
     capital_pct: Annotated[float, Field(gt=0, le=100)] = 100
     """Per cent of the account's equity that the bot manages; every other per cent is of that part."""
     capital_usdt: Usdt | None = None
@@ -51,6 +54,17 @@ class TradeSettings(Section):
         if twins:
             raise ValueError(f"{twins[0]} is listed twice")
         return value
+
+    @model_validator(mode="after")
+    def _caps_are_of_what_is_traded(self) -> "TradeSettings":
+        strangers = sorted(set(self.max_pct) - set(self.instruments))
+        if strangers:
+            raise ValueError(f"max_pct names {strangers[0]}, which is not among the instruments")
+        return self
+
+    def most_of(self, instrument: Instrument) -> float:
+        """Fraction of equity that may be held of it, as far as ``max_pct`` says."""
+        return float(self.max_pct.get(str(instrument), 100.0)) / 100.0
 
     @property
     def rows(self) -> tuple[Instrument, ...]:
@@ -129,7 +143,16 @@ class RiskSettings(Section):
 
     max_order_pct: Percent = 10
     max_position_pct: Percent = 15
+    max_order_usdt: Usdt | None = None
+    """One order in money; holds beside ``max_order_pct``."""
     max_gross_pct: Percent = 60
+    max_position_volatility_pct: Annotated[float, Field(gt=0, le=1_000)] | None = 15
+    """What is bought of one instrument, times its volatility a year, stays below this; null: off."""
+    target_volatility_pct: Annotated[float, Field(gt=0, le=1_000)] | None = 40
+    """Volatility a year of all positions together, from their returns of the last hours: buys shrink to stay below it;
+    null: off."""
+    kelly_fraction: Annotated[float, Field(gt=0, le=1)] | None = 0.25
+    """A position is at most this fraction of what Kelly's rule makes of the forecast's mean and spread; null: off."""
     daily_loss_pct: Percent = 5
     daily_loss_usdt: Usdt | None = None
     """A day's loss in money; holds beside the one in per cent."""
@@ -197,6 +220,8 @@ class ExecutionSettings(Section):
     """``adaptive``: how much one standard deviation of waiting weighs against a certain cost."""
     reprice_seconds: Annotated[int, Field(ge=1, le=20)] = 2
     """``adaptive``: how often it looks at the book."""
+    edge_minutes: Annotated[float, Field(gt=0, le=1_440)] = 15
+    """``adaptive``: how long a forecast's edge lasts; what waits loses it evenly."""
     unknown_requery_s: Annotated[float, Field(gt=0, le=60)] = 2.0
 
     @model_validator(mode="after")

@@ -111,7 +111,7 @@ _ADDED = frozenset({"day_money", "orders_day", "orders_today", "guards", "histor
 def marked(state: RiskState, market: Market, trade: TradeSettings, limits: RiskSettings) -> RiskState:
     """Mark the account to market: move the peak and the day, and reduce when a loss limit is breached.
 
-    An equity that is unknown or not positive marks nothing. A peak is only believed of a reconciled account. What the
+    An equity that is unknown or zero marks nothing, debts are a loss. A peak is only believed of a reconciled account. What the
     balances differ by from our fills is left out of the equity until it is taken over, and then moves the measures.
     """
     account, equity, rules = market.account, float(market.equity), loss_limits(trade, limits)

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from core.lean import compiled, pasted
+from core.lean import lean, pasted
 from core.messages import CLOSE, HIGH, LOW, OPEN, FloatArray
 
 MOMENTS = 34
@@ -23,7 +23,7 @@ LEAST_TRADED = 2
 """Pairs in which something traded, below which there is no estimate."""
 
 
-@compiled
+@lean
 def add_pair(bars: FloatArray, k: int, sums: FloatArray) -> None:
     """Add bar ``k`` of one instrument's ``bars`` (T, 5), and its pair with the bar before, to ``sums`` (MOMENTS,).
 
@@ -32,7 +32,7 @@ def add_pair(bars: FloatArray, k: int, sums: FloatArray) -> None:
     add_pairs(bars, k, k + 1, sums)
 
 
-@compiled
+@lean
 def add_pairs(bars: FloatArray, first: int, end: int, sums: FloatArray) -> None:
     """``add_pair`` of the bars [first, end), in the order of time; each bar's logarithms are taken once."""
     known = 0 < first <= bars.shape[0] and bars[first - 1, LOW] > 0.0
@@ -107,7 +107,7 @@ def _add(
     sums[33] += traded * r5 * r4 * r4
 
 
-@compiled
+@lean
 def edge_of(sums: FloatArray) -> float:
     """The spread, as a share of the price, from sums of ``add_pair``; NaN when prices hardly moved.
 
@@ -138,7 +138,6 @@ def edge_of(sums: FloatArray) -> float:
     return math.sqrt(abs(square))
 
 
-@compiled
 def edge(bars: FloatArray) -> float:
     """The spread of one instrument over ``bars`` (T, 5), as a share of the price (0.01 = 1 %); NaN below 3 bars."""
     if bars.shape[0] < 3:

@@ -67,7 +67,9 @@ def why(record: MinuteRecord, instrument: Instrument, later: Iterable[MinuteReco
     told_later = tuple(later)
     sold = (one for told in (record, *told_later) for one in told.exits)
     exits = tuple(one for one in sold if one.minute == record.minute and one.instrument == instrument)
-    for told in (record, *told_later) if approved is not None else ():
+    for told in (record, *told_later):
+        if approved is None:
+            break
         orders |= {o.client_id: o for o in told.orders if o.intent_id == approved.intent_id}
         fills |= {(f.client_id, f.trade_id): f for f in told.fills if f.client_id in orders}
     return Why(

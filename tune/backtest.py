@@ -14,9 +14,10 @@ from core.desk import LocalDesk
 from core.events import Detector
 from core.execution.local import LocalExecutor
 from core.execution.machine import ExecutionMachine
+from core.impact import PRIOR, ImpactLaw
 from core.messages import MinuteRecord
 from core.orders import REPLAY_INSTANCE
-from core.ports import ModelsPart, SelectorPart
+from core.ports import Journal, ModelsPart, SelectorPart
 from core.protection import exit_rules
 from core.record import closing_record
 from core.risk import Risk, RiskState
@@ -66,11 +67,14 @@ def make_backtest(
     weights: WeightTable | None = None,
     selector: SelectorPart | None = None,
     keep: Callable[[MinuteRecord], object] = lambda record: None,
+    journal: Journal | None = None,
+    law: ImpactLaw = PRIOR,
 ) -> Backtest:
     """Wire a LocalDesk over ``market``, with ``cash`` USDT at the start.
 
     ``models`` gives the votes (a LocalPanel, or recorded votes). ``selector`` replaces the ensemble's (the RL
-    environment puts its action there).
+    environment puts its action there). ``journal`` keeps what the executor does, as live. ``law``:
+    what is believed of impact.
     """
     rules = settings.rules
     venue = SimulatedVenue.of_tape(
@@ -87,7 +91,7 @@ def make_backtest(
     exits = exit_rules(rules.protection, rules.risk)
     machine = ExecutionMachine(rules.execution, venue.rules(), REPLAY_INSTANCE, exits=exits)
     curves = dict(zip(market.instruments, market_curves(market), strict=True))
-    executor = LocalExecutor(machine, venue, None, curves)
+    executor = LocalExecutor(machine, venue, journal, curves)
     members = tuple(m.name for m in rules.models.enabled)
     table = weights or WeightTable.default(members, rules.selection.default_weights)
     desk = LocalDesk(
@@ -101,7 +105,7 @@ def make_backtest(
             rules.risk,
             venue.rules(),
             RiskState(),
-            gate=cost_gate(rules.execution, rules.costs),
+            gate=cost_gate(rules.execution, rules.costs, law),
         ),
         executor=executor,
         keep=keep,

@@ -18,10 +18,12 @@ from config.argument_types import amount
 from config.identity import rules_hash
 from config.settings import Settings
 from core.errors import EXIT_OK, BotError, ConfigError, DataError
+from core.impact import ImpactLaw
 from core.messages import CLOSE, MinuteRecord
 from core.selection import WeightTable
 from core.units import Instrument
 from data.artifacts import Artifact, ArtifactStore
+from data.impact_law import newest_law, read_law
 from data.market import MarketCut, MarketSource
 from data.market_arguments import add_market, add_span, cut_of, fitted, source_of
 from data.records import RecordStore
@@ -182,6 +184,7 @@ def _fast(
             name=_name(source),
             progress=done,
             prepared=prepared,
+            law=_law(source, market),
         )
     traded = time.perf_counter()
     _say_speed(console, result, traded - forecast, f"forecasts {forecast - began:.1f} s, ")
@@ -202,7 +205,8 @@ def _exact(
     models = settings.rules.models
     members = {name: (load_member(a.family, a.path), a.version) for name, a in found.items()}
     panel = LocalPanel(members, models.horizon_minutes, names=tuple(m.name for m in models.enabled))
-    test = make_backtest(settings, market, panel, cash=cash, weights=weights)
+    law = _law(source, market)
+    test = make_backtest(settings, market, panel, cash=cash, weights=weights, law=law)
     began = time.perf_counter()
     records = list(_shown(test.run(), market, console))
     took = time.perf_counter() - began
@@ -221,6 +225,12 @@ def _exact(
     )
     _say_speed(console, result, took, "forecasts with it, ")
     return result
+
+
+def _law(source: MarketSource, market: MarketCut) -> ImpactLaw:
+    """What our own fills had taught of impact before the first minute."""
+    store = ArtifactStore(source.root / "artifacts")
+    return read_law(store, newest_law(store, market.first_minute, real_only=False))
 
 
 def _say_speed(console: Console, result: Result, took: float, before: str) -> None:

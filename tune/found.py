@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from config.settings import Settings
 from core.cost_gate import CostGate
 from core.costs import UNITS, split_cost
 from core.engine.market import BUY
 from core.engine.tables import FILL_INTS, Columns, IntArray, Tape, fraction_of
+from core.lean import lean
 from core.messages import FloatArray
 from core.sizing import Caps, Rows
 from core.units import Instrument, MarketRules
@@ -76,7 +76,7 @@ def priced_of(
     return Priced(*out)
 
 
-@njit(cache=True)
+@lean
 def _price(
     log: IntArray,
     mid: FloatArray,

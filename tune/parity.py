@@ -16,6 +16,7 @@ from core.messages import MinuteRecord
 from core.ports import ModelsPart
 from core.units import MINUTE_MS
 from data.artifacts import ArtifactStore
+from data.impact_law import read_law
 from data.market import MarketCut
 from data.records import read_records
 from data.weights import read_weights
@@ -161,6 +162,7 @@ class Replayed:
     versions: dict[str, str]
     weights_version: str | None
     artifacts: Path
+    impact_version: str | None = None
 
 
 def newest_replay(runs: Path) -> Path:
@@ -218,6 +220,7 @@ def open_replay(run_dir: Path) -> Replayed:
         versions=told["versions"],
         weights_version=told["weights_version"],
         artifacts=Path(told["artifacts"]),
+        impact_version=told.get("impact_version"),
     )
 
 
@@ -235,7 +238,8 @@ def backtest_of(replayed: Replayed, *, recorded_votes: bool) -> list[MinuteRecor
         names = tuple(m.name for m in replayed.settings.rules.models.enabled)
         models = LocalPanel(members, replayed.settings.rules.models.horizon_minutes, names=names)
     weights = None if replayed.weights_version is None else read_weights(store, replayed.weights_version)
-    test = make_backtest(replayed.settings, replayed.market, models, cash=replayed.cash, weights=weights)
+    law = read_law(store, replayed.impact_version)
+    test = make_backtest(replayed.settings, replayed.market, models, cash=replayed.cash, weights=weights, law=law)
     return list(test.run())
 
 

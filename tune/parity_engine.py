@@ -8,6 +8,7 @@ import numpy as np
 from core.messages import MinuteRecord
 from core.units import MINUTE_MS
 from data.artifacts import ArtifactStore
+from data.impact_law import read_law
 from data.weights import read_weights
 from tune.parity import Difference, Replayed, exact
 from tune.result import REGIMES, STATES, Result
@@ -34,11 +35,16 @@ def recorded_forecasts(replayed: Replayed) -> Forecasts:
 
 def engine_of(replayed: Replayed) -> Result:
     """What the compiled engine makes of the replay's minutes and votes."""
-    weights = None
+    weights, store = None, ArtifactStore(replayed.artifacts)
     if replayed.weights_version is not None:
-        weights = read_weights(ArtifactStore(replayed.artifacts), replayed.weights_version)
+        weights = read_weights(store, replayed.weights_version)
     return simulate(
-        replayed.settings, replayed.market, recorded_forecasts(replayed), cash=replayed.cash, weights=weights
+        replayed.settings,
+        replayed.market,
+        recorded_forecasts(replayed),
+        cash=replayed.cash,
+        weights=weights,
+        law=read_law(store, replayed.impact_version),
     )
 
 

@@ -6,12 +6,12 @@ from functools import lru_cache
 
 import numpy as np
 import polars as pl
-from numba import njit
 
 from config.settings import Settings
 from core.bars import first_known, last_known
 from core.engine.market import BUY
 from core.engine.tables import CLOSES, EDGE, EQUITY, INVESTED, WORTH
+from core.lean import lean
 from core.messages import CLOSE, FloatArray
 from tune.exact_sum import exact_sum
 from tune.found import INDEX, ORDER, SIDE, Found
@@ -142,7 +142,6 @@ def contributions(
     )
 
 
-@njit(cache=True)
 def _attribute(
     order: np.ndarray,
     row_of: np.ndarray,
@@ -152,9 +151,29 @@ def _attribute(
     shares: FloatArray,
     close: FloatArray,
 ) -> FloatArray:
+    """``contributions``, of arrays."""
     rows, members = close.shape[0], shares.shape[1]
-    held, parts, paid = np.zeros(rows), np.zeros((rows, members)), np.zeros((rows, members))
     earned = np.zeros(members)
+    _earn(order, row_of, buying, quantity, mid, shares, close, np.zeros(rows), np.zeros((2, rows, members)), earned)
+    return earned
+
+
+@lean
+def _earn(
+    order: np.ndarray,
+    row_of: np.ndarray,
+    buying: np.ndarray,
+    quantity: FloatArray,
+    mid: FloatArray,
+    shares: FloatArray,
+    close: FloatArray,
+    held: FloatArray,
+    entries: FloatArray,
+    earned: FloatArray,
+) -> None:
+    """``_attribute`` added to ``earned``; ``held`` (S,) and ``entries`` (2, S, M), quantity and money, are zero."""
+    rows, members = close.shape[0], shares.shape[1]
+    parts, paid = entries[0], entries[1]
     for k in range(order.shape[0]):
         o = order[k]
         row, amount = row_of[o], quantity[k]
@@ -174,7 +193,6 @@ def _attribute(
         if held[row] > 0.0:
             for m in range(members):
                 earned[m] += parts[row, m] * close[row] - paid[row, m]
-    return earned
 
 
 def spread_rest(contribution: FloatArray, gross: float) -> FloatArray:

@@ -31,6 +31,7 @@ from core.errors import ConfigError, ExchangeUnavailable
 from core.messages import MinuteRecord
 from core.units import Instrument
 from data.artifacts import ArtifactStore
+from data.impact_law import newest_law
 from data.logs import configure_logs
 from data.market import MarketSource, real_source, synthetic_source
 from data.records import read_records
@@ -205,6 +206,7 @@ def _run(
             minutes=args.minutes,
             synthetic=reached.synthetic,
             weights_version=newest_weights(ArtifactStore(source.root / "artifacts"), reached.server_ms),
+            impact_version=newest_law(ArtifactStore(source.root / "artifacts"), reached.server_ms, real_only=True),
         )
         about = {"mode": "paper", "clock": plan.clock, "synthetic": plan.synthetic, "market": reached.name}
         about |= {"run_id": plan.run_id, "minutes": args.minutes}

@@ -32,6 +32,7 @@ from core.messages import MinuteRecord
 from data import with_parent
 from data.artifacts import ArtifactStore
 from data.hot import Hot
+from data.impact_law import newest_law
 from data.logs import configure_logs
 from data.market import MarketCut, MarketSource
 from data.market_arguments import add_market, add_span, cut_of, fitted, source_of
@@ -138,7 +139,9 @@ def _run(
     balances: Balances,
     console: Console,
 ) -> list[MinuteRecord]:
-    weights = newest_weights(ArtifactStore(source.root / "artifacts"), market.first_minute)
+    store = ArtifactStore(source.root / "artifacts")
+    weights = newest_weights(store, market.first_minute)
+    impact = newest_law(store, market.first_minute, real_only=False)
     simulators = start_simulators(settings, source, market, run_dir, speed, balances)
     try:
         simulators.write_keys(run_dir / "keys.json")
@@ -161,6 +164,7 @@ def _run(
             minutes=market.minutes,
             synthetic=source.synthetic,
             weights_version=weights,
+            impact_version=impact,
         )
         about = {
             "mode": "replay",
@@ -181,6 +185,7 @@ def _run(
                 "balances": {f"{venue}:{asset}": str(held) for (venue, asset), held in balances.items()},
                 "versions": launch.versions,
                 "weights_version": weights,
+                "impact_version": impact,
                 "artifacts": str(plan.artifacts_dir),
             }
             (run_dir / "run.json").write_text(json.dumps(told, indent=1), encoding="utf-8")

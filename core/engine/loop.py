@@ -10,6 +10,7 @@ worked, stand beside it.
 
 import math
 
+from core.ceilings import JOINT, KELLY, VOLATILITY, set_ceilings
 from core.cost_gate import HALF_SPREAD, SIGMA, TRADED, gate_into
 from core.costs import UNITS
 from core.engine.coast import coast
@@ -46,6 +47,7 @@ from core.engine.tables import (
     ROW,
     SEEN_EDGE,
     SEEN_MID,
+    SEEN_SPREAD,
     SHOCK,
     SINCE,
     STDEV,
@@ -71,12 +73,12 @@ from core.execution.estimate import half_spread_of_touch
 from core.execution.schedules.twap import least_lots
 from core.guards import GuardRules, close_trip
 from core.impact import IMPACT_MINUTES, flow_at
-from core.lean import inlined, lean, pasted
+from core.lean import inlined, inner, lean, pasted
 from core.loss_limits import ACTIVE, REDUCING, LossLimits, Mark, fill_into, managed, mark
 from core.messages import CLOSE, HIGH, LOW, VOLUME, FloatArray
 from core.protection import NOT_DUE, STOP_LOSS, TRAILING_STOP, is_on
 from core.round_trips import TRIP, count_fill
-from core.selection import SelectionRules, choose_targets, combine, share_out
+from core.selection import SelectionRules, choose_targets, combine, disagree, share_out
 from core.sizing import ALLOWED, HELD, LOTS, MID, PRICE, RATE, TARGET, Caps, size_into
 from core.sizing import ASKED as ASKED_CHANGE
 from core.sizing import TICKS as SIZED_TICKS
@@ -232,7 +234,7 @@ def advance(
                 wanted = True
         parents = 0
         if wanted:
-            _size(grid_ints, rules, account, scratch, state, equity, minute)
+            _size(tape, grid_ints, rules, account, scratch, state, equity, index, ensemble)
             _gate(tape, grids, rules, account, level, scratch, index)
             regime = said.which[REGIME, k] if ensemble else -1
             parents = _log_orders(scratch, logs, orders, orders_before, index, regime, equity)
@@ -289,7 +291,7 @@ def advance(
     return DONE, index, state, orders, fills
 
 
-@lean
+@inner
 def _quiet(state: Mark, losses: LossLimits) -> tuple[float, float]:
     """Between which equities (above the first, up to the second) marking to market on the same day changes nothing.
 
@@ -306,7 +308,7 @@ def _quiet(state: Mark, losses: LossLimits) -> tuple[float, float]:
     return max(low, 0.0) + 1e-9 * state.peak, state.peak
 
 
-@lean
+@inner
 def add_up(
     amount: FloatArray, grid: IntArray, mid: FloatArray, close: FloatArray, rate: FloatArray, worth: FloatArray
 ) -> tuple[float, float]:
@@ -335,7 +337,7 @@ def add_up(
     return equity, invested
 
 
-@lean
+@inner
 def _listen(said: Said, scratch: Scratch, close: FloatArray, selection: SelectionRules, equity: float, k: int) -> None:
     """Weigh the votes of minute ``k`` of ``said`` into targets."""
     asked, shock = scratch.flags[IS_ASKED], scratch.flags[IN_SHOCK]
@@ -357,10 +359,19 @@ def _listen(said: Said, scratch: Scratch, close: FloatArray, selection: Selectio
 
 @inlined
 def _size(
-    grid: IntArray, rules: Rules, account: Account, scratch: Scratch, state: Mark, equity: float, minute: int
+    tape: Tape,
+    grid: IntArray,
+    rules: Rules,
+    account: Account,
+    scratch: Scratch,
+    state: Mark,
+    equity: float,
+    index: int,
+    ensemble: bool,
 ) -> None:
     """What the limits leave of what is wanted."""
     caps, losses, today = rules.caps, rules.losses, account.today
+    minute = tape.start_minute + index * MINUTE_MS
     if today[0] != minute // DAY_MS:
         today[0], today[1] = minute // DAY_MS, 0
     position, cash, sellable = scratch.floats[POSITION], scratch.floats[PAID_FROM], scratch.floats[FREE_LOTS]
@@ -394,6 +405,22 @@ def _size(
         caps.band,
         caps.collar,
         max(0.0, min(caps.max_orders, rules.max_orders_per_day - today[1])),
+        caps.max_order_usdt,
+    )
+    edge, spread = scratch.floats[SEEN_EDGE], scratch.floats[SEEN_SPREAD]
+    if ensemble:
+        disagree(scratch.weights, scratch.votes[MEAN], scratch.votes[STDEV], edge, spread)
+    set_ceilings(
+        scratch.floats,
+        scratch.ints,
+        now,
+        rules.ceilings,
+        edge,
+        spread,
+        tape.seen,
+        index,
+        scratch.returns,
+        scratch.told,
     )
     size_into(scratch.floats, scratch.ints, now, scratch.sizing, scratch.sizing_flags, scratch.limits)
 
@@ -449,7 +476,7 @@ def _log_orders(
 ) -> int:
     """Write the sized orders to the log, in row order, and to ``scratch.parent``, sells first; gives how many."""
     edge, weights, mean = scratch.floats[SEEN_EDGE], scratch.weights, scratch.votes[MEAN]
-    parent, limits, rows, sized = scratch.parent, scratch.limits, scratch.floats, scratch.sizing
+    parent, limits, rows, sized, told = scratch.parent, scratch.limits, scratch.floats, scratch.sizing, scratch.told
     sells, count = 0, 0
     for i in range(edge.shape[0]):
         sells += 1 if sized[LOTS, i] < 0.0 else 0
@@ -471,6 +498,7 @@ def _log_orders(
         more[0], more[1], more[2], more[3] = rows[MID, i], edge[i], rows[TARGET, i], equity
         more[4], more[5], more[6], more[7] = rows[HELD, i], rows[PRICE, i], sized[ASKED_CHANGE, i], sized[ALLOWED, i]
         more[8] = scratch.costs[HALF_SPREAD, i]
+        more[9], more[10], more[11] = told[VOLATILITY, i], told[KELLY, i], told[JOINT, i]
         for m in range(weights.shape[0]):
             part = weights[m] * mean[m, i] if weights[m] > 0.0 else 0.0
             logs.shares[at, m] = part / edge[i] if edge[i] != 0.0 else 1.0 / weights.shape[0]

@@ -26,7 +26,7 @@ from core.engine.tables import (
     IntArray,
     Tape,
 )
-from core.lean import inlined, lean, pasted
+from core.lean import inlined, inner, pasted
 from core.liquidity import VOLUME_MINUTES, hour_column
 from core.messages import CLOSE, HIGH, LOW, OPEN, VOLUME, FloatArray
 from core.path import place_of, price_at
@@ -47,7 +47,7 @@ def minute_of(tape: Tape, ms: int) -> int:
     return max(0, (ms - tape.start_minute) // MINUTE_MS)
 
 
-@lean
+@inner
 def traded_lately(bars: FloatArray, e: int) -> bool:
     """Whether anything traded in the minutes before ``e`` that a book's depth follows; else there is no book."""
     times = 0
@@ -100,7 +100,7 @@ def book_at(
     return side_levels(buying, price, half, tick, step, volume, sigma, terms.depth, level[TICKS], level[STEPS], enough)
 
 
-@lean
+@inner
 def shown_mid(tape: Tape, grids: Grids, terms: Terms, taken: IntArray, level: IntArray, row: int, index: int) -> float:
     """Middle of ``shown_touch``."""
     e = index + 1
@@ -110,7 +110,7 @@ def shown_mid(tape: Tape, grids: Grids, terms: Terms, taken: IntArray, level: In
     return (bid + ask) / 2.0
 
 
-@lean
+@inner
 def shown_touch(
     tape: Tape, grids: Grids, terms: Terms, taken: IntArray, level: IntArray, row: int, index: int
 ) -> tuple[float, float]:
@@ -125,7 +125,7 @@ def shown_touch(
     return left_touch(tape, grids, terms, taken, level, row, e, price, half_spread_of(price, bps))
 
 
-@lean
+@inner
 def mid_now(tape: Tape, grids: Grids, terms: Terms, taken: IntArray, level: IntArray, row: int, ms: int) -> float:
     """Middle of the touch shown at ``ms``, inside a minute; NaN without a bar or a book, or where we emptied a side."""
     ms = min(ms, tape.start_minute + tape.bars.shape[1] * MINUTE_MS)
@@ -136,7 +136,7 @@ def mid_now(tape: Tape, grids: Grids, terms: Terms, taken: IntArray, level: IntA
     return (bid + ask) / 2.0
 
 
-@lean
+@inner
 def left_touch(
     tape: Tape,
     grids: Grids,

@@ -4,7 +4,7 @@ import math
 
 from core.book import best_ticks, room_of, take_levels
 from core.checks import money_of
-from core.costs import UNITS, Terms, commission
+from core.costs import UNITS, Terms, commission, fee_of_fill
 from core.engine.exits import exit_order, hold, log_exit
 from core.engine.market import (
     BUY,
@@ -105,15 +105,11 @@ def _covered(grids: Grids, units: IntArray, row: int, buying: bool, ticks: int, 
 def _settle(grids: Grids, account: Account, row: int, buying: bool, ticks: int, steps: int) -> int:
     """Book one part of a fill; gives the fee, in units of what it is paid in."""
     grid = grids.ints[row]
-    money, quantity = steps * ticks * grid[UNIT], steps * grid[STEP_UNITS]
-    if buying and not grid[FEE_IN_QUOTE]:
-        fee = commission(quantity, grid[RATE])
-        _move(account, grid[QUOTE], -money)
-        _move(account, grid[BASE], quantity - fee)
-        return fee
-    fee = commission(money, grid[RATE])
-    _move(account, grid[QUOTE], -(money + fee) if buying else money - fee)
-    _move(account, grid[BASE], quantity if buying else -quantity)
+    money, quantity = money_of(steps, ticks, grid[UNIT]), steps * grid[STEP_UNITS]
+    fee, in_base = fee_of_fill(buying, grid[FEE_IN_QUOTE] != 0, grid[RATE], quantity, money)
+    sign = 1 if buying else -1
+    _move(account, grid[BASE], sign * quantity - (fee if in_base else 0))
+    _move(account, grid[QUOTE], -sign * money - (0 if in_base else fee))
     return fee
 
 

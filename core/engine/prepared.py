@@ -4,14 +4,15 @@ import math
 
 import numpy as np
 
-from core.lean import compiled
+from core.lean import inner, lean
 from core.liquidity import SIGMA_MINUTES, VOLUME_MINUTES
 from core.messages import CLOSE, VOLUME, FloatArray
 
 _TILE = 2_048
+_ROOM = 6
+"""Rows of scratch: volumes, squared returns, which of each are known, and the two sums."""
 
 
-@compiled
 def liquidity_table(bars: FloatArray, floor: float) -> FloatArray:
     """(S, T + 1, 2): ``liquidity_at`` of every minute of ``bars`` (S, T, 5), with the same digits."""
     out = np.empty((bars.shape[0], bars.shape[1] + 1, 2))
@@ -19,49 +20,52 @@ def liquidity_table(bars: FloatArray, floor: float) -> FloatArray:
     return out
 
 
-@compiled
 def fill_liquidity(bars: FloatArray, floor: float, out: FloatArray) -> None:
-    """Write ``liquidity_table`` to ``out``, which may be mapped from a file.
+    """Write ``liquidity_table`` to ``out``, which may be mapped from a file."""
+    lead = max(SIGMA_MINUTES, VOLUME_MINUTES)
+    _fill_liquidity(bars, floor, lead, np.empty((_ROOM, lead + _TILE)), out)
+
+
+@lean
+def _fill_liquidity(bars: FloatArray, floor: float, lead: int, room: FloatArray, out: FloatArray) -> None:
+    """``fill_liquidity`` in the room (_ROOM, lead + _TILE).
 
     Each term is made once, and added lag by lag over many minutes: every minute's terms in the order of time. What is
     not known adds zero, which changes no sum. How many are known is counted in whole numbers, which no order changes.
     """
     rows, minutes = bars.shape[0], bars.shape[1]
-    lead = max(SIGMA_MINUTES, VOLUME_MINUTES)
-    volumes, squares = np.empty(lead + _TILE), np.empty(lead + _TILE)
-    known, pairs = np.empty(lead + _TILE, dtype=np.int64), np.empty(lead + _TILE, dtype=np.int64)
-    total, square = np.empty(_TILE), np.empty(_TILE)
+    volumes, squares, known, pairs, total, square = room[0], room[1], room[2], room[3], room[4], room[5]
+    none = 0 * rows  # no literal (core.lean)
     for row in range(rows):
         for first in range(0, minutes + 1, _TILE):
             size = min(_TILE, minutes + 1 - first)
             for j in range(lead + size):
                 k = first - lead + j
-                volumes[j] = squares[j] = 0.0
-                known[j] = pairs[j] = 0
+                volumes[j] = squares[j] = known[j] = pairs[j] = 0.0
                 if k < 0 or k >= minutes:
                     continue
                 volume, now = bars[row, k, VOLUME], bars[row, k, CLOSE]
                 if not math.isnan(volume):
-                    volumes[j], known[j] = volume, 1
+                    volumes[j], known[j] = volume, 1.0
                 if k > 0 and not (math.isnan(bars[row, k - 1, CLOSE]) or math.isnan(now)):
                     change = math.log(now / bars[row, k - 1, CLOSE])
-                    squares[j], pairs[j] = change * change, 1
-            _add_lags(volumes, lead, VOLUME_MINUTES, size, total)
-            _add_lags(squares, lead, SIGMA_MINUTES, size, square)
+                    squares[j], pairs[j] = change * change, 1.0
+            _add_lags(volumes, lead, none + VOLUME_MINUTES, size, total)
+            _add_lags(squares, lead, none + SIGMA_MINUTES, size, square)
             # As of the minute before the tile's first one; each minute lets one in and one out.
-            volumes_known, pairs_known = 0, 0
+            volumes_known, pairs_known = 0.0, 0.0
             for j in range(lead - VOLUME_MINUTES, lead):
                 volumes_known += known[j]
             for j in range(lead - SIGMA_MINUTES, lead):
                 pairs_known += pairs[j]
             for t in range(size):
-                out[row, first + t, 0] = total[t] / volumes_known if volumes_known > 0 else 0.0
-                out[row, first + t, 1] = max(math.sqrt(square[t] / pairs_known) if pairs_known > 0 else 0.0, floor)
+                out[row, first + t, 0] = total[t] / volumes_known if volumes_known > 0.0 else 0.0
+                out[row, first + t, 1] = max(math.sqrt(square[t] / pairs_known) if pairs_known > 0.0 else 0.0, floor)
                 volumes_known += known[lead + t] - known[lead + t - VOLUME_MINUTES]
                 pairs_known += pairs[lead + t] - pairs[lead + t - SIGMA_MINUTES]
 
 
-@compiled
+@inner
 def _add_lags(terms: FloatArray, lead: int, lags: int, size: int, total: FloatArray) -> None:
     """``total`` (size,): the sum of the ``lags`` terms before each place, oldest first.
 

@@ -6,13 +6,12 @@ import numpy as np
 
 from core.engine.market import middle, traded_lately
 from core.engine.tables import TICK, TICK_DEN, TICK_NUM, IntArray
-from core.lean import compiled
+from core.lean import lean
 from core.liquidity import HOUR_MS
 from core.messages import CLOSE, VOLUME, FloatArray
 from core.units import MINUTE_MS
 
 
-@compiled
 def shown_table(
     bars: FloatArray,
     recorded: FloatArray,
@@ -31,7 +30,7 @@ def shown_table(
     return out
 
 
-@compiled
+@lean
 def fill_shown(
     bars: FloatArray,
     recorded: FloatArray,

@@ -3,7 +3,7 @@
 Amounts are int64 counts of 1e-8 of an asset, prices counts of ticks, quantities counts of steps: the numbers of the
 simulated exchange's Decimals. Their float64 values are correctly rounded, as a Decimal's are, below ``EXACT`` units.
 
-Above 400 lines because every array and column that the engine knows is named in one place.
+Above 400 lines because every table of the engine is laid out here, each column beside its meaning.
 """
 
 import math
@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from core.book import LEVELS
+from core.ceilings import MINUTES, CeilingRules, ceiling_rules
 from core.cost_gate import CostGate, cost_gate
 from core.costs import UNITS, Terms, terms_of, units_of
 from core.errors import ConfigError
@@ -90,6 +91,7 @@ class Rules(NamedTuple):
     max_orders_per_day: float
     gate: CostGate
     exits: ExitRules
+    ceilings: CeilingRules
 
 
 LIFE_SIDE, LIFE_INDEX, LIFE_AGE, LIFE_DONE = range(4)
@@ -180,7 +182,10 @@ class Columns(NamedTuple):
 
 
 ORDER_INTS = ("index", "row", "lots", "ticks", "limit", "regime", "due", "attempt", "at_ms", "since_ms")
-ORDER_FLOATS = ("mid", "edge_bps", "target", "equity", "held", "price", "asked", "allowed", "half_bps")
+ORDER_FLOATS = (
+    *("mid", "edge_bps", "target", "equity", "held", "price", "asked", "allowed", "half_bps"),
+    *("volatility", "kelly", "joint"),
+)
 FILL_INTS = ("order", "index", "at_ms", "row", "side", "steps", "ticks", "fee", "bid", "ask")
 
 
@@ -190,7 +195,7 @@ class Logs(NamedTuple):
     orders: IntArray
     """(O, 10) ``ORDER_INTS``; lots are negative for a sell; the last four are an exit's, ``due`` is 0 for other orders."""
     floats: FloatArray
-    """(O, 9) ``ORDER_FLOATS``; of an exit ``price`` is the entry, ``asked`` the peak."""
+    """(O, 12) ``ORDER_FLOATS``; of an exit ``price`` is the entry, ``asked`` the peak."""
     shares: FloatArray
     """(O, M) what each member's weighted forecast had in the edge."""
     fills: IntArray
@@ -198,8 +203,8 @@ class Logs(NamedTuple):
     and ask are the touch it met, in ticks."""
 
 
-WANTED, POSITION, PAID_FROM, FREE_LOTS, SEEN_MID, SEEN_EDGE, CALM_LOW, CALM_HIGH = range(
-    len(ROW_FLOATS), len(ROW_FLOATS) + 8
+WANTED, POSITION, PAID_FROM, FREE_LOTS, SEEN_MID, SEEN_EDGE, SEEN_SPREAD, CALM_LOW, CALM_HIGH = range(
+    len(ROW_FLOATS), len(ROW_FLOATS) + 9
 )
 FRESH, IN_SHOCK, IS_ASKED, TRADABLE = range(4)
 ROW, ORDER, LIMIT, UNSENT, BUYS, QUANTITY, BEFORE, AGE = range(8)
@@ -210,10 +215,10 @@ class Scratch(NamedTuple):
     """Room to work in, so that a minute allocates nothing."""
 
     floats: FloatArray
-    """(21, S): the sizing's ``ROW_FLOATS``, then target, position, cash, sellable lots, mid, edge, and between which
-    prices a position needs no looking after."""
+    """(24, S): the sizing's ``ROW_FLOATS``, then target, position, cash, sellable lots, mid, edge and its spread, and
+    between which prices a position needs no looking after."""
     ints: IntArray
-    """(4, S): purse, coin, buy_block, sell_block."""
+    """(5, S): the sizing's ``ROW_INTS``."""
     flags: BoolArray
     """(4, S): fresh, in a shock, asked, tradable."""
     votes: FloatArray
@@ -235,6 +240,9 @@ class Scratch(NamedTuple):
     limits: IntArray
     costs: FloatArray
     """(3, S) of ``core.cost_gate.Seen``: half spread, volume, sigma; of rows with an order."""
+    returns: FloatArray
+    """(S + 2, MINUTES) and (3, S): room and answer of ``core.ceilings.set_ceilings``."""
+    told: FloatArray
 
 
 def fraction_of(value: Decimal) -> tuple[int, float]:
@@ -291,7 +299,7 @@ def make_grids(
     )
 
 
-def make_rows(instruments: Sequence[Instrument], rules: Mapping[Instrument, MarketRules]) -> Rows:
+def make_rows(instruments: Sequence[Instrument], rules: Mapping[Instrument, MarketRules], trade: TradeSettings) -> Rows:
     """The sizing rows' columns that stay."""
     known = [rules[i] for i in instruments]
     rows, _, _ = empty_rows(len(known))
@@ -299,6 +307,7 @@ def make_rows(instruments: Sequence[Instrument], rules: Mapping[Instrument, Mark
     for name in ("step", "tick", "min_qty", "max_qty", "min_notional"):
         getattr(rows, name)[:] = [float(getattr(rule, name)) for rule in known]
     rows.fee[:] = [float(rule.taker_fee) for rule in known]
+    rows.most[:] = [trade.most_of(i) for i in instruments]
     rows.purse[:] = groups([(i.venue, i.quote) for i in instruments])
     rows.coin[:] = groups([(i.venue, i.base) for i in instruments])
     return rows
@@ -324,6 +333,7 @@ def make_rules(
             band=limits.rebalance_band_pct / 100.0,
             collar=limits.collar_bps / BPS,
             max_orders=float(limits.max_orders_per_minute),
+            max_order_usdt=math.inf if limits.max_order_usdt is None else float(limits.max_order_usdt),
         ),
         losses=loss_limits(trade, limits),
         selection=selection_rules(selection),
@@ -331,6 +341,7 @@ def make_rules(
         schedule=schedule_of(execution),
         guards=guard_rules(limits),
         max_orders_per_day=float(limits.max_orders_per_day),
+        ceilings=ceiling_rules(limits),
         gate=cost_gate(execution, costs, law),
         exits=exit_rules(protection, limits),
     )
@@ -397,9 +408,9 @@ def make_logs(rows: int, members: int, rules: Rules, least: int = 65_536) -> Log
 
 def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
     count = len(rows.target)
-    floats = np.zeros((len(ROW_FLOATS) + 8, count))
+    floats = np.zeros((len(ROW_FLOATS) + 9, count))
     floats[: len(ROW_FLOATS)] = rows[: len(ROW_FLOATS)]
-    floats[SEEN_EDGE] = math.nan
+    floats[SEEN_EDGE] = floats[SEEN_SPREAD] = math.nan
     ints = np.zeros((len(ROW_INTS), count), dtype=np.int64)
     ints[PURSE], ints[COIN] = rows.purse, rows.coin
     flags = np.zeros((4, count), dtype=np.bool_)
@@ -419,6 +430,8 @@ def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
         sizing_flags=flags_of_coins,
         limits=limits,
         costs=np.full((3, count), math.nan),
+        returns=np.zeros((count + 2, MINUTES)),
+        told=np.full((3, count), math.nan),
     )
 
 

@@ -4,7 +4,7 @@ One equation holds for every parent at every moment:
 ``executed + open + unsent + abandoned == quantity + over``, where ``over`` is not zero only after the venue
 executed more than we knew it could, which is also noted as a fault.
 
-Above 400 lines because every sum that a fill moves stands in one place.
+Above 400 lines because every sum over orders, parents and fills is held against the others here.
 """
 
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from decimal import Decimal
 from core.errors import Defect
 from core.execution.positions import Positions
 from core.execution.schedules.rule import Schedule, Stage
+from core.execution.stimuli import Conditions
 from core.execution.strangers import STRANGER
 from core.messages import (
     Fill,
@@ -49,6 +50,16 @@ class Parent:
     unsent: Decimal
     seed: int = 0
     """Of its slots' jitter."""
+    seen: Conditions | None = None
+    """The market at its minute's beginning, where its schedule asks for it."""
+    bid: float = 0.0
+    """The touch as it was last shown, of an adaptive parent; 0 without one."""
+    ask: float = 0.0
+    book_ms: int = 0
+    looked_ms: int = 0
+    arrival: float = 0.0
+    """Mid at the decision, quote units."""
+    edge_bps: float = 0.0
     open: Decimal = ZERO
     """In orders that the venue may still fill, less what they filled."""
     executed: Decimal = ZERO

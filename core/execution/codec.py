@@ -16,6 +16,7 @@ STIMULI: tuple[type, ...] = (
     stimuli.Configured,
     stimuli.Restarted,
     stimuli.MinuteStarted,
+    stimuli.BookSeen,
     stimuli.OrderWanted,
     stimuli.CancelWanted,
     stimuli.Beat,

@@ -1,5 +1,6 @@
 """The executor of a LocalDesk: the same machine and pump as live, with calls that return at once."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,9 +9,11 @@ from core.execution.conditions import Curves, conditions_of
 from core.execution.ledger import Ledger
 from core.execution.machine import ExecutionMachine
 from core.execution.pump import Answer, Came, Notes, Step, failed, lacks_fills, pump
+from core.execution.rules_watch import RulesWatch
 from core.execution.scribe import Scribe
 from core.execution.stimuli import (
     Beat,
+    BookSeen,
     CancelDone,
     Halted,
     HoldingsSeen,
@@ -27,9 +30,10 @@ from core.execution.stimuli import (
     Stopped,
 )
 from core.execution.summary import summary
-from core.messages import AccountState, CancelOrder, Market, OrderSnapshot, PlaceOrder, Reports, Verdicts
+from core.messages import AccountState, CancelOrder, Market, OrderSnapshot, PlaceOrder, Reports, Top, Verdicts
 from core.ports import Journal, LocalVenue
 from core.standing import NOT_READ
+from core.units import Instrument
 
 
 class LocalExecutor:
@@ -50,6 +54,7 @@ class LocalExecutor:
         self.venue = venue
         self._scribe = Scribe(journal)
         self._ledger = Ledger()
+        self._watch = RulesWatch()
         self._last_account: AccountState | None = None
         self._now_ms = 0
         if journal is not None:
@@ -57,6 +62,7 @@ class LocalExecutor:
             replayed = self._scribe.replay(machine)
             self._run(config)
             if replayed:
+                self._watch.restarted()
                 self._run(Restarted(now_ms=self._now_ms))
             self._ledger.settle_faults(machine)
 
@@ -74,19 +80,21 @@ class LocalExecutor:
     def beat(self, now_ms: int) -> None:
         """Look after open positions, send the slices that are due at ``now_ms``; ask again about what is unknown."""
         self._now_ms = now_ms
-        self._look()
-        self._run(Beat(now_ms=now_ms))
-
-    def _look(self) -> None:
-        watched = self.machine.exits.watched()
-        if not watched:
-            return
-        try:
-            tops = self.venue.tops(watched)
-        except ExchangeUnavailable:
-            return
+        watched, looking = self.machine.exits.watched(), self.machine.looking()
+        wanted = sorted({*watched, *looking})
+        tops = self._tops(wanted) if wanted else {}
         if mids := self.machine.exits.mids_of(tops):
             self._run(PricesSeen(now_ms=self._now_ms, mids=mids))
+        for instrument in self.machine.looking():
+            self._run(BookSeen(instrument=instrument, top=tops.get(instrument)))
+        self._run(Beat(now_ms=now_ms))
+
+    def _tops(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, Top]:
+        """None of any where the venue does not answer: what is due at this beat must not wait for a book."""
+        try:
+            return self.venue.tops(instruments)
+        except BotError:
+            return {}
 
     def account(self, now_ms: int) -> AccountState:
         """Settle every order that is not settled, then state the balances and whether they agree with our fills.
@@ -96,18 +104,26 @@ class LocalExecutor:
         """
         self._now_ms = now_ms
         self._run(Reconcile(now_ms=now_ms))
+        self._look_at_rules()
+        rules = self._watch.stated(self.machine.config)
         try:
             self._run(OpenSeen(snapshots=self.venue.open_orders()))
             account = self.venue.account()
         except ExchangeUnavailable as error:
             if self._last_account is None:
                 raise
-            return replace(self._last_account, reconciled=False, difference=f"{NOT_READ}: {error}", transferred=())
+            difference = f"{NOT_READ}: {error}"
+            return replace(self._last_account, reconciled=False, difference=difference, transferred=(), rules=rules)
         self._last_account = self._ledger.reconcile(self.machine, account)
         if self._last_account.reconciled:
             self._run(HoldingsSeen(totals=self.machine.exits.totals_of(account)))
         self._last_account = self.machine.stops.released(self._last_account)
-        return self._last_account
+        return replace(self._last_account, rules=rules)
+
+    def _look_at_rules(self) -> None:
+        config = self.machine.config
+        if self._watch.due(config) and (new := self._watch.take(config, self.venue.rules())) is not None:
+            self._run(new)
 
     def halt(self, now_ms: int) -> None:
         """Give up what is being bought; what is being sold goes on."""
@@ -149,7 +165,9 @@ class LocalExecutor:
         try:
             return self._call(instruction)
         except BotError as error:
-            return failed(instruction, error, self._now_ms)
+            fault = failed(instruction, error, self._now_ms)
+            self._watch.hear(fault)
+            return fault
 
     def _call(self, instruction: Instruction) -> Stimulus:
         match instruction:

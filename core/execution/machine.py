@@ -5,8 +5,9 @@ name in the books is never sent again. (2) A quantity whose outcome is unknown i
 what became of it, or has said twice, ``requery_ms`` apart, that it knows nothing of it. (3) While an older order of an
 instrument may still fill, a newer intent for it waits. (4) What the venue says that cannot be, is noted as a fault and
 blocks nothing; what we ask for that cannot be, is a ``Defect``, raised before anything has changed. (5) The chain of
-answers to one stimulus ends: place -> query -> cancel, and nothing follows an answer to a cancel but the sale that waited
-for a stop to be off.
+answers to one stimulus ends: place -> query -> cancel, and nothing follows an answer to a cancel but what an adaptive
+parent took the order back for, which is not looked at again until time passes, and the sale that waited for a stop to be
+off.
 
 Above 400 lines because every decision about orders stands here, one small handler a stimulus; the sums are in
 ``books.py``, the reading of what a venue says in ``intake.py``.
@@ -17,13 +18,15 @@ from decimal import Decimal
 from typing import Any
 
 from core.errors import Defect
+from core.execution.adaptive import RESTING, is_last_look, move_of, see, stands_well
 from core.execution.books import Books, Order, Parent
 from core.execution.exits import Exits
 from core.execution.intake import Intake
 from core.execution.pace import part_of, slot_at, stage_of
-from core.execution.schedules.rule import EVEN, Schedule, jitter_seed, schedule_of
+from core.execution.schedules.rule import ADAPTIVE, EVEN, Schedule, jitter_seed, schedule_of
 from core.execution.stimuli import (
     Beat,
+    BookSeen,
     CancelDone,
     CancelFailed,
     CancelWanted,
@@ -68,6 +71,8 @@ from core.units import MINUTE_MS, Instrument, MarketRules, Side
 
 RETAIN_MINUTES = 2 * 1_440
 """Orders are kept in detail for two days: longer than any late news, long enough to compare a replayed day."""
+MOST_SENDS = 1_200
+"""Orders of one parent; a client id has no room for more than 1,296."""
 DOUBT_MS = 10 * MINUTE_MS
 """An order that was given up as denied is asked about at every reconciliation of so long a time: the request may have
 been late, and the news of it lost with a connection."""
@@ -106,6 +111,7 @@ class ExecutionMachine:
             Configured: self._configured,
             Restarted: self._restarted,
             MinuteStarted: self._minute_started,
+            BookSeen: self._book_seen,
             OrderWanted: self._order_wanted,
             CancelWanted: self._cancel_wanted,
             Beat: self._beat,
@@ -147,6 +153,10 @@ class ExecutionMachine:
     def faults(self) -> tuple[str, ...]:
         """Contradictions between the venue and us, oldest first."""
         return tuple(self.books.faults)
+
+    def looking(self) -> tuple[Instrument, ...]:
+        """Markets whose books adaptive parents look at now."""
+        return tuple(i for i, parent in self.books.current.items() if parent.schedule.kind == ADAPTIVE)
 
     def owns(self, name: str) -> bool:
         """Whether a client id is one of this instance's."""
@@ -288,7 +298,12 @@ class ExecutionMachine:
             stage=stage_of(self.books, approved, seen, self._schedule, self._rules[approved.instrument]),
             unsent=approved.quantity,
             seed=jitter_seed(self.instance, approved.instrument),
+            seen=seen,
+            arrival=approved.reference_price,
+            edge_bps=approved.edge_bps,
         )
+        if seen is not None:
+            parent.bid, parent.ask, parent.book_ms = seen.bid, seen.ask, now_ms
         self.books.open_parent(parent)
         if self.stopped:
             return self._close(parent, "the executor is stopped")
@@ -299,14 +314,16 @@ class ExecutionMachine:
         return self._slice(parent, now_ms)
 
     def _slice(self, parent: Parent, now_ms: int) -> list[Instruction]:
+        if parent.side is Side.SELL and (stop := self.stops.standing(parent.instrument)) is not None:
+            # It binds the coins. The slot stays open: it is used when the venue has said that the stop is off.
+            return self._take_off(stop)
+        if parent.schedule.kind == ADAPTIVE:
+            return self._look(parent, now_ms)
         slot = slot_at(parent, now_ms)
         if slot <= parent.slot:
             return []
         if slot >= parent.schedule.slices:
             return self._close(parent, "the schedule is over")
-        if parent.side is Side.SELL and (stop := self.stops.standing(parent.instrument)) is not None:
-            # It binds the coins. The slot stays open: it is used when the venue has said that the stop is off.
-            return self._take_off(stop)
         parent.slot = slot
         self.books.version += 1
         blocker = self.books.older_live(parent)
@@ -324,7 +341,40 @@ class ExecutionMachine:
                 return self._close(parent, "its share of this minute is below the venue's smallest order")
             self._finish(parent)
             return []
-        placed = self._place(parent, part, slot)
+        return self._send(parent, self._place(parent, part, slot))
+
+    def _look(self, parent: Parent, now_ms: int) -> list[Instruction]:
+        """Let an adaptive parent look at the book: what rests and should not, is cancelled first; what is due is sent
+        when nothing of it is out any more, here or on the answer to the cancel."""
+        parent.looked_ms = now_ms
+        self.books.version += 1
+        out = [order for order in parent.orders if order.live]
+        if self.books.older_live(parent) is not None or any(
+            order.state not in (*RESTING, OrderState.CANCELLING) for order in out
+        ):
+            return []
+        move = move_of(parent, self._rules[parent.instrument], now_ms)
+        if move is None:
+            return []
+        resting = [order for order in out if not stands_well(parent, order.placed.price, move)]
+        if resting:
+            for order in resting:
+                self.books.move(order, OrderEvent.ASK_CANCEL)
+            return [CancelOrder(client_id=o.client_id, instrument=parent.instrument) for o in resting]
+        if out:
+            return []
+        sent: list[Instruction] = []
+        limit, free = parent.limit_price, parent.unsent
+        for quantity, price, how in ((move.cross, limit, TimeInForce.IOC), (move.rest, move.price, TimeInForce.GTC)):
+            if quantity and quantity <= free and not parent.closed and parent.slot < MOST_SENDS:
+                free -= quantity
+                parent.slot += 1
+                sent += self._send(parent, self._place(parent, quantity, parent.slot, price, how))
+        if not sent and (is_last_look(parent, now_ms) or not move.rest):
+            return self._close(parent, f"{parent.unsent} is below the venue's smallest order, or was not due yet")
+        return sent
+
+    def _send(self, parent: Parent, placed: PlaceOrder) -> list[Instruction]:
         if placed.client_id in self.books.orders:
             # An earlier life sent it, and its journal is gone.
             return self._close(parent, "sent before")
@@ -332,15 +382,22 @@ class ExecutionMachine:
         self.books.move(order, OrderEvent.SEND)
         return [order.placed]
 
-    def _place(self, parent: Parent, quantity: Decimal, slot: int) -> PlaceOrder:
+    def _place(
+        self,
+        parent: Parent,
+        quantity: Decimal,
+        slot: int,
+        price: Decimal | None = None,
+        how: TimeInForce = TimeInForce.IOC,
+    ) -> PlaceOrder:
         return PlaceOrder(
             client_id=client_id(self.instance, self.strategy, parent.minute, parent.instrument.symbol, slot),
             intent_id=parent.intent_id,
             instrument=parent.instrument,
             side=parent.side,
             quantity=quantity,
-            price=parent.limit_price,
-            time_in_force=TimeInForce.IOC,
+            price=parent.limit_price if price is None else price,
+            time_in_force=how,
         )
 
     def _close(self, parent: Parent, reason: str) -> list[Instruction]:
@@ -357,10 +414,18 @@ class ExecutionMachine:
         """Close a parent with nothing open, once nothing is left to send or no slot is left to send it in."""
         if parent is None or parent.closed or parent.open:
             return
-        if not parent.unsent or parent.slot == parent.schedule.slices - 1:
+        over = parent.schedule.kind != ADAPTIVE and parent.slot == parent.schedule.slices - 1
+        if not parent.unsent or over:
             self.books.close_parent(parent)
 
     # --- orders wanted by themselves -----------------------------------------------------------------------------
+
+    def _book_seen(self, stimulus: BookSeen) -> list[Instruction]:
+        parent, top = self.books.current.get(stimulus.instrument), stimulus.top
+        if parent is not None and parent.schedule.kind == ADAPTIVE:
+            see(parent, top)
+            self.books.version += 1
+        return []
 
     def _order_wanted(self, stimulus: OrderWanted) -> list[Instruction]:
         placed = stimulus.order
@@ -534,10 +599,16 @@ class ExecutionMachine:
         if order is None:
             return []
         self._take(order, stimulus.snapshot)
-        parent = self.books.current.get(order.placed.instrument)
-        if order.protects and not order.live and parent is not None and parent.side is Side.SELL and parent.slot < 0:
-            return self._slice(parent, parent.start_ms)
-        return []
+        if order.protects and not order.live and not self.stopped:
+            waiting = self.books.current.get(order.placed.instrument)
+            if waiting is None or waiting.side is Side.BUY or waiting.orders:
+                return []
+            return self._slice(waiting, max(waiting.start_ms, waiting.looked_ms))
+        parent = order.parent
+        if parent is None or parent.closed or order.live or self.stopped or parent.schedule.kind != ADAPTIVE:
+            return []
+        # An adaptive parent took it back to do something else with it.
+        return self._look(parent, parent.looked_ms)
 
     def _cancel_failed(self, stimulus: CancelFailed) -> list[Instruction]:
         order = self.books.orders.get(stimulus.client_id)

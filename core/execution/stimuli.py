@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from core.execution.schedules.rule import Schedule
-from core.messages import Approved, CancelOrder, Fill, OrderSnapshot, PlaceOrder, QueryOrder
+from core.messages import Approved, CancelOrder, Fill, OrderSnapshot, PlaceOrder, QueryOrder, Top
 from core.protection import NO_EXITS, ExitRules
 from core.units import Instrument, MarketRules
 
@@ -75,6 +75,14 @@ class CancelWanted:
     """An order that was wanted is so no more: cancel what of it still stands."""
 
     client_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookSeen:
+    """The best bid and ask of a market that an adaptive order is worked in; None: it shows no book."""
+
+    instrument: Instrument
+    top: Top | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +225,7 @@ Stimulus = (
     Configured
     | Restarted
     | MinuteStarted
+    | BookSeen
     | OrderWanted
     | CancelWanted
     | Beat

@@ -4,6 +4,7 @@ Backtest, tests and the RL environment trade here; the numbers are those of the 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from core.errors import OutcomeUnknown
@@ -20,7 +21,7 @@ from core.messages import (
 )
 from core.params import CostSettings
 from core.units import Instrument, MarketRules
-from exchanges.simulated.exchange import SimulatedExchange
+from exchanges.simulated.exchange import TRADING, SimulatedExchange
 from exchanges.simulated.orders import OrderRequest, OrderType, SimOrder, Status, Trade
 from exchanges.simulated.refusals import VenueRefusal
 from exchanges.simulated.rules import DEFAULT_COSTS
@@ -87,7 +88,11 @@ class SimulatedVenue:
         return Top(bid=bid, bid_qty=bid_qty, ask=ask, ask_qty=ask_qty, at_ms=self.exchange.now_ms)
 
     def rules(self) -> dict[Instrument, MarketRules]:
-        return dict(zip(self.exchange.instruments, self.exchange.rules, strict=True))
+        exchange = self.exchange
+        return {
+            rule.instrument: rule if status == TRADING else replace(rule, status=status)
+            for rule, status in zip(exchange.filters, exchange.status, strict=True)
+        }
 
     def account(self) -> AccountState:
         """Balances that are not zero, by asset: what the gateway asks the venue for."""

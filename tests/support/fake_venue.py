@@ -1,7 +1,7 @@
 """A venue to test executors against: exact accounts, scripted misfortunes, Binance's rule about repeated client ids."""
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -69,7 +69,13 @@ class FakeVenue:
 
     name = "binance"
 
-    def __init__(self, script: Iterable[str] = (), cash: Decimal = Decimal(1_000_000)) -> None:
+    def __init__(
+        self,
+        script: Iterable[str] = (),
+        cash: Decimal = Decimal(1_000_000),
+        rules: Mapping[Instrument, MarketRules] = RULES,
+    ) -> None:
+        self.stated = rules
         self.script = deque(script)
         self.history: list[Held] = []
         self.balances: dict[str, Decimal] = {"USDT": cash, "BTC": Decimal(100), "ETH": Decimal(100)}
@@ -84,7 +90,7 @@ class FakeVenue:
         self._trades = 0
 
     def rules(self) -> dict[Instrument, MarketRules]:
-        return dict(RULES)
+        return dict(self.stated)
 
     def account(self) -> AccountState:
         self._served("account", "")

@@ -59,7 +59,7 @@ def test_check_tells_each_exchanges_money_its_least_order_and_the_gate_on_premiu
     assert run(*words, "--set", 'trade.instruments=["binance:ETH/USDT","upbit:BTC/KRW"]') == 0
     assert "no coin is traded at both exchanges" in capsys.readouterr().out
     assert run(*words) == 0
-    assert "premium" not in capsys.readouterr().out
+    assert "\npremium: " not in capsys.readouterr().out
 
 
 def test_check_as_json(tmp_path, capsys):

@@ -149,6 +149,18 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
         {"scale": 25.0},
         "50000",
     ),
+    "ceilings bind": (
+        {
+            "trade__max_pct": {"binance:ETH/USDT": 9},
+            "risk__max_position_volatility_pct": 12,
+            "risk__target_volatility_pct": 16,
+            "risk__kelly_fraction": 0.001,
+            "risk__max_order_usdt": 700,
+        },
+        {"rows": 4, "gaps": 0.05},
+        {"scale": 40.0},
+        "10000",
+    ),
     "everything invested": (
         {
             "trade__invest_pct": 100,
@@ -188,6 +200,10 @@ def test_engine_and_desk_are_equal(name: str) -> None:
         case "guards pause":
             guards = {"cooldown_minutes", "max_consecutive_losses", "low_profit_pct", "max_orders_per_minute"}
             assert guards <= told["limits"]
+        case "ceilings bind":
+            why = "\n".join("\n".join(lines) for lines in pair.result.orders["why"].to_list())
+            for line in ("volatility ", "of Kelly: at most", "buys x 0.", "max_order_usdt allows", "max_pct allows"):
+                assert line in why
         case "a part of the account":
             assert told["reduced"]
             assert pair.result.invested.max() < 0.6 * 5_000 + 1

@@ -219,7 +219,7 @@ def test_an_unknown_equity_or_an_unreconciled_peak_marks_nothing():
     desk = risk()
     seen = three()
     desk.review(seen, intents(seen, (math.nan,) * 3))
-    for equity in (math.nan, -1.0, 0.0, math.inf):
+    for equity in (math.nan, 0.0, math.inf, -math.inf):
         now = later(seen, equity=equity)
         assert desk.review(now, intents(now, (math.nan,) * 3)).state is TradingState.ACTIVE
     doubtful = later(seen, equity=1e9, account=replace(seen.account, reconciled=False))
