@@ -24,6 +24,7 @@ if sys.version_info < OLDEST:
 
 from config import bootstrap  # noqa: E402
 from config.numba_cache import prepare_numba  # noqa: E402
+from config.parser import Parser  # noqa: E402
 from config.ray_environment import prepare_ray  # noqa: E402
 from core.errors import EXIT_OK, EXIT_USAGE, BotError  # noqa: E402
 
@@ -52,6 +53,7 @@ VERBS = {
     "sim": ("exchanges.sim_command", "run the simulated exchanges alone, for any client"),
     "doctor": ("actors.verbs.doctor_command", "check this machine, the installation and the settings"),
     "config": ("config.config_command", "show or check the settings, or write their JSON schemas"),
+    "why": ("tune.why_command", "why something was traded, or was not: votes, size, limits, orders, fills"),
     "status": ("actors.verbs.status_command", "what the running bot is doing"),
     "stop": ("actors.verbs.stop_command", "stop the running bot cleanly"),
     "halt": ("actors.verbs.halt_command", "stop trading without stopping the bot, until a person resumes"),
@@ -106,12 +108,11 @@ def run(verb: str, rest: list[str]) -> int:
     prepare_ray(ROOT)
     prepare_numba(ROOT)
     module = importlib.import_module(VERBS[verb][0])
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"run.py {verb}",
         description=module.HELP,
         epilog="example:\n  " + module.EXAMPLE.replace("\n", "\n  "),
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     module.arguments(parser)
     if getattr(module, "PASSES_THROUGH", False):

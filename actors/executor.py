@@ -1,21 +1,26 @@
 """The executor live: the machine of the backtest, with awaited calls, a journal on disk and a real venue."""
 
 import asyncio
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
 from core.errors import BotError, Defect, ExchangeUnavailable
+from core.execution.conditions import Curves, conditions_of
 from core.execution.ledger import Ledger
 from core.execution.machine import ExecutionMachine, configured
 from core.execution.pump import Answer, Came, Notes, Step, Together, failed, lacks_fills, pump
+from core.execution.rules_watch import RulesWatch
 from core.execution.scribe import Scribe
 from core.execution.stimuli import (
     Beat,
+    BookSeen,
     CancelDone,
     CancelWanted,
     FillSeen,
+    Halted,
     Instruction,
     MinuteStarted,
     OpenSeen,
@@ -40,11 +45,15 @@ from core.messages import (
     PlaceOrder,
     QueryOrder,
     Reports,
+    Top,
     Verdicts,
 )
 from core.params import ExecutionSettings
 from core.ports import Journal, Venue
+from core.standing import NOT_READ
 from core.units import Instrument, MarketRules
+
+log = logging.getLogger("executor")
 
 STOP_ROUNDS = 3
 """How often ``stop`` looks for open orders of ours before it says what is left."""
@@ -65,6 +74,7 @@ class ExecutorActor:
         journal: Journal,
         strategy: str = "ens",
         rules: Mapping[Instrument, MarketRules] | None = None,
+        curves: Curves | None = None,
     ) -> None:
         self._settings = settings
         self._instance = instance
@@ -72,6 +82,7 @@ class ExecutorActor:
         self._venue = venue
         self._journal = journal
         self._rules = dict(rules) if rules is not None else None
+        self._curves = curves
         self._lock = asyncio.Lock()
         self._reset()
 
@@ -79,6 +90,7 @@ class ExecutorActor:
         self._machine: ExecutionMachine | None = None
         self._scribe = Scribe(self._journal)
         self._ledger = Ledger()
+        self._watch = RulesWatch()
         self._last_account: AccountState | None = None
         self._now_ms = 0
         self._fresh = False
@@ -104,16 +116,18 @@ class ExecutorActor:
         started = perf_counter()
         async with self._lock:
             self._now_ms = max(self._now_ms, tick.now_ms)
+            await self._look_at_rules()
+            rules = self._watch.stated(self._started.config)
             try:
                 await self._look()
                 account = await self._venue.account()
             except ExchangeUnavailable as error:
                 if self._last_account is None:
                     raise
-                difference = f"account not read: {error}"
-                return replace(self._last_account, reconciled=False, difference=difference, took_ms=_ms_since(started))
-            self._last_account = self._ledger.reconcile(self._started, account)
-            return replace(self._last_account, took_ms=_ms_since(started))
+                told = replace(self._last_account, reconciled=False, difference=f"{NOT_READ}: {error}", transferred=())
+            else:
+                self._last_account = told = self._ledger.reconcile(self._started, account)
+            return replace(told, rules=rules, took_ms=_ms_since(started))
 
     async def execute(self, market: Market, verdicts: Verdicts) -> Reports:
         """Start this minute's schedules (slice 0 is sent now); what happened since the last call."""
@@ -121,7 +135,9 @@ class ExecutorActor:
         async with self._lock:
             self._now_ms = max(self._now_ms, market.now_ms)
             now_ms, approved = market.now_ms, verdicts.approved
-            await self._run(MinuteStarted(minute=verdicts.minute, now_ms=now_ms, approved=approved))
+            wanted = (intent.instrument for intent in approved)
+            seen = conditions_of(market, wanted, self._started.schedule, self._curves)
+            await self._run(MinuteStarted(minute=verdicts.minute, now_ms=now_ms, approved=approved, conditions=seen))
             self._fresh = False
             reports = self._started.report(verdicts.minute, verdicts.trace)
             await self._run(Reported(minute=verdicts.minute))
@@ -140,7 +156,18 @@ class ExecutorActor:
         """Send the slices that are due at ``now_ms``; ask again about what is unknown."""
         async with self._lock:
             self._now_ms = max(self._now_ms, now_ms)
+            looking = self._started.looking()
+            tops = await self._tops(looking) if looking else {}
+            for instrument in looking:
+                await self._run(BookSeen(instrument=instrument, top=tops.get(instrument)))
             await self._run(Beat(now_ms=now_ms))
+
+    async def _tops(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, Top]:
+        """None of any where no venue answers: what is due at this beat must not wait for a book."""
+        try:
+            return await self._venue.tops(instruments)
+        except BotError:
+            return {}
 
     async def place(self, order: PlaceOrder, minute: int, now_ms: int) -> None:
         """Send one order that stands by itself until it ends or is withdrawn; a name once used is not sent again."""
@@ -153,6 +180,12 @@ class ExecutorActor:
         async with self._lock:
             self._now_ms = max(self._now_ms, now_ms)
             await self._run(CancelWanted(client_id=client_id))
+
+    async def halt(self) -> None:
+        """Give up what is being bought; what is being sold goes on. Risk approves nothing from the next minute on."""
+        async with self._lock:
+            if self._machine is not None:
+                await self._run(Halted(now_ms=self._now_ms))
 
     async def on_fill(self, fill: Fill) -> None:
         """Take in a fill from the user stream."""
@@ -200,6 +233,10 @@ class ExecutorActor:
             "difference": self._last_account.difference if self._last_account is not None else "",
         }
 
+    def market_rules(self) -> dict[Instrument, MarketRules]:
+        """What holds now; empty before ``start``."""
+        return {} if self._machine is None else {rule.instrument: rule for rule in self._machine.config.rules}
+
     async def books(self) -> dict[str, Any]:
         """Our executed totals, see ``core.execution.summary``."""
         async with self._lock:
@@ -224,12 +261,27 @@ class ExecutorActor:
         try:
             await self._run(configured(self._settings, rules))
             if replayed:
+                self._watch.restarted()
                 await self._run(Restarted(now_ms=now_ms))
             await self._sweep()
         except BaseException:
             # Half a start is none: the journal holds what was done, the next start goes on from it.
             self._machine = None
             raise
+
+    async def _look_at_rules(self) -> None:
+        """Ask for the rules again where an order was refused or a market was closed; those given by argument stay."""
+        config = self._started.config
+        if self._rules is not None or not self._watch.due(config):
+            return
+        try:
+            rules = await self._venue.rules()
+        except BotError as error:
+            # Then by the old ones, and asked again with the next minute: an account must not fail for this.
+            log.warning("the venues' rules were not read again: %s", error)
+            return
+        if (new := self._watch.take(config, rules)) is not None:
+            await self._run(new)
 
     async def _look(self) -> None:
         await self._run(Reconcile(now_ms=self._now_ms))
@@ -290,7 +342,9 @@ class ExecutorActor:
         try:
             return await self._call(instruction)
         except BotError as error:
-            return failed(instruction, error, self._now_ms)
+            fault = failed(instruction, error, self._now_ms)
+            self._watch.hear(fault)
+            return fault
 
     async def _call(self, instruction: Instruction) -> Stimulus:
         match instruction:

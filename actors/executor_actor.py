@@ -33,10 +33,8 @@ class LiveExecutor(Shell):
         instruments, keys = config.trade.rows, keys_of(plan)
         reached = {**config.exchanges, **plan.orders_at}
         pairs = {venue: require_keys(keys, venue) for venue in dict.fromkeys(i.venue for i in instruments)}
-        self._gateways = {
-            v: gateway_of(v, reached[v], pair, instruments, ledger=gate_of(plan, v, reached[v]))
-            for v, pair in pairs.items()
-        }
+        gates = {venue: gate_of(plan, venue, reached[venue]) for venue in pairs}
+        self._gateways = {v: gateway_of(v, reached[v], pair, instruments, ledger=gates[v]) for v, pair in pairs.items()}
         self._executor = ExecutorActor(
             rules.execution, plan.instance, Venues(self._gateways), SqliteJournal(plan.run_dir / "journal.sqlite")
         )
@@ -51,6 +49,7 @@ class LiveExecutor(Shell):
                     on_reconnect=on_reconnect,
                     now_ms=gateway.now_ms,
                     resync=gateway.sync_clock,
+                    gate=gates[venue],
                 )
                 for venue, gateway in self._gateways.items()
             ],
@@ -75,8 +74,8 @@ class LiveExecutor(Shell):
         keep_memory()
 
     async def rules(self) -> dict[Instrument, MarketRules]:
-        """The venues' rules for every instrument traded."""
-        return self._rules
+        """The venues' rules for every instrument traded, as they hold now."""
+        return self._executor.market_rules() or self._rules
 
     async def account(self, tick: MinuteTick) -> AccountState:
         with self.minute(tick.minute, tick.trace):
@@ -102,6 +101,10 @@ class LiveExecutor(Shell):
 
     async def beat(self, now_ms: int) -> None:
         await self._executor.beat(now_ms)
+
+    async def halt(self) -> None:
+        """Buy nothing more of what this minute's schedules still hold."""
+        await self._executor.halt()
 
     async def fence(self, minute: int) -> None:
         """Start nothing for ``minute`` or an earlier one from now on."""

@@ -34,10 +34,10 @@ def venue_gate(var: Path | None, venue: str, exchange: ExchangeSettings) -> Gate
     return shared_gate(var / FOLDER, venue, None, wall_ms)
 
 
-def rooms(instruments: Sequence[Instrument]) -> list[Room]:
-    """How many symbols fit at each venue; ConfigError when they do not."""
+def rooms(instruments: Sequence[Instrument], *, paper: bool = False) -> list[Room]:
+    """How many symbols fit at each venue; ConfigError when they do not. ``paper``: a paper venue watches as well."""
     venues = dict.fromkeys(i.venue for i in instruments if i.venue in LINES)
-    return [require_room(venue, sum(i.venue == venue for i in instruments)) for venue in venues]
+    return [require_room(venue, sum(i.venue == venue for i in instruments), paper=paper) for venue in venues]
 
 
 @dataclass(frozen=True, slots=True)

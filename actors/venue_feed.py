@@ -41,7 +41,7 @@ class VenueFeed:
         alone = lockstep and parts_of(venue).rest_confirms
         self.bars = BarFeed(self.instruments, self.gateway, LOCKSTEP_S if alone else grace_s)
         self._stream = market_stream_of(
-            venue, settings, every, self.bars.hear, None, self.bars.gap, now_ms=now_ms, gateway=self.gateway
+            venue, settings, every, self.bars.hear, None, self.bars.gap, now_ms=now_ms, gateway=self.gateway, gate=gate
         )
         self._running: asyncio.Task[None] | None = None
 

@@ -42,7 +42,7 @@ def load_settings(
 
 def _load(root: str, model: Any, folder: Path, changes: list[Override]) -> Any:
     name = shown((folder / FILES[root]).absolute(), ROOT)
-    remedy = f"take it back with 'git checkout {name}', or name the folder that holds it by {CONFIG_DIR_VARIABLE}"
+    remedy = _remedy(folder, name)
     tree = read_json(folder / FILES[root], name, remedy)
     tree.pop("$schema", None)
     sources: dict[keys.Path, str] = {}
@@ -57,6 +57,19 @@ def _load(root: str, model: Any, folder: Path, changes: list[Override]) -> Any:
         path, text = faults.explain(model, error, others)
         source = next((said for place, said in sources.items() if place[: len(path)] == path[: len(place)]), name)
         raise ConfigError(f"{source}: {keys.dotted(path)} {text}" if path else f"{source}: {text}") from None
+
+
+def _remedy(folder: Path, name: str) -> str:
+    """What to do about a settings file that is not there."""
+    both = " and ".join(FILES.values())
+    if folder.resolve() == (ROOT / "config").resolve():
+        return f"take it back with 'git checkout {name}', or name the folder that holds it by {CONFIG_DIR_VARIABLE}"
+    if not folder.is_dir():
+        return (
+            f"there is no folder {folder} either: give --config-dir (or {CONFIG_DIR_VARIABLE}) a folder that holds {both}, "
+            "or leave it out to take config/ of the project"
+        )
+    return f"this folder has to hold {both}: copy them from config/ of the project and change the copies"
 
 
 def check_symbols(settings: Settings, known: Mapping[str, set[str]]) -> None:

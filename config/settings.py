@@ -13,6 +13,7 @@ from core.params import (
     CostSettings,
     EventSettings,
     ExecutionSettings,
+    LiveSettings,
     ModelSettings,
     RiskSettings,
     Section,
@@ -82,6 +83,7 @@ class Config(Section):
     """``config/config.json``: what to trade, where, and with which resources."""
 
     trade: TradeSettings
+    live: LiveSettings = LiveSettings()
     exchanges: dict[Literal["binance", "upbit"], ExchangeSettings] = Field(
         default={"binance": ExchangeSettings(), "upbit": ExchangeSettings()}
     )

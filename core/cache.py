@@ -100,7 +100,7 @@ class Cache:
         self._mood[held] = extras.mood
         self._premium[:, held] = extras.premium
         self._features[:, held] = feature_table(filled, quiet, first_minute, extras)
-        self._seen = size
+        self._seen = keep
         self._last_minute = last_minute
         self._gap = None
 

@@ -28,6 +28,8 @@ _KRW_TICKS: tuple[tuple[Decimal, Decimal], ...] = tuple(
     )
 )
 _STABLE_KRW = ("USDT/KRW", "USDC/KRW")
+UPBIT_LEAST = {"KRW": D(5_000), "BTC": D("0.00005"), "USDT": D("0.5")}
+"""Smallest order value at Upbit by quote currency (docs.upbit.com, market info, 2026); orders/chance is the truth."""
 _FINE = 1e-6
 
 

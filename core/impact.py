@@ -2,18 +2,34 @@
 that it is simulated against."""
 
 import math
-
-import numpy as np
+from typing import NamedTuple
 
 from core.bars import last_known
 from core.lean import lean, pasted
-from core.messages import CLOSE, VOLUME, FloatArray, Market
-from core.units import BPS
+from core.messages import CLOSE, VOLUME, FloatArray
 
 COEFFICIENT = 1.0
 """Y: of order one in every market it was measured in; to be fitted to our own fills."""
 IMPACT_MINUTES = 60
-"""By how many minutes a market is known when it is asked what an order would move."""
+"""``flow_at`` looks back so far where it is asked what an order would move."""
+DAY_MINUTES = 1_440
+
+
+class ImpactLaw(NamedTuple):
+    """What is believed of how our orders move the price, and how surely (one standard deviation)."""
+
+    coefficient: float
+    """Y of the square-root law of temporary impact."""
+    coefficient_sd: float
+    permanent: float
+    """gamma: log price moved for good, in standard deviations of a day, by an order of one day's volume."""
+    permanent_sd: float
+
+
+PRIOR = ImpactLaw(COEFFICIENT, 0.5, 0.314, 0.314)
+"""Before there are fills of our own. Y is of order one wherever it was measured (Tóth et al. 2011). gamma is that of
+Almgren, Thum, Hauptmann & Li (2005), "Direct Estimation of Equity Market Impact", Risk 18: 0.314 ± 0.041 for shares;
+of coins it is not known, hence the wide deviation."""
 
 
 @lean
@@ -36,30 +52,33 @@ def marginal_scale(coefficient: float, volatility: float, volume: float) -> floa
     return 1.5 * coefficient * volatility / math.sqrt(volume)
 
 
-def expected_impact_bps(quantity: float, volume: float, volatility: float) -> float:
-    """``average_impact`` in basis points of the mid, with our ``COEFFICIENT``."""
-    return float(average_impact(COEFFICIENT, quantity, volume, volatility)) * BPS
+@pasted
+def permanent_impact(gamma: float, quantity: float, volume: float, volatility: float) -> float:
+    """Mean log price that an order of ``quantity`` pays for moving the market for good: half of where it moves it to.
 
-
-def impact_of(market: Market, row: int, quantity: float, minutes: int = IMPACT_MINUTES) -> float:
-    """``expected_impact_bps`` of ``quantity`` base units of instrument ``row``, by its last ``minutes`` of bars;
-    NaN where one of them is not known."""
-    bars = market.bars[row]
-    if np.isnan(bars[-minutes - 1 :, CLOSE]).any():
-        return math.nan
-    return float(impact_at(bars, bars.shape[0] - 1, quantity, minutes))
+    ``volume`` and ``volatility`` (log return) are a minute's. The move is linear, gamma * sigma_day * quantity / day's
+    volume (Almgren et al. 2005), as anything else would pay for going there and back (Huberman & Stanzl 2004, "Price
+    manipulation and quasi-arbitrage", Econometrica 72); a day's sigma is sqrt(1440) minutes', its volume 1440.
+    """
+    return 0.5 * gamma * volatility * (quantity / volume) / math.sqrt(DAY_MINUTES)
 
 
 @lean
-def impact_at(bars: FloatArray, index: int, quantity: float, minutes: int = IMPACT_MINUTES) -> float:
-    """``expected_impact_bps`` at the close of minute ``index`` of one instrument's ``bars`` (T, 5), by the ``minutes``
-    up to it. A minute without a bar repeats the close before it, and nothing traded; NaN where no close came before."""
+def flow_at(bars: FloatArray, index: int, minutes: int) -> tuple[float, float]:
+    """(volume, sigma) a minute, known at the close of minute ``index`` of one instrument's ``bars`` (T, 5): the mean
+    volume (base units) of the ``minutes`` up to it, and the root mean square of their log returns.
+
+    A minute without a bar repeats the close before it, and nothing traded: so live, where such minutes are filled, and
+    a whole history, where they are missing, say the same. NaN where no close came before.
+    """
     first = max(0, index - minutes)
     last = bars[first, CLOSE]
     if math.isnan(last):
         last = last_known(bars[:, CLOSE], first)
+    if math.isnan(last):
+        return math.nan, math.nan
     before = math.log(last)
-    variance, volume = 0.0, math.nan if math.isnan(last) else 0.0
+    variance, volume = 0.0, 0.0
     for k in range(first, index + 1):
         traded = not math.isnan(bars[k, CLOSE])
         if traded and k >= index + 1 - minutes:
@@ -68,4 +87,4 @@ def impact_at(bars: FloatArray, index: int, quantity: float, minutes: int = IMPA
             now = math.log(bars[k, CLOSE]) if traded else before
             variance += (now - before) * (now - before)
             before = now
-    return average_impact(COEFFICIENT, quantity, volume, math.sqrt(variance)) * BPS
+    return volume / minutes, math.sqrt(variance / minutes)

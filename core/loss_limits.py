@@ -6,16 +6,19 @@
 import math
 from typing import NamedTuple
 
+import numpy as np
+
+from core.guards import guard_of
 from core.lean import lean, pasted
 from core.messages import BoolArray, FloatArray, TradingState
-from core.params import RiskSettings
+from core.params import RiskSettings, TradeSettings
 from core.sizing import BUY_BLOCK, CASH, HELD, MID, PRICE, SELL_BLOCK, SELLABLE, TARGET, IntArray, Limit
 
 STATES: tuple[TradingState, ...] = tuple(TradingState)
 ACTIVE, REDUCING, HALTED = (STATES.index(s) for s in (TradingState.ACTIVE, TradingState.REDUCING, TradingState.HALTED))
-NO_BREACH, DAILY_LOSS, DRAWDOWN = range(3)
+NO_BREACH, DAILY_LOSS, DRAWDOWN, DAILY_LOSS_USDT = range(4)
 """What ``mark`` says was breached just now."""
-BREACH_NAMES = {DAILY_LOSS: "daily_loss_pct", DRAWDOWN: "max_drawdown_pct"}
+BREACH_NAMES = {DAILY_LOSS: "daily_loss_pct", DRAWDOWN: "max_drawdown_pct", DAILY_LOSS_USDT: "daily_loss_usdt"}
 NO_DAY = -1
 
 _HALTED_LIMIT, _NOT_TRADING, _NO_BOOK = int(Limit.HALTED), int(Limit.NOT_TRADING), int(Limit.NO_BOOK)
@@ -37,19 +40,34 @@ class Mark(NamedTuple):
     """UTC day number of ``day_equity``; NO_DAY before the first."""
     day_equity: float
     """First equity of that day, USDT; NaN before the first."""
+    day_money: float
+    """The same, for the loss in money: what came or went by transfer is added, where ``day_equity`` is scaled."""
 
 
 class LossLimits(NamedTuple):
-    """``RiskSettings``, as far as marking to market needs them. Per cent."""
+    """``RiskSettings``, as far as marking to market needs them."""
 
     daily_loss_pct: float
+    daily_loss_usdt: float
+    """Infinite: none."""
     max_drawdown_pct: float
+    capital: float
+    """Fraction of the equity that the bot manages: losses are measured against that part."""
+    capital_usdt: float
+    """And no more than this, USDT; infinite: all of it."""
     close: bool
     """A breach also closes what is held."""
 
 
-def loss_limits(limits: RiskSettings) -> LossLimits:
-    return LossLimits(float(limits.daily_loss_pct), float(limits.max_drawdown_pct), limits.on_loss_limit == "close")
+def loss_limits(trade: TradeSettings, limits: RiskSettings) -> LossLimits:
+    return LossLimits(
+        float(limits.daily_loss_pct),
+        math.inf if limits.daily_loss_usdt is None else float(limits.daily_loss_usdt),
+        float(limits.max_drawdown_pct),
+        float(trade.capital_pct) / 100.0,
+        math.inf if trade.capital_usdt is None else float(trade.capital_usdt),
+        limits.on_loss_limit == "close",
+    )
 
 
 @lean
@@ -57,36 +75,75 @@ def mark(before: Mark, equity: float, day: int, reconciled: bool, limits: LossLi
     """Mark the account to market: move the peak and the day, and reduce when a loss limit is breached.
 
     Gives the new state, what was breached just now, and the equity that the loss is measured from. An equity that is
-    unknown or not positive marks nothing. A peak is only believed of a reconciled account.
+    unknown or zero marks nothing; debts, where something was owned before, are a loss of more than all of it. A peak, and
+    debts, are only believed of a reconciled account.
     """
     if not (equity > 0.0 and equity < math.inf):
+        if (
+            equity < 0.0
+            and equity > -math.inf
+            and reconciled
+            and before.peak > 0.0
+            and before.state != HALTED
+            and not before.by_limit
+        ):
+            fallen = Mark(REDUCING, True, limits.close, before.peak, before.day, before.day_equity, before.day_money)
+            return fallen, DRAWDOWN, before.peak
         return before, NO_BREACH, math.nan
-    peak, today, start = before.peak, before.day, before.day_equity
+    peak, today, start, money = before.peak, before.day, before.day_equity, before.day_money
     if math.isnan(peak) or (equity > peak and reconciled):
         peak = equity
     if today != day or math.isnan(start):
-        today, start = day, equity
-    after = Mark(before.state, before.by_limit, before.closing, peak, today, start)
+        today, start, money = day, equity, equity
+    after = Mark(before.state, before.by_limit, before.closing, peak, today, start, money)
     if before.state == HALTED or before.by_limit:
         return after, NO_BREACH, math.nan
-    if _breached(equity, start, limits.daily_loss_pct):
-        return Mark(REDUCING, True, limits.close, peak, today, start), DAILY_LOSS, start
-    if _breached(equity, peak, limits.max_drawdown_pct):
-        return Mark(REDUCING, True, limits.close, peak, today, start), DRAWDOWN, peak
-    return after, NO_BREACH, math.nan
+    breach, base = NO_BREACH, math.nan
+    if _breached(equity, start, limits.daily_loss_pct, limits):
+        breach, base = DAILY_LOSS, start
+    elif money - equity >= limits.daily_loss_usdt:
+        breach, base = DAILY_LOSS_USDT, money
+    elif _breached(equity, peak, limits.max_drawdown_pct, limits):
+        breach, base = DRAWDOWN, peak
+    if breach == NO_BREACH:
+        return after, NO_BREACH, math.nan
+    return Mark(REDUCING, True, limits.close, peak, today, start, money), breach, base
 
 
 @pasted
-def loss_pct(equity: float, base: float) -> float:
-    return (1.0 - equity / base) * 100.0
+def managed(equity: float, capital: float, most: float) -> float:
+    """What of an equity the bot manages, USDT."""
+    part = equity * capital
+    return most if most < part else part
 
 
 @pasted
-def _breached(equity: float, base: float, allowed_pct: float) -> bool:
+def loss_pct(equity: float, base: float, limits: LossLimits) -> float:
+    """Per cent of what the bot managed when the equity was ``base``."""
+    return (base - equity) / managed(base, limits.capital, limits.capital_usdt) * 100.0
+
+
+@pasted
+def _breached(equity: float, base: float, allowed_pct: float, limits: LossLimits) -> bool:
     if not equity < base:
         return False
-    loss = loss_pct(equity, base)
+    loss = loss_pct(equity, base, limits)
     return loss > 0.0 and loss >= allowed_pct
+
+
+def transferred(before: Mark, equity: float, amount: float) -> Mark:
+    """The measures after ``amount`` USDT came (or, negative, went) by no trade of ours; ``equity`` is what there is now.
+
+    Peak and day are scaled as the price of a share in the account would have it (the money-weighted change is nobody's
+    profit or loss), the day's loss in money keeps its amount. Where nothing was there before, all begins anew.
+    """
+    was = equity - amount
+    if not (equity > 0.0 and was > 0.0 and equity < math.inf):
+        return before._replace(peak=math.nan, day=NO_DAY, day_equity=math.nan, day_money=math.nan)
+    scale = equity / was
+    return before._replace(
+        peak=before.peak * scale, day_equity=before.day_equity * scale, day_money=before.day_money + amount
+    )
 
 
 @lean
@@ -104,13 +161,15 @@ def fill_into(
     reconciled: bool,
     state: int,
     closing: bool,
+    guards: np.ndarray,
+    now_ms: int,
 ) -> None:
     """Write what changes from minute to minute into ``core.sizing``'s tables (step, tick, minimum, fee, rate, purse and
     coin stay).
 
     The others are (S,). Targets are brought within 0..1, infinite ones are no opinion; closing sells everything held. What
     forbids buying and selling is the gravest reason there is: halted, no rules, no book, reducing, an account that is
-    not reconciled, a market that is not fresh.
+    not reconciled, a market that is not fresh, a guard (``core.guards.Guards.ints``) that holds at ``now_ms``.
     """
     for i in range(target.shape[0]):
         held = position[i] if math.isfinite(position[i]) else 0.0
@@ -137,5 +196,7 @@ def fill_into(
             buy = _UNRECONCILED
         elif not fresh[i]:
             buy = _NOT_FRESH
+        else:
+            buy = guard_of(guards, i, now_ms)
         marks[BUY_BLOCK, i] = buy
         marks[SELL_BLOCK, i] = sell

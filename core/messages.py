@@ -9,13 +9,14 @@ step and is never part of a decision.
 Above 400 lines because every message stands in one place, each field with its unit.
 """
 
+import math
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
 import numpy as np
 
-from core.units import Instrument, Side
+from core.units import Instrument, MarketRules, Side
 
 FloatArray = np.ndarray
 BoolArray = np.ndarray
@@ -129,6 +130,29 @@ class Balance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClosedTrip:
+    """A round trip of ours that ended: bought, and sold down to less than a lot."""
+
+    number: int
+    """Counts from 1 in each journal."""
+    instrument: Instrument
+    at_ms: int
+    result_pct: float
+    """What it brought, per cent of what was spent on it, with fees."""
+    stopped: bool = False
+    """A protective exit at a loss (stop, trailing stop) ended it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unexplained:
+    """A change of a balance that our fills do not account for."""
+
+    venue: str
+    asset: str
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountState:
     """Balances as the venue states them, after reconciliation of our open orders."""
 
@@ -137,6 +161,20 @@ class AccountState:
     reconciled: bool = True
     """False when the venue's and our view differ, or could not be compared."""
     difference: str = ""
+    rules: tuple[MarketRules, ...] = ()
+    """The venues' rules of every instrument, where they are not those that the executor started with."""
+    closed: tuple[ClosedTrip, ...] = ()
+    """Round trips of ours that ended, the newest ones, oldest first."""
+    unexplained: tuple[Unexplained, ...] = ()
+    """What the balances differ by from our fills, where it is not taken over yet."""
+    transferred: tuple[Unexplained, ...] = ()
+    """What was taken over with this statement as somebody else's doing: a deposit, a withdrawal, a trade by hand."""
+    cancels: int = 0
+    """Cancels that we sent in the last minute."""
+    clock_offset_ms: float | None = None
+    """How far the venues' clocks stood from ours when last asked, the worst of them; None where nobody asked."""
+    clock_allowed_ms: float = math.inf
+    """How far they may."""
     took_ms: float = 0.0
 
     def total(self, venue: str, asset: str) -> Decimal:
@@ -287,6 +325,8 @@ class Approved:
     """Mid at the decision."""
     arithmetic: tuple[str, ...]
     """How the size came about, line by line."""
+    edge_bps: float = 0.0
+    """The forecast behind it; 0 where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -474,6 +514,8 @@ class MinuteRecord:
     """What foreign quote currencies were worth; empty where all is in USDT."""
     premium_bps: tuple[float, ...] = ()
     """What each coin costs more here than at the other venue; empty where no coin trades at two."""
+    difference: str = field(default="", compare=False)
+    """How the account differed from our books; empty when it did not."""
     timings: tuple[tuple[str, float], ...] = field(default=(), compare=False)
     """(step, milliseconds), in the order of the minute."""
 

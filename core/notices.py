@@ -34,6 +34,7 @@ CATALOG: dict[str, Wording] = {
         "Account {account} is traded without a proven edge: somebody took it on themselves. The verdict: {verdict}",
         "계좌 {account}에서 검증된 우위 없이 거래합니다. 사용자가 직접 승인했습니다. 판정: {verdict}",
     ),
+    "starting_cap": Wording("A day of live trading was judged. {cap}", "실거래 하루를 평가했습니다. 시작 한도: {cap}"),
     "run_ended": Wording(
         "Run {run} ended: {done} minutes decided, {missed} missed. Equity {equity} USDT.",
         "실행 {run} 종료: {done}분 결정, {missed}분 누락. 평가액 {equity} USDT.",

@@ -17,6 +17,8 @@ from core.units import MINUTE_MS
 
 PREFIX = "mh"
 """First part of every client id; only orders with it and our instance are ever touched."""
+REPLAY_INSTANCE = "replay"
+"""Instance of backtests and replays alike, so that their orders, and what their names decide, compare."""
 MAX_ID = 36
 """Longest client id that every supported venue takes (Binance ``newClientOrderId``)."""
 

@@ -26,6 +26,8 @@ def _instrument(text: str) -> str:
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 Bps = Annotated[float, Field(ge=0, le=10_000)]
+Usdt = Annotated[float, Field(gt=0, le=1e12)]
+Minutes = Annotated[int, Field(ge=0, le=10_080)]
 InstrumentName = Annotated[str, AfterValidator(_instrument)]
 
 
@@ -36,6 +38,13 @@ class TradeSettings(Section):
     invest_pct: Percent = 30
     """Gross exposure the ensemble may use, per cent of equity."""
     min_order_usdt: Annotated[Decimal, Field(ge=1)] = Decimal(50)
+    max_pct: dict[InstrumentName, Percent] = Field(default_factory=dict)
+    """By instrument, the most that may be held of it, per cent of equity, where that is less than
+    ``risk.max_position_pct``."""
+    capital_pct: Annotated[float, Field(gt=0, le=100)] = 100
+    """Per cent of the account's equity that the bot manages; every other per cent is of that part."""
+    capital_usdt: Usdt | None = None
+    """The bot manages no more than this, however much lies in the account."""
     reporting_currency: Literal["USDT"] = "USDT"
 
     @field_validator("instruments")
@@ -45,6 +54,17 @@ class TradeSettings(Section):
         if twins:
             raise ValueError(f"{twins[0]} is listed twice")
         return value
+
+    @model_validator(mode="after")
+    def _caps_are_of_what_is_traded(self) -> "TradeSettings":
+        strangers = sorted(set(self.max_pct) - set(self.instruments))
+        if strangers:
+            raise ValueError(f"max_pct names {strangers[0]}, which is not among the instruments")
+        return self
+
+    def most_of(self, instrument: Instrument) -> float:
+        """Fraction of equity that may be held of it, as far as ``max_pct`` says."""
+        return float(self.max_pct.get(str(instrument), 100.0)) / 100.0
 
     @property
     def rows(self) -> tuple[Instrument, ...]:
@@ -123,11 +143,45 @@ class RiskSettings(Section):
 
     max_order_pct: Percent = 10
     max_position_pct: Percent = 15
+    max_order_usdt: Usdt | None = None
+    """One order in money; holds beside ``max_order_pct``."""
     max_gross_pct: Percent = 60
+    max_position_volatility_pct: Annotated[float, Field(gt=0, le=1_000)] | None = 15
+    """What is bought of one instrument, times its volatility a year, stays below this; null: off."""
+    target_volatility_pct: Annotated[float, Field(gt=0, le=1_000)] | None = 40
+    """Volatility a year of all positions together, from their returns of the last hours: buys shrink to stay below it;
+    null: off."""
+    kelly_fraction: Annotated[float, Field(gt=0, le=1)] | None = 0.25
+    """A position is at most this fraction of what Kelly's rule makes of the forecast's mean and spread; null: off."""
     daily_loss_pct: Percent = 5
+    daily_loss_usdt: Usdt | None = None
+    """A day's loss in money; holds beside the one in per cent."""
     max_drawdown_pct: Percent = 15
     """From the highest equity seen, marked to market every minute."""
     max_orders_per_minute: Annotated[int, Field(ge=1, le=1_000)] = 20
+    """Approvals a minute. Sales are counted and never held back."""
+    max_orders_per_day: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000
+    """Approvals a UTC day; a run that trades more has gone wrong."""
+    max_cancels_per_minute: Annotated[int, Field(ge=1, le=10_000)] = 60
+    """Above it nothing is bought in the next minute. Cancels themselves are never held back."""
+    max_decision_delay_ms: Annotated[int, Field(ge=100, le=60_000)] = 15_000
+    """A decision later than this after the minute's close buys nothing."""
+    max_consecutive_losses: Annotated[int, Field(ge=0, le=100)] = 8
+    """So many closed round trips at a loss, one after the other, and nothing is bought for a while. 0: off."""
+    consecutive_losses_pause_minutes: Minutes = 60
+    cooldown_minutes: Minutes = 3
+    """After a position was closed its instrument is not bought for so long."""
+    max_stop_outs: Annotated[int, Field(ge=0, le=16)] = 4
+    """So many protective exits at a loss within ``stop_outs_within_minutes``, and nothing is bought for a while. 0: off."""
+    stop_outs_within_minutes: Minutes = 60
+    stop_outs_pause_minutes: Minutes = 60
+    low_profit_trips: Annotated[int, Field(ge=0, le=16)] = 4
+    """An instrument is not bought for a while when at least so many of its round trips closed within
+    ``low_profit_within_minutes`` and their results add up to less than ``low_profit_pct``. 0: off."""
+    low_profit_pct: Annotated[float, Field(ge=-100, le=100)] = -2
+    """Per cent of what each trip cost, added up."""
+    low_profit_within_minutes: Minutes = 360
+    low_profit_pause_minutes: Minutes = 120
     collar_bps: Annotated[float, Field(ge=0, le=2_000)] = 30
     """Worst accepted distance of a limit from the mid."""
     rebalance_band_pct: Percent = 1
@@ -140,10 +194,34 @@ class RiskSettings(Section):
 
 
 class ExecutionSettings(Section):
-    algorithm: Literal["twap", "immediate"] = "twap"
+    """How an approved order is worked into the market."""
+
+    algorithm: Literal["immediate", "twap", "vwap", "pov", "is", "adaptive"] = "twap"
+    """``immediate``: all at once. ``twap``: even slices. ``vwap``: by the intraday volume curve. ``pov``: a share of the
+    volume. ``is``: implementation shortfall (Almgren-Chriss). ``adaptive``: rests limit orders and crosses when waiting
+    costs more; it has no compiled backtest (``backtest --exact``)."""
     slices: Annotated[int, Field(ge=1, le=60)] = 3
+    """A minute."""
     slice_seconds: Annotated[int, Field(ge=1, le=60)] = 15
     """Time between slices. ``slices`` × ``slice_seconds`` must fit in one minute."""
+    cost_gate: Literal["round_trip", "one_way", "off"] = "round_trip"
+    """What a forecast must pay for before its buy is sent: getting in and out again, getting in, or nothing. A buy
+    shrinks to where one more unit costs what the forecast earns."""
+    horizon_minutes: Annotated[int, Field(ge=1, le=240)] = 1
+    """How long an order is worked. Every minute the ensemble decides anew about what is left: the same direction goes
+    on where the schedule stands, anything else ends it."""
+    jitter_seconds: Annotated[int, Field(ge=0, le=59)] = 0
+    """A slice comes up to so much late, by a number that only instance, instrument, minute and slice decide."""
+    participation_pct: Annotated[float, Field(gt=0, le=50)] = 5
+    """``pov``: share of the market's volume."""
+    risk_aversion: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    """``is``: lambda of Almgren & Chriss, per USDT: how much a variance of 1 USDT² weighs against a cost of 1 USDT."""
+    urgency: Annotated[float, Field(ge=0, le=10)] = 1.0
+    """``adaptive``: how much one standard deviation of waiting weighs against a certain cost."""
+    reprice_seconds: Annotated[int, Field(ge=1, le=20)] = 2
+    """``adaptive``: how often it looks at the book."""
+    edge_minutes: Annotated[float, Field(gt=0, le=1_440)] = 15
+    """``adaptive``: how long a forecast's edge lasts; what waits loses it evenly."""
     unknown_requery_s: Annotated[float, Field(gt=0, le=60)] = 2.0
 
     @model_validator(mode="after")
@@ -152,7 +230,35 @@ class ExecutionSettings(Section):
             raise ValueError(
                 f"slices × slice_seconds is {self.slices * self.slice_seconds} s; a schedule must fit in 60 s"
             )
+        if self.jitter_seconds >= self.slice_seconds:
+            raise ValueError(
+                f"jitter_seconds {self.jitter_seconds} must be below slice_seconds {self.slice_seconds}, or slices "
+                "would overtake each other"
+            )
+        if self.algorithm == "immediate" and self.horizon_minutes > 1:
+            raise ValueError(
+                f"algorithm immediate sends all at once; horizon_minutes {self.horizon_minutes} asks for a schedule "
+                "(twap, vwap, pov, is or adaptive), or set it to 1"
+            )
         return self
+
+
+class LiveSettings(Section):
+    """How trading with real money begins: under a cap that rises by steps, each earned by clean days. Paper, replay and
+    backtest have none."""
+
+    starting_cap_pct: Annotated[float, Field(gt=0, le=100)] = 25
+    """What live trading begins with, per cent of what ``trade.invest_pct`` allows; 100 is no cap."""
+    starting_cap_usdt: Annotated[Decimal, Field(gt=0)] | None = None
+    """A cap in money beside it; the smaller of both holds. It rises in the same proportion, and never ends."""
+    cap_step_pct: Percent = 25
+    """By how much of what ``trade.invest_pct`` allows the cap rises at a step; 0 never raises it."""
+    clean_days: Annotated[int, Field(ge=1, le=365)] = 3
+    """Clean days in a row that earn a step (UTC days with trades, without a loss limit, a difference or a defect)."""
+    clean_day_minutes: Annotated[int, Field(ge=1, le=1_440)] = 720
+    """A day with fewer decided minutes earns nothing."""
+    max_lake_age_days: Annotated[float, Field(gt=0, le=3_650)] = 14
+    """Live does not start when the newest bars that models could learn from are older."""
 
 
 class CostSettings(Section):

@@ -66,6 +66,7 @@ def make_record(
         fills=reports.fills,
         rates=tuple(rate for rate in market.rates if rate.currency != REPORTING_CURRENCY),
         premium_bps=() if market.premium_bps is None else _floats(market.premium_bps),
+        difference="" if market.account.reconciled else market.account.difference or "could not be compared",
         timings=tuple((name, float(message.took_ms)) for name, message in steps),
     )
 

@@ -4,122 +4,60 @@ States: ACTIVE trades; REDUCING only sells; HALTED approves nothing (cancels do 
 on). Only a person resumes. A breached loss limit (daily loss, drawdown from the highest equity; both marked to
 market every minute) moves ACTIVE to REDUCING and, unless ``on_loss_limit`` is ``hold``, closes what is held, in
 orders within the order limit. A new UTC day starts a new daily loss, and changes no state. Resuming starts both
-measures anew, or the old peak would reduce again at once. Deposits and withdrawals are not told from profit and
-loss: resume after a large one.
+measures anew, or the old peak would reduce again at once, and ends every pause. What reconciliation finds to have come
+or gone by no trade of ours moves the measures with it, so that a deposit is no profit and a withdrawal no loss (what
+moved while the bot was down is not known to it: resume after a large one).
+
+Guards (``core.guards``) pause buying for a while after losses. A late minute, a clock that ran away, and too many cancels
+buy nothing in that minute. Sales are counted, and held back by none of these.
 
 What is not known errs to less exposure: without a positive, finite equity, a fresh bar, a book or a reconciled
 account nothing is bought; without a book nothing is sold either, as there is no price to bound the sale by.
+
+Live trading has a starting cap on top (``core.starting_cap``): less may be invested than ``invest_pct`` says.
 """
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from decimal import ROUND_FLOOR, Decimal
-from typing import Any
 
 import numpy as np
 
-from core.errors import DataError, Defect
-from core.impact import impact_of
+from core.ceilings import ceiling_lines, ceiling_rules, ceilings_of
+from core.cost_gate import CostGate, Seen, cost_gate, cost_lines, gate_rows, worth_line
+from core.errors import Defect
+from core.execution.estimate import half_spread_of_touch
+from core.guards import GuardBook, guard_rules, until_ms
+from core.impact import IMPACT_MINUTES, flow_at
 from core.loss_limits import (
-    BREACH_NAMES,
-    NO_BREACH,
-    NO_DAY,
     STATES,
-    Mark,
     fill_into,
     loss_limits,
-    loss_pct,
-    mark,
+    managed,
 )
 from core.messages import Approved, FloatArray, Intents, Market, Refused, TradingState, Verdicts
-from core.params import RiskSettings, TradeSettings
-from core.sizing import LIMIT_NAMES, Caps, Limit, Rows, Sized, arithmetic, empty_rows, size_rows
-from core.units import BPS, DAY_MS, Instrument, MarketRules, Side
-
-BY_LIMIT = "limit"
-"""Who changed the state when it was a loss limit."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RiskState:
-    """What risk must remember over a restart."""
-
-    state: TradingState = TradingState.ACTIVE
-    reason: str = ""
-    by: str = ""
-    """A person's name, an actor's, or ``limit``."""
-    since_ms: int = 0
-    closing: bool = False
-    """A loss limit is closing what is held."""
-    peak_equity: float | None = None
-    """Highest equity since the start or the last resume, USDT."""
-    day: int | None = None
-    """UTC day number of ``day_equity``."""
-    day_equity: float | None = None
-    """First equity of that day, USDT."""
-    minute: int | None = None
-    """The minute ``orders`` counts in."""
-    orders: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        return {f.name: getattr(self, f.name) for f in fields(self)} | {"state": self.state.value}
-
-    @classmethod
-    def from_json(cls, data: Any) -> "RiskState":
-        """Raises DataError rather than guess: a state that cannot be read must not become ACTIVE."""
-        names = {f.name for f in fields(cls)}
-        if not isinstance(data, dict) or set(data) != names:
-            raise DataError(f"not a risk state: want the keys {', '.join(sorted(names))}")
-        try:
-            state = TradingState(data["state"])
-        except ValueError as error:
-            raise DataError(f"not a risk state: {error}") from error
-        for name in ("peak_equity", "day_equity"):
-            value = data[name]
-            if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
-                raise DataError(f"not a risk state: {name} is {value!r}")
-        return cls(**{**data, "state": state})
-
-
-def marked(state: RiskState, market: Market, limits: RiskSettings) -> RiskState:
-    """Mark the account to market: move the peak and the day, and reduce when a loss limit is breached.
-
-    An equity that is unknown or not positive marks nothing. A peak is only believed of a reconciled account.
-    """
-    before = Mark(
-        state=STATES.index(state.state),
-        by_limit=state.by == BY_LIMIT,
-        closing=state.closing,
-        peak=math.nan if state.peak_equity is None else float(state.peak_equity),
-        day=NO_DAY if state.day is None else state.day,
-        day_equity=math.nan if state.day_equity is None else float(state.day_equity),
-    )
-    equity = float(market.equity)
-    after, breach, base = mark(
-        before, equity, market.minute // DAY_MS, bool(market.account.reconciled), loss_limits(limits)
-    )
-    known = replace(
-        state,
-        peak_equity=None if math.isnan(after.peak) else float(after.peak),
-        day=None if after.day == NO_DAY else int(after.day),
-        day_equity=None if math.isnan(after.day_equity) else float(after.day_equity),
-    )
-    if breach == NO_BREACH:
-        return known
-    name = BREACH_NAMES[int(breach)]
-    lost = f"lost {loss_pct(equity, base):.2f}% of {base:.2f} USDT"
-    return replace(
-        known,
-        state=STATES[after.state],
-        reason=f"{name}: {lost}, allowed {getattr(limits, name):g}%",
-        by=BY_LIMIT,
-        since_ms=market.now_ms,
-        closing=bool(after.closing),
-    )
+from core.params import CostSettings, ExecutionSettings, RiskSettings, TradeSettings
+from core.refusals import allowance_words, asked_words, pause_words
+from core.risk_state import BY_LIMIT, RiskState, marked
+from core.sizing import (
+    LIMIT_NAMES,
+    Caps,
+    IntArray,
+    Limit,
+    Rows,
+    Sized,
+    arithmetic,
+    empty_rows,
+    limit_name,
+    size_rows,
+)
+from core.starting_cap import LiveDay, StartingCap
+from core.units import BPS, DAY_MS, MINUTE_MS, Instrument, MarketRules, Side
 
 
 class Risk:
-    """Reviews each minute's intents. ``rules`` are the venues' own; an instrument without them is not traded."""
+    """Reviews each minute's intents. ``rules`` are the venues' own; an instrument without them is not traded. ``gate``
+    says what a forecast must pay for, by default that of the default settings."""
 
     def __init__(
         self,
@@ -127,16 +65,35 @@ class Risk:
         limits: RiskSettings,
         rules: dict[Instrument, MarketRules],
         state: RiskState | None = None,
+        cap: StartingCap | None = None,
+        gate: CostGate | None = None,
     ) -> None:
+        self._cap = cap
         self._trade = trade
         self._limits = limits
         self._rules = dict(rules)
         self._state = state or RiskState()
+        self._guards = GuardBook(self._state.guards)
+        self._gate = gate or cost_gate(ExecutionSettings(), CostSettings())
 
     @property
     def state(self) -> RiskState:
         """To be stored before a verdict leaves."""
         return self._state
+
+    def set_trade(self, trade: TradeSettings) -> None:
+        """Size by these settings from the next minute on; the instruments stay."""
+        self._trade = trade
+
+    @property
+    def cap(self) -> StartingCap | None:
+        """Of live trading; to be stored before a verdict leaves."""
+        return self._cap
+
+    def day_over(self, seen: LiveDay) -> None:
+        """Let a finished day of live trading move the starting cap."""
+        if self._cap is not None:
+            self._cap = self._cap.after(seen)
 
     def set_rules(self, rules: dict[Instrument, MarketRules]) -> None:
         """Use the venues' new rules from the next minute on."""
@@ -144,19 +101,19 @@ class Risk:
 
     def halt(self, by: str, reason: str, at_ms: int) -> None:
         """Approve nothing until a person resumes."""
-        self._state = replace(
-            self._state, state=TradingState.HALTED, by=by, reason=reason, since_ms=at_ms, closing=False
-        )
+        self._state = self._state.changed(TradingState.HALTED, by, reason, at_ms, closing=False)
 
     def reduce(self, by: str, reason: str, at_ms: int) -> None:
         """Let only sells through until a person resumes. A halted account stays halted."""
         if self._state.state is not TradingState.HALTED:
-            self._state = replace(self._state, state=TradingState.REDUCING, by=by, reason=reason, since_ms=at_ms)
+            self._state = self._state.changed(TradingState.REDUCING, by, reason, at_ms)
 
     def resume(self, by: str, at_ms: int) -> None:
-        """Trade again; daily loss and drawdown are measured from the next minute's equity."""
-        self._state = RiskState(
-            by=by, reason="resumed", since_ms=at_ms, minute=self._state.minute, orders=self._state.orders
+        """Trade again; daily loss and drawdown are measured from the next minute's equity, and no guard holds."""
+        self._guards.clear()
+        anew = {"closing": False, "peak_equity": None, "day": None, "day_equity": None, "day_money": None}
+        self._state = self._state.changed(
+            TradingState.ACTIVE, by, "resumed", at_ms, guards=self._guards.to_json(), **anew
         )
 
     def review(self, market: Market, intents: Intents) -> Verdicts:
@@ -166,21 +123,35 @@ class Risk:
                 f"intents of minute {intents.minute}, shape {intents.target.shape}, for the market of "
                 f"{market.minute} with {len(market.instruments)} instruments"
             )
-        state = marked(self._state, market, self._limits)
+        if market.account.rules:
+            self._rules = {rule.instrument: rule for rule in market.account.rules}
+        state = marked(self._state, market, self._trade, self._limits)
+        day = market.minute // DAY_MS
+        if self._cap is not None and state.by == BY_LIMIT and self._state.by != BY_LIMIT:
+            self._cap = self._cap.fallen(state.reason)
         if state.minute != market.minute:
             state = replace(state, minute=market.minute, orders=0)
+        if state.orders_day != day:
+            state = replace(state, orders_day=day, orders_today=0)
+        self._guards.rows(market.instruments)
+        if self._guards.take(market.account.closed, guard_rules(self._limits)):
+            state = replace(state, guards=self._guards.to_json())
         self._state = state
-        rows = self._rows(market, intents, state)
+        rows, floats, ints = self._rows(market, intents, state)
         caps = self._caps(market, state)
+        told = ceilings_of(floats, ints, caps, ceiling_rules(self._limits), market, intents)
         sized = size_rows(rows, caps)
+        seen = seen_of(market, intents, sized)
+        sized = gate_rows(rows, caps, self._gate, seen, sized)
         approved: list[Approved] = []
         refused: list[Refused] = []
         for row in range(len(market.instruments)):
             if sized.lots[row]:
-                approved.append(self._approve(market, rows, caps, sized, row))
+                approved.append(self._approve(market, rows, caps, sized, seen, told, row))
             elif Limit(int(sized.limit[row])) in LIMIT_NAMES:
-                refused.append(self._refuse(market, rows, caps, sized, row))
-        self._state = replace(state, orders=state.orders + len(approved))
+                refused.append(self._refuse(market, rows, caps, sized, seen, told, row))
+        count = len(approved)
+        self._state = replace(state, orders=state.orders + count, orders_today=state.orders_today + count)
         return Verdicts(
             minute=market.minute,
             trace=market.trace,
@@ -193,18 +164,46 @@ class Risk:
     def _caps(self, market: Market, state: RiskState) -> Caps:
         limits = self._limits
         return Caps(
-            equity=float(market.equity),
-            invest=self._trade.invest_pct / 100.0,
+            equity=self._managed(market),
+            invest=self._invest(market),
             min_order=float(self._trade.min_order_usdt),
             max_order=limits.max_order_pct / 100.0,
             max_position=limits.max_position_pct / 100.0,
             max_gross=limits.max_gross_pct / 100.0,
             band=limits.rebalance_band_pct / 100.0,
             collar=limits.collar_bps / BPS,
-            max_orders=float(max(0, limits.max_orders_per_minute - state.orders)),
+            max_orders=float(max(0, self._orders_left(state)[0])),
+            max_order_usdt=math.inf if limits.max_order_usdt is None else float(limits.max_order_usdt),
         )
 
-    def _rows(self, market: Market, intents: Intents, state: RiskState) -> Rows:
+    def _orders_left(self, state: RiskState) -> tuple[int, str]:
+        """How many more approvals there may be, and what allows no more."""
+        limits = self._limits
+        minute = limits.max_orders_per_minute - state.orders, f"{limits.max_orders_per_minute} orders a minute"
+        day = limits.max_orders_per_day - state.orders_today, f"{limits.max_orders_per_day} orders a day"
+        return min(minute, day, key=lambda left: left[0])
+
+    def _managed(self, market: Market) -> float:
+        """The part of the equity that is the bot's to manage, USDT."""
+        rules = loss_limits(self._trade, self._limits)
+        return managed(float(market.equity), rules.capital, rules.capital_usdt)
+
+    def _invest(self, market: Market) -> float:
+        """Fraction of equity that the ensemble may use."""
+        invest = self._trade.invest_pct / 100.0
+        return invest if self._cap is None else self._cap.invest(invest, self._managed(market))
+
+    def _arithmetic(
+        self, market: Market, rows: Rows, caps: Caps, sized: Sized, told: FloatArray, row: int, rules: MarketRules
+    ) -> tuple[str, ...]:
+        lines = arithmetic(rows, caps, sized, row, rules)
+        ceilings = ceiling_lines(ceiling_rules(self._limits), *(float(v) for v in told[:, row]))
+        lines = (*lines[:2], *ceilings, *lines[2:])
+        if self._cap is None or not self._cap.binds:
+            return lines
+        return (self._cap.line(self._trade.invest_pct / 100.0, self._managed(market)), *lines)
+
+    def _rows(self, market: Market, intents: Intents, state: RiskState) -> tuple[Rows, FloatArray, IntArray]:
         rules = [self._rules.get(instrument) for instrument in market.instruments]
         rows, floats, ints = empty_rows(len(rules))
         rows.rate[:] = market.quote_rate
@@ -212,6 +211,7 @@ class Risk:
         for column, name in ((rows.min_qty, "min_qty"), (rows.max_qty, "max_qty"), (rows.min_notional, "min_notional")):
             column[:] = _column(rules, name, 0.0)
         rows.fee[:] = _column(rules, "taker_fee", 0.0)
+        rows.most[:] = [self._trade.most_of(i) for i in market.instruments]
         rows.purse[:] = groups([(i.venue, i.quote) for i in market.instruments])
         rows.coin[:] = groups([(i.venue, i.base) for i in market.instruments])
         fill_into(
@@ -228,13 +228,31 @@ class Risk:
             bool(market.account.reconciled),
             STATES.index(state.state),
             state.closing,
+            self._guards.rows(market.instruments).ints,
+            market.minute + MINUTE_MS,
         )
+        block = self._block(market)
+        if block:
+            rows.buy_block[rows.buy_block == 0] = int(block)
         if market.premium_bps is not None:
             dear = (rows.buy_block == 0) & (market.premium_bps > self._limits.max_premium_bps)
             rows.buy_block[dear] = int(Limit.PREMIUM)
-        return rows
+        return rows, floats, ints
 
-    def _approve(self, market: Market, rows: Rows, caps: Caps, sized: Sized, row: int) -> Approved:
+    def _block(self, market: Market) -> Limit | None:
+        """What forbids every purchase of this minute."""
+        account, limits = market.account, self._limits
+        if market.now_ms - market.minute - MINUTE_MS > limits.max_decision_delay_ms:
+            return Limit.LATE
+        if account.clock_offset_ms is not None and not abs(account.clock_offset_ms) <= account.clock_allowed_ms:
+            return Limit.CLOCK
+        if account.cancels > limits.max_cancels_per_minute:
+            return Limit.MAX_CANCELS
+        return None
+
+    def _approve(
+        self, market: Market, rows: Rows, caps: Caps, sized: Sized, seen: Seen, told: FloatArray, row: int
+    ) -> Approved:
         instrument = market.instruments[row]
         rules = self._rules[instrument]
         lots = abs(int(sized.lots[row]))
@@ -242,10 +260,8 @@ class Risk:
         if side is Side.SELL:
             lots = min(lots, _free_lots(market, row, rules))
         quantity = lots * rules.step
-        lines = arithmetic(rows, caps, sized, row, rules)
-        impact = impact_of(market, row, float(quantity))
-        if math.isfinite(impact):
-            lines += (f"expected impact {impact:.2f} bps",)
+        lines = self._arithmetic(market, rows, caps, sized, told, row, rules)
+        lines += cost_lines(self._gate, seen, float(rows.fee[row]), row, float(quantity), side is Side.BUY)
         return Approved(
             intent_id=intent_id(market.minute, instrument),
             minute=market.minute,
@@ -255,58 +271,55 @@ class Risk:
             limit_price=int(sized.ticks[row]) * rules.tick,
             reference_price=float(rows.mid[row]),
             arithmetic=lines,
+            edge_bps=float(np.nan_to_num(seen.edge[row], nan=0.0)),
         )
 
-    def _refuse(self, market: Market, rows: Rows, caps: Caps, sized: Sized, row: int) -> Refused:
+    def _allowance(self, limit: Limit, sized: Sized, row: int, market: Market) -> str:
+        match limit:
+            case Limit.HALTED | Limit.REDUCING:
+                return f"state {self._state.state.value} since {self._state.since_ms}: {self._state.reason}"
+            case Limit.MAX_ORDERS:
+                return f"allowed {self._orders_left(self._state)[1]}"
+            case Limit.CONSECUTIVE_LOSSES | Limit.STOP_GUARD | Limit.LOW_PROFIT | Limit.COOLDOWN:
+                return pause_words(limit, self._limits, until_ms(self._guards.rows(market.instruments), row, limit))
+            case _:
+                return allowance_words(limit, float(sized.allowed[row]), row, market, self._trade, self._limits)
+
+    def _refuse(
+        self, market: Market, rows: Rows, caps: Caps, sized: Sized, seen: Seen, told: FloatArray, row: int
+    ) -> Refused:
         instrument = market.instruments[row]
         limit = Limit(int(sized.limit[row]))
         rules = self._rules.get(instrument)
+        capped = limit is Limit.INVEST and self._cap is not None and self._cap.binds
+        name = "starting_cap" if capped else limit_name(limit, caps, float(rows.most[row]))
+        lines = self._arithmetic(market, rows, caps, sized, told, row, rules) if rules else ()
+        if limit is Limit.COST:
+            lines += (worth_line(self._gate, seen, float(rows.fee[row]), row, 0.0),)
         return Refused(
             intent_id=intent_id(market.minute, instrument),
             minute=market.minute,
             instrument=instrument,
-            reason=f"{LIMIT_NAMES[limit]}: {_asked(sized, row)}, {self._allowance(limit, sized, row, market)}",
-            arithmetic=arithmetic(rows, caps, sized, row, rules) if rules else (),
+            reason=f"{name}: {asked_words(sized, row)}, {self._allowance(limit, sized, row, market)}",
+            arithmetic=lines,
         )
 
-    def _allowance(self, limit: Limit, sized: Sized, row: int, market: Market) -> str:
-        """What the limit allows, in words."""
-        room = float(sized.allowed[row])
-        match limit:
-            case Limit.HALTED | Limit.REDUCING:
-                return f"state {self._state.state.value} since {self._state.since_ms}: {self._state.reason}"
-            case Limit.UNRECONCILED:
-                return f"not reconciled: {market.account.difference or 'could not be compared with the venue'}"
-            case Limit.NOT_FRESH:
-                return "no final bar or no book this minute"
-            case Limit.NO_BOOK:
-                return "no usable book"
-            case Limit.NO_EQUITY:
-                return f"equity is {market.equity:.2f} USDT"
-            case Limit.NOT_TRADING:
-                return "the venue gives no rules for it or does not trade it now"
-            case Limit.MAX_ORDERS:
-                return f"allowed {self._limits.max_orders_per_minute} orders a minute"
-            case Limit.PREMIUM:
-                over = float(market.premium_bps[row]) if market.premium_bps is not None else math.nan
-                return f"it costs {over:.0f} bps more than at the other venue, allowed {self._limits.max_premium_bps:g}"
-            case Limit.SAME_COIN:
-                return "another market of the coin sells this minute"
-            case Limit.MIN_ORDER:
-                return f"the least order is {room:.2f} USDT"
-            case _:
-                least = float(self._trade.min_order_usdt)
-                return f"allowed {max(room, 0.0):.2f} USDT, the least order is {least:.2f} USDT"
+
+def seen_of(market: Market, intents: Intents, sized: Sized) -> Seen:
+    """What the minute shows of the cost of trading; volume and sigma only of rows with an order."""
+    rows = len(market.instruments)
+    seen = Seen(_floats(intents.edge_bps), np.empty(rows), np.full(rows, math.nan), np.full(rows, math.nan))
+    for row in range(rows):
+        seen.half_spread[row] = half_spread_of_touch(float(market.bid[row]), float(market.ask[row]))
+        if sized.lots[row]:
+            bars = _floats(market.bars[row])
+            seen.volume[row], seen.sigma[row] = flow_at(bars, bars.shape[0] - 1, IMPACT_MINUTES)
+    return seen
 
 
 def intent_id(minute: int, instrument: Instrument) -> str:
     """One intent a minute and instrument."""
     return f"{minute}:{instrument}"
-
-
-def _asked(sized: Sized, row: int) -> str:
-    change = float(sized.asked[row])
-    return f"asked {change:+.2f} USDT" if math.isfinite(change) else "asked an unknown amount"
 
 
 def is_tradable(rule: MarketRules | None) -> bool:

@@ -19,11 +19,16 @@ def decision_ms(minute: int) -> int:
 
 
 def beat_times(minute: int, execution: ExecutionSettings) -> tuple[int, ...]:
-    """Instants after the decision of ``minute`` at which later slices are due, epoch ms, all before the next close."""
-    if execution.algorithm == "immediate":
-        return ()
+    """Instants after the decision of ``minute`` at which a schedule acts, epoch ms, all before the next close."""
     start = decision_ms(minute)
-    return tuple(start + k * execution.slice_seconds * 1000 for k in range(1, execution.slices))
+    match execution.algorithm:
+        case "immediate":
+            return ()
+        case "adaptive":
+            return tuple(start + s * 1000 for s in range(execution.reprice_seconds, 60, execution.reprice_seconds))
+    late = range(execution.jitter_seconds + 1)
+    after = (k * execution.slice_seconds + j for k in range(execution.slices) for j in late)
+    return tuple(start + s * 1000 for s in after if s)
 
 
 def tick_of(minute: int, config_version: int = 0) -> MinuteTick:

@@ -1,6 +1,19 @@
-"""How our clock and our key stand with a venue."""
+"""How our clock, our key and our books stand with a venue."""
 
 from dataclasses import dataclass
+
+NOT_READ = "account not read"
+NOT_STATED = "did not state its account"
+OUTCOME_UNKNOWN = "outcome unknown"
+FILLS_MISSING = "fills missing"
+
+
+def is_difference(text: str) -> bool:
+    """Whether what ``AccountState.difference`` says is a contradiction, and not merely an answer that is still to come."""
+    if not text or text.startswith(NOT_READ):
+        return False
+    waiting = (NOT_STATED, OUTCOME_UNKNOWN, FILLS_MISSING)
+    return any(not any(words in part for words in waiting) for part in text.split("; "))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

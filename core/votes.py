@@ -1,6 +1,7 @@
 """The rules of silence: whose answer counts as a vote this minute, and why another's does not.
 
-A member that is late, absent, of the wrong shape, or speaks NaN or infinity loses its vote for the whole minute.
+A member that is late, absent, of the wrong shape, speaks NaN or infinity, or of a move that no market makes within the
+horizon, loses its vote for the whole minute.
 Instruments whose features are not whole cannot be forecast by anybody: there, NaN is what is expected of a member,
 and whatever it says is not heard.
 """
@@ -40,7 +41,9 @@ class Silence:
     latency_ms: float = 0.0
 
 
-SPOKE, MEAN_UNFIT, STDEV_UNFIT, STDEV_NEGATIVE = range(4)
+MOST_BPS = 10_000.0
+"""A forecast beyond this (prices times e, or divided by it) is a broken member, not a strong opinion."""
+SPOKE, MEAN_UNFIT, STDEV_UNFIT, STDEV_NEGATIVE, MEAN_ABSURD = range(5)
 """What ``fault_of`` finds."""
 
 
@@ -56,6 +59,9 @@ def fault_of(mean_bps: FloatArray, stdev_bps: FloatArray, asked: BoolArray) -> t
     for i in range(asked.shape[0]):
         if asked[i] and stdev_bps[i] < 0.0:
             return STDEV_NEGATIVE, i
+    for i in range(asked.shape[0]):
+        if asked[i] and abs(mean_bps[i]) > MOST_BPS:
+            return MEAN_ABSURD, i
     return SPOKE, 0
 
 
@@ -124,4 +130,6 @@ def _fault(market: Market, asked: BoolArray, answer: Answer) -> str:
         return f"not finite: stdev_bps of {market.instruments[row]} is {float(stdev[row])}"
     if fault == STDEV_NEGATIVE:
         return f"negative: stdev_bps of {market.instruments[row]}"
+    if fault == MEAN_ABSURD:
+        return f"beyond belief: mean_bps of {market.instruments[row]} is {float(mean[row]):g}, believed to {MOST_BPS:g}"
     return ""

@@ -9,15 +9,18 @@ from decimal import Decimal
 import numpy as np
 
 from core.cache import Cache
+from core.cost_gate import Seen, cost_gate, cost_lines
 from core.events import Detector
-from core.execution.twap import first_slice
+from core.execution.conditions import conditions_of
+from core.execution.machine import ExecutionMachine
+from core.execution.stimuli import Beat, MinuteStarted
 from core.features import HISTORY, N_FEATURES, SEQUENCE, WINDOW
-from core.impact import impact_of
-from core.messages import AccountState, Detected, Intents, Market, MarketSlice, MinuteTick, Regime, Votes
-from core.params import RiskSettings, TradeSettings
+from core.impact import IMPACT_MINUTES, flow_at
+from core.messages import AccountState, Approved, Detected, Intents, Market, MarketSlice, MinuteTick, Regime, Votes
+from core.params import CostSettings, ExecutionSettings, RiskSettings, TradeSettings
 from core.risk import Risk
 from core.selection import Selector
-from core.units import MINUTE_MS, Instrument, MarketRules
+from core.units import MINUTE_MS, Instrument, MarketRules, Side
 from core.votes import Answer, assemble_votes
 
 _NOBODY = AccountState(at_ms=0, balances=())
@@ -96,14 +99,33 @@ def load_selector(selector: Selector, instruments: tuple[Instrument, ...], membe
 def load_risk(trade: TradeSettings, limits: RiskSettings, rules: dict[Instrument, MarketRules]) -> None:
     """Sizing, limits, and what an order would move; on a copy whose state is thrown away."""
     market = flat_market(tuple(rules))
-    Risk(trade, limits, rules).review(market, no_intents(len(rules)))
-    impact_of(market, 0, 1.0)
+    gate = cost_gate(ExecutionSettings(), CostSettings())
+    Risk(trade, limits, rules, gate=gate).review(market, no_intents(len(rules)))
+    flow_at(np.array(market.bars[0]), len(market.bars[0]) - 1, IMPACT_MINUTES)
+    one = np.ones(1)
+    cost_lines(gate, Seen(one, one, one, one), 0.001, 0, 1.0, True)
 
 
 def load_execution() -> None:
-    """How an order is cut into slices."""
-    one = Decimal(1)
+    """How an order is cut into slices, by every kind of schedule."""
+    one, where = Decimal(1), Instrument("none", "A/B")
     rules = MarketRules(
-        instrument=Instrument("none", "A/B"), tick=one, step=one, min_qty=one, max_qty=one, min_notional=one
+        instrument=where, tick=one, step=one, min_qty=one, max_qty=one, min_notional=one, status="TRADING"
     )
-    first_slice(one, 1, rules, one)
+    for algorithm in ("twap", "vwap"):
+        settings = ExecutionSettings(algorithm=algorithm, horizon_minutes=2, jitter_seconds=1)
+        machine = ExecutionMachine(settings, {where: rules}, "warm")
+        market = flat_market((where,))
+        approved = Approved(
+            intent_id="warm-up",
+            minute=0,
+            instrument=where,
+            side=Side.BUY,
+            quantity=one,
+            limit_price=one,
+            reference_price=1.0,
+            arithmetic=(),
+        )
+        seen = conditions_of(market, (where,), machine.schedule)
+        machine.handle(MinuteStarted(minute=0, now_ms=MINUTE_MS, approved=(approved,), conditions=seen))
+        machine.handle(Beat(now_ms=MINUTE_MS + settings.slices * settings.slice_seconds * 1_000 - 1))

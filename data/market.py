@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from core.errors import DataError
+from core.execution.schedules.volume_curve import learn_curves
 from core.features import HISTORY
 from core.units import MINUTE_MS, Instrument
 from data.lake import Lake
@@ -60,6 +61,16 @@ class MarketCut:
     """(knowable_ms, fear-and-greed value)."""
     content: str = ""
     """Names the bars by what they were cut from, where that is known: equal names, equal bars."""
+    curves: np.ndarray | None = None
+    """(S, 1440) intraday volume curves learnt from before the first minute; None: from the history cut out with it."""
+
+
+def market_curves(market: MarketCut) -> np.ndarray:
+    """(S, 1440) the volume curves that a run of ``market`` may know: of bars before its first minute alone."""
+    if market.curves is not None:
+        return market.curves
+    history = (market.first_minute - market.start_minute) // MINUTE_MS
+    return learn_curves(market.bars[:, :history], market.start_minute)
 
 
 def real_source(var: Path) -> MarketSource:

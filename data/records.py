@@ -42,6 +42,7 @@ _NATIVE: dict[str, pa.DataType] = {
     "state": pa.string(),
     "state_reason": pa.string(),
     "premium_bps": _FLOATS,
+    "difference": pa.string(),
 }
 _JSON = ("events", "votes", "approved", "refused", "orders", "fills", "rates", "timings")
 """Fields kept as JSON text. A field that a record has and this table does not know goes here as well."""
@@ -121,8 +122,9 @@ class RecordStore:
         self._tail = (self._folder / _TAIL).open("a", encoding="utf-8")
 
 
-def read_records(folder: Path) -> Iterator[MinuteRecord]:
-    """Every minute once, in order, exactly as it was recorded; a minute first missed and later done is done.
+def read_records(folder: Path, since: int | None = None) -> Iterator[MinuteRecord]:
+    """Every minute once, in order, exactly as it was recorded; a minute first missed and later done is done. Those of
+    before ``since`` are left out, and parts that hold no other are not read.
 
     Raises DataError naming the file when one is corrupt or of a newer schema, or when the folder is not there.
     """
@@ -131,7 +133,9 @@ def read_records(folder: Path) -> Iterator[MinuteRecord]:
     # The tail first: a part that is written meanwhile then holds what has left the tail.
     tail = _read_tail(folder / _TAIL)
     best: dict[int, MinuteRecord] = {}
-    for record in (*_read_parts(folder), *tail):
+    for record in (*_read_parts(folder, since), *tail):
+        if since is not None and record.minute < since:
+            continue
         if record.minute not in best or best[record.minute].status == "missed":
             best[record.minute] = record
     yield from (best[minute] for minute in sorted(best))
@@ -184,8 +188,10 @@ def _statuses(folder: Path) -> dict[int, str]:
     }
 
 
-def _read_parts(folder: Path) -> Iterator[MinuteRecord]:
+def _read_parts(folder: Path, since: int | None) -> Iterator[MinuteRecord]:
     for path in _parts(folder):
+        if since is not None and max(_open_part(path, ["minute"])["minute"].to_pylist(), default=since) < since:
+            continue
         for number, row in enumerate(_open_part(path).to_pylist()):
             try:
                 yield _record(row)

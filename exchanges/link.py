@@ -18,6 +18,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 
 from core.errors import ConfigError, ExchangeUnavailable
+from exchanges.handshake import shake_hands
+from exchanges.limits.gate import Gate
+from exchanges.limits.priority import Priority
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +44,6 @@ class LinkPolicy:
     """Reconnect when a subscription is not confirmed by then."""
     first_delay_s: float = 0.25
     longest_delay_s: float = 15.0
-    """300 connections in 5 minutes are allowed per IP; 15 s stays far below."""
     stable_s: float = 5.0
     """A life this long resets the back-off."""
     ping_s: float = 20.0
@@ -124,7 +126,8 @@ class Link:
     """Runs lives of a WebSocket until closed. ``on_open`` subscribes; ``on_frame`` returns None or ``Leave``;
     ``on_down`` is told when no life is left. ``place``: number of this link among those of its stream. ``headers`` makes
     those of each handshake; ``on_rejected`` is told status and body of an answer that refused one, and may raise where
-    trying again cannot help."""
+    trying again cannot help. ``gate``: the line in which each connect waits for its turn, with ``priority``; None counts
+    nowhere."""
 
     def __init__(
         self,
@@ -138,7 +141,10 @@ class Link:
         place: int = 0,
         headers: Callable[[], dict[str, str]] | None = None,
         on_rejected: Callable[[int, bytes], None] | None = None,
+        gate: Gate | None = None,
+        priority: Priority = Priority.MARKET,
     ) -> None:
+        self._gate, self._priority = gate, priority
         self._headers, self._on_rejected = headers, on_rejected
         self.name, self.url, self.policy, self.state = name, url, policy, LinkState()
         self._on_open, self._on_frame, self._on_down = on_open, on_frame, on_down
@@ -284,21 +290,12 @@ class Link:
     # --- one life -----------------------------------------------------------------------------------------------
 
     async def _live(self, life: _Life) -> Leave:
-        local = self.url.startswith("ws://")
         try:
-            async with connect(
-                self.url,
-                additional_headers=self._headers() if self._headers is not None else None,
-                proxy=None if local else True,
-                compression=None,
-                open_timeout=self.policy.confirm_s,
-                ping_interval=self.policy.ping_s,
-                ping_timeout=self.policy.ping_s,
-                close_timeout=1.0,
-                max_queue=1_024,
-                logger=QUIET,
-            ) as socket:
+            socket = await self._open(life)
+            try:
                 return await self._converse(life, socket)
+            finally:
+                await socket.close()
         except InvalidURI:
             raise ConfigError(
                 f"{self.name} has no usable address: {self.url!r}; mend it under exchanges in config.json"
@@ -306,6 +303,8 @@ class Link:
         except InvalidStatus as error:
             rejection = error.response.status_code, bytes(error.response.body or b"")
             end = Leave(f"the handshake was refused with HTTP {rejection[0]}", planned=False)
+        except ExchangeUnavailable as error:
+            return Leave(str(error), planned=False)
         except (OSError, TimeoutError, WebSocketException) as error:
             return life.verdict or Leave(f"{type(error).__name__}: {str(error)[:120]}", planned=False)
         finally:
@@ -314,6 +313,32 @@ class Link:
             # Outside of the except block: the library's error, which holds our headers, is not chained.
             self._on_rejected(*rejection)
         return end
+
+    async def _open(self, life: _Life) -> ClientConnection:
+        if self._gate is None:
+            return await self._connect()
+
+        def begin() -> Awaitable[ClientConnection]:
+            life.born = time.monotonic()  # waiting in line is no part of its age
+            return self._connect()
+
+        patience_ms = self.policy.confirm_s * 1_000
+        return await shake_hands(begin, self._gate, self._priority, patience_ms, f"connect of {self.name}")
+
+    async def _connect(self) -> ClientConnection:
+        local = self.url.startswith("ws://")
+        return await connect(
+            self.url,
+            additional_headers=self._headers() if self._headers is not None else None,
+            proxy=None if local else True,
+            compression=None,
+            open_timeout=self.policy.confirm_s,
+            ping_interval=self.policy.ping_s,
+            ping_timeout=self.policy.ping_s,
+            close_timeout=1.0,
+            max_queue=1_024,
+            logger=QUIET,
+        )
 
     async def _converse(self, life: _Life, socket: ClientConnection) -> Leave:
         state, lives, on_frame, recv, clock = self.state, self._lives, self._on_frame, socket.recv, time.monotonic

@@ -16,6 +16,7 @@ from core.errors import EXIT_OK, ConfigError
 from core.params import CostSettings
 from core.units import MINUTE_MS, Instrument, to_decimal
 from exchanges.simulated.binance.auth import PUBLIC_KEY
+from exchanges.simulated.chaos.kinds import KINDS, foreign
 from exchanges.simulated.chaos.plan import Chaos
 from exchanges.simulated.chaos.spec import catalogue, parse_chaos
 from exchanges.simulated.exchange import SimulatedExchange
@@ -299,6 +300,10 @@ def _only_of_binance(args: argparse.Namespace) -> None:
 async def _serve(args: argparse.Namespace) -> int:
     if args.venue != "binance":
         _only_of_binance(args)
+    absent = foreign(args.chaos.get("only", ()), args.venue) if args.chaos is not None else ()
+    if absent and len(absent) == len(args.chaos["only"]):
+        others = ", ".join(name for name, kind in KINDS.items() if args.venue in kind.venues)
+        raise ConfigError(f"--chaos: {args.venue} has no fault {', '.join(absent)}; it has {others}")
     if args.recording:
         return await _replay(args)
     if args.paused and args.lockstep:
@@ -327,7 +332,8 @@ async def _serve(args: argparse.Namespace) -> int:
     try:
         _announce(server, args.json, api_key, secret if args.ed25519 is None else "")
         if args.chaos is not None and not args.json:
-            print("Chaos is on: GET /sim/chaos tells what was done.", flush=True)
+            without = f", without {', '.join(absent)}, which {args.venue} does not have" if absent else ""
+            print(f"Chaos is on{without}: GET /sim/chaos tells what was done.", flush=True)
         # Not before it is said where we are: clients take their time until a first order.
         threading.Thread(target=load_matching, daemon=True).start()
         await until_stopped(args.parent_pid)

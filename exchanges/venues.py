@@ -107,6 +107,7 @@ def whole_market_stream_of(
     *,
     now_ms: Callable[[], int],
     gateway: Any,
+    gate: Gate | None = None,
 ) -> MarketFeed:
     """The venue's market stream with everything it shows: displayed levels and every trade too. Binance's books begin
     with a snapshot that ``gateway`` is asked for."""
@@ -114,7 +115,7 @@ def whole_market_stream_of(
     def on_book(instrument: Instrument, book: OrderBook | None) -> None:
         on_levels(instrument, None if book is None else book.levels(LEVELS_TOLD))
 
-    more: dict[str, Any] = {"on_trade": on_trade}
+    more: dict[str, Any] = {"on_trade": on_trade, "gate": gate}
     if venue == "upbit":
         more["on_levels"] = lambda instrument, bids, asks: on_levels(instrument, (bids, asks))
     else:
@@ -134,8 +135,9 @@ def user_stream_of(
     now_ms: Callable[[], int],
     resync: Callable[[], Awaitable[None]] | None = None,
     policy: LinkPolicy | None = None,
+    gate: Gate | None = None,
 ) -> AccountFeed:
-    """The venue's account stream."""
+    """The venue's account stream. ``gate``: the line each connect stands in; None counts nowhere."""
     return parts_of(venue).user(
         settings,
         keys,
@@ -146,6 +148,7 @@ def user_stream_of(
         now_ms=now_ms,
         resync=resync,
         policy=policy,
+        gate=gate,
     )
 
 

@@ -9,24 +9,24 @@ import numpy as np
 from config.settings import Settings
 from core.bars import fill_gaps
 from core.cache import Cache
+from core.cost_gate import cost_gate
 from core.desk import LocalDesk
 from core.events import Detector
 from core.execution.local import LocalExecutor
 from core.execution.machine import ExecutionMachine
 from core.messages import MinuteRecord
+from core.orders import REPLAY_INSTANCE
 from core.ports import ModelsPart, SelectorPart
 from core.record import closing_record
 from core.risk import Risk, RiskState
 from core.selection import Selector, WeightTable
 from core.session import decision_ms, run_session
 from core.units import MINUTE_MS
-from data.market import MarketCut
+from data.market import MarketCut, market_curves
 from exchanges.simulated.local import SimulatedVenue
 from exchanges.simulated.tape import Tape
 
 VENUE = "binance"
-REPLAY_INSTANCE = "replay"
-"""Instance name in client ids of backtests and replays alike, so that their orders compare."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,8 @@ def make_backtest(
     filled, filler = fill_gaps(past)
     cache.restore(filled, filler, market.first_minute - MINUTE_MS)
     machine = ExecutionMachine(rules.execution, venue.rules(), REPLAY_INSTANCE)
-    executor = LocalExecutor(machine, venue, None)
+    curves = dict(zip(market.instruments, market_curves(market), strict=True))
+    executor = LocalExecutor(machine, venue, None, curves)
     members = tuple(m.name for m in rules.models.enabled)
     table = weights or WeightTable.default(members, rules.selection.default_weights)
     desk = LocalDesk(
@@ -92,7 +93,13 @@ def make_backtest(
         detector=Detector(rules.events),
         models=models,
         selector=selector or Selector(rules.selection, table, members),
-        risk=Risk(settings.config.trade, rules.risk, venue.rules(), RiskState()),
+        risk=Risk(
+            settings.config.trade,
+            rules.risk,
+            venue.rules(),
+            RiskState(),
+            gate=cost_gate(rules.execution, rules.costs),
+        ),
         executor=executor,
         keep=keep,
     )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from config.settings import Settings
+from core.cost_gate import CostGate
 from core.costs import UNITS, split_cost
 from core.engine.market import BUY
 from core.engine.tables import FILL_INTS, Columns, IntArray, Tape, fraction_of
@@ -46,6 +47,7 @@ class Found:
     rules: dict[Instrument, MarketRules]
     rows: Rows
     caps: Caps
+    gate: CostGate
     members: tuple[str, ...]
     cash: object
     minutes: int

@@ -40,10 +40,12 @@ from core.engine.tables import (
 )
 from core.errors import ConfigError, DataError
 from core.events import LONG, event_rules, read_span_of_market
+from core.execution.schedules.rule import VOLUME_CURVE
 from core.messages import CLOSE, VOLUME, BoolArray, FloatArray, Regime
+from core.orders import REPLAY_INSTANCE
 from core.selection import WeightTable
 from core.units import MINUTE_MS
-from data.market import MarketCut
+from data.market import MarketCut, market_curves
 from tune.found import INDEX, Found, priced_of
 from tune.pieces import Pieces
 from tune.prepared import Prepared, prepare
@@ -149,6 +151,12 @@ class _Run:
         self.settings, self.market, self.name, self.cash = settings, market, name, cash
         self.forecasts, self.target, self.regimes = forecasts, target, regimes
         instruments, rules = market.instruments, settings.rules
+        if rules.execution.algorithm == "adaptive":
+            raise ConfigError(
+                "execution.algorithm adaptive rests orders in the book, and the compiled engine has no resting orders:"
+                " run backtest --exact, which trades minute by minute against the simulated exchange's book, or choose"
+                " another algorithm (--set execution.algorithm=twap)"
+            )
         if prepared is None or not prepared.fits(settings, market):
             prepared = prepare(settings, market)
         self.rules = prepared.rules(settings)
@@ -159,9 +167,10 @@ class _Run:
         self.account_rules = make_rules(
             settings.config.trade, rules.risk, rules.selection, rules.execution, rules.costs
         )
-        self.account = make_account(instruments, {REPORTING_CURRENCY: cash})
+        curves = market_curves(market) if self.account_rules.schedule.kind == VOLUME_CURVE else None
+        self.account = make_account(instruments, {REPORTING_CURRENCY: cash}, curves, REPLAY_INSTANCE)
         self.account.close[:] = last_closes(self.tape.seen, self.first)
-        self.rows = make_rows(instruments, self.rules)
+        self.rows = make_rows(instruments, self.rules, settings.config.trade)
         self.scratch = make_scratch(self.rows, len(self.account.units), len(members))
         grid = grid_of(market.minutes)
         stride = int(grid[1] - grid[0]) if len(grid) > 1 else 1
@@ -171,7 +180,7 @@ class _Run:
         self.columns: Columns = columns._replace(
             stride=stride, minutes=minutes, state=np.zeros(market.minutes, dtype=np.int8)
         )
-        self.logs: Logs = make_logs(len(instruments), len(members), self.account_rules.slices, LOGGED)
+        self.logs: Logs = make_logs(len(instruments), len(members), self.account_rules.schedule.slices, LOGGED)
         self.tables = np.array(
             [[table.weights(regime, members) for regime in Regime] for _, table in schedule], dtype=np.float64
         ).reshape(len(schedule), len(Regime), len(members))
@@ -271,6 +280,7 @@ class _Run:
             rules=self.rules,
             rows=self.rows,
             caps=self.account_rules.caps,
+            gate=self.account_rules.gate,
             members=self.forecasts.members if self.forecasts else (),
             cash=self.cash,
             minutes=self.done,

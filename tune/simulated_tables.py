@@ -1,13 +1,14 @@
 """The tables of a simulated run, made when somebody looks: fills, orders, and each order's arithmetic in words."""
 
-import math
-
 import numpy as np
 import polars as pl
 
+from core.ceilings import ceiling_lines, ceiling_rules
+from core.cost_gate import Seen, cost_lines
 from core.engine.tables import IntArray
-from core.impact import impact_at
+from core.impact import IMPACT_MINUTES, flow_at
 from core.lean import lean
+from core.loss_limits import loss_limits, managed
 from core.messages import FloatArray
 from core.sizing import Rows, Sized, arithmetic
 from core.units import MINUTE_MS
@@ -74,29 +75,36 @@ def _named(names: list[str], which: IntArray) -> pl.Series:
 def why_of(found: Found) -> pl.Series:
     """How each order's size came about, in the words of ``core.sizing.arithmetic``; lists of lines."""
     row, lots, limit = found.orders[:, 1], found.orders[:, 2], found.orders[:, 4]
-    mid, _, target, equity, held, price, asked, allowed = (column.tolist() for column in found.order_floats.T)
+    columns = found.order_floats.T
+    mid, _, target, equity, held, price, asked, allowed = (column.tolist() for column in columns[:8])
+    told = columns[9:12].T.tolist()
     # As if all orders were rows of one minute: what is told of each is its own row and equity alone. Lists, as a float
     # of Python's is written twice as fast as one of numpy's.
-    known = {name: getattr(found.rows, name)[row].tolist() for name in ("rate", "step", "tick")}
+    known = {name: getattr(found.rows, name)[row].tolist() for name in ("rate", "step", "tick", "most")}
     known |= {"target": target, "held": held, "mid": mid, "price": price}
     rows = Rows(**{name: known.get(name, []) for name in Rows._fields})  # type: ignore[arg-type]
     whole = lots.astype(np.float64).tolist()
     sized = Sized(whole, found.orders[:, 3].tolist(), asked, allowed, limit.tolist())  # type: ignore[arg-type]
     rules = [found.rules[i] for i in found.market.instruments]
     quantity = counted(np.abs(lots), row, [r.step for r in rules])
-    impact = np.empty(len(row))
-    _impacts(found.tape.seen, np.ascontiguousarray(row), np.ascontiguousarray(found.orders[:, 0]), quantity, impact)
+    flows = np.empty((2, len(row)))
+    _flows(found.tape.seen, np.ascontiguousarray(row), np.ascontiguousarray(found.orders[:, 0]), flows)
+    seen = Seen(columns[1], columns[8], flows[0], flows[1])
+    fee = [float(rule.taker_fee) for rule in rules]
+    losses = loss_limits(found.settings.config.trade, found.settings.rules.risk)
+    ceilings = ceiling_rules(found.settings.rules.risk)
     texts = []
-    for k, (which, moved) in enumerate(zip(row.tolist(), impact.tolist(), strict=True)):
-        lines = arithmetic(rows, found.caps._replace(equity=equity[k]), sized, k, rules[which])
-        if math.isfinite(moved):
-            lines += (f"expected impact {moved:.2f} bps",)
+    for k, which in enumerate(row.tolist()):
+        part = managed(equity[k], losses.capital, losses.capital_usdt)
+        lines = arithmetic(rows, found.caps._replace(equity=part), sized, k, rules[which])
+        lines = (*lines[:2], *ceiling_lines(ceilings, *told[k]), *lines[2:])
+        lines += cost_lines(found.gate, seen, fee[which], k, quantity[k], lots[k] > 0)
         texts.append("\n".join(lines))
     return pl.Series("why", texts, dtype=pl.String).str.split("\n")
 
 
 @lean
-def _impacts(bars: FloatArray, row: IntArray, index: IntArray, quantity: FloatArray, found: FloatArray) -> None:
-    """Write ``impact_at`` every order's decision, in bps, to ``found``."""
-    for k in range(row.shape[0]):
-        found[k] = impact_at(bars[row[k]], index[k], quantity[k])
+def _flows(bars: FloatArray, row: IntArray, index: IntArray, found: FloatArray) -> None:
+    """Write volume and sigma a minute at every order's decision to ``found`` (2, O)."""
+    for k in range(len(row)):
+        found[0, k], found[1, k] = flow_at(bars[row[k]], index[k], IMPACT_MINUTES)

@@ -245,8 +245,8 @@ async def _verify(args: argparse.Namespace) -> int:
         try:
             await gateway.server_time_ms()
             for instrument in mine:
+                say(f"{instrument}: its bars are read again …")
                 found.append(await compare(lake, gateway, instrument, None if args.whole else args.sample, chance))
-                say(f"{instrument}: {found[-1].minutes:,} bars read again, {found[-1].bars:,} differ")
         finally:
             await gateway.close()
     if args.json:

@@ -1,52 +1,35 @@
 """May real money be traded? Every reason against it has a name, and says what to do about it."""
 
-import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 from actors.limits import venue_gate
+from actors.runs.brief import run_briefly
+from actors.runs.findings import Finding
 from actors.runs.run_mark import find_paper_run
+from config.changes import changes, kept_in
+from config.meanings import flat
 from config.secrets import ApiKeys, load_secrets, open_to_others, require_keys
 from config.settings import ExchangeSettings, Settings
-from core.errors import EXIT_CONFIG, BotError, ConfigError, DataError, ExchangeRefused
+from core.errors import ConfigError, DataError, ExchangeRefused
 from core.execution.machine import ExecutionMachine
 from core.execution.scribe import replay
 from core.features import schema_hash
-from core.messages import AccountState
+from core.messages import AccountState, OrderState
 from core.orders import parse_id
 from core.standing import KeyRights
-from core.units import DAY_MS, MINUTE_MS, Instrument
+from core.units import DAY_MS, MINUTE_MS, Instrument, Side
 from data.artifacts import ArtifactStore
 from data.journal import read_journal
+from data.market import MarketSource
 from exchanges.venues import gateway_of
 
 RECENT_MINUTES = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One reason not to trade."""
-
-    name: str
-    """Fixed word for scripts: no_keys, key_file_open, keys_refused, key_expired, withdraw_right, cannot_trade,
-    wrong_account, other_account, clock_off, open_orders, unreconciled, records_ahead, no_paper_run, no_proven_edge, models_missing,
-    no_consent."""
-    text: str
-    """What is wrong, and what to do."""
-
-
-class NotArmed(BotError):
-    """Live trading was not started. ``names`` are those of the findings."""
-
-    def __init__(self, findings: Sequence[Finding]) -> None:
-        lines = [f"[{f.name}] {f.text}" for f in findings]
-        super().__init__("live trading was not started:\n  " + "\n  ".join(lines))
-        self.names = tuple(f.name for f in findings)
-        if "no_proven_edge" in self.names:
-            # Rules that were never shown to earn are wrong settings for real money.
-            self.exit_code = EXIT_CONFIG
+CHANGES_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +49,31 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """An order that had not ended for our journal."""
+
+    client_id: str
+    instrument: Instrument
+    side: Side
+    state: OrderState
+    executed: Decimal
+    """Base units that we counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JournalState:
     """Where the last run of this instance ended."""
 
     orders: frozenset[str] = frozenset()
-    unsettled: tuple[str, ...] = ()
+    pending: tuple[Pending, ...] = ()
+    """Orders whose end is not known."""
     fault: str = ""
     """Why the journal cannot be gone on from; empty when it can."""
+
+    @property
+    def unsettled(self) -> tuple[str, ...]:
+        """Client ids of the pending ones."""
+        return tuple(order.client_id for order in self.pending)
 
 
 def find_keys(
@@ -98,7 +99,7 @@ def ask_account(
     """What the venue says of the account. ``var``: where the limits are shared. ``rates``: USDT of one unit of each quote
     currency but USDT itself. Raises ExchangeUnavailable when the venue does not answer."""
     try:
-        return asyncio.run(_ask_account(exchange, keys, instruments, server_ms, var, venue, rates or {})), []
+        return run_briefly(_ask_account(exchange, keys, instruments, server_ms, var, venue, rates or {})), []
     except ExchangeRefused as error:
         text = f"{venue} turned our keys down: {error}; check both keys, and the key's IP list"
         return None, [Finding(name="keys_refused", text=text)]
@@ -154,8 +155,17 @@ def read_past(run_dir: Path, settings: Settings, instance: str) -> JournalState:
         replay(read_journal(path), machine)
     except DataError as error:
         return JournalState(fault=str(error))
-    unsettled = tuple(order.client_id for order in machine.unsettled())
-    return JournalState(orders=frozenset(machine.books.orders), unsettled=unsettled)
+    pending = tuple(
+        Pending(
+            client_id=order.client_id,
+            instrument=order.placed.instrument,
+            side=order.placed.side,
+            state=order.state,
+            executed=order.executed,
+        )
+        for order in machine.unsettled()
+    )
+    return JournalState(orders=frozenset(machine.books.orders), pending=pending)
 
 
 def find_models(store: ArtifactStore, settings: Settings) -> tuple[dict[str, str], list[Finding]]:
@@ -171,11 +181,40 @@ def find_models(store: ArtifactStore, settings: Settings) -> tuple[dict[str, str
         )
         if artifact is not None:
             found[member.name] = artifact.version
-    missing = [member.name for member in models.enabled if member.name not in found]
-    if not missing:
-        return found, []
-    text = f"no trained model for {', '.join(missing)} in {store.root}; train them: python3 run.py train"
-    return found, [Finding(name="models_missing", text=text)]
+    missing = [member for member in models.enabled if member.name not in found]
+    old = [member.name for member in missing if store.latest("model", member.name) is not None]
+    none = [member.name for member in missing if member.name not in old]
+    findings = []
+    if none:
+        text = f"no trained model for {', '.join(none)} in {store.root}; train them: python3 run.py train"
+        findings.append(Finding(name="models_missing", text=text))
+    if old:
+        text = (
+            f"the models of {', '.join(old)} in {store.root} were trained on other features, or for another family or "
+            f"horizon than models.horizon_minutes = {models.horizon_minutes}; train them again: python3 run.py train"
+        )
+        findings.append(Finding(name="models_other_features", text=text))
+    return found, findings
+
+
+def judge_lake(
+    source: MarketSource, instruments: Sequence[Instrument], now_ms: int, max_age_days: float
+) -> list[Finding]:
+    """Bars that models could learn from are there, and not too old."""
+    advice = "python3 run.py data download (or data import), then python3 run.py train"
+    try:
+        _, last = source.lake.common_span(instruments)
+    except DataError as error:
+        return [Finding(name="stale_lake", text=f"{error}; get them: {advice}")]
+    age = (now_ms - last) / DAY_MS
+    if age <= max_age_days:
+        return []
+    text = (
+        f"the newest bars of all instruments in {source.lake.root} are {age:.1f} days old "
+        f"({datetime.fromtimestamp(last / 1000, UTC):%Y-%m-%d %H:%M} UTC), allowed are {max_age_days:g} days "
+        f"(live.max_lake_age_days): what the models learnt is of another market. Get newer ones: {advice}"
+    )
+    return [Finding(name="stale_lake", text=text)]
 
 
 WITHDRAW_ADVICE = {
@@ -265,12 +304,26 @@ def bind_account(run_dir: Path, account: str, venue: str = "binance") -> None:
     _account_file(run_dir, venue).write_text(account + "\n", encoding="utf-8")
 
 
-def judge_paper(runs_dir: Path, wanted: str, *, stand_in: bool, accepted: bool) -> list[Finding]:
-    """A paper run with these very settings went before, or a person takes it on themselves."""
+def judge_paper(
+    runs_dir: Path, wanted: str, *, stand_in: bool, accepted: bool, settings: Settings | None = None
+) -> list[Finding]:
+    """A paper run with these very settings went before, or a person takes it on themselves. ``settings``: to tell what
+    has changed since the last one."""
     if accepted or find_paper_run(runs_dir, wanted, stand_in=stand_in) is not None:
         return []
+    remedy = "trade on paper first: python3 run.py paper, or take it on yourself: --i-accept-without-paper"
+    last = find_paper_run(runs_dir, None, stand_in=stand_in)
+    if last is None:
+        text = f"no finished paper run with these settings ({wanted}); {remedy}"
+        return [Finding(name="no_paper_run", text=text)]
+    kept = kept_in(runs_dir / last.run_id)
+    which = ""
+    if kept is not None and settings is not None:
+        found = [c.line() for c in changes(kept.settings, flat(settings), 0) if c.effect != "none"]
+        which = ": " + "; ".join(line.partition("   (")[0] for line in found[:CHANGES_SHOWN])
+        which += f"; and {len(found) - CHANGES_SHOWN} more" if len(found) > CHANGES_SHOWN else ""
     text = (
-        f"no finished paper run with these settings ({wanted}); trade on paper first: python3 run.py paper, "
-        "or take it on yourself: --i-accept-without-paper"
+        f"the settings changed since the last paper run, {last.run_id}{which} (python3 run.py config diff tells what "
+        f"that allows); {remedy}"
     )
-    return [Finding(name="no_paper_run", text=text)]
+    return [Finding(name="config_changed", text=text)]

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from actors.runs.arming import Finding
+from actors.runs.findings import Finding
 from config.identity import rules_hash
 from config.settings import Settings
 from core.errors import ConfigError, DataError

@@ -21,6 +21,7 @@ from actors.runs.rehearsal import Rehearsal
 from actors.system import ray_dashboard_port, start_ray, start_system, stop_system
 from core.errors import BotError
 from core.messages import Notice
+from core.starting_cap import LiveDay
 from data.hot import Hot
 from data.redis_server import EmbeddedRedis
 from serve.app import deploy_members
@@ -62,6 +63,7 @@ class Launch:
         rehearsal = Rehearsal(self.plan.root)
         self._exits.callback(rehearsal.close)
         if config.redis_url == "embedded":
+            self._next("Redis")
             self._redis = EmbeddedRedis(self.plan.run_dir / "redis")
             self._exits.callback(self._redis.stop)
             self.plan = replace(self.plan, redis_url=self._redis.start())
@@ -70,6 +72,7 @@ class Launch:
         self._exits.callback(hot.close)
         hot.publish_state(dict(about))
         dashboard_port = ray_dashboard_port(config)
+        self._next("Ray")
         start_ray(config, self.plan.root, dashboard_port)
         self._exits.callback(ray.shutdown)
         self._stage("Ray" + (f" (dashboard http://127.0.0.1:{dashboard_port})" if config.ray.dashboard else ""))
@@ -78,11 +81,13 @@ class Launch:
         spawned = self._supervisor.spawn.remote()
         self._exits.callback(_quietly, ray_serve.shutdown)
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
+        self._next("the page")
         with _named("the page did not come up"):
             self.dashboard_url = deploy_dashboard(
                 config.dashboard, self.plan.redis_url, self.plan.run_id, (config.logs, self.plan.log_dir)
             )
         self._stage(f"page: {self.dashboard_url}")
+        self._next("the models: trained ones are loaded, missing ones trained first")
         self.versions = dict(versions())
         with _named("the models did not come up on Serve"):
             deploy_members(
@@ -97,6 +102,7 @@ class Launch:
         if rehearsal.needed:
             self._say("compiling the rules, once on this machine …")
         rehearsal.wait(SYSTEM_START_S)
+        self._next("the actors: they connect to the exchange and ask for the last bars")
         with _named("the actors did not come up"):
             ray.get(spawned, timeout=SYSTEM_START_S)
             status = ray.get(self._supervisor.start.remote(), timeout=SYSTEM_START_S)
@@ -125,14 +131,30 @@ class Launch:
         return ray.get(self._supervisor.status.remote(), timeout=30)
 
     def halt(self, by: str, reason: str) -> None:
-        """Approve nothing more until a person resumes. Raises BotError when risk does not answer."""
+        """Approve nothing more until a person resumes, and give up what is being bought. Raises BotError when risk does
+        not answer."""
         with _named("risk did not halt"):
             self._ask("risk", "halt", 30, by, reason, wall_ms())
+        try:
+            self._ask("executor", "halt", 30)
+        except (ValueError, ray.exceptions.RayError):
+            # It is being started again; the next minute, which approves nothing, ends what it takes up.
+            log.exception("the executor did not say that it gave up this minute's buys")
 
     def resume(self, by: str) -> None:
         """Trade again after a halt or a loss limit. Raises BotError when risk does not answer."""
         with _named("risk did not resume"):
             self._ask("risk", "resume", 30, by, wall_ms())
+
+    def day_over(self, seen: LiveDay) -> None:
+        """Let a finished day of live trading move the starting cap, and tell people where it stands then. Raises BotError
+        when risk does not answer; the cap has not moved then."""
+        try:
+            words = self._ask("risk", "day_over", 30, seen)
+        except (ValueError, ray.exceptions.RayError) as error:
+            # It may be being started again; whoever asked tries again later.
+            raise BotError(f"risk did not take the day: {str(error).strip().splitlines()[-1]}") from None
+        _quietly(lambda: self.tell("info", "starting_cap", cap=words))
 
     def wind_down(self, timeout_s: float = 60.0) -> None:
         """End the minutes, cancel our open orders, put records and the executor's books on disk."""
@@ -176,6 +198,10 @@ class Launch:
         """End all that was started."""
         self._exits.close()
 
+    def _next(self, what: str) -> None:
+        """Said before it is waited for: on a busy machine each takes its time, and silence looks like a fault."""
+        self._say(f"[{time.perf_counter() - self._began:5.1f} s] waiting for {what} …")
+
     def _stage(self, what: str) -> None:
         self._say(f"[{time.perf_counter() - self._began:5.1f} s] {what}")
 
@@ -198,5 +224,5 @@ def _quietly(work: Callable[[], object]) -> None:
     try:
         work()
     except Exception as error:
-        # Taking down goes on whatever one part says; the process and its children end anyway.
-        log.warning("while stopping: %s: %s", type(error).__name__, error)
+        # What is done by the way must not end what goes on: the run, or its taking down.
+        log.warning("by the way: %s: %s", type(error).__name__, error)

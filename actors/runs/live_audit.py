@@ -1,6 +1,5 @@
 """After a live run: does the venue say of our orders what our records say?"""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -8,11 +7,12 @@ from pathlib import Path
 
 from actors.limits import venue_gate
 from actors.runs.audit import Audit
+from actors.runs.brief import run_briefly
 from config.secrets import ApiKeys
 from config.settings import ExchangeSettings
 from core.errors import BotError
 from core.messages import MinuteRecord, OrderReport, OrderState
-from core.orders import is_ours
+from core.orders import LIVE, is_ours
 from core.units import Instrument
 from exchanges.venues import gateway_of
 
@@ -44,16 +44,39 @@ def audit_live(
     var: Path | None = None,
     venue: str = "binance",
 ) -> LiveAudit:
-    """Ask the venue about its newest ``MOST`` orders of these records. ``var``: where the limits are shared."""
-    every = (order for record in records for order in record.orders)
-    orders = {order.client_id: order for order in every if order.instrument.venue == venue}
-    asked = dict(list(orders.items())[-MOST:])
-    fills = {(f.client_id, f.trade_id): f.quantity for r in records for f in r.fills if f.client_id in asked}
+    """Ask the venue about its newest ``MOST`` orders of these records, after the run. ``var``: where the limits are
+    shared. A venue that cannot be asked is a difference."""
     try:
-        found, trades = asyncio.run(_compare(exchange, keys, instruments, asked, fills, instance, var, venue))
+        return ask_about(exchange, keys, instruments, records, instance, var, venue, ended=True)
     except BotError as error:
-        found, trades = [f"{venue} could not be asked: {error}"], 0
+        text = f"{venue} could not be asked: {error}"
+        return LiveAudit(trades=0, differences=(text,), orders=len(_orders(records, venue)[-MOST:]), left_out=0)
+
+
+def ask_about(
+    exchange: ExchangeSettings,
+    keys: ApiKeys,
+    instruments: tuple[Instrument, ...],
+    records: Sequence[MinuteRecord],
+    instance: str,
+    var: Path | None = None,
+    venue: str = "binance",
+    *,
+    ended: bool,
+) -> LiveAudit:
+    """As ``audit_live``, but raises BotError when the venue cannot be asked. While the run goes on (``ended`` False),
+    orders that our records do not call ended are left out, and none has to be gone."""
+    orders = [order for order in _orders(records, venue) if ended or order.state not in LIVE]
+    asked = {order.client_id: order for order in orders[-MOST:]}
+    fills = {(f.client_id, f.trade_id): f.quantity for r in records for f in r.fills if f.client_id in asked}
+    found, trades = run_briefly(_compare(exchange, keys, instruments, asked, fills, instance, var, venue, ended))
     return LiveAudit(trades=trades, differences=tuple(found), orders=len(asked), left_out=len(orders) - len(asked))
+
+
+def _orders(records: Sequence[MinuteRecord], venue: str) -> list[OrderReport]:
+    """The venue's orders as last recorded, oldest first."""
+    every = (order for record in records for order in record.orders)
+    return list({order.client_id: order for order in every if order.instrument.venue == venue}.values())
 
 
 def together(parts: Sequence[LiveAudit]) -> LiveAudit:
@@ -75,6 +98,7 @@ async def _compare(
     instance: str,
     var: Path | None,
     venue: str,
+    ended: bool,
 ) -> tuple[list[str], int]:
     gateway = gateway_of(venue, exchange, keys, instruments, ledger=venue_gate(var, venue, exchange))
     found: list[str] = []
@@ -89,7 +113,8 @@ async def _compare(
                 found.append(f"order {name}: recorded {order.executed}, {venue} says {executed}")
             if executed:
                 theirs |= {(name, f.trade_id): f.quantity for f in await gateway.fills(name, order.instrument)}
-        left = [o.client_id for o in await gateway.open_orders() if is_ours(o.client_id, instance)]
+        still = await gateway.open_orders() if ended else ()
+        left = [o.client_id for o in still if is_ours(o.client_id, instance)]
     finally:
         await gateway.close()
     found += [f"order {name} is still open at {venue}" for name in left]

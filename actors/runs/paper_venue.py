@@ -69,7 +69,8 @@ class Watch:
         self._speed = speed
         self._instruments = instruments
         self._venue = venue
-        self._gateway: Any = gateway_of(venue, settings, None, instruments, ledger=venue_gate(var, venue, settings))
+        self._gate = venue_gate(var, venue, settings)
+        self._gateway: Any = gateway_of(venue, settings, None, instruments, ledger=self._gate)
         self._settings = settings
         self.market: FollowedMarket
         self._stream: MarketFeed
@@ -98,6 +99,7 @@ class Watch:
             self.market.observe_trade,
             now_ms=self.time.now_ms,
             gateway=self._gateway,
+            gate=self._gate,
         )
         running = asyncio.create_task(self._stream.run())
         stack.push_async_callback(_end, running)

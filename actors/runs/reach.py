@@ -1,23 +1,27 @@
 """Are the exchanges there, whose clock do they keep, and how does ours stand to it? Asked before anything is started."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from actors.clock import MarketTime, SimulatorControl
+from actors.clock import MarketTime, SimulatorControl, SimulatorsControl
 from actors.limits import venue_gate
 from actors.plan import ClockMode
+from actors.runs.brief import run_briefly
 from config.settings import Config, ExchangeSettings
 from core.currency import OWN_MARKETS
 from core.errors import BotError, ConfigError, Defect, ExchangeRefused, ExchangeUnavailable
 from core.standing import ClockReading
-from core.units import MINUTE_MS, Instrument
+from core.units import Instrument
 from exchanges.venues import gateway_of, own, parts_of
 
 PATIENCE_S = 10.0
 CONTROL_S = 3.0
+APART_MS, ASKED_MS = 10_000, 1_000
+"""How far the clocks of two stand-ins may be apart, market time; and how late one may be on a busy machine, real time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,10 @@ class Reached:
     server_ms: int
     offset: ClockReading | None
     """The venue's clock against this machine's; None for a stand-in, whose clock is its own."""
+    origin_ms: float = 0.0
+    """A stand-in's time when this machine's monotonic clock was 0, by its pace; where it stands, the time it stands at."""
+    paused: bool = False
+    """A stand-in whose clock stands until it is told to run."""
 
     @property
     def sim_url(self) -> str | None:
@@ -118,10 +126,19 @@ def reach_all(config: Config, var: Path | None = None) -> ReachedAll:
     for part in parts.values():
         if part.speed != first.speed:
             raise ConfigError(f"exchanges: the simulators of {first.venue} and {part.venue} run at different speeds")
-        if not real and abs(part.server_ms - first.server_ms) > MINUTE_MS * max(1.0, first.speed):
+        if real:
+            continue
+        if part.paused != first.paused:
             raise ConfigError(
-                f"exchanges: the clocks of the simulators of {first.venue} and {part.venue} are "
-                f"{abs(part.server_ms - first.server_ms) / 1000:,.0f} s apart; start both with the same --start"
+                f"exchanges: the clock of the simulator of {first.venue if first.paused else part.venue} stands, that of "
+                "the other runs; start both anew with --paused"
+            )
+        apart_ms = abs(part.origin_ms - first.origin_ms)
+        if apart_ms > APART_MS + ASKED_MS * first.speed:
+            # Bars and books of the one that is behind would never be those of the minute that is decided.
+            raise ConfigError(
+                f"exchanges: the clocks of the simulators of {first.venue} and {part.venue} are {apart_ms / 1000:,.0f} s "
+                "apart; start both with the same --start, and with --paused"
             )
     return ReachedAll(parts)
 
@@ -143,7 +160,7 @@ def reach(
     if 0 < len(absent) < len(given):
         # Else one market would be watched and another one traded.
         raise ConfigError(f"exchanges.{venue}: {', '.join(absent)} is not set, but others are; set all three or none")
-    return asyncio.run(_reach(exchange, instruments, var, venue))
+    return run_briefly(_reach(exchange, instruments, var, venue))
 
 
 async def _reach(
@@ -154,6 +171,7 @@ async def _reach(
     try:
         async with asyncio.timeout(PATIENCE_S):
             state = await _simulator(url) if exchange.rest_url is not None else None
+            asked_s = time.monotonic()
             server_ms = await gateway.server_time_ms()
             offset = None if state is not None else await gateway.measure_clock(MarketTime(1.0, wall=True))
     except (TimeoutError, ExchangeUnavailable) as error:
@@ -189,7 +207,23 @@ async def _reach(
         # To the millisecond, where Upbit's wire tells whole seconds.
         server_ms=int(state["now_ms"]),
         offset=None,
+        origin_ms=float(state["now_ms"]) - (0.0 if state["paused"] else asked_s * 1_000 * float(state["speed"])),
+        paused=bool(state["paused"]),
     )
+
+
+def let_run(reached: ReachedAll) -> None:
+    """Start the clocks of stand-ins that stand, all at once, so that they keep one time. Raises ExchangeUnavailable."""
+    if reached.sim_urls:
+        asyncio.run(_let_run(reached.sim_urls))
+
+
+async def _let_run(urls: tuple[str, ...]) -> None:
+    control = SimulatorsControl(urls)
+    try:
+        await control.run()
+    finally:
+        await control.close()
 
 
 async def _simulator(url: str) -> dict | None:
@@ -206,7 +240,7 @@ async def _simulator(url: str) -> dict | None:
 
 def won_a_usdt(exchange: ExchangeSettings, var: Path | None = None) -> float:
     """KRW that one USDT costs at Upbit now. Raises ExchangeUnavailable when that cannot be asked."""
-    return asyncio.run(_won_a_usdt(exchange, var))
+    return run_briefly(_won_a_usdt(exchange, var))
 
 
 async def _won_a_usdt(exchange: ExchangeSettings, var: Path | None) -> float:

@@ -33,8 +33,8 @@ def leave_mark(run_dir: Path, mark: RunMark) -> None:
     os.replace(draft, run_dir / FILE)
 
 
-def find_paper_run(runs_dir: Path, wanted: str, *, stand_in: bool) -> RunMark | None:
-    """The newest paper run with these rules that decided a minute and whose books agreed; None when there is none.
+def find_paper_run(runs_dir: Path, wanted: str | None, *, stand_in: bool) -> RunMark | None:
+    """The newest paper run with these rules (None: with any) that decided a minute and whose books agreed; None when there is none.
 
     Trading on the real exchange counts only paper runs that watched the real exchange.
     """
@@ -42,7 +42,8 @@ def find_paper_run(runs_dir: Path, wanted: str, *, stand_in: bool) -> RunMark | 
         mark
         for folder in runs_dir.glob(f"*/{FILE}")
         if (mark := _read(folder)) is not None
-        and (mark.mode, mark.rules_hash, mark.differences) == ("paper", wanted, 0)
+        and (mark.mode, mark.differences) == ("paper", 0)
+        and wanted in (None, mark.rules_hash)
         and mark.minutes > 0
         and (stand_in or not mark.stand_in)
     ]

@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +30,17 @@ class Running:
 def note_start(runs_dir: Path, run_id: str, mode: str) -> None:
     """Leave word that this process brings a run up; ``note_run`` completes it."""
     _note(runs_dir, {"run_id": run_id, "mode": mode, "redis_url": "", "dashboard_url": ""})
+
+
+@contextmanager
+def noted(runs_dir: Path, run_id: str, mode: str) -> Iterator[None]:
+    """While it lasts, ``status`` and ``stop`` find the run, from its start on."""
+    runs_dir.mkdir(parents=True, exist_ok=True)
+    note_start(runs_dir, run_id, mode)
+    try:
+        yield
+    finally:
+        forget_run(runs_dir)
 
 
 def note_run(runs_dir: Path, plan: RunPlan, dashboard_url: str) -> None:

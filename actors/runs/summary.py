@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.runs.audit import Audit
+from core.currency import REPORTING_CURRENCY, usdt_of
 from core.messages import MinuteRecord
 from core.metrics import measure
 from data.market import MarketSource
@@ -33,11 +34,41 @@ def figures(records: list[MinuteRecord]) -> dict:
         "silent_votes": sum(not v.spoke for r in done for v in r.votes),
         "equity_first": done[0].equity if done else None,
         "equity_last": done[-1].equity if done else None,
+        "exchanges": venue_lines(records),
         "steps": {
             step: {"p50_ms": round(float(np.percentile(v, 50)), 2), "p99_ms": round(float(np.percentile(v, 99)), 2)}
             for step, v in steps.items()
         },
     }
+
+
+def venue_lines(records: list[MinuteRecord]) -> list[str]:
+    """Where there are several exchanges: a line for each, and one for what the other currencies were worth."""
+    done = [r for r in records if r.status == "done"]
+    venues = tuple(dict.fromkeys(i.venue for r in done[-1:] for i in r.instruments))
+    if len(venues) < 2:
+        return []
+    last, lines = done[-1], []
+    orders = {o.client_id: o for r in records for o in r.orders}
+    fills = [(r, f) for r in records for f in r.fills]
+    for venue in venues:
+        mine = [(r, f) for r, f in fills if f.instrument.venue == venue]
+        traded = sum(float(f.quantity * f.price) * usdt_of(r.rates or last.rates, f.instrument.quote) for r, f in mine)
+        held = [
+            f"{quantity:.8g} {i.base}"
+            for i, quantity in zip(last.instruments, last.position, strict=True)
+            if i.venue == venue and quantity > 0
+        ]
+        count = sum(o.instrument.venue == venue for o in orders.values())
+        lines.append(
+            f"{venue}: orders {count}, fills {len(mine)}, traded {traded:,.2f} USDT; holds {', '.join(held) or 'no coins'}"
+        )
+    for name in dict.fromkeys(rate.currency for r in done for rate in r.rates if rate.currency != REPORTING_CURRENCY):
+        known = [rate for r in done for rate in r.rates if rate.currency == name]
+        line = f"rate: {1 / known[0].usdt:,.2f} → {1 / known[-1].usdt:,.2f} {name} a USDT, by {known[-1].source}"
+        gaps = len(done) - len(known)
+        lines.append(f"{line}; unknown in {gaps} of {len(done)} minutes" if gaps else line)
+    return lines
 
 
 def print_summary(
@@ -65,6 +96,8 @@ def print_summary(
             f" turnover {did.turnover:.2f}×, hit rate {did.hit_rate:.0%}",
             highlight=False,
         )
+    for line in venue_lines(records):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     table = Table("step", "p50 ms", "p99 ms")
     for step, times in result["steps"].items():
         table.add_row(step, f"{times['p50_ms']:.1f}", f"{times['p99_ms']:.1f}")

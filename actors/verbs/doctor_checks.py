@@ -17,7 +17,6 @@ import psutil
 import redis
 import torch
 
-from actors.limits import rooms
 from actors.runs.running import find_run
 from config import bootstrap
 from config.load import ROOT, resolve_var
@@ -27,6 +26,8 @@ from config.settings import Settings
 from core.errors import BotError, NotRunning
 from core.units import Instrument
 from data.redis_server import find_binary
+from exchanges.limits.capacity import require_room, room_of
+from exchanges.limits.tables import LINES, ORDERS
 
 GB = 1e9
 DISK_FAIL_GB, DISK_WARN_GB = 1.0, 10.0
@@ -192,12 +193,22 @@ def _is_ours(process: psutil.Process, token: Path) -> bool:
         return False
 
 
-def limits(instruments: Sequence[Instrument]) -> Check:
-    """How many symbols the venues' limits allow."""
+def limits(instruments: Sequence[Instrument], venue: str) -> Check:
+    """How many symbols this venue's limits allow, live and on paper, and how many orders."""
+    mine = [i for i in instruments if i.venue == venue]
+    name = f"{venue} limits"
     try:
-        return ok("limits", "; ".join(room.words() for room in rooms(instruments)) or "nothing is traded")
+        live, paper = require_room(venue, len(mine)), room_of(venue, len(mine), paper=True)
     except BotError as error:
-        return fail("limits", str(error), "trade fewer symbols of that venue")
+        return fail(name, str(error), "trade fewer symbols of that venue")
+    said = live.words().removeprefix(f"{venue}: ")
+    if paper.most != live.most:
+        said += f" (on paper {paper.most})"
+    pace = LINES[venue]().counters["order" if venue == "upbit" else ORDERS]
+    said += f"; {pace.limit} new orders in {pace.window_ms / 1_000:g} s"
+    if not paper.fits:
+        return warn(name, said, "trade fewer symbols of that venue before you try them on paper")
+    return ok(name, said)
 
 
 def keys(path: Path | None = None) -> Check:
@@ -232,6 +243,6 @@ def everything(load: Callable[[], Settings]) -> list[Check]:
         if config.ray.dashboard:
             found.append(port("ray dashboard", "127.0.0.1", config.ray.dashboard_port, running))
         found.append(redis_server(config.redis_url))
-        found.append(limits(config.trade.rows))
+        found += [limits(config.trade.rows, venue) for venue in config.exchanges]
     found.append(keys())
     return found

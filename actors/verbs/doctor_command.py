@@ -25,7 +25,7 @@ def main(args: argparse.Namespace) -> int:
         print(json.dumps([asdict(check) for check in found], indent=2, ensure_ascii=False))
     else:
         for check in found:
-            print(f"{check.state:<4}  {check.name:<14}{check.text}")
+            print(f"{check.state:<4}  {check.name:<16}{check.text}")
             if check.todo:
-                print(f"{'':<20}→ {check.todo}")
+                print(f"{'':<22}→ {check.todo}")
     return EXIT_FAILURE if any(check.state == "fail" for check in found) else EXIT_OK

@@ -3,50 +3,56 @@
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from actors.clock import wall_ms
 from actors.plan import RunPlan
 from actors.runs.arming import (
     Account,
-    Finding,
-    JournalState,
-    NotArmed,
     ask_account,
     bind_account,
     find_keys,
     find_models,
     judge_account,
+    judge_lake,
     judge_paper,
     judge_past,
-    key_words,
     read_past,
 )
 from actors.runs.edge import SENTENCE, judge_edge, note_override
 from actors.runs.ending import end_run
+from actors.runs.findings import Finding, NotArmed
 from actors.runs.launch import Launch
 from actors.runs.live_audit import audit_live, together
+from actors.runs.live_days import LiveDays, Midnight
+from actors.runs.live_words import tell_live
+from actors.runs.only_one import AccountLock
 from actors.runs.reach import ReachedAll, reach_all, won_a_usdt
-from actors.runs.running import forget_run, note_run, refuse_second
-from actors.verbs.paper_command import models_of, tell_rooms, tell_start
+from actors.runs.running import note_run, noted, refuse_second
+from actors.runs.unsettled import judge_orders
+from actors.verbs.paper_command import models_of, tell_asking, tell_rooms, tell_start
 from actors.verbs.replay_command import follow
 from config import load
 from config.argument_types import minutes
+from config.changes import claim, keep_settings
 from config.identity import rules_hash
-from config.money import doubts, in_money
 from config.secrets import API_KEYS_PATH, ApiKeys
 from config.settings import ExchangeSettings, Settings
+from core.errors import BotError
 from core.messages import MinuteRecord
+from core.starting_cap import StartingCap, begun, day_of
 from data.artifacts import ArtifactStore
 from data.logs import configure_logs
 from data.market import MarketSource
 from data.records import RecordStore, read_records
 from data.sentiment import PUBLIC_URL
+from data.starting_caps import CapKeeper, read_cap
 from data.weights import newest_weights
 from exchanges.venues import own
 
@@ -98,41 +104,82 @@ def main(args: argparse.Namespace) -> int:
     console = Console(stderr=args.json)
     refuse_second(var / "runs")
     tell_rooms(console, settings.config.trade.rows)
+    tell_asking(console, settings)
     reached = reach_all(settings.config, var)
     keys, found = _keys(args.keys, reached)
     run_dir = var / "live" / (f"stand-in-{args.instance}" if reached.stand_in else args.instance)
+    claim(run_dir, "live")
     found += [Finding(name="clock_off", text=fault) for fault in reached.clock_faults(settings.config)]
     source = models_of(args.market, var, reached)
     versions, missing = find_models(ArtifactStore(source.root / "artifacts"), settings)
     found += missing
+    live = settings.config.live
+    found += judge_lake(source, settings.config.trade.rows, reached.server_ms, live.max_lake_age_days)
     found += judge_paper(
-        var / "runs", rules_hash(settings), stand_in=reached.stand_in, accepted=args.i_accept_without_paper
+        var / "runs",
+        rules_hash(settings),
+        stand_in=reached.stand_in,
+        accepted=args.i_accept_without_paper,
+        settings=settings,
     )
     missing, verdict = judge_edge(var, settings, stand_in=reached.stand_in, sentence=args.without_proven_edge)
     found += missing
-    console.print(f"verdict on these settings: {verdict}", highlight=False, markup=False)
     found += _ahead(run_dir, reached.server_ms)
     past = read_past(run_dir, settings, args.instance)
     found += judge_past(past)
     accounts, refused = _accounts(settings, keys, reached, var)
     found += refused
     for account in accounts:
+        pair, rows = keys[account.venue], own(account.venue, settings.config.trade.rows)
         found += judge_account(account, past, args.instance, run_dir, reached.server_ms)
+        found += judge_orders(_exchange(settings, account.venue), pair, rows, past.pending, run_dir, var, account.venue)
+    days = LiveDays(settings, keys, run_dir, args.instance, var)
+    cap = _cap(settings, run_dir, days if len(accounts) == len(reached.parts) else None, reached.server_ms, console)
+    money = "no real money, the exchange is a simulator" if reached.stand_in else "real orders with REAL MONEY"
+    tell_start(console, f"LIVE: {money}; account {_named(accounts) or 'unknown'}, instance {args.instance}", reached)
+    console.print(f"verdict on these settings: {verdict}", highlight=False, markup=False, soft_wrap=True)
     if accounts:
-        _tell(console, settings, accounts, past, reached, args.instance)
+        tell_live(console, settings, accounts, past, reached, cap, versions, run_dir)
     if len(accounts) == len(reached.parts):
         found += _wrong_account(args.account, accounts)
-    if found:
-        raise NotArmed(found)
-    _consent(console, accounts, args.account)
-    for account in accounts:
-        bind_account(run_dir, account.name, account.venue)
-    if args.without_proven_edge is not None:
-        note_override(run_dir, settings, _named(accounts), verdict, wall_ms())
-    configure_logs(settings.config.logs, var / "logs", "run")
-    told = (_named(accounts), verdict)
-    records, run_id = _run(args, settings, source, versions, run_dir, reached, console, told)
-    return _end(args, settings, source, keys, run_dir, run_id, reached, records, console)
+    lock = AccountLock()
+    try:
+        for account in accounts:
+            part = reached.parts[account.venue]
+            found += lock.take(account.venue, account.name, part.url if part.stand_in else "")
+        if found:
+            raise NotArmed(found)
+        _consent(console, accounts, args.account)
+        for account in accounts:
+            bind_account(run_dir, account.name, account.venue)
+        if args.without_proven_edge is not None:
+            note_override(run_dir, settings, _named(accounts), verdict, wall_ms())
+        with closing(CapKeeper(run_dir, live)) as keeper:
+            keeper.keep(cap)
+        configure_logs(settings.config.logs, var / "logs", "run")
+        told = (_named(accounts), verdict)
+        records, run_id = _run(args, settings, source, versions, run_dir, reached, console, told, days, cap)
+        return _end(args, settings, source, keys, run_dir, run_id, reached, records, console)
+    finally:
+        lock.release()
+
+
+def _cap(settings: Settings, run_dir: Path, days: LiveDays | None, now_ms: int, console: Console) -> StartingCap:
+    """The starting cap as it stands after the days that have ended since it was last looked at. None: they cannot be
+    judged now."""
+    kept = read_cap(run_dir, settings.config.live)
+    cap = replace(kept, state=begun(kept.state, now_ms))
+    if days is None:
+        return cap
+    if kept.state.judged is not None and kept.state.judged < day_of(now_ms) - 1:
+        console.print("asking the exchange about the orders of the days since the last judged one …", highlight=False)
+    try:
+        for seen in days.finished(cap, now_ms):
+            cap = cap.after(seen)
+    except BotError as error:
+        text = f"the days since the last run could not be judged, the starting cap stays: {error}"
+        console.print(text, highlight=False, markup=False, soft_wrap=True, style="yellow")
+    return cap
 
 
 def _keys(path: Path, reached: ReachedAll) -> tuple[dict[str, ApiKeys], list[Finding]]:
@@ -169,42 +216,6 @@ def _exchange(settings: Settings, venue: str) -> ExchangeSettings:
 
 def _named(accounts: Sequence[Account]) -> str:
     return " and ".join(account.name for account in accounts)
-
-
-def _tell(
-    console: Console,
-    settings: Settings,
-    accounts: Sequence[Account],
-    past: JournalState,
-    reached: ReachedAll,
-    instance: str,
-) -> None:
-    """What would be traded, and what the limits mean in these accounts' money."""
-    several = len(reached.parts) > 1
-    equity = sum(account.equity for account in accounts)
-    money = "no real money, the exchange is a simulator" if reached.stand_in else "real orders with REAL MONEY"
-    tell_start(console, f"LIVE: {money}; account {_named(accounts)}, instance {instance}", reached)
-    console.print(f"trades: {', '.join(settings.config.trade.instruments)}", highlight=False, markup=False)
-    members = ", ".join(m.name for m in settings.rules.models.enabled)
-    console.print(f"models: {members}; settings {rules_hash(settings)}", highlight=False, markup=False)
-    for account in accounts:
-        at = f"{account.venue} " if several else ""
-        console.print(f"{at}{key_words(account, reached.server_ms)}", highlight=False, markup=False)
-        for balance in account.state.balances:
-            console.print(f"{at}holds: {balance.total.normalize():f} {balance.asset}", highlight=False, markup=False)
-    table = Table("limit", "setting", "USDT", title=f"limits of an account worth {equity:,.2f} USDT")
-    for what, setting, usdt in in_money(settings, equity):
-        table.add_row(what, setting, f"{usdt:,.2f}")
-    console.print(table)
-    for doubt in doubts(settings, equity):
-        console.print(f"doubtful: {doubt}", highlight=False, markup=False, style="yellow")
-    if past.unsettled:
-        names = ", ".join(past.unsettled[:5])
-        console.print(
-            f"{len(past.unsettled)} orders of the last run had not ended ({names}): they are settled with the exchange first",
-            highlight=False,
-            markup=False,
-        )
 
 
 def _ahead(run_dir: Path, server_ms: int) -> list[Finding]:
@@ -257,6 +268,8 @@ def _run(
     reached: ReachedAll,
     console: Console,
     told: tuple[str, str],
+    days: LiveDays,
+    cap: StartingCap,
 ) -> tuple[list[MinuteRecord], str]:
     """The run itself; gives the records it made (earlier runs' stay in the folder) and its id.
 
@@ -287,19 +300,25 @@ def _run(
     )
     about = {"mode": "live", "clock": plan.clock, "synthetic": plan.synthetic, "market": reached.name}
     about |= {"run_id": run_id, "minutes": args.minutes}
+    keep_settings(run_dir, settings, "live", run_id, wall_ms())
     runs_dir = run_dir.parent.parent / "runs"
-    runs_dir.mkdir(parents=True, exist_ok=True)
-    with Launch(plan, lambda text: console.print(text, highlight=False)) as launch:
+    with noted(runs_dir, run_id, "live"), Launch(plan, lambda text: console.print(text, highlight=False)) as launch:
         launch.start(lambda: versions, about)
         if args.without_proven_edge is not None:
             launch.tell("warning", "armed_without_edge", account=account, verdict=verdict)
         note_run(runs_dir, launch.plan, launch.dashboard_url)
-        try:
-            follow(launch, console, f"LIVE {reached.name}", args.minutes, plan.synthetic)
-            launch.wind_down()
-        finally:
-            forget_run(runs_dir)
+        midnight = Midnight(days, cap, _market_clock(reached), launch.day_over)
+        follow(launch, console, f"LIVE {reached.name}", args.minutes, plan.synthetic, midnight.look)
+        launch.wind_down()
     return [r for r in read_records(run_dir / "records") if last is None or r.minute > last], run_id
+
+
+def _market_clock(reached: ReachedAll) -> Callable[[], int]:
+    """Market time: this machine's, or as a stand-in's goes on from when it was reached."""
+    if not reached.stand_in:
+        return wall_ms
+    began = wall_ms()
+    return lambda: reached.server_ms + int((wall_ms() - began) * reached.speed)
 
 
 def _end(

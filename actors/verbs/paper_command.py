@@ -18,12 +18,13 @@ from actors.runs.edge import judge_edge
 from actors.runs.ending import end_run
 from actors.runs.launch import Launch
 from actors.runs.paper_account import DEFAULT_CASH, PaperAccount, open_account
-from actors.runs.reach import Reached, ReachedAll, reach_all, won_a_usdt
-from actors.runs.running import forget_run, note_run, refuse_second
+from actors.runs.reach import Reached, ReachedAll, let_run, reach_all, won_a_usdt
+from actors.runs.running import note_run, noted, refuse_second
 from actors.runs.simulators import Simulators, venue_of, write_keys
 from actors.verbs.replay_command import Training, follow
 from config import load
 from config.argument_types import amount, minutes
+from config.changes import keep_settings
 from config.secrets import API_KEYS_PATH
 from config.settings import Settings
 from core.errors import ConfigError, ExchangeUnavailable
@@ -66,8 +67,16 @@ def main(args: argparse.Namespace) -> int:
     settings = load.from_arguments(args)
     var = load.resolve_var(settings)
     console = Console(stderr=args.json)
-    refuse_second(var / "runs")
-    tell_rooms(console, settings.config.trade.rows)
+    runs_dir = var / "runs"
+    refuse_second(runs_dir)
+    run_id = f"{datetime.fromtimestamp(wall_ms() / 1000, UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
+    with noted(runs_dir, run_id, "paper"):
+        return _main(args, settings, var, runs_dir / run_id, console)
+
+
+def _main(args: argparse.Namespace, settings: Settings, var: Path, run_dir: Path, console: Console) -> int:
+    tell_rooms(console, settings.config.trade.rows, paper=True)
+    tell_asking(console, settings)
     reached = reach_all(settings.config, var)
     if faults := reached.clock_faults(settings.config):
         raise ConfigError("; ".join(faults))
@@ -75,9 +84,8 @@ def main(args: argparse.Namespace) -> int:
     source = models_of(args.market, var, reached)
     # Said now rather than after Ray has come up: without bars there is nothing to learn from.
     source.lake.common_span(settings.config.trade.rows)
-    run_id = f"{datetime.fromtimestamp(wall_ms() / 1000, UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
-    run_dir = var / "runs" / run_id
-    run_dir.mkdir(parents=True)
+    run_dir.mkdir()
+    keep_settings(run_dir, settings, "paper", run_dir.name, wall_ms())
     configure_logs(settings.config.logs, var / "logs", "run")
     tell_start(console, "PAPER: simulated orders, real quotes", reached)
     _, verdict = judge_edge(var, settings, stand_in=reached.stand_in, sentence=None)
@@ -92,7 +100,9 @@ def main(args: argparse.Namespace) -> int:
         [fill for r in records for fill in r.fills],
         {(v, asset): held for v, account in accounts.items() for asset, held in account.balances.items()},
     )
-    return end_run(console, "paper", run_id, run_dir, settings, source, reached, records, agreed, as_json=args.json)
+    return end_run(
+        console, "paper", run_dir.name, run_dir, settings, source, reached, records, agreed, as_json=args.json
+    )
 
 
 def open_accounts(
@@ -135,10 +145,16 @@ def models_of(market: str | None, var: Path, reached: ReachedAll) -> MarketSourc
     return synthetic_source(var, market)
 
 
-def tell_rooms(console: Console, instruments: Sequence[Instrument]) -> None:
+def tell_rooms(console: Console, instruments: Sequence[Instrument], *, paper: bool = False) -> None:
     """How many symbols the venues' limits allow; ConfigError when these are too many."""
-    for room in rooms(instruments):
-        console.print(f"limits: {room.words()}", highlight=False, markup=False)
+    for room in rooms(instruments, paper=paper):
+        console.print(f"limits: {room.words()}", highlight=False, markup=False, soft_wrap=True)
+
+
+def tell_asking(console: Console, settings: Settings) -> None:
+    """Whose answer is waited for now."""
+    venues = dict.fromkeys(row.venue for row in settings.config.trade.rows)
+    console.print(f"asking {' and '.join(venues)} for the time …", highlight=False, markup=False)
 
 
 def tell_start(console: Console, what: str, reached: ReachedAll) -> None:
@@ -163,6 +179,9 @@ def _run(
     reached: ReachedAll,
     console: Console,
 ) -> list[MinuteRecord]:
+    for venue in accounts:
+        console.print(f"waiting for the paper venue of {venue}: rules, last bars and books …", highlight=False)
+    let_run(reached)
     venues = start_venues(args, run_dir, accounts, reached)
     try:
         write_keys(run_dir / "keys.json", venues.parts)
@@ -192,12 +211,9 @@ def _run(
         with Launch(plan, lambda text: console.print(text, highlight=False)) as launch:
             launch.start(versions, about)
             note_run(run_dir.parent, launch.plan, launch.dashboard_url)
-            try:
-                title = f"PAPER {reached.name}"
-                follow(launch, console, title, args.minutes, plan.synthetic, lambda: venues.check(run_dir))
-                launch.wind_down()
-            finally:
-                forget_run(run_dir.parent)
+            title = f"PAPER {reached.name}"
+            follow(launch, console, title, args.minutes, plan.synthetic, lambda: venues.check(run_dir))
+            launch.wind_down()
     finally:
         venues.close()
     return list(read_records(run_dir / "records"))

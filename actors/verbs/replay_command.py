@@ -21,7 +21,7 @@ from actors.plan import RunPlan
 from actors.runs.audit import audit_run
 from actors.runs.follow import Follower, make_follower
 from actors.runs.launch import Launch
-from actors.runs.running import forget_run, note_run, note_start, refuse_second
+from actors.runs.running import note_run, noted, refuse_second
 from actors.runs.simulators import Balances, opening_balances, start_simulators
 from actors.runs.summary import print_summary
 from config import load
@@ -84,12 +84,11 @@ def main(args: argparse.Namespace) -> int:
     run_dir = var / "runs" / run_id
     run_dir.mkdir(parents=True)
     configure_logs(settings.config.logs, var / "logs", "run")
-    note_start(var / "runs", run_dir.name, "replay")
-    try:
-        with closing(Training(source, market.first_minute, args, args.data)) as members:
-            records = _run(settings, source, market, members.versions, run_dir, speed, balances, console)
-    finally:
-        forget_run(var / "runs")
+    with (
+        noted(var / "runs", run_dir.name, "replay"),
+        closing(Training(source, market.first_minute, args, args.data)) as members,
+    ):
+        records = _run(settings, source, market, members.versions, run_dir, speed, balances, console)
     agreed = audit_run(run_dir, [fill for r in records for fill in r.fills], balances)
     print_summary(console, records, run_dir, source, agreed, as_json=args.json)
     return EXIT_OK if any(r.status == "done" for r in records) and not agreed.differences else EXIT_FAILURE

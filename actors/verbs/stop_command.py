@@ -38,7 +38,8 @@ def main(args: argparse.Namespace) -> int:
     else:
         # It is still coming up and reads no commands yet; a signal ends the start in order.
         psutil.Process(running.pid).terminate()
-    print(f"asked run {running.run_id} (pid {running.pid}) to stop after its minute …", flush=True)
+    when = "after its minute" if running.redis_url else "in the middle of its start"
+    print(f"asked run {running.run_id} (pid {running.pid}) to stop {when} …", flush=True)
     began = time.monotonic()
     while psutil.pid_exists(running.pid):
         if time.monotonic() - began > args.timeout:

@@ -10,8 +10,11 @@ worked, stand beside it.
 
 import math
 
+from core.ceilings import JOINT, KELLY, VOLATILITY, set_ceilings
+from core.cost_gate import HALF_SPREAD, SIGMA, TRADED, gate_into
+from core.costs import UNITS
 from core.engine.coast import coast
-from core.engine.market import shown_mid
+from core.engine.market import BUY, shown_mid, shown_touch
 from core.engine.orders import exact, work
 from core.engine.tables import (
     ASKED,
@@ -20,6 +23,7 @@ from core.engine.tables import (
     CLOSES,
     EDGE,
     EQUITY,
+    FEE_IN_QUOTE,
     FREE_LOTS,
     FRESH,
     IN_SHOCK,
@@ -27,19 +31,24 @@ from core.engine.tables import (
     IS_ASKED,
     LIMIT,
     MEAN,
+    MIN_LOTS,
+    MIN_NOTIONAL,
     ORDER,
     PAID_FROM,
     POSITION,
+    QUANTITY,
     QUOTE,
     REGIME,
     ROW,
     SEEN_EDGE,
     SEEN_MID,
+    SEEN_SPREAD,
     SHOCK,
     STDEV,
     STEP_UNITS,
     TABLE,
     TRADABLE,
+    UNIT,
     UNSENT,
     WANTED,
     WORTH,
@@ -53,10 +62,15 @@ from core.engine.tables import (
     Scratch,
     Tape,
 )
+from core.execution.estimate import half_spread_of_touch
+from core.execution.schedules.twap import least_lots
+from core.guards import GuardRules, close_trip
+from core.impact import IMPACT_MINUTES, flow_at
 from core.lean import inlined, inner, lean, pasted
-from core.loss_limits import ACTIVE, REDUCING, LossLimits, Mark, fill_into, mark
+from core.loss_limits import ACTIVE, REDUCING, LossLimits, Mark, fill_into, managed, mark
 from core.messages import CLOSE, VOLUME, FloatArray
-from core.selection import SelectionRules, choose_targets, combine, share_out
+from core.round_trips import TRIP, count_fill
+from core.selection import SelectionRules, choose_targets, combine, disagree, share_out
 from core.sizing import ALLOWED, HELD, LOTS, MID, PRICE, RATE, TARGET, Caps, size_into
 from core.sizing import ASKED as ASKED_CHANGE
 from core.sizing import TICKS as SIZED_TICKS
@@ -96,9 +110,10 @@ def advance(
     minutes, states, stride = columns.minutes, columns.state, columns.stride
     ensemble, asked_target, losses, terms = said.ensemble, said.target, rules.losses, rules.terms
     count = grid_ints.shape[0]
-    most_fills = count * rules.slices * level.shape[1]
+    schedule = rules.schedule
+    most_fills = count * schedule.slices * level.shape[1]
     # Whether an order's latency may carry it into the next minute, whose touch then shows what it took.
-    late = (rules.slices - 1) * rules.slice_ms + terms.latency_ms >= MINUTE_MS
+    late = (schedule.slices - 1) * schedule.slice_ms + schedule.jitter_s * 1_000 + terms.latency_ms >= MINUTE_MS
     # The usual account: every instrument is paid from one balance and has a coin of its own.
     one_purse = True
     for i in range(count):
@@ -190,10 +205,12 @@ def advance(
                 wanted = True
         parents = 0
         if wanted:
-            _size(grid_ints, rules.caps, account, scratch, state, equity)
+            _size(tape, grid_ints, rules, account, scratch, state, equity, index, ensemble)
+            _gate(tape, grids, rules, account, level, scratch, index)
             regime = said.which[REGIME, k] if ensemble else -1
             parents = _log_orders(scratch, logs, orders, orders_before, index, regime, equity)
             orders += parents
+            account.today[1] += parents
         # --- written down
         c = index - columns.first
         minutes[EQUITY, c] = equity
@@ -206,13 +223,15 @@ def advance(
             grid_row += 1
         # --- the orders
         if parents > 0:
+            before = fills
             fills = work(
                 tape,
                 grids,
                 terms,
-                rules.slices,
-                rules.slice_ms,
+                schedule,
                 account,
+                mid,
+                rate,
                 level,
                 scratch.parent,
                 logs.fills,
@@ -220,6 +239,7 @@ def advance(
                 index,
                 parents,
             )
+            _count_fills(grids, account, logs.fills, before, fills, rules.guards)
             moved = True
             if not exact(units):
                 return TOO_LARGE, index + 1, state, orders, fills
@@ -235,8 +255,11 @@ def _quiet(state: Mark, losses: LossLimits) -> tuple[float, float]:
     """
     if math.isnan(state.peak) or math.isnan(state.day_equity):
         return math.inf, -math.inf
+    day, peak = state.day_equity, state.peak
     low = max(
-        state.day_equity * (1.0 - losses.daily_loss_pct / 100.0), state.peak * (1.0 - losses.max_drawdown_pct / 100.0)
+        day - managed(day, losses.capital, losses.capital_usdt) * losses.daily_loss_pct / 100.0,
+        state.day_money - losses.daily_loss_usdt,
+        peak - managed(peak, losses.capital, losses.capital_usdt) * losses.max_drawdown_pct / 100.0,
     )
     return max(low, 0.0) + 1e-9 * state.peak, state.peak
 
@@ -290,9 +313,23 @@ def _listen(said: Said, scratch: Scratch, close: FloatArray, selection: Selectio
     choose_targets(edge, position, close, rate, equity, shock, fresh, selection, target)
 
 
-@pasted
-def _size(grid: IntArray, caps: Caps, account: Account, scratch: Scratch, state: Mark, equity: float) -> None:
+@inlined
+def _size(
+    tape: Tape,
+    grid: IntArray,
+    rules: Rules,
+    account: Account,
+    scratch: Scratch,
+    state: Mark,
+    equity: float,
+    index: int,
+    ensemble: bool,
+) -> None:
     """What the limits leave of what is wanted."""
+    caps, losses, today = rules.caps, rules.losses, account.today
+    minute = tape.start_minute + index * MINUTE_MS
+    if today[0] != minute // DAY_MS:
+        today[0], today[1] = minute // DAY_MS, 0
     position, cash, sellable = scratch.floats[POSITION], scratch.floats[PAID_FROM], scratch.floats[FREE_LOTS]
     for i in range(position.shape[0]):
         cash[i] = account.amount[grid[i, QUOTE]]
@@ -311,9 +348,11 @@ def _size(grid: IntArray, caps: Caps, account: Account, scratch: Scratch, state:
         True,
         state.state,
         state.closing,
+        account.guards.ints,
+        minute + MINUTE_MS,
     )
     now = Caps(
-        equity,
+        managed(equity, losses.capital, losses.capital_usdt),
         caps.invest,
         caps.min_order,
         caps.max_order,
@@ -321,9 +360,60 @@ def _size(grid: IntArray, caps: Caps, account: Account, scratch: Scratch, state:
         caps.max_gross,
         caps.band,
         caps.collar,
-        caps.max_orders,
+        max(0.0, min(caps.max_orders, rules.max_orders_per_day - today[1])),
+        caps.max_order_usdt,
+    )
+    edge, spread = scratch.floats[SEEN_EDGE], scratch.floats[SEEN_SPREAD]
+    if ensemble:
+        disagree(scratch.weights, scratch.votes[MEAN], scratch.votes[STDEV], edge, spread)
+    set_ceilings(
+        scratch.floats,
+        scratch.ints,
+        now,
+        rules.ceilings,
+        edge,
+        spread,
+        tape.seen,
+        index,
+        scratch.returns,
+        scratch.told,
     )
     size_into(scratch.floats, scratch.ints, now, scratch.sizing, scratch.sizing_flags, scratch.limits)
+
+
+@inlined
+def _count_fills(grids: Grids, account: Account, log: IntArray, first: int, end: int, rules: GuardRules) -> None:
+    """Count the fills [first, end) of the log into round trips; those that it closes may pause what comes."""
+    guards = account.guards
+    for k in range(first, end):
+        at_ms, row, steps = log[k, 2], log[k, 3], log[k, 5]
+        grid = grids.ints[row]
+        buying = log[k, 4] == BUY
+        coins, money, fee = steps * grid[STEP_UNITS], steps * log[k, 6] * grid[UNIT], log[k, 7]
+        if buying and not grid[FEE_IN_QUOTE]:
+            coins -= fee
+        else:
+            money += fee if buying else -fee
+        trip = guards.floats[row, :TRIP]
+        least = least_lots(grid[MIN_LOTS], grid[MIN_NOTIONAL], log[k, 6] * grid[UNIT]) * grid[STEP_UNITS]
+        closed, result = count_fill(trip, buying, coins / float(UNITS), money / float(UNITS), least / float(UNITS))
+        if closed:
+            close_trip(guards, row, at_ms, result, False, rules)
+
+
+@inlined
+def _gate(
+    tape: Tape, grids: Grids, rules: Rules, account: Account, level: IntArray, scratch: Scratch, index: int
+) -> None:
+    """What the forecasts pay for of what was sized."""
+    edge, costs = scratch.floats[SEEN_EDGE], scratch.costs
+    for i in range(edge.shape[0]):
+        if scratch.sizing[LOTS, i] != 0.0:
+            bid, ask = shown_touch(tape, grids, rules.terms, account.taken[i], level, i, index)
+            costs[HALF_SPREAD, i] = half_spread_of_touch(bid, ask)
+            if scratch.sizing[LOTS, i] > 0.0 and edge[i] == edge[i]:
+                costs[TRADED, i], costs[SIGMA, i] = flow_at(tape.seen[i], index, IMPACT_MINUTES)
+    gate_into(scratch.floats, rules.caps, rules.gate, edge, costs, scratch.sizing, scratch.limits)
 
 
 @inlined
@@ -338,7 +428,7 @@ def _log_orders(
 ) -> int:
     """Write the sized orders to the log, in row order, and to ``scratch.parent``, sells first; gives how many."""
     edge, weights, mean = scratch.floats[SEEN_EDGE], scratch.weights, scratch.votes[MEAN]
-    parent, limits, rows, sized = scratch.parent, scratch.limits, scratch.floats, scratch.sizing
+    parent, limits, rows, sized, told = scratch.parent, scratch.limits, scratch.floats, scratch.sizing, scratch.told
     sells, count = 0, 0
     for i in range(edge.shape[0]):
         sells += 1 if sized[LOTS, i] < 0.0 else 0
@@ -352,11 +442,14 @@ def _log_orders(
         next_sell += 1 if lots < 0 else 0
         at = orders + count
         parent[k, ROW], parent[k, ORDER], parent[k, LIMIT] = i, orders_before + at, ticks
-        parent[k, UNSENT], parent[k, BUYS] = abs(lots), 1 if lots > 0 else 0
+        parent[k, UNSENT] = parent[k, QUANTITY] = abs(lots)
+        parent[k, BUYS] = 1 if lots > 0 else 0
         line, more = logs.orders[at], logs.floats[at]
         line[0], line[1], line[2], line[3], line[4], line[5] = index, i, lots, ticks, limits[i], regime
         more[0], more[1], more[2], more[3] = rows[MID, i], edge[i], rows[TARGET, i], equity
         more[4], more[5], more[6], more[7] = rows[HELD, i], rows[PRICE, i], sized[ASKED_CHANGE, i], sized[ALLOWED, i]
+        more[8] = scratch.costs[HALF_SPREAD, i]
+        more[9], more[10], more[11] = told[VOLATILITY, i], told[KELLY, i], told[JOINT, i]
         for m in range(weights.shape[0]):
             part = weights[m] * mean[m, i] if weights[m] > 0.0 else 0.0
             logs.shares[at, m] = part / edge[i] if edge[i] != 0.0 else 1.0 / weights.shape[0]

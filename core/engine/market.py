@@ -102,30 +102,46 @@ def book_at(
 
 @inner
 def shown_mid(tape: Tape, grids: Grids, terms: Terms, taken: IntArray, level: IntArray, row: int, index: int) -> float:
-    """Middle of the touch shown at the close of minute ``index``, which has a bar and a book; NaN if we emptied it.
+    """Middle of ``shown_touch``."""
+    e = index + 1
+    if taken[SELL, TAKEN_MINUTE] != e and taken[BUY, TAKEN_MINUTE] != e:
+        return tape.shown[row, index]
+    bid, ask = shown_touch(tape, grids, terms, taken, level, row, index)
+    return (bid + ask) / 2.0
+
+
+@inner
+def shown_touch(
+    tape: Tape, grids: Grids, terms: Terms, taken: IntArray, level: IntArray, row: int, index: int
+) -> tuple[float, float]:
+    """(bid, ask) shown at the close of minute ``index``, which has a bar and a book, quote units; NaN if we emptied one.
 
     An order so late in the minute that its latency carried it into the next one met that minute's book: what it
     took (``taken`` (2, LEVELS + 2) of this row) is not shown.
     """
     e = index + 1
-    if taken[SELL, TAKEN_MINUTE] != e and taken[BUY, TAKEN_MINUTE] != e:
-        return tape.shown[row, index]
     price = tape.bars[row, index, CLOSE]
     bps = tape.half_bps[row, hour_column(tape.start_minute, tape.start_minute + e * MINUTE_MS)]
     num, den = grids.ints[row, TICK_NUM], grids.floats[row, TICK_DEN]
-    total = 0.0
+    half = half_spread_of(price, bps)
+    low, high = best_ticks(price, half, grids.floats[row, TICK])
+    if taken[SELL, TAKEN_MINUTE] != e and taken[BUY, TAKEN_MINUTE] != e:
+        return as_price(low, num, den), as_price(high, num, den)
+    bid, ask = math.nan, math.nan
     everything = ANY + 0 * e  # no literal (core.lean)
     for side in (SELL, BUY):
-        count = book_at(tape, grids, terms, row, side == BUY, e, price, half_spread_of(price, bps), level, everything)
+        count = book_at(tape, grids, terms, row, side == BUY, e, price, half, level, everything)
         mine = taken[side, TAKEN_MINUTE] == e
         best = 0
         for k in range(count):
             if best == 0 and level[STEPS, k] - (taken[side, k] if mine else 0) > 0:
                 best = level[TICKS, k]
-        if best == 0:
-            return math.nan
-        total += as_price(best, num, den)
-    return total / 2.0
+        shown = as_price(best, num, den) if best != 0 else math.nan
+        if side == BUY:
+            ask = shown
+        else:
+            bid = shown
+    return bid, ask
 
 
 @inlined

@@ -7,17 +7,28 @@ from core.checks import money_of
 from core.costs import UNITS, Terms, commission, fee_of_fill
 from core.engine.market import BUY, SELL, book_at, forget_taken, half_now, minute_of, price_now, turned_away
 from core.engine.tables import (
+    AGE,
+    AHEAD,
     BASE,
+    BEFORE,
     BUYS,
     EXACT,
     FEE_IN_QUOTE,
+    KAPPA,
+    LIFE_AGE,
+    LIFE_DONE,
+    LIFE_INDEX,
+    LIFE_SIDE,
     LIMIT,
     MAX_LOTS,
     MIN_LOTS,
     MIN_NOTIONAL,
+    NOW,
     ORDER,
     PART_LEVEL,
     PART_STEPS,
+    PASSED,
+    QUANTITY,
     QUOTE,
     RATE,
     ROW,
@@ -31,13 +42,17 @@ from core.engine.tables import (
     UNIT,
     UNSENT,
     Account,
+    Courses,
     Grids,
     IntArray,
     Tape,
 )
-from core.execution.twap import least_lots, next_slice
-from core.lean import inlined, pasted
-from core.messages import VOLUME
+from core.execution.schedules.rule import EVEN, VOLUME_CURVE, Schedule, Stage, due_lots, jitter_of, next_stage
+from core.execution.schedules.twap import least_lots
+from core.execution.schedules.volume_curve import shares_ahead
+from core.impact import IMPACT_MINUTES, flow_at
+from core.lean import inlined, lean, pasted
+from core.messages import VOLUME, FloatArray
 from core.units import MINUTE_MS
 
 REFUSED = -1
@@ -139,14 +154,58 @@ def send(
     return done, fills
 
 
+@lean
+def begin(
+    tape: Tape,
+    grids: Grids,
+    schedule: Schedule,
+    courses: Courses,
+    parent: IntArray,
+    index: int,
+    parents: int,
+    mid: FloatArray,
+    rate: FloatArray,
+) -> None:
+    """Where the first ``parents`` rows of ``parent`` stand in their lives in minute ``index``: on where the minute
+    before worked the same way, else at the beginning."""
+    for k in range(parents):
+        row, quantity = parent[k, ROW], parent[k, QUANTITY]
+        life, course = courses.life[row], courses.stage[row]
+        step = grids.floats[row, STEP]
+        continues = life[LIFE_INDEX] == index - 1 and life[LIFE_SIDE] == parent[k, BUYS]
+        last = Stage(life[LIFE_AGE], 0 * quantity, course[PASSED], course[NOW], course[AHEAD], course[KAPPA])
+        volume, sigma = flow_at(tape.seen[row], index, IMPACT_MINUTES)
+        share, ahead = 1.0, 0.0
+        if schedule.kind == VOLUME_CURVE:
+            left = schedule.minutes - (last.age + 1 if continues and last.age + 1 < schedule.minutes else 0)
+            share, ahead = shares_ahead(courses.curve[row], tape.start_minute // MINUTE_MS + index + 1, left)
+        stage = next_stage(
+            schedule,
+            last,
+            continues,
+            life[LIFE_DONE],
+            float(quantity),
+            tape.seen[row, index, VOLUME] / step,
+            volume / step,
+            sigma,
+            quantity * step * mid[row] * rate[row],
+            share,
+            ahead,
+        )
+        parent[k, BEFORE], parent[k, AGE] = stage.before, stage.age
+        course[PASSED], course[NOW], course[AHEAD], course[KAPPA] = stage.passed, stage.now, stage.ahead, stage.kappa
+        life[LIFE_SIDE], life[LIFE_INDEX], life[LIFE_AGE] = parent[k, BUYS], index, stage.age
+
+
 @inlined
 def work(
     tape: Tape,
     grids: Grids,
     terms: Terms,
-    slices: int,
-    slice_ms: int,
+    schedule: Schedule,
     account: Account,
+    mid: FloatArray,
+    rate: FloatArray,
     level: IntArray,
     parent: IntArray,
     log: IntArray,
@@ -156,29 +215,43 @@ def work(
 ) -> int:
     """Work the first ``parents`` rows of ``parent`` through the schedule of minute ``index``; gives fills so far.
 
-    Each slot sends one slice of every parent, sells first. A refusal ends a parent; what an order does not fill goes
-    into the later slices; the next minute decides anew about what is left.
+    Each slot sends one slice of every parent, sells first, each as late as its jitter says. A refusal ends a parent;
+    what an order does not fill goes into the later slices; the next minute decides anew about what is left.
     """
     start = tape.start_minute + (index + 1) * MINUTE_MS
+    courses, spans = account.courses, schedule.kind != EVEN
+    if spans:
+        begin(tape, grids, schedule, courses, parent, index, parents, mid, rate)
     working = parents
-    slot = 0
-    while slot < slices and working > 0:
-        sent = start + slot * slice_ms
+    beats = schedule.slices * (schedule.jitter_s + 1)
+    beat = 0
+    while beat < beats and working > 0:
+        slot, late = beat // (schedule.jitter_s + 1), beat % (schedule.jitter_s + 1)
+        sent = start + slot * schedule.slice_ms + late * 1_000
         for k in range(parents):
             unsent = parent[k, UNSENT]
             if unsent == 0:
                 continue
             row, order, ticks, buying = parent[k, ROW], parent[k, ORDER], parent[k, LIMIT], parent[k, BUYS] > 0
-            grid = grids.ints[row]
+            if late != jitter_of(courses.seed[row], start // MINUTE_MS, slot, schedule.jitter_s):
+                continue
+            grid, course = grids.ints[row], courses.stage[row]
             least = least_lots(grid[MIN_LOTS], grid[MIN_NOTIONAL], ticks * grid[UNIT])
-            steps = next_slice(unsent, slices - slot, least, grid[MAX_LOTS])
-            done = REFUSED
+            stage = Stage(parent[k, AGE], parent[k, BEFORE], course[PASSED], course[NOW], course[AHEAD], course[KAPPA])
+            steps = due_lots(schedule, stage, slot, unsent, parent[k, QUANTITY], least, grid[MAX_LOTS])
+            done = 0 if unsent >= least else REFUSED
             if steps > 0:
                 done, fills = send(
                     tape, grids, terms, account, level, log, fills, order, index, row, buying, ticks, steps, sent
                 )
+            if done == REFUSED and spans:
+                # What is given up is not done: it leaves the parent's quantity.
+                parent[k, QUANTITY] -= unsent
             parent[k, UNSENT] = 0 if done == REFUSED else unsent - done
             if parent[k, UNSENT] == 0:
                 working -= 1
-        slot += 1
+        beat += 1
+    if spans:
+        for k in range(parents):
+            courses.life[parent[k, ROW], LIFE_DONE] = parent[k, BEFORE] + parent[k, QUANTITY] - parent[k, UNSENT]
     return fills

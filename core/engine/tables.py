@@ -2,6 +2,8 @@
 
 Amounts are int64 counts of 1e-8 of an asset, prices counts of ticks, quantities counts of steps: the numbers of the
 simulated exchange's Decimals. Their float64 values are correctly rounded, as a Decimal's are, below ``EXACT`` units.
+
+Above 400 lines because every table of the engine is laid out here, each column beside its meaning.
 """
 
 import math
@@ -12,8 +14,13 @@ from typing import NamedTuple
 import numpy as np
 
 from core.book import LEVELS
+from core.ceilings import MINUTES, CeilingRules, ceiling_rules
+from core.cost_gate import CostGate, cost_gate
 from core.costs import UNITS, Terms, terms_of, units_of
 from core.errors import ConfigError
+from core.execution.schedules.rule import Schedule, jitter_seed, schedule_of
+from core.guards import GuardRules, Guards, guard_rules, make_guards
+from core.impact import PRIOR, ImpactLaw
 from core.loss_limits import ACTIVE, NO_DAY, LossLimits, Mark, loss_limits
 from core.messages import BoolArray, FloatArray
 from core.params import CostSettings, ExecutionSettings, RiskSettings, SelectionSettings, TradeSettings
@@ -70,8 +77,28 @@ class Rules(NamedTuple):
     losses: LossLimits
     selection: SelectionRules
     terms: Terms
-    slices: int
-    slice_ms: int
+    schedule: Schedule
+    guards: GuardRules
+    max_orders_per_day: float
+    gate: CostGate
+    ceilings: CeilingRules
+
+
+LIFE_SIDE, LIFE_INDEX, LIFE_AGE, LIFE_DONE = range(4)
+PASSED, NOW, AHEAD, KAPPA = range(4)
+
+
+class Courses(NamedTuple):
+    """Where each instrument's parent stands in its schedule (``core.execution.schedules.rule.Stage``)."""
+
+    seed: IntArray
+    """(S,) of its jitter."""
+    curve: FloatArray
+    """(S, 1440) volume curves; (S, 0) where the schedule reads none."""
+    life: IntArray
+    """(S, 4): 1 for a buy, 0 for a sell; the minute it was last worked in (-2: never); its age; lots done in its life."""
+    stage: FloatArray
+    """(S, 4): passed, now, ahead, kappa."""
 
 
 class Account(NamedTuple):
@@ -86,6 +113,11 @@ class Account(NamedTuple):
     taken: IntArray
     """(S, 2, LEVELS + 2) steps that sells (0) and buys (1) of ours took of each level in one minute; then their sum;
     then which minute."""
+    courses: Courses
+    guards: Guards
+    """Open round trips, and what pauses buying."""
+    today: IntArray
+    """(2,) UTC day number and orders of that day."""
 
 
 TAKEN_SUM, TAKEN_MINUTE = LEVELS, LEVELS + 1
@@ -133,7 +165,10 @@ class Columns(NamedTuple):
 
 
 ORDER_INTS = ("index", "row", "lots", "ticks", "limit", "regime")
-ORDER_FLOATS = ("mid", "edge_bps", "target", "equity", "held", "price", "asked", "allowed")
+ORDER_FLOATS = (
+    *("mid", "edge_bps", "target", "equity", "held", "price", "asked", "allowed", "half_bps"),
+    *("volatility", "kelly", "joint"),
+)
 FILL_INTS = ("order", "index", "at_ms", "row", "side", "steps", "ticks", "fee", "bid", "ask")
 
 
@@ -143,7 +178,7 @@ class Logs(NamedTuple):
     orders: IntArray
     """(O, 6) ``ORDER_INTS``; lots are negative for a sell."""
     floats: FloatArray
-    """(O, 8) ``ORDER_FLOATS``"""
+    """(O, 12) ``ORDER_FLOATS``"""
     shares: FloatArray
     """(O, M) what each member's weighted forecast had in the edge."""
     fills: IntArray
@@ -151,9 +186,9 @@ class Logs(NamedTuple):
     and ask are the touch it met, in ticks."""
 
 
-WANTED, POSITION, PAID_FROM, FREE_LOTS, SEEN_MID, SEEN_EDGE = range(len(ROW_FLOATS), len(ROW_FLOATS) + 6)
+WANTED, POSITION, PAID_FROM, FREE_LOTS, SEEN_MID, SEEN_EDGE, SEEN_SPREAD = range(len(ROW_FLOATS), len(ROW_FLOATS) + 7)
 FRESH, IN_SHOCK, IS_ASKED, TRADABLE = range(4)
-ROW, ORDER, LIMIT, UNSENT, BUYS = range(5)
+ROW, ORDER, LIMIT, UNSENT, BUYS, QUANTITY, BEFORE, AGE = range(8)
 TICKS, STEPS, PART_LEVEL, PART_STEPS = range(4)
 
 
@@ -161,9 +196,9 @@ class Scratch(NamedTuple):
     """Room to work in, so that a minute allocates nothing."""
 
     floats: FloatArray
-    """(19, S): the sizing's ``ROW_FLOATS``, then target, position, cash, sellable lots, mid, edge."""
+    """(22, S): the sizing's ``ROW_FLOATS``, then target, position, cash, sellable lots, mid, edge and its spread."""
     ints: IntArray
-    """(4, S): purse, coin, buy_block, sell_block."""
+    """(5, S): the sizing's ``ROW_INTS``."""
     flags: BoolArray
     """(4, S): fresh, in a shock, asked, tradable."""
     votes: FloatArray
@@ -175,13 +210,19 @@ class Scratch(NamedTuple):
     worth: FloatArray
     """(A,)"""
     parent: IntArray
-    """(S, 5): row, order, limit in ticks, unsent lots, and 1 for a buy, of those at work this minute."""
+    """(S, 8): row, order, limit in ticks, unsent lots, 1 for a buy, lots wanted, lots done before in its life, and its
+    age, of those at work this minute."""
     level: IntArray
     """(4, LEVELS): a book's ticks and steps, and what an order takes of which."""
     sizing: FloatArray
     """(5, G) and (2, G) and (S,): ``core.sizing.sizing_room``."""
     sizing_flags: BoolArray
     limits: IntArray
+    costs: FloatArray
+    """(3, S) of ``core.cost_gate.Seen``: half spread, volume, sigma; of rows with an order."""
+    returns: FloatArray
+    """(S + 2, MINUTES) and (3, S): room and answer of ``core.ceilings.set_ceilings``."""
+    told: FloatArray
 
 
 def fraction_of(value: Decimal) -> tuple[int, float]:
@@ -238,7 +279,7 @@ def make_grids(
     )
 
 
-def make_rows(instruments: Sequence[Instrument], rules: Mapping[Instrument, MarketRules]) -> Rows:
+def make_rows(instruments: Sequence[Instrument], rules: Mapping[Instrument, MarketRules], trade: TradeSettings) -> Rows:
     """The sizing rows' columns that stay."""
     known = [rules[i] for i in instruments]
     rows, _, _ = empty_rows(len(known))
@@ -246,6 +287,7 @@ def make_rows(instruments: Sequence[Instrument], rules: Mapping[Instrument, Mark
     for name in ("step", "tick", "min_qty", "max_qty", "min_notional"):
         getattr(rows, name)[:] = [float(getattr(rule, name)) for rule in known]
     rows.fee[:] = [float(rule.taker_fee) for rule in known]
+    rows.most[:] = [trade.most_of(i) for i in instruments]
     rows.purse[:] = groups([(i.venue, i.quote) for i in instruments])
     rows.coin[:] = groups([(i.venue, i.base) for i in instruments])
     return rows
@@ -257,6 +299,7 @@ def make_rules(
     selection: SelectionSettings,
     execution: ExecutionSettings,
     costs: CostSettings,
+    law: ImpactLaw = PRIOR,
 ) -> Rules:
     return Rules(
         caps=Caps(
@@ -269,17 +312,29 @@ def make_rules(
             band=limits.rebalance_band_pct / 100.0,
             collar=limits.collar_bps / BPS,
             max_orders=float(limits.max_orders_per_minute),
+            max_order_usdt=math.inf if limits.max_order_usdt is None else float(limits.max_order_usdt),
         ),
-        losses=loss_limits(limits),
+        losses=loss_limits(trade, limits),
         selection=selection_rules(selection),
         terms=terms_of(costs),
-        slices=1 if execution.algorithm == "immediate" else execution.slices,
-        slice_ms=execution.slice_seconds * 1_000,
+        schedule=schedule_of(execution),
+        guards=guard_rules(limits),
+        max_orders_per_day=float(limits.max_orders_per_day),
+        ceilings=ceiling_rules(limits),
+        gate=cost_gate(execution, costs, law),
     )
 
 
-def make_account(instruments: Sequence[Instrument], balances: Mapping[str, Decimal]) -> Account:
-    """An account with ``balances`` by asset; raises ConfigError for one that no float64 holds to the last unit."""
+def make_account(
+    instruments: Sequence[Instrument],
+    balances: Mapping[str, Decimal],
+    curves: FloatArray | None = None,
+    instance: str = "",
+) -> Account:
+    """An account with ``balances`` by asset; raises ConfigError for one that no float64 holds to the last unit.
+
+    ``curves`` (S, 1440) where the schedule reads them, ``instance`` whose jitter it is.
+    """
     assets = assets_of(instruments)
     counted = [units_of(balances.get(asset, Decimal(0))) for _, asset in assets]
     for (_, asset), amount in zip(assets, counted, strict=True):
@@ -292,12 +347,20 @@ def make_account(instruments: Sequence[Instrument], balances: Mapping[str, Decim
         amount=units / float(UNITS),
         close=np.full(rows, math.nan),
         taken=np.full((rows, 2, LEVELS + 2), -1, dtype=np.int64),
+        courses=Courses(
+            seed=np.array([jitter_seed(instance, i) for i in instruments], dtype=np.int64),
+            curve=np.zeros((rows, 0)) if curves is None else np.ascontiguousarray(curves, dtype=np.float64),
+            life=np.full((rows, 4), -2, dtype=np.int64),
+            stage=np.zeros((rows, 4)),
+        ),
+        guards=make_guards(rows),
+        today=np.array([NO_DAY, 0]),
     )
 
 
 def fresh_mark() -> Mark:
     """A state that has seen nothing yet."""
-    return Mark(ACTIVE, False, False, math.nan, NO_DAY, math.nan)
+    return Mark(ACTIVE, False, False, math.nan, NO_DAY, math.nan, math.nan)
 
 
 def make_logs(rows: int, members: int, slices: int, least: int = 65_536) -> Logs:
@@ -313,9 +376,9 @@ def make_logs(rows: int, members: int, slices: int, least: int = 65_536) -> Logs
 
 def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
     count = len(rows.target)
-    floats = np.zeros((len(ROW_FLOATS) + 6, count))
+    floats = np.zeros((len(ROW_FLOATS) + 7, count))
     floats[: len(ROW_FLOATS)] = rows[: len(ROW_FLOATS)]
-    floats[SEEN_EDGE] = math.nan
+    floats[SEEN_EDGE] = floats[SEEN_SPREAD] = math.nan
     ints = np.zeros((len(ROW_INTS), count), dtype=np.int64)
     ints[PURSE], ints[COIN] = rows.purse, rows.coin
     flags = np.zeros((4, count), dtype=np.bool_)
@@ -329,11 +392,14 @@ def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
         weights=np.zeros(members),
         spoke=np.zeros(members, dtype=np.bool_),
         worth=np.zeros(assets),
-        parent=np.zeros((count, 5), dtype=np.int64),
+        parent=np.zeros((count, 8), dtype=np.int64),
         level=np.zeros((4, LEVELS), dtype=np.int64),
         sizing=sizing,
         sizing_flags=flags_of_coins,
         limits=limits,
+        costs=np.full((3, count), math.nan),
+        returns=np.zeros((count + 2, MINUTES)),
+        told=np.full((3, count), math.nan),
     )
 
 

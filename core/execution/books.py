@@ -3,6 +3,8 @@
 One equation holds for every parent at every moment:
 ``executed + open + unsent + abandoned == quantity + over``, where ``over`` is not zero only after the venue
 executed more than we knew it could, which is also noted as a fault.
+
+Above 400 lines because every sum over orders, parents and fills is held against the others here.
 """
 
 from collections.abc import Iterator
@@ -10,14 +12,16 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from core.errors import Defect
-from core.messages import Fill, OrderReport, OrderSnapshot, OrderState, PlaceOrder, Reports, TimeInForce
+from core.execution.schedules.rule import Schedule, Stage
+from core.execution.stimuli import Conditions
+from core.execution.strangers import STRANGER
+from core.messages import Fill, OrderReport, OrderState, PlaceOrder, Reports
 from core.orders import LIVE, MAX_ID, OrderEvent, advance
 from core.ports import ZERO
+from core.round_trips import RoundTrips
 from core.units import MINUTE_MS, Instrument, Side
 
 KEPT_FAULTS = 100
-STRANGER = "stranger"
-"""Intent of an order with our name that the books did not know."""
 
 
 @dataclass(slots=True, eq=False)
@@ -30,9 +34,22 @@ class Parent:
     side: Side
     quantity: Decimal
     limit_price: Decimal
-    slices: int
-    slice_ms: int
+    schedule: Schedule
+    stage: Stage
+    """Where it stands in a life that may span minutes."""
     unsent: Decimal
+    seed: int = 0
+    """Of its slots' jitter."""
+    seen: Conditions | None = None
+    """The market at its minute's beginning, where its schedule asks for it."""
+    bid: float = 0.0
+    """The touch as it was last shown, of an adaptive parent; 0 without one."""
+    ask: float = 0.0
+    book_ms: int = 0
+    looked_ms: int = 0
+    arrival: float = 0.0
+    """Mid at the decision, quote units."""
+    edge_bps: float = 0.0
     open: Decimal = ZERO
     """In orders that the venue may still fill, less what they filled."""
     executed: Decimal = ZERO
@@ -129,6 +146,7 @@ class Books:
         self.totals: dict[Instrument, Total] = {}
         self.flows: dict[tuple[str, str], Decimal] = {}
         """(venue, asset) -> net change of the account that the fills account for."""
+        self.trips = RoundTrips()
         self.faults: list[str] = []
         self.fault_count = 0
         """Faults ever noted; ``faults`` holds the last of them."""
@@ -191,6 +209,7 @@ class Books:
         order.filled += fill.quantity
         self._new_fills.append(fill)
         self._add_to_totals(fill)
+        self.trips.take(fill, stopped=False)
         self._settle(order, executed, tied)
         return True
 
@@ -316,32 +335,6 @@ class Books:
             _hold(not parent.closed and parent.instrument == instrument, f"{instrument}: a closed parent is current")
         if any(parent.over for parent in self.parents.values()):
             _hold(self.fault_count > 0, "an over-filled intent without a fault")
-
-
-def from_snapshot(snapshot: OrderSnapshot) -> PlaceOrder:
-    """The order that a venue's statement describes, for one we did not know."""
-    return PlaceOrder(
-        client_id=snapshot.client_id,
-        intent_id=STRANGER,
-        instrument=snapshot.instrument,
-        side=snapshot.side,
-        quantity=snapshot.quantity,
-        price=snapshot.price,
-        time_in_force=TimeInForce.GTC,
-    )
-
-
-def from_fill(fill: Fill) -> PlaceOrder:
-    """The least order that a fill can belong to, for one we did not know; a query completes it."""
-    return PlaceOrder(
-        client_id=fill.client_id,
-        intent_id=STRANGER,
-        instrument=fill.instrument,
-        side=fill.side,
-        quantity=fill.quantity,
-        price=fill.price,
-        time_in_force=TimeInForce.GTC,
-    )
 
 
 def _rebook(parent: Parent, executed: Decimal, tied: Decimal) -> None:

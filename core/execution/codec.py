@@ -16,6 +16,7 @@ STIMULI: tuple[type, ...] = (
     stimuli.Configured,
     stimuli.Restarted,
     stimuli.MinuteStarted,
+    stimuli.BookSeen,
     stimuli.OrderWanted,
     stimuli.CancelWanted,
     stimuli.Beat,
@@ -33,6 +34,7 @@ STIMULI: tuple[type, ...] = (
     stimuli.OpenSeen,
     stimuli.Reported,
     stimuli.Stopped,
+    stimuli.Halted,
 )
 INSTRUCTIONS: tuple[type, ...] = (PlaceOrder, CancelOrder, QueryOrder)
 

@@ -4,8 +4,9 @@ from dataclasses import replace
 from decimal import Decimal
 
 from core.execution.machine import ExecutionMachine
-from core.messages import AccountState, OrderState
+from core.messages import AccountState, OrderState, Unexplained
 from core.ports import ZERO
+from core.standing import FILLS_MISSING, OUTCOME_UNKNOWN
 
 ABSOLUTE = Decimal("0.000001")
 RELATIVE = Decimal("0.000000001")
@@ -26,6 +27,7 @@ class Ledger:
         self._base: dict[tuple[str, str], Decimal] | None = None
         self._flows: dict[tuple[str, str], Decimal] = {}
         self._last: dict[tuple[str, str], Decimal] = {}
+        self._transferred: dict[tuple[str, str], Decimal] = {}
         self._faults = 0
 
     def reconcile(self, machine: ExecutionMachine, account: AccountState) -> AccountState:
@@ -35,15 +37,22 @@ class Ledger:
             o for o in machine.unsettled() if o.state in (OrderState.SENT, OrderState.UNKNOWN, OrderState.CANCELLING)
         ]
         if lost:
-            texts.append(f"outcome unknown: {_names([o.client_id for o in lost])}")
+            texts.append(f"{OUTCOME_UNKNOWN}: {_names([o.client_id for o in lost])}")
         short = [o for o in machine.unsettled() if o.short]
         if short:
-            texts.append(f"fills missing: {_names([o.client_id for o in short])}")
+            texts.append(f"{FILLS_MISSING}: {_names([o.client_id for o in short])}")
         texts.extend(self._new_faults(machine))
         texts.extend(self._compare(machine, account))
         if not account.reconciled:
             texts.insert(0, account.difference or "the venue's own view is not settled")
-        return replace(account, reconciled=not texts, difference="; ".join(texts))
+        return replace(
+            account,
+            reconciled=not texts,
+            difference="; ".join(texts),
+            closed=tuple(machine.books.trips.closed),
+            unexplained=_told(self._last),
+            transferred=_told(self._transferred),
+        )
 
     def settle_faults(self, machine: ExecutionMachine) -> None:
         """Take the faults so far as told (they are history that a restart replayed)."""
@@ -56,6 +65,7 @@ class Ledger:
         return [*machine.faults[-new:][-SHOWN:], *more] if new else []
 
     def _compare(self, machine: ExecutionMachine, account: AccountState) -> list[str]:
+        self._transferred = {}
         stated = {(b.venue, b.asset): b.total for b in account.balances}
         flows = machine.books.flows
         if self._base is None:
@@ -70,11 +80,19 @@ class Ledger:
         texts = [f"{venue} {asset}: {gap:+f} against our fills" for (venue, asset), gap in list(found.items())[:SHOWN]]
         if not found or found == self._last:
             self._adopt(stated, flows)
-        self._last = {} if found == self._last else found
+        taken_over = found == self._last
+        self._transferred = found if taken_over else {}
+        self._last = {} if taken_over else found
         return texts
 
     def _adopt(self, stated: dict[tuple[str, str], Decimal], flows: dict[tuple[str, str], Decimal]) -> None:
         self._base, self._flows = stated, dict(flows)
+
+
+def _told(changes: dict[tuple[str, str], Decimal]) -> tuple[Unexplained, ...]:
+    return tuple(
+        Unexplained(venue=venue, asset=asset, amount=amount) for (venue, asset), amount in sorted(changes.items())
+    )
 
 
 def _names(ids: list[str]) -> str:

@@ -1,16 +1,21 @@
 """The executor of a LocalDesk: the same machine and pump as live, with calls that return at once."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from core.errors import BotError, ExchangeUnavailable
+from core.execution.conditions import Curves, conditions_of
 from core.execution.ledger import Ledger
 from core.execution.machine import ExecutionMachine
 from core.execution.pump import Answer, Came, Notes, Step, failed, lacks_fills, pump
+from core.execution.rules_watch import RulesWatch
 from core.execution.scribe import Scribe
 from core.execution.stimuli import (
     Beat,
+    BookSeen,
     CancelDone,
+    Halted,
     Instruction,
     MinuteStarted,
     OpenSeen,
@@ -23,8 +28,10 @@ from core.execution.stimuli import (
     Stopped,
 )
 from core.execution.summary import summary
-from core.messages import AccountState, CancelOrder, Market, OrderSnapshot, PlaceOrder, Reports, Verdicts
+from core.messages import AccountState, CancelOrder, Market, OrderSnapshot, PlaceOrder, Reports, Top, Verdicts
 from core.ports import Journal, LocalVenue
+from core.standing import NOT_READ
+from core.units import Instrument
 
 
 class LocalExecutor:
@@ -33,11 +40,19 @@ class LocalExecutor:
     ``machine`` must be new. Raises ``DataError`` when the journal cannot be replayed.
     """
 
-    def __init__(self, machine: ExecutionMachine, venue: LocalVenue, journal: Journal | None = None) -> None:
+    def __init__(
+        self,
+        machine: ExecutionMachine,
+        venue: LocalVenue,
+        journal: Journal | None = None,
+        curves: Curves | None = None,
+    ) -> None:
         self.machine = machine
+        self._curves = curves
         self.venue = venue
         self._scribe = Scribe(journal)
         self._ledger = Ledger()
+        self._watch = RulesWatch()
         self._last_account: AccountState | None = None
         self._now_ms = 0
         if journal is not None:
@@ -45,6 +60,7 @@ class LocalExecutor:
             replayed = self._scribe.replay(machine)
             self._run(config)
             if replayed:
+                self._watch.restarted()
                 self._run(Restarted(now_ms=self._now_ms))
             self._ledger.settle_faults(machine)
 
@@ -52,7 +68,9 @@ class LocalExecutor:
         """Start this minute's schedules (slice 0 is sent now); what happened since the last call."""
         self._now_ms = market.now_ms
         approved = verdicts.approved
-        self._run(MinuteStarted(minute=verdicts.minute, now_ms=market.now_ms, approved=approved))
+        wanted = (intent.instrument for intent in approved)
+        seen = conditions_of(market, wanted, self.machine.schedule, self._curves)
+        self._run(MinuteStarted(minute=verdicts.minute, now_ms=market.now_ms, approved=approved, conditions=seen))
         reports = self.machine.report(verdicts.minute, verdicts.trace)
         self._run(Reported(minute=verdicts.minute))
         return reports
@@ -60,7 +78,18 @@ class LocalExecutor:
     def beat(self, now_ms: int) -> None:
         """Send the slices that are due at ``now_ms``; ask again about what is unknown."""
         self._now_ms = now_ms
+        looking = self.machine.looking()
+        tops = self._tops(looking) if looking else {}
+        for instrument in looking:
+            self._run(BookSeen(instrument=instrument, top=tops.get(instrument)))
         self._run(Beat(now_ms=now_ms))
+
+    def _tops(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, Top]:
+        """None of any where the venue does not answer: what is due at this beat must not wait for a book."""
+        try:
+            return self.venue.tops(instruments)
+        except BotError:
+            return {}
 
     def account(self, now_ms: int) -> AccountState:
         """Settle every order that is not settled, then state the balances and whether they agree with our fills.
@@ -70,15 +99,28 @@ class LocalExecutor:
         """
         self._now_ms = now_ms
         self._run(Reconcile(now_ms=now_ms))
+        self._look_at_rules()
+        rules = self._watch.stated(self.machine.config)
         try:
             self._run(OpenSeen(snapshots=self.venue.open_orders()))
             account = self.venue.account()
         except ExchangeUnavailable as error:
             if self._last_account is None:
                 raise
-            return replace(self._last_account, reconciled=False, difference=f"account not read: {error}")
+            difference = f"{NOT_READ}: {error}"
+            return replace(self._last_account, reconciled=False, difference=difference, transferred=(), rules=rules)
         self._last_account = self._ledger.reconcile(self.machine, account)
-        return self._last_account
+        return replace(self._last_account, rules=rules)
+
+    def _look_at_rules(self) -> None:
+        config = self.machine.config
+        if self._watch.due(config) and (new := self._watch.take(config, self.venue.rules())) is not None:
+            self._run(new)
+
+    def halt(self, now_ms: int) -> None:
+        """Give up what is being bought; what is being sold goes on."""
+        self._now_ms = now_ms
+        self._run(Halted(now_ms=now_ms))
 
     def closing(self) -> Reports:
         """What happened since the last report, when no minute will ask any more."""
@@ -115,7 +157,9 @@ class LocalExecutor:
         try:
             return self._call(instruction)
         except BotError as error:
-            return failed(instruction, error, self._now_ms)
+            fault = failed(instruction, error, self._now_ms)
+            self._watch.hear(fault)
+            return fault
 
     def _call(self, instruction: Instruction) -> Stimulus:
         match instruction:

@@ -5,7 +5,8 @@ name in the books is never sent again. (2) A quantity whose outcome is unknown i
 what became of it, or has said twice, ``requery_ms`` apart, that it knows nothing of it. (3) While an older order of an
 instrument may still fill, a newer intent for it waits. (4) What the venue says that cannot be, is noted as a fault and
 blocks nothing; what we ask for that cannot be, is a ``Defect``, raised before anything has changed. (5) The chain of
-answers to one stimulus ends: place -> query -> cancel, and nothing follows an answer to a cancel.
+answers to one stimulus ends: place -> query -> cancel, and nothing follows an answer to a cancel but what an adaptive
+parent took the order back for, which is not looked at again until time passes.
 
 Above 400 lines because every decision about orders stands here, one small handler a stimulus; the sums are in
 ``books.py``, the reading of what a venue says in ``intake.py``.
@@ -16,15 +17,21 @@ from decimal import Decimal
 from typing import Any
 
 from core.errors import Defect
+from core.execution.adaptive import RESTING, is_last_look, move_of, see, stands_well
 from core.execution.books import Books, Order, Parent
 from core.execution.intake import Intake
+from core.execution.pace import part_of, slot_at, stage_of
+from core.execution.schedules.rule import ADAPTIVE, EVEN, Schedule, jitter_seed, schedule_of
 from core.execution.stimuli import (
     Beat,
+    BookSeen,
     CancelDone,
     CancelFailed,
     CancelWanted,
+    Conditions,
     Configured,
     FillSeen,
+    Halted,
     Instruction,
     MinuteStarted,
     NotSent,
@@ -42,7 +49,6 @@ from core.execution.stimuli import (
     Stimulus,
     Stopped,
 )
-from core.execution.twap import first_slice
 from core.messages import (
     Approved,
     CancelOrder,
@@ -55,10 +61,12 @@ from core.messages import (
 )
 from core.orders import OrderEvent, client_id, is_ours, symbol_code
 from core.params import ExecutionSettings
-from core.units import MINUTE_MS, Instrument, MarketRules, Side, floor_to_step
+from core.units import MINUTE_MS, Instrument, MarketRules, Side
 
 RETAIN_MINUTES = 2 * 1_440
 """Orders are kept in detail for two days: longer than any late news, long enough to compare a replayed day."""
+MOST_SENDS = 1_200
+"""Orders of one parent; a client id has no room for more than 1,296."""
 DOUBT_MS = 10 * MINUTE_MS
 """An order that was given up as denied is asked about at every reconciliation of so long a time: the request may have
 been late, and the news of it lost with a connection."""
@@ -87,12 +95,13 @@ class ExecutionMachine:
         """The newest minute started."""
         self.stopped = False
         self._config = configured(settings, rules)
-        self._rules = dict(rules)
-        _codes_differ(rules)
+        self._schedule = _schedule_in(self._config)
+        self._set_rules(dict(rules))
         self._handlers: dict[type, Callable[[Any], list[Instruction]]] = {
             Configured: self._configured,
             Restarted: self._restarted,
             MinuteStarted: self._minute_started,
+            BookSeen: self._book_seen,
             OrderWanted: self._order_wanted,
             CancelWanted: self._cancel_wanted,
             Beat: self._beat,
@@ -110,6 +119,7 @@ class ExecutionMachine:
             OpenSeen: self._open_seen,
             Reported: self._reported,
             Stopped: self._stopped,
+            Halted: self._halted,
         }
 
     @property
@@ -123,9 +133,18 @@ class ExecutionMachine:
         return self._config
 
     @property
+    def schedule(self) -> Schedule:
+        """How parents that begin now are worked."""
+        return self._schedule
+
+    @property
     def faults(self) -> tuple[str, ...]:
         """Contradictions between the venue and us, oldest first."""
         return tuple(self.books.faults)
+
+    def looking(self) -> tuple[Instrument, ...]:
+        """Markets whose books adaptive parents look at now."""
+        return tuple(i for i, parent in self.books.current.items() if parent.schedule.kind == ADAPTIVE)
 
     def owns(self, name: str) -> bool:
         """Whether a client id is one of this instance's."""
@@ -155,11 +174,15 @@ class ExecutionMachine:
     # --- settings and life -------------------------------------------------------------------------------------
 
     def _configured(self, stimulus: Configured) -> list[Instruction]:
-        rules = {rule.instrument: rule for rule in stimulus.rules}
-        _codes_differ(rules)
-        self._config, self._rules = stimulus, rules
+        self._config, self._schedule = stimulus, _schedule_in(stimulus)
+        self._set_rules({rule.instrument: rule for rule in stimulus.rules})
         self.books.version += 1
         return []
+
+    def _set_rules(self, rules: dict[Instrument, MarketRules]) -> None:
+        _codes_differ(rules)
+        self._rules = rules
+        self.books.trips.rules = rules
 
     def _restarted(self, stimulus: Restarted) -> list[Instruction]:
         self.stopped = False
@@ -179,6 +202,19 @@ class ExecutionMachine:
                 out += self._chase(order) or [self._ask(order, stimulus.now_ms)]
         # The last chance to hear of those that were given up.
         out += [self._ask(order, stimulus.now_ms) for order in self._doubted(stimulus.now_ms)]
+        return out
+
+    def _halted(self, _: Halted) -> list[Instruction]:
+        """Risk approves nothing from the next minute on; the slices of this one would still have been bought."""
+        out: list[Instruction] = []
+        for parent in list(self.books.current.values()):
+            if parent.side is Side.BUY:
+                out += self._close(parent, "trading was halted")
+        for order in list(self.books.watch.values()):
+            if order.standing and order.placed.side is Side.BUY:
+                order.standing = False
+                self.books.version += 1
+                out += self._chase(order)
         return out
 
     def _reported(self, _: Reported) -> list[Instruction]:
@@ -201,10 +237,11 @@ class ExecutionMachine:
             for parent in list(self.books.current.values()):
                 out += self._close(parent, "a newer minute took over")
             self.books.prune(stimulus.minute)
+        seen = {conditions.instrument: conditions for conditions in stimulus.conditions}
         # Sells first: what they bring in may pay for the buys.
         for approved in sorted(stimulus.approved, key=lambda a: a.side is Side.BUY):
             if (stimulus.minute, approved.instrument) not in self.books.parents:
-                out += self._start(approved, stimulus.now_ms)
+                out += self._start(approved, seen.get(approved.instrument), stimulus.now_ms)
         return out
 
     def _check(self, stimulus: MinuteStarted) -> None:
@@ -229,7 +266,7 @@ class ExecutionMachine:
                 )
             seen.add(approved.instrument)
 
-    def _start(self, approved: Approved, now_ms: int) -> list[Instruction]:
+    def _start(self, approved: Approved, seen: Conditions | None, now_ms: int) -> list[Instruction]:
         parent = Parent(
             intent_id=approved.intent_id,
             minute=approved.minute,
@@ -237,10 +274,16 @@ class ExecutionMachine:
             side=approved.side,
             quantity=approved.quantity,
             limit_price=approved.limit_price,
-            slices=self._config.slices,
-            slice_ms=self._config.slice_ms,
+            schedule=self._schedule,
+            stage=stage_of(self.books, approved, seen, self._schedule, self._rules[approved.instrument]),
             unsent=approved.quantity,
+            seed=jitter_seed(self.instance, approved.instrument),
+            seen=seen,
+            arrival=approved.reference_price,
+            edge_bps=approved.edge_bps,
         )
+        if seen is not None:
+            parent.bid, parent.ask, parent.book_ms = seen.bid, seen.ask, now_ms
         self.books.open_parent(parent)
         if self.stopped:
             return self._close(parent, "the executor is stopped")
@@ -249,30 +292,64 @@ class ExecutionMachine:
         return self._slice(parent, now_ms)
 
     def _slice(self, parent: Parent, now_ms: int) -> list[Instruction]:
-        slot = max((now_ms - parent.start_ms) // parent.slice_ms, 0)
-        if parent.slot < 0:
-            # However late the decision is within its minute, it gets one slice.
-            slot = min(slot, parent.slices - 1)
+        if parent.schedule.kind == ADAPTIVE:
+            return self._look(parent, now_ms)
+        slot = slot_at(parent, now_ms)
         if slot <= parent.slot:
             return []
-        if slot >= parent.slices:
+        if slot >= parent.schedule.slices:
             return self._close(parent, "the schedule is over")
         parent.slot = slot
         self.books.version += 1
         blocker = self.books.older_live(parent)
         if blocker is not None:
-            if slot == parent.slices - 1:
+            if slot == parent.schedule.slices - 1:
                 return self._close(parent, f"{blocker.client_id} is not settled ({blocker.state.value})")
             return []
-        rules = self._rules[parent.instrument]
-        # A venue may execute off the grid we know (it changed its lot step); that dust is given up at the end.
-        unsent = floor_to_step(parent.unsent, rules.step)
-        part = first_slice(unsent, parent.slices - slot, rules, parent.limit_price)
-        if not part:
+        part = part_of(parent, slot, self._rules[parent.instrument])
+        if part is None:
             if parent.open:
                 return []
             return self._close(parent, f"{parent.unsent} is below the venue's smallest order")
-        placed = self._place(parent, part, slot)
+        if not part:
+            if slot == parent.schedule.slices - 1 and not parent.orders:
+                return self._close(parent, "its share of this minute is below the venue's smallest order")
+            self._finish(parent)
+            return []
+        return self._send(parent, self._place(parent, part, slot))
+
+    def _look(self, parent: Parent, now_ms: int) -> list[Instruction]:
+        """Let an adaptive parent look at the book: what rests and should not, is cancelled first; what is due is sent
+        when nothing of it is out any more, here or on the answer to the cancel."""
+        parent.looked_ms = now_ms
+        self.books.version += 1
+        out = [order for order in parent.orders if order.live]
+        if self.books.older_live(parent) is not None or any(
+            order.state not in (*RESTING, OrderState.CANCELLING) for order in out
+        ):
+            return []
+        move = move_of(parent, self._rules[parent.instrument], now_ms)
+        if move is None:
+            return []
+        resting = [order for order in out if not stands_well(parent, order.placed.price, move)]
+        if resting:
+            for order in resting:
+                self.books.move(order, OrderEvent.ASK_CANCEL)
+            return [CancelOrder(client_id=o.client_id, instrument=parent.instrument) for o in resting]
+        if out:
+            return []
+        sent: list[Instruction] = []
+        limit, free = parent.limit_price, parent.unsent
+        for quantity, price, how in ((move.cross, limit, TimeInForce.IOC), (move.rest, move.price, TimeInForce.GTC)):
+            if quantity and quantity <= free and not parent.closed and parent.slot < MOST_SENDS:
+                free -= quantity
+                parent.slot += 1
+                sent += self._send(parent, self._place(parent, quantity, parent.slot, price, how))
+        if not sent and (is_last_look(parent, now_ms) or not move.rest):
+            return self._close(parent, f"{parent.unsent} is below the venue's smallest order, or was not due yet")
+        return sent
+
+    def _send(self, parent: Parent, placed: PlaceOrder) -> list[Instruction]:
         if placed.client_id in self.books.orders:
             # An earlier life sent it, and its journal is gone.
             return self._close(parent, "sent before")
@@ -280,15 +357,22 @@ class ExecutionMachine:
         self.books.move(order, OrderEvent.SEND)
         return [order.placed]
 
-    def _place(self, parent: Parent, quantity: Decimal, slot: int) -> PlaceOrder:
+    def _place(
+        self,
+        parent: Parent,
+        quantity: Decimal,
+        slot: int,
+        price: Decimal | None = None,
+        how: TimeInForce = TimeInForce.IOC,
+    ) -> PlaceOrder:
         return PlaceOrder(
             client_id=client_id(self.instance, self.strategy, parent.minute, parent.instrument.symbol, slot),
             intent_id=parent.intent_id,
             instrument=parent.instrument,
             side=parent.side,
             quantity=quantity,
-            price=parent.limit_price,
-            time_in_force=TimeInForce.IOC,
+            price=parent.limit_price if price is None else price,
+            time_in_force=how,
         )
 
     def _close(self, parent: Parent, reason: str) -> list[Instruction]:
@@ -305,10 +389,18 @@ class ExecutionMachine:
         """Close a parent with nothing open, once nothing is left to send or no slot is left to send it in."""
         if parent is None or parent.closed or parent.open:
             return
-        if not parent.unsent or parent.slot == parent.slices - 1:
+        over = parent.schedule.kind != ADAPTIVE and parent.slot == parent.schedule.slices - 1
+        if not parent.unsent or over:
             self.books.close_parent(parent)
 
     # --- orders wanted by themselves -----------------------------------------------------------------------------
+
+    def _book_seen(self, stimulus: BookSeen) -> list[Instruction]:
+        parent, top = self.books.current.get(stimulus.instrument), stimulus.top
+        if parent is not None and parent.schedule.kind == ADAPTIVE:
+            see(parent, top)
+            self.books.version += 1
+        return []
 
     def _order_wanted(self, stimulus: OrderWanted) -> list[Instruction]:
         placed = stimulus.order
@@ -447,9 +539,14 @@ class ExecutionMachine:
 
     def _cancel_done(self, stimulus: CancelDone) -> list[Instruction]:
         order = self._intake.order_of(stimulus.snapshot, self.minute)
-        if order is not None:
-            self._take(order, stimulus.snapshot)
-        return []
+        if order is None:
+            return []
+        self._take(order, stimulus.snapshot)
+        parent = order.parent
+        if parent is None or parent.closed or order.live or self.stopped or parent.schedule.kind != ADAPTIVE:
+            return []
+        # An adaptive parent took it back to do something else with it.
+        return self._look(parent, parent.looked_ms)
 
     def _cancel_failed(self, stimulus: CancelFailed) -> list[Instruction]:
         order = self.books.orders.get(stimulus.client_id)
@@ -518,13 +615,18 @@ class ExecutionMachine:
 
 def configured(settings: ExecutionSettings, rules: dict[Instrument, MarketRules]) -> Configured:
     """The stimulus that puts these settings and rules in force."""
-    immediate = settings.algorithm == "immediate"
+    schedule = schedule_of(settings)
     return Configured(
-        slices=1 if immediate else settings.slices,
-        slice_ms=settings.slice_seconds * 1_000,
+        slices=schedule.slices,
+        slice_ms=schedule.slice_ms,
+        schedule=schedule,
         requery_ms=int(settings.unknown_requery_s * 1_000),
         rules=tuple(rules[instrument] for instrument in sorted(rules)),
     )
+
+
+def _schedule_in(config: Configured) -> Schedule:
+    return config.schedule or Schedule(EVEN, config.slices, config.slice_ms)
 
 
 def _query(order: Order) -> QueryOrder:

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from core.messages import Approved, CancelOrder, Fill, OrderSnapshot, PlaceOrder, QueryOrder
-from core.units import MarketRules
+from core.execution.schedules.rule import Schedule
+from core.messages import Approved, CancelOrder, Fill, OrderSnapshot, PlaceOrder, QueryOrder, Top
+from core.units import Instrument, MarketRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +15,8 @@ class Configured:
     slice_ms: int
     requery_ms: int
     rules: tuple[MarketRules, ...]
+    schedule: Schedule | None = None
+    """None in journals from before there were several: even slices in time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +27,34 @@ class Restarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What a schedule knows of one market when a minute begins (``core.execution.conditions``)."""
+
+    instrument: Instrument
+    traded: float
+    """Base units, in the minute that has just closed."""
+    volume: float
+    """Base units of a usual minute."""
+    sigma: float
+    """Log return of a minute."""
+    rate: float
+    """USDT of a quote unit."""
+    curve: tuple[float, ...] = ()
+    """The volume curve from this minute on, as long as a parent lives."""
+    bid: float = 0.0
+    """The touch at the decision; 0 where nobody asks for it."""
+    ask: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MinuteStarted:
     """Risk has spoken on ``minute``; what it approved shall be worked."""
 
     minute: int
     now_ms: int
     approved: tuple[Approved, ...]
+    conditions: tuple[Conditions, ...] = ()
+    """Of what was approved, where the schedule looks at the market."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +70,14 @@ class CancelWanted:
     """An order that was wanted is so no more: cancel what of it still stands."""
 
     client_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookSeen:
+    """The best bid and ask of a market that an adaptive order is worked in; None: it shows no book."""
+
+    instrument: Instrument
+    top: Top | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,10 +194,18 @@ class Stopped:
     now_ms: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Halted:
+    """A person halted trading: what is being bought is given up, what is being sold goes on."""
+
+    now_ms: int
+
+
 Stimulus = (
     Configured
     | Restarted
     | MinuteStarted
+    | BookSeen
     | OrderWanted
     | CancelWanted
     | Beat
@@ -182,5 +223,6 @@ Stimulus = (
     | OpenSeen
     | Reported
     | Stopped
+    | Halted
 )
 Instruction = PlaceOrder | CancelOrder | QueryOrder

@@ -28,6 +28,7 @@ from exchanges.binance.channels import (
 from exchanges.binance.wire import MarketFrame, decode, reader
 from exchanges.book import OrderBook, Snapshot, Step
 from exchanges.lag import Lag
+from exchanges.limits.gate import Gate
 from exchanges.link import Leave, Link, LinkPolicy, LinkState, joined, run_all
 from exchanges.trade import Trade
 
@@ -82,6 +83,7 @@ class MarketStream:
     book whenever one is needed.
     The callbacks run in the loop and must not block. A frame that cannot be read is counted in ``faults``, with the
     last one's reason in ``last_fault``. More than ``PER_CONNECTION`` streams are spread over several connections.
+    ``gate``: the line each connect stands in; None counts nowhere.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class MarketStream:
         on_trade: OnTrade | None = None,
         on_book: OnBook | None = None,
         snapshot: Callable[[Instrument], Awaitable[Snapshot]] | None = None,
+        gate: Gate | None = None,
     ) -> None:
         if depth and snapshot is None:
             raise Defect("MarketStream: depth needs a function that fetches snapshots")
@@ -107,7 +110,7 @@ class MarketStream:
         """Frames not used, by kind: ``malformed``, ``foreign`` (not subscribed to), ``repeated`` (a bar sent again),
         ``contradicted`` and ``unfinished`` (bars to be asked for), ``gap`` and ``crossed`` (books fetched anew)."""
         self.last_fault = ""
-        self._on_gap, self._snapshot = on_gap, snapshot
+        self._on_gap, self._snapshot, self._gate = on_gap, snapshot, gate
         self._requests = 0
         self._lag, self._late = Lag(), 0
         self._wanting: deque[BookChannel] = deque()
@@ -239,7 +242,7 @@ class MarketStream:
 
     def _leg(self, url: str, policy: LinkPolicy, place: int, count: int, channels: list[Channel]) -> "Leg":
         name = "binance market stream" + (f" {place + 1} of {count}" if count > 1 else "")
-        return Leg(name, url, policy, place, channels, self.take, self._numbers)
+        return Leg(name, url, policy, place, channels, self.take, self._numbers, self._gate)
 
     def _numbers(self, count: int) -> range:
         """Ids for the next requests."""
@@ -297,8 +300,9 @@ class Leg:
         channels: list[Channel],
         take: Callable[[bytes], Leave | None],
         numbers: Callable[[int], range],
+        gate: Gate | None,
     ) -> None:
-        self.link = Link(name, url, policy, self._subscribe, take, self._down, place=place)
+        self.link = Link(name, url, policy, self._subscribe, take, self._down, place=place, gate=gate)
         self._channels = channels
         self._numbers = numbers
         self._pending: set[int] = set()

@@ -18,6 +18,8 @@ from core.units import Instrument
 from exchanges.binance.signing import KeyPair
 from exchanges.binance.wire import EventKind, Subscription, UserFrame, decode, decode_position, decode_report, reader
 from exchanges.faults import clean
+from exchanges.limits.gate import Gate
+from exchanges.limits.priority import Priority
 from exchanges.link import Leave, Link, LinkPolicy, LinkState
 
 log = logging.getLogger(__name__)
@@ -52,6 +54,7 @@ class UserStream:
         now_ms: Callable[[], int],
         resync: Callable[[], Awaitable[None]] | None = None,
         policy: LinkPolicy | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self.instruments = {i.symbol.replace("/", ""): i for i in instruments}
         self.faults: Counter[str] = Counter()
@@ -68,7 +71,9 @@ class UserStream:
             raise ConfigError("exchanges.binance: set rest_url and user_stream_url both, or leave both out")
         url = settings.user_stream_url or USER_STREAM_URL
         policy = policy or LinkPolicy(silence_s=None)
-        self._link = Link("binance user stream", url, policy, self._subscribe, self.take)
+        self._link = Link(
+            "binance user stream", url, policy, self._subscribe, self.take, gate=gate, priority=Priority.ACCOUNT
+        )
 
     def __repr__(self) -> str:
         return f"UserStream({len(self.instruments)} instruments, {self._keys!r})"

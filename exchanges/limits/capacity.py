@@ -32,6 +32,8 @@ class Facts:
     """Of the account's calls in a minute, where they come out of the same budget."""
     streams: int
     """Streams of one symbol on the market connection."""
+    paper_streams: int
+    """The same of the paper venue, which sees every trade and the displayed book, on connections of its own."""
     most_streams: int | None
     """On one connection; None where the venue states no limit."""
 
@@ -44,6 +46,7 @@ FACTS: Mapping[str, Facts] = {
         page_minutes=1_000,
         account_cost=100,  # open orders 80, account 20
         streams=2,  # klines and best quotes
+        paper_streams=4,  # trades and changes of the book too
         most_streams=1_024,
     ),
     "upbit": Facts(
@@ -52,7 +55,8 @@ FACTS: Mapping[str, Facts] = {
         page_cost=1,
         page_minutes=200,
         account_cost=0,  # a group of its own
-        streams=2,
+        streams=2,  # trades and order books, from which bars and quotes are made as well
+        paper_streams=2,
         most_streams=None,
     ),
 }
@@ -88,8 +92,9 @@ class Room:
         return f"{self.venue}: {self.symbols} of at most {self.most} symbols; {tight.text}"
 
 
-def room_of(venue: str, symbols: int, limits: Mapping[str, int] | None = None) -> Room:
-    """``limits``: what the venue itself stated, by counter (a minute's weight, a second's candles), where known."""
+def room_of(venue: str, symbols: int, limits: Mapping[str, int] | None = None, *, paper: bool = False) -> Room:
+    """``limits``: what the venue itself stated, by counter (a minute's weight, a second's candles), where known.
+    ``paper``: a paper venue watches as well."""
     facts = FACTS[venue]
     stated = limits or {}
     limit = stated.get(WEIGHT, facts.limit) if venue == "binance" else stated.get("candle", 0) * SECONDS or facts.limit
@@ -104,16 +109,18 @@ def room_of(venue: str, symbols: int, limits: Mapping[str, int] | None = None) -
     )
     if facts.most_streams is None:
         return Room(venue, symbols, (caught_up,))
+    taken_streams = max(facts.streams, facts.paper_streams) if paper else facts.streams
     streams = Bound(
-        facts.most_streams // facts.streams,
-        f"{facts.streams} streams a symbol on a connection that takes {facts.most_streams:,}",
+        facts.most_streams // taken_streams,
+        f"{taken_streams} streams a symbol{' on paper' if paper else ''} on a connection that takes "
+        f"{facts.most_streams:,}",
     )
     return Room(venue, symbols, (caught_up, streams))
 
 
-def require_room(venue: str, symbols: int, limits: Mapping[str, int] | None = None) -> Room:
+def require_room(venue: str, symbols: int, limits: Mapping[str, int] | None = None, *, paper: bool = False) -> Room:
     """The room; ConfigError with the numbers when the symbols do not fit."""
-    room = room_of(venue, symbols, limits)
+    room = room_of(venue, symbols, limits, paper=paper)
     if not room.fits:
         raise ConfigError(
             f"trade.instruments: {symbols} symbols at {venue}, but its limits allow {room.most}: "

@@ -95,6 +95,8 @@ class Sliding(msgspec.Struct, tag="sliding"):
     foreign: int = 0
     """Places the venue counts that are not ours (another program behind the same address)."""
     foreign_until: int = 0
+    assumed: float = 0.5
+    """Share taken for spent by others in the window before a start."""
 
     def used(self, now_ms: int) -> int:
         """Places held, without requests on their way."""
@@ -119,5 +121,5 @@ class Sliding(msgspec.Struct, tag="sliding"):
             self.foreign, self.foreign_until = foreign, now_ms + self.window_ms
 
     def forget(self, now_ms: int) -> None:
-        """Others may have spent half a moment ago: assume so for one window."""
-        self.foreign, self.foreign_until = self.limit // 2, now_ms + self.window_ms
+        """Others may have spent their share a moment ago: assume so for one window."""
+        self.foreign, self.foreign_until = int(self.limit * self.assumed), now_ms + self.window_ms

@@ -22,6 +22,8 @@ FLYING_MS = 12_000
 """A request on its way is taken for answered after this, when whoever sent it does not say so (killed)."""
 DEAD_MS = 2_000
 """The same, from when its process is found dead: what it had sent is at the venue by then."""
+LONGEST_GUESS_MS = 60_000
+"""Pause after a 429 that names none, where the counter's window is longer: a few attempts a window do no harm."""
 BAN_S = 120.0
 """Shortest ban Binance names (2 min to 3 days); used for a 418 without Retry-After."""
 UNKNOWN_SLACK_MS = 2_000.0
@@ -204,6 +206,8 @@ class Line(msgspec.Struct):
             counter = self.counters.get(name) or next(iter(self.counters.values()))
             low, _ = self.venue_span(now_ms)
             turn = counter.window_ms - (low % counter.window_ms if isinstance(counter, Fixed) else 0)
+            if isinstance(counter, Sliding):
+                turn = min(turn, LONGEST_GUESS_MS)
             retry_after_s = BAN_S if status == 418 else turn / 1_000
         self.paused[name] = max(self.paused.get(name, 0), now_ms + round(retry_after_s * 1_000))
         return retry_after_s

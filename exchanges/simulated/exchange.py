@@ -67,6 +67,8 @@ class SimulatedExchange:
         self.market: MarketSource = TapeMarket(market, dict(rules), costs) if isinstance(market, Tape) else market
         self.instruments = self.market.instruments
         self.rules = tuple(rules[i] for i in self.instruments)
+        self.filters = list(self.rules)
+        """By market, what a new order is checked against and what the venue tells of its rules (``restate``)."""
         self.limits = limits or Limits()
         self.now_ms = self.start_ms = self.market.start_ms if start_ms is None else start_ms
         if not self.market.start_ms <= self.now_ms <= self.market.end_ms:
@@ -97,6 +99,15 @@ class SimulatedExchange:
         """Trade on another source of the same markets from now on."""
         self.market = market
         self._floor.market = self._desk.market = market
+
+    def restate(self, rule: MarketRules) -> None:
+        """A venue changes a market's filters: orders from now on must keep ``rule``. Matching goes on in the grid of the
+        start, so tick and step must be multiples of those; raises Defect when they are not."""
+        row = self.row(rule.instrument)
+        first = self.rules[row]
+        if rule.tick % first.tick or rule.step % first.step:
+            raise Defect(f"{rule.instrument}: tick {rule.tick}, step {rule.step} are no multiples of {first}")
+        self.filters[row] = rule
 
     # Reading
 
@@ -186,7 +197,7 @@ class SimulatedExchange:
         average = self.market.average_price(row, self.now_ms, self.limits.average_minutes)
         algos = sum(o.type.contingent for o in self._books.open_in(row)) if request.type.contingent else 0
         resting = len(self._working[row]) + len(self._waiting[row])
-        check_filters(request, self.rules[row], self.limits, average, resting, algos)
+        check_filters(request, self.filters[row], self.limits, average, resting, algos)
         return row
 
     def place(self, request: OrderRequest) -> SimOrder:

@@ -3,7 +3,8 @@
 Backtest, tests and the RL environment trade here; the numbers are those of the server, to the last digit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from core.errors import OutcomeUnknown
@@ -20,7 +21,7 @@ from core.messages import (
 )
 from core.params import CostSettings
 from core.units import Instrument, MarketRules
-from exchanges.simulated.exchange import SimulatedExchange
+from exchanges.simulated.exchange import TRADING, SimulatedExchange
 from exchanges.simulated.orders import OrderRequest, OrderType, SimOrder, Status, Trade
 from exchanges.simulated.refusals import VenueRefusal
 from exchanges.simulated.rules import DEFAULT_COSTS
@@ -87,7 +88,11 @@ class SimulatedVenue:
         return Top(bid=bid, bid_qty=bid_qty, ask=ask, ask_qty=ask_qty, at_ms=self.exchange.now_ms)
 
     def rules(self) -> dict[Instrument, MarketRules]:
-        return dict(zip(self.exchange.instruments, self.exchange.rules, strict=True))
+        exchange = self.exchange
+        return {
+            rule.instrument: rule if status == TRADING else replace(rule, status=status)
+            for rule, status in zip(exchange.filters, exchange.status, strict=True)
+        }
 
     def account(self) -> AccountState:
         """Balances that are not zero, by asset: what the gateway asks the venue for."""
@@ -144,6 +149,11 @@ class SimulatedVenue:
     def fills(self, client_id: str, instrument: Instrument) -> tuple[Fill, ...]:
         row = self.exchange.row(instrument)
         return tuple(_fill(t, instrument) for t in self.exchange.my_trades(row) if t.client_id == client_id)
+
+    def tops(self, instruments: Sequence[Instrument]) -> dict[Instrument, Top]:
+        """Best bid and ask now, of those that show both."""
+        found = ((instrument, self._top(self.exchange.row(instrument))) for instrument in instruments)
+        return {instrument: top for instrument, top in found if top is not None}
 
     def _snapshot(self, order: SimOrder, with_fills: bool = False) -> OrderSnapshot:
         return OrderSnapshot(

@@ -10,7 +10,7 @@ from typing import Any
 from config.settings import ExchangeSettings
 from core.costs import UNIT
 from core.errors import BotError, ConfigError, DataError, Defect, ExchangeRefused
-from core.messages import AccountState, Bar, CancelOrder, Fill, OrderSnapshot, OrderState, PlaceOrder
+from core.messages import AccountState, Bar, CancelOrder, Fill, OrderSnapshot, OrderState, PlaceOrder, Top
 from core.ports import Clock
 from core.units import MINUTE_MS, Instrument, MarketRules, Side, round_price
 from exchanges.faults import UnreadableAnswer, translate
@@ -19,6 +19,7 @@ from exchanges.upbit import answers
 from exchanges.upbit.answers import iso, plain, read
 from exchanges.upbit.calls import (
     ACCOUNTS,
+    BOOKS,
     CANCEL,
     CANDLES,
     CHANCE,
@@ -286,6 +287,12 @@ class UpbitGateway:
         """When each instrument last traded (epoch ms) and for how much, by one request for all of them."""
         rows = await self._read(TICKER, {"markets": ",".join(self._codes)}, list[answers.WireTicker])
         return {self._codes[t.market]: (t.trade_timestamp, t.trade_price) for t in rows if t.market in self._codes}
+
+    async def tops(self, instruments: Sequence[Instrument]) -> dict[Instrument, Top]:
+        """Best bid and ask, asked now; none for an instrument whose book is empty on a side."""
+        known = {market_code(i): i for i in instruments}
+        rows = await self._read(BOOKS, {"markets": ",".join(known), "count": 1}, list[answers.WireBook])
+        return answers.tops_of(rows, known, self.now_ms())
 
     async def close(self) -> None:
         await self._client.close()

@@ -20,6 +20,7 @@ from config.settings import ExchangeSettings
 from core.errors import BotError, DataError
 from core.messages import Bar, Top
 from core.units import MINUTE_MS, Instrument
+from exchanges.limits.gate import Gate
 from exchanges.link import Leave, Link, LinkPolicy, LinkState, run_all
 from exchanges.trade import Trade
 from exchanges.trade_bars import TradeBars
@@ -63,6 +64,7 @@ class MarketStream:
 
     Without ``rest`` a minute is final only when a later trade of its market was heard, and one that was not heard whole
     never is. A frame that cannot be read is counted in ``faults``, with the last one's reason in ``last_fault``.
+    ``gate``: the line each connect stands in; None counts nowhere.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class MarketStream:
         rest: Confirmer | None = None,
         on_trade: Callable[[Instrument, Trade], None] | None = None,
         on_levels: Callable[[Instrument, Levels, Levels], None] | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self.instruments = {market_code(i): i for i in instruments}
         self.tops: dict[Instrument, Top] = {}
@@ -92,7 +95,8 @@ class MarketStream:
         self._now_ms, self._rest = now_ms, rest
         self._heard = False
         url = settings.stream_url or STREAM_URL
-        self._link = Link("upbit market stream", url, policy or LinkPolicy(), self._subscribe, self.take, self._down)
+        policy = policy or LinkPolicy()
+        self._link = Link("upbit market stream", url, policy, self._subscribe, self.take, self._down, gate=gate)
 
     @property
     def state(self) -> LinkState:

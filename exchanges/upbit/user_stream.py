@@ -17,6 +17,8 @@ from core.errors import ConfigError, DataError, ExchangeRefused
 from core.messages import Balance, OrderSnapshot
 from core.units import Instrument
 from exchanges.faults import clean
+from exchanges.limits.gate import Gate
+from exchanges.limits.priority import Priority
 from exchanges.link import Leave, Link, LinkPolicy, LinkState
 from exchanges.upbit.names import market_code
 from exchanges.upbit.signing import KeyPair, new_nonce
@@ -56,6 +58,7 @@ class UserStream:
         resync: Callable[[], Awaitable[None]] | None = None,
         policy: LinkPolicy | None = None,
         nonce: Callable[[], str] = new_nonce,
+        gate: Gate | None = None,
     ) -> None:
         self.instruments = {market_code(i): i for i in instruments}
         self.faults: Counter[str] = Counter()
@@ -76,6 +79,8 @@ class UserStream:
             self.take,
             headers=self._headers,
             on_rejected=self._rejected,
+            gate=gate,
+            priority=Priority.ACCOUNT,
         )
 
     def __repr__(self) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from core.currency import REPORTING_CURRENCY
+from core.why import idle_words
 
 Plain = Mapping[str, Any]
 
@@ -150,20 +151,7 @@ def _why(
         return "; ".join(_order_words(order) for order in approved)
     if refused:
         return "; ".join(intent["reason"] for intent in refused)
-    if not fresh:
-        return "no fresh data: takes on nothing new"
-    if edge is None:
-        return "nobody voted"
-    if target is None:
-        if about.get("exit_edge_bps") is None:
-            return f"edge {edge:+.1f} bps: keeps what it holds"
-        return (
-            f"edge {edge:+.1f} bps is between exit ({about['exit_edge_bps']:g}) and entry "
-            f"({about['entry_edge_bps']:g}): keeps what it holds"
-        )
-    if target == 0 and not held:
-        return f"edge {edge:+.1f} bps: stays out"
-    return f"wants {target * 100:.1f}% of the investable equity: close enough to what it holds"
+    return idle_words(edge, target, held, fresh, about.get("entry_edge_bps"), about.get("exit_edge_bps"))
 
 
 def _order_words(order: Plain) -> str:

@@ -1,13 +1,14 @@
 """What stands between a bot and real money, asked of a served exchange: each reason by its name."""
 
 import asyncio
+import threading
+import time
 from decimal import Decimal as D
 
 import pytest
 
 from actors.runs.arming import (
     JournalState,
-    NotArmed,
     ask_account,
     bind_account,
     find_keys,
@@ -18,6 +19,7 @@ from actors.runs.arming import (
     judge_past,
     read_past,
 )
+from actors.runs.findings import NotArmed
 from actors.runs.reach import reach
 from config.load import load_settings
 from config.settings import ExchangeSettings
@@ -172,6 +174,22 @@ def test_an_exchange_that_is_away_is_named_with_what_to_do():
     nowhere = dict.fromkeys(("rest_url", "stream_url", "user_stream_url"), "http://127.0.0.1:9")
     with pytest.raises(ExchangeUnavailable, match=r"cannot be reached at http://127.0.0.1:9: .*Is it running\?"):
         reach(ExchangeSettings(**nowhere), BOTH)
+
+
+def test_a_resolver_that_does_not_answer_keeps_nobody_waiting(monkeypatch):
+    answered = threading.Event()
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_: answered.wait(60))
+    monkeypatch.setattr("actors.runs.reach.PATIENCE_S", 0.2)
+    nowhere = dict.fromkeys(("rest_url", "stream_url", "user_stream_url"), "http://exchange.invalid:9")
+    began = time.monotonic()
+    with pytest.raises(ExchangeUnavailable, match=r"no answer within 0.2 s"):
+        reach(ExchangeSettings(**nowhere), BOTH)
+    assert time.monotonic() - began < 30
+    # Still asking, and no reason for the process to stay.
+    asking = [thread for thread in threading.enumerate() if thread.name == "look up exchange.invalid"]
+    assert asking
+    assert all(thread.daemon for thread in asking)
+    answered.set()
 
 
 async def test_a_clock_that_is_off_is_measured_and_told():

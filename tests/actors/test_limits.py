@@ -53,5 +53,11 @@ def test_too_many_symbols_are_refused_before_anything_starts():
 
 
 def test_the_doctor_says_how_many_fit():
-    assert "50 of at most 512 symbols" in doctor_checks.limits(coins("binance", "USDT", 50)).text
-    assert doctor_checks.limits(coins("binance", "USDT", 600)).state == "fail"
+    told = doctor_checks.limits(coins("binance", "USDT", 50), "binance").text
+    assert told.startswith("50 of at most 512 symbols")
+    assert told.endswith("(on paper 256); 100 new orders in 10 s")
+    assert doctor_checks.limits(coins("binance", "USDT", 300), "binance").state == "warn"
+    assert doctor_checks.limits(coins("binance", "USDT", 600), "binance").state == "fail"
+    # Also of one that nothing is traded at yet.
+    assert doctor_checks.limits(coins("binance", "USDT", 50), "upbit").text.startswith("0 of at most 300 symbols")
+    assert doctor_checks.limits((), "upbit").text.endswith("12 new orders in 1 s")

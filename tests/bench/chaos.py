@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -34,6 +35,9 @@ def main(argv: list[str]) -> int:
             outcome, cpu_s = _one(venue, seed, args.orders, args.rate)
             wrong += bool(outcome.differences)
             rows.append(_row(venue, outcome, cpu_s))
+            # Fifty seeds take half an hour, and somebody may want to leave earlier.
+            said = f"{len(outcome.differences)} differences, {outcome.fills} fills, {cpu_s:.0f} s of CPU"
+            print(f"{venue} seed {seed}: {said}", file=sys.stderr, flush=True)
             for text in outcome.differences[:SHOWN]:
                 print(f"{venue} seed {seed}: {text}", flush=True)
     head = ("venue", "seed", "orders", "accepted", "fills", "faults", "cuts", "deaths", "CPU s", "differences")

@@ -20,6 +20,7 @@ REAL_SETTINGS = (
     "rules.selection.entry_edge_bps=0.005",
     "rules.selection.exit_edge_bps=0",
     "rules.selection.full_edge_bps=0.05",
+    "rules.execution.cost_gate=off",
 )
 MINUTES = 90
 

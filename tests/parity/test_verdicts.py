@@ -16,7 +16,12 @@ SEEDS = 20
 MOST_WRONG = 1
 INSTRUMENTS = 'trade.instruments=["binance:BTC/USDT","binance:ETH/USDT"]'
 MEMBERS = 'rules.models.members=[{"name":"ridge","family":"ridge"},{"name":"rules","family":"rules"}]'
-EAGER = ("selection.entry_edge_bps=0.05", "selection.exit_edge_bps=0", "selection.full_edge_bps=1")
+EAGER = (
+    "selection.entry_edge_bps=0.05",
+    "selection.exit_edge_bps=0",
+    "selection.full_edge_bps=1",
+    "execution.cost_gate=off",
+)
 """Trades on the faintest forecast: where there is nothing to find, a cautious bot would just do nothing."""
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from actors.runs.audit import audit
 from actors.runs.paper_account import open_account
-from actors.runs.reach import reach_all
+from actors.runs.reach import let_run, reach_all
 from actors.runs.simulators import venue_of
 from actors.verbs.paper_command import open_accounts, start_venues
 from config.load import load_settings
@@ -137,6 +137,25 @@ async def test_simulators_that_do_not_keep_one_time_are_refused(markets):
             await asyncio.to_thread(reach_all, config)
     finally:
         await slower.close()
+
+
+async def test_simulators_whose_clocks_are_apart_are_refused_and_all_begin_to_run_at_once(markets):
+    settings = load_settings(overrides=SETTINGS)
+    reached = await asyncio.to_thread(reach_all, settings.config)
+    await asyncio.to_thread(let_run, reached)
+    running = await asyncio.to_thread(reach_all, settings.config)
+    assert {part.paused for part in running.parts.values()} == {False}
+    late = markets["upbit"].state
+    async with late.lock:
+        await late.advance(late.exchange.now_ms + 600_000)
+    with pytest.raises(ConfigError, match=r"clocks of the simulators of binance and upbit are .* s apart"):
+        await asyncio.to_thread(reach_all, settings.config)
+
+
+async def test_one_simulator_that_stands_beside_one_that_runs_is_refused(markets):
+    markets["upbit"].state.running.set()
+    with pytest.raises(ConfigError, match="the clock of the simulator of binance stands, that of the other runs"):
+        await asyncio.to_thread(reach_all, load_settings(overrides=SETTINGS).config)
 
 
 async def test_won_for_an_account_that_exists_and_won_without_upbit_are_mistakes(markets, tmp_path):

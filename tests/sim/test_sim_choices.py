@@ -37,6 +37,13 @@ def test_a_recording_brings_its_own_market_and_time(words):
         main(parsed("--recording", "some.gz", *words))
 
 
+def test_a_fault_that_only_the_other_venue_has_is_no_silent_nothing():
+    with pytest.raises(ConfigError, match="upbit has no fault stamp, busy; it has slow-request, "):
+        main(parsed("--venue", "upbit", "--chaos", "seed=1,only=stamp+busy"))
+    with pytest.raises(ConfigError, match="binance has no fault again-snapshot"):
+        main(parsed("--chaos", "seed=1,only=again"))
+
+
 def test_fees_in_bnb_are_charged_once(tmp_path):
     (tmp_path / "costs.json").write_text('{"fee_paid_in": "bnb"}')
     with pytest.raises(ConfigError, match="fee_paid_in is bnb already"):

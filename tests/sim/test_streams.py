@@ -235,6 +235,21 @@ async def test_a_ban_is_told_over_the_websocket_api_with_its_end(http):
         await running.close()
 
 
+async def test_more_than_so_many_connects_in_five_minutes_are_turned_away(http):
+    running = await serve_exchange(make_exchange(), credentials={KEY: SECRET}, allowance=Allowance(connects=2))
+    try:
+        async with http.ws_connect(f"{running.stream_url}/ws"), http.ws_connect(running.ws_api_url):
+            for url in (f"{running.stream_url}/ws", running.ws_api_url):
+                with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                    await http.ws_connect(url)
+                assert (refused.value.status, refused.value.headers["Retry-After"]) == (429, "300")
+        await advance(running, BEGIN + 5 * MINUTE_MS)
+        async with http.ws_connect(f"{running.stream_url}/ws"):
+            pass
+    finally:
+        await running.close()
+
+
 async def test_bnb_fees_are_switched_and_told(server, http):
     async def ask(method, path, text=""):
         query = signed(f"{text}timestamp={BEGIN}")

@@ -32,7 +32,7 @@ def make_settings(rows: int, **changes: Any) -> Settings:
         "selection": {"entry_edge_bps": 5, "exit_edge_bps": 1, "full_edge_bps": 30},
         "events": {},
         "risk": {},
-        "execution": {},
+        "execution": {"cost_gate": "off"},
         "costs": {},
     }
     config: dict[str, Any] = {"trade": {"instruments": [f"binance:{s}" for s in NAMES[:rows]], "invest_pct": 60}}

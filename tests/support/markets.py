@@ -159,7 +159,7 @@ def intents(seen: Market, targets: tuple[float, ...], regime: Regime = Regime.CA
         regime=regime,
         weights=(1.0,),
         weights_version="equal",
-        edge_bps=np.full(rows, 20.0),
+        edge_bps=np.full(rows, 200.0),
         spread_bps=np.full(rows, 10.0),
         target=np.array(targets, dtype=np.float64),
     )

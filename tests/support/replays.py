@@ -17,6 +17,7 @@ EAGER = (
     "rules.selection.entry_edge_bps=2",
     "rules.selection.exit_edge_bps=0",
     "rules.selection.full_edge_bps=10",
+    "rules.execution.cost_gate=off",
 )
 """Thresholds low enough that an hour brings many orders: the tests are about orders, not about profit."""
 

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from core.book import ANY, DEEP, LEVELS, Depth, best_ticks, room_of, side_levels, spend_levels, take_levels
-from core.impact import average_impact, expected_impact_bps
+from core.impact import average_impact
 from core.units import BPS
 
 LAW = Depth(coefficient=1.0, reach=0.1)
@@ -125,9 +125,8 @@ def test_a_thin_book_shows_at_least_one_lot_at_the_touch():
 
 
 def test_the_risk_check_expects_what_the_book_charges():
-    assert expected_impact_bps(50.0, 1_000.0, 1e-3) == average_impact(1.0, 50.0, 1_000.0, 1e-3) * BPS
-    assert math.isnan(expected_impact_bps(1.0, 0.0, 1e-3))
-    assert math.isnan(expected_impact_bps(1.0, 10.0, math.nan))
+    assert math.isnan(average_impact(1.0, 1.0, 0.0, 1e-3))
+    assert math.isnan(average_impact(1.0, 1.0, 10.0, math.nan))
 
 
 # Taking

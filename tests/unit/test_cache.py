@@ -69,6 +69,20 @@ def test_live_minutes_equal_the_table_over_the_whole_history_bit_for_bit():
         assert np.isfinite(market.features).all()
 
 
+def test_a_minute_that_a_longer_history_held_already_is_taken_in_with_news_of_the_mood():
+    total = HISTORY + 1  # as the feed asks for it at the start
+    bars = np.stack([walk(total, 1), walk(total, 2, price=3_000.0)])
+    last = MINUTE + 5 * MINUTE_MS
+    cache = restored(bars, last)
+    heard = Sentiment(value=31.0, knowable_ms=last - 60 * MINUTE_MS)
+    market = cache.observe(tick(last), replace(to_slice(last, bars[:, -1]), sentiment=heard), EMPTY)
+    first_minute = last - (total - 1) * MINUTE_MS
+    filler = np.zeros(bars.shape[:2], dtype=bool)
+    extras = Extras.of(PAIR, bars, filler, first_minute, [(heard.knowable_ms, heard.value)])
+    table = feature_table(bars, filler, first_minute, extras)
+    np.testing.assert_array_equal(market.features, table[:, total - SEQUENCE :])
+
+
 def test_a_cache_without_history_knows_a_feature_as_soon_as_its_look_back_is_whole():
     cache = Cache(PAIR)
     bars = np.stack([walk(LOOKBACK, 1), walk(LOOKBACK, 2)])

@@ -46,6 +46,22 @@ def test_check_tells_what_limits_mean_in_money(tmp_path, capsys):
     assert "careful" not in text
 
 
+def test_check_tells_each_exchanges_money_its_least_order_and_the_gate_on_premiums(tmp_path, capsys):
+    words = ("check", "--keys", str(tmp_path / "none"))
+    both = 'trade.instruments=["binance:BTC/USDT","binance:ETH/USDT","upbit:BTC/KRW"]'
+    assert run(*words, "--set", both, "--set", "rules.risk.max_premium_bps=300") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "binance: BTC/USDT, ETH/USDT; paid in USDT" in lines
+    (upbit,) = [line for line in lines if line.startswith("upbit: ")]
+    assert "paid in KRW, which the limits above count in USDT at the rate of upbit:USDT/KRW" in upbit
+    assert upbit.endswith("the exchange takes no order below 5,000 KRW")
+    assert any(line.startswith("premium: no BTC is bought where it costs 3.00% more") for line in lines)
+    assert run(*words, "--set", 'trade.instruments=["binance:ETH/USDT","upbit:BTC/KRW"]') == 0
+    assert "no coin is traded at both exchanges" in capsys.readouterr().out
+    assert run(*words) == 0
+    assert "\npremium: " not in capsys.readouterr().out
+
+
 def test_check_as_json(tmp_path, capsys):
     assert run("check", "--json", "--equity", "400", "--keys", str(tmp_path / "none")) == 0
     said = json.loads(capsys.readouterr().out)
@@ -70,6 +86,7 @@ def test_an_equity_that_is_none_is_a_usage_fault(amount):
         ("trade.invest_pct=0.3", "less than one per cent"),
         ("trade.invest_pct=0", "nothing will be bought"),
         ("trade.invest_pct=80", "above risk.max_gross_pct"),
+        ("live.starting_cap_pct=5", "days without a trade do not raise the cap"),
         ("risk.max_order_pct=0.1", "nothing can be traded"),
         ("risk.max_order_pct=1", "one slice of the largest order is 33.33 USDT"),
         ("selection.exit_edge_bps=25", "not below entry_edge_bps"),
@@ -79,6 +96,11 @@ def test_an_equity_that_is_none_is_a_usage_fault(amount):
 )
 def test_settings_that_are_allowed_but_hardly_meant(change, said):
     assert any(said in line for line in doubts(load_settings(environ={}, overrides=[change]), 10_000))
+
+
+def test_forecasts_that_never_pay_their_fees_are_doubted():
+    dear = load_settings(environ={}, overrides=['trade.instruments=["upbit:ETH/BTC"]', "selection.full_edge_bps=40"])
+    assert any("fees alone cost 50 bps" in line for line in doubts(dear, 10_000))
 
 
 def test_the_shipped_settings_raise_no_doubt():

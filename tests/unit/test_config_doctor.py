@@ -136,7 +136,7 @@ def test_the_verb_prints_each_line_and_its_remedy_and_exits_by_the_worst(monkeyp
     monkeypatch.setattr(doctor_command, "everything", lambda load: [checks.ok("python", "3.11.7"), worst])
     assert doctor_command.main(argparse.Namespace(json=False)) == int(failing)
     text = capsys.readouterr().out
-    assert "ok    python        3.11.7\n" in text
+    assert "ok    python          3.11.7\n" in text
     assert f"→ {worst.todo}\n" in text
     doctor_command.main(argparse.Namespace(json=True))
     assert json.loads(capsys.readouterr().out)[1]["state"] == worst.state

@@ -188,9 +188,15 @@ def test_a_file_that_is_missing_or_not_text_says_so(folder):
     (folder / "config.json").write_bytes(b'{"trade": "\xff"}')
     assert "byte 11 is not UTF-8" in fault(folder)
     (folder / "config.json").unlink()
-    assert "there is no such file; take it back with 'git checkout" in fault(folder)
+    assert "this folder has to hold config.json and trading_rules.json: copy them from config/" in fault(folder)
     (folder / "config.json").mkdir()
     assert "cannot be read" in fault(folder)
+
+
+def test_a_folder_that_is_not_there_is_no_matter_of_git(tmp_path):
+    said = fault(tmp_path / "nope")
+    assert f"there is no folder {tmp_path / 'nope'} either: give --config-dir" in said
+    assert "git" not in said
 
 
 def test_an_editor_on_windows_may_put_a_byte_order_mark(folder):

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from core.checks import lot_ok, money_of, notional_ok, percent_price_ok
 from core.costs import BINANCE_SPOT, UNITS, commission, fees_of, split_cost, terms_of, units_of
 from core.errors import ConfigError
-from core.execution.twap import least_lots, next_slice, smallest_order
+from core.execution.schedules.twap import least_lots, next_slice, smallest_order
 from core.grid import fine_grid, step_for, upbit_tick
 from core.params import CostSettings
 from core.units import Instrument
@@ -215,7 +215,7 @@ KERNELS = """
 import numpy as np
 from core.book import LEVELS, Depth, best_ticks, room_of, side_levels, take_levels
 from core.costs import commission, split_cost
-from core.execution.twap import next_slice
+from core.execution.schedules.twap import next_slice
 from core.liquidity import half_spreads, liquidity_at
 from core.path import extremes_at, price_at, share_below
 rng = np.random.default_rng(5)

@@ -60,6 +60,30 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
         {},
         "50000",
     ),
+    "twap over minutes": (
+        {"execution__horizon_minutes": 5, "execution__jitter_seconds": 9},
+        {"rows": 3, "gaps": 0.05, "money": 2000.0},
+        {},
+        "50000",
+    ),
+    "vwap": (
+        {"execution__algorithm": "vwap", "execution__horizon_minutes": 4},
+        {"rows": 2, "gaps": 0.05},
+        {},
+        "10000",
+    ),
+    "pov": (
+        {"execution__algorithm": "pov", "execution__horizon_minutes": 6, "execution__participation_pct": 2},
+        {"rows": 2, "gaps": 0.05, "money": 2000.0},
+        {},
+        "50000",
+    ),
+    "implementation shortfall": (
+        {"execution__algorithm": "is", "execution__horizon_minutes": 5, "execution__risk_aversion": 0.01},
+        {"rows": 2, "gaps": 0.02},
+        {},
+        "50000",
+    ),
     "fees in BNB": ({"costs__fee_paid_in": "bnb", "costs__fee_tier": {"binance": 3}}, {"rows": 2}, {}, "10000"),
     "free of costs": (EVERYTHING_OFF, {"rows": 2, "gaps": 0.1}, {}, "10000"),
     "halts trade": ({"costs__halts": False}, {"rows": 2, "gaps": 0.2}, {}, "10000"),
@@ -68,6 +92,55 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
         {"rows": 4},
         {},
         "100000",
+    ),
+    "guards pause": (
+        {
+            "risk__cooldown_minutes": 4,
+            "risk__max_consecutive_losses": 2,
+            "risk__consecutive_losses_pause_minutes": 3,
+            "risk__low_profit_trips": 2,
+            "risk__low_profit_pct": 0,
+            "risk__low_profit_pause_minutes": 10,
+            "risk__max_orders_per_day": 60,
+        },
+        {"rows": 4, "minutes": 200},
+        {},
+        "10000",
+    ),
+    "a part of the account": (
+        {"trade__capital_pct": 60, "trade__capital_usdt": 5_000, "risk__daily_loss_usdt": 12},
+        {"rows": 3, "minutes": 200},
+        {},
+        "10000",
+    ),
+    "the forecast must pay": (
+        {"execution__cost_gate": "round_trip", "risk__max_position_pct": 30},
+        {"rows": 3, "money": 400.0, "gaps": 0.05},
+        {"scale": 60.0},
+        "10000",
+    ),
+    "late, and the forecast must pay to get in": (
+        {
+            "execution__cost_gate": "one_way",
+            "execution__slices": 12,
+            "execution__slice_seconds": 5,
+            "costs__latency_ms": 9000,
+        },
+        {"rows": 2, "money": 2000.0},
+        {"scale": 25.0},
+        "50000",
+    ),
+    "ceilings bind": (
+        {
+            "trade__max_pct": {"binance:ETH/USDT": 9},
+            "risk__max_position_volatility_pct": 12,
+            "risk__target_volatility_pct": 16,
+            "risk__kelly_fraction": 0.001,
+            "risk__max_order_usdt": 700,
+        },
+        {"rows": 4, "gaps": 0.05},
+        {"scale": 40.0},
+        "10000",
     ),
     "everything invested": (
         {
@@ -105,8 +178,25 @@ def test_engine_and_desk_are_equal(name: str) -> None:
             assert "min_order" in told["limits"]
         case "a loss limit closes" | "a drawdown holds":
             assert told["reduced"]
+        case "guards pause":
+            guards = {"cooldown_minutes", "max_consecutive_losses", "low_profit_pct", "max_orders_per_minute"}
+            assert guards <= told["limits"]
+        case "ceilings bind":
+            why = "\n".join("\n".join(lines) for lines in pair.result.orders["why"].to_list())
+            for line in ("volatility ", "of Kelly: at most", "buys x 0.", "max_order_usdt allows", "max_pct allows"):
+                assert line in why
+        case "a part of the account":
+            assert told["reduced"]
+            assert pair.result.invested.max() < 0.6 * 5_000 + 1
         case "one order a minute":
             assert "max_orders_per_minute" in told["limits"]
+        case "the forecast must pay" | "late, and the forecast must pay to get in":
+            assert "cost_gate" in told["limits"]
+            cut = [
+                why for why in pair.result.orders["why"].to_list() if any("cost_gate allows" in line for line in why)
+            ]
+            assert len(cut) > 3, "some orders shrink"
+            assert all(why[-1].startswith("forecast ") for why in cut)
         case "free of costs":
             costs = pair.result.costs
             assert costs.fees == 0.0
@@ -157,9 +247,11 @@ def test_engine_and_desk_are_equal_on_wild_markets(seed: int) -> None:
         "execution__slices": int(rng.choice([1, 3, 4])),
         "costs__latency_ms": int(rng.choice([0, 86, 10_000])),
         "costs__max_participation_pct": float(rng.choice([1.0, 10.0])),
+        "execution__cost_gate": str(rng.choice(["off", "one_way", "round_trip"])),
     }
     market = cut_of(wild(rng, rows, 80))
-    forecasts = make_forecasts(market, seed=seed % 1_000, silent=float(rng.choice([0.0, 0.02])))
+    scale = float(rng.choice([15.0, 60.0]))
+    forecasts = make_forecasts(market, seed=seed % 1_000, scale=scale, silent=float(rng.choice([0.0, 0.02])))
     pair = run_both(make_settings(rows, **changes), market, forecasts, str(rng.choice([200, 10_000, 1_000_000])))
     assert difference(pair) == ""
 

@@ -194,7 +194,7 @@ class BroadLife(Life):
     """Five instruments, some sold and some bought in each minute."""
 
     def __init__(self, script, death: Death) -> None:
-        super().__init__(FakeVenue(script), MemoryJournal())
+        super().__init__(FakeVenue(script, rules=MANY), MemoryJournal())
         self.death = death
 
     def begin(self) -> LocalExecutor:

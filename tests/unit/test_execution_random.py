@@ -13,6 +13,7 @@ from core.execution.stimuli import (
     CancelFailed,
     CancelWanted,
     FillSeen,
+    Halted,
     MinuteStarted,
     NotSent,
     OpenSeen,
@@ -66,6 +67,7 @@ KINDS = [
     "reported",
     "restarted",
     "stopped",
+    "halted",
 ]
 ACTIONS = st.tuples(
     st.sampled_from(KINDS), st.integers(0, 50), st.integers(0, 10), st.sampled_from(STATED), st.integers(0, 6)
@@ -143,6 +145,7 @@ class World:
             "reported": Reported(minute=self.minute),
             "restarted": Restarted(now_ms=self.now_ms),
             "stopped": Stopped(now_ms=self.now_ms),
+            "halted": Halted(now_ms=self.now_ms),
         }.get(kind)
         if simple is not None:
             return self.handle(simple)

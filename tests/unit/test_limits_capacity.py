@@ -13,6 +13,15 @@ def test_binance_is_bound_by_its_streams_before_its_weight():
     assert room.words() == "binance: 200 of at most 512 symbols; 2 streams a symbol on a connection that takes 1,024"
 
 
+def test_on_paper_trades_and_books_take_streams_too():
+    room = require_room("binance", 200, paper=True)
+    assert room.words().endswith("at most 256 symbols; 4 streams a symbol on paper on a connection that takes 1,024")
+    # Upbit's bars and quotes are made of the very streams that paper needs.
+    assert room_of("upbit", 10, paper=True) == room_of("upbit", 10)
+    with pytest.raises(ConfigError, match=r"257 symbols at binance.*allow 256"):
+        require_room("binance", 257, paper=True)
+
+
 def test_upbit_is_bound_by_its_candles():
     room = require_room("upbit", 10)
     assert room.most == 300

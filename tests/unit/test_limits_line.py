@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from exchanges.limits.counters import Fixed
 from exchanges.limits.line import FLYING_MS, STALE_WAITER_MS, Line
 from exchanges.limits.priority import Priority
-from exchanges.limits.tables import ORDERS, WEIGHT, binance_costs, binance_line, stated, upbit_line
+from exchanges.limits.tables import CONNECTS, ORDERS, WEIGHT, binance_costs, binance_line, stated, upbit_line
 from tests.support.line_world import EPOCH, Ask, fixed_world, sliding_world
 
 T = EPOCH
@@ -98,7 +98,8 @@ def known(limit: int = 6_000) -> Line:
     line = binance_line()
     line.ahead_ms, line.slack_ms = 0.0, 0.0
     for counter in line.counters.values():
-        counter.recorded_from = 0
+        if isinstance(counter, Fixed):
+            counter.recorded_from = 0
     line.learn({WEIGHT: limit})
     return line
 
@@ -264,6 +265,19 @@ def test_pauses_hold_everybody_and_are_never_shortened():
 def test_without_retry_after_a_ban_lasts_its_shortest_and_a_429_the_minute():
     assert known().turned_away(MINUTE + 20_000, 418, None) == 120.0
     assert known().turned_away(MINUTE + 20_000, 429, None) == 40.0
+    assert known().turned_away(MINUTE + 20_000, 429, None, CONNECTS) == 60.0
+
+
+def test_three_hundred_connects_in_five_minutes_are_never_reached():
+    line, made = known(), 0
+    for second in range(300):
+        for _ in range(3):
+            number, wait = take(line, MINUTE + second * 1_000, Priority.ACCOUNT, {CONNECTS: 1})
+            made += wait is None
+            line.leave(number) if wait else line.finish(MINUTE + second * 1_000, number, {})
+    # A quarter is kept for whoever else is behind this address.
+    assert made == 225
+    assert take(line, MINUTE + 300_000 + 1, Priority.ACCOUNT, {CONNECTS: 1})[1] is None
 
 
 def test_too_many_orders_is_no_matter_of_cancels():

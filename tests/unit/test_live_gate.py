@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.runs.arming import NotArmed
 from actors.runs.edge import JOURNAL, SENTENCE, describe, find_verdict, judge_edge, note_override
+from actors.runs.findings import NotArmed
 from config.identity import rules_hash
 from config.load import load_settings
 from config.settings import Settings

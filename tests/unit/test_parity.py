@@ -59,6 +59,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
         update={
             "models": made.rules.models.model_copy(update={"members": members}),
             "selection": made.rules.selection.model_copy(update=eager),
+            "execution": made.rules.execution.model_copy(update={"cost_gate": "off"}),
         }
     )
     trade = made.config.trade.model_copy(update={"instruments": (str(BTC), str(ETH))})

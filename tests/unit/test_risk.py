@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import DataError, Defect
-from core.impact import expected_impact_bps, impact_of
+from core.impact import average_impact
 from core.messages import AccountState, Balance, Intents, Market, TradingState
 from core.params import RiskSettings, TradeSettings
 from core.risk import BY_LIMIT, Risk, RiskState
-from core.units import DAY_MS, MINUTE_MS, Side
+from core.units import BPS, DAY_MS, MINUTE_MS, Side
 from tests.support.markets import BTC, ETH, MINUTE, SOL, intents, market, rules
 
 TRADE = TradeSettings(instruments=("binance:BTC/USDT", "binance:ETH/USDT", "binance:SOL/USDT"))
@@ -219,7 +219,7 @@ def test_an_unknown_equity_or_an_unreconciled_peak_marks_nothing():
     desk = risk()
     seen = three()
     desk.review(seen, intents(seen, (math.nan,) * 3))
-    for equity in (math.nan, -1.0, 0.0, math.inf):
+    for equity in (math.nan, 0.0, math.inf, -math.inf):
         now = later(seen, equity=equity)
         assert desk.review(now, intents(now, (math.nan,) * 3)).state is TradingState.ACTIVE
     doubtful = later(seen, equity=1e9, account=replace(seen.account, reconciled=False))
@@ -349,18 +349,7 @@ def test_whatever_is_asked_what_is_approved_keeps_the_limits(asked, state):
 
 
 def test_the_impact_law_grows_with_the_root_of_size():
-    assert expected_impact_bps(4.0, 100.0, 0.01) == pytest.approx(20.0)
-    assert expected_impact_bps(1.0, 100.0, 0.01) == pytest.approx(10.0)
+    assert average_impact(1.0, 4.0, 100.0, 0.01) * BPS == pytest.approx(20.0)
+    assert average_impact(1.0, 1.0, 100.0, 0.01) * BPS == pytest.approx(10.0)
     for quantity, volume, volatility in ((1.0, 0.0, 0.1), (math.nan, 1.0, 0.1), (1.0, 1.0, math.nan), (-1.0, 1, 1)):
-        assert math.isnan(expected_impact_bps(quantity, volume, volatility))
-
-
-def test_impact_is_read_from_the_last_hour():
-    seen = three()
-    assert impact_of(seen, 0, 6.0) == 0.0, "a market that does not move is not expected to be moved"
-    bars = seen.bars.copy()
-    bars[0, -60:, 3] = 100.0 * np.exp(1e-3 * (np.arange(60) % 2))
-    expected = math.sqrt(59 * 1e-6) * math.sqrt(6.0 / 600.0) * 1e4
-    assert impact_of(replace(seen, bars=bars), 0, 6.0) == pytest.approx(expected, rel=1e-9)
-    bars[0, -10] = np.nan
-    assert math.isnan(impact_of(replace(seen, bars=bars), 0, 6.0))
+        assert math.isnan(average_impact(1.0, quantity, volume, volatility))

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from core.errors import Defect
-from core.execution.twap import smallest_order, split
+from core.execution.schedules.twap import smallest_order, split
 from tests.support.fake_venue import BTC, RULES
 
 ROW = RULES[BTC]

@@ -36,6 +36,10 @@ def test_votes_stand_in_the_order_of_the_members():
         (replace(GOOD, stdev_bps=np.zeros((2, 1))), "wrong shape: stdev_bps is (2, 1), want (2,)"),
         (replace(GOOD, mean_bps=np.array([1.0, math.nan])), "not finite: mean_bps of binance:ETH/USDT is nan"),
         (replace(GOOD, stdev_bps=np.array([math.inf, 1.0])), "not finite: stdev_bps of binance:BTC/USDT is inf"),
+        (
+            replace(GOOD, mean_bps=np.array([1.0, 1e9])),
+            "beyond belief: mean_bps of binance:ETH/USDT is 1e+09, believed to 10000",
+        ),
         (replace(GOOD, stdev_bps=np.array([1.0, -1.0])), "negative: stdev_bps of binance:ETH/USDT"),
         (replace(GOOD, mean_bps=np.array(["x", "y"])), "not numbers: mean_bps"),
         (replace(GOOD, minute=MINUTE - 60_000), f"stale: answers minute {MINUTE - 60_000}, asked {MINUTE}"),

@@ -50,6 +50,7 @@ def settings(*instruments: Instrument, members: str = MEMBERS, **_: object) -> S
             "selection.entry_edge_bps=5",
             "selection.exit_edge_bps=0",
             "selection.full_edge_bps=20",
+            "execution.cost_gate=off",
         ],
     )
 

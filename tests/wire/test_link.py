@@ -4,8 +4,10 @@ import asyncio
 
 import pytest
 
+from exchanges.limits import Gate
+from exchanges.limits.tables import CONNECTS
 from exchanges.link import Leave, Link, LinkPolicy
-from tests.support.binance_stub import BinanceStub
+from tests.support.binance_stub import BinanceStub, Reply
 
 QUICK = LinkPolicy(silence_s=None, first_delay_s=0.01, longest_delay_s=0.05, overlap_s=0.1, confirm_s=5.0)
 
@@ -13,10 +15,13 @@ QUICK = LinkPolicy(silence_s=None, first_delay_s=0.01, longest_delay_s=0.05, ove
 class Listener:
     """Confirms by any frame, as a venue without confirmations needs; leaves when told ``leave``."""
 
-    def __init__(self, stub: BinanceStub, policy: LinkPolicy = QUICK) -> None:
+    def __init__(
+        self, stub: BinanceStub, policy: LinkPolicy = QUICK, gate: Gate | None = None, path: str = "/stream"
+    ) -> None:
         self.heard: list[bytes] = []
         self.downs = 0
-        self.link = Link("test link", f"ws://127.0.0.1:{stub.port}/stream", policy, self.opened, self.take, self.down)
+        url = f"ws://127.0.0.1:{stub.port}{path}"
+        self.link = Link("test link", url, policy, self.opened, self.take, self.down, gate=gate)
 
     async def opened(self, link: Link) -> None:
         return None
@@ -101,3 +106,40 @@ async def test_before_anything_is_confirmed_there_is_nothing_to_overlap(stub):
         await stub.until(lambda: len(stub.sockets) == 2)
         assert stub.sockets[0].closed
         assert listener.downs == 1
+
+
+def used(gate: Gate) -> int:
+    return gate.look(lambda line, now: line.used(now, CONNECTS))
+
+
+@pytest.mark.parametrize("venue", ["binance", "upbit"])
+async def test_every_connect_stands_in_the_line_of_the_limits(stub, venue):
+    gate = Gate.of(venue)
+    gate.look(lambda line, now: setattr(line.counters[CONNECTS], "foreign", 0))  # nobody was here before
+    async with Listener(stub, gate=gate):
+        await stub.until(lambda: stub.sockets)
+        assert used(gate) == 1
+        await stub.sockets[0].send_str("leave")
+        await stub.until(lambda: len(stub.sockets) == 2)
+        assert used(gate) == 2
+
+
+async def test_where_no_connect_is_left_nobody_knocks_and_the_reason_is_told(stub):
+    gate = Gate.of("binance")
+    gate.look(lambda line, now: line.counters[CONNECTS].finish(now, 300, 0, None))
+    async with Listener(stub, gate=gate) as listener:
+        await stub.until(lambda: listener.link.state.last_end)
+        assert (
+            "connect of test link: not sent, the budget of websocket-connect is spent" in listener.link.state.last_end
+        )
+        assert stub.handshakes == 0
+
+
+async def test_a_handshake_refused_for_rate_holds_further_ones_back(stub):
+    stub.on("GET", "/busy", Reply(status=429, headers={"Retry-After": "40"}))
+    gate = Gate.of("binance")
+    async with Listener(stub, gate=gate, path="/busy") as listener:
+        await stub.until(lambda: "asked for a pause" in listener.link.state.last_end)
+        assert len(stub.calls("GET", "/busy")) == 1
+    paused = gate.look(lambda line, now: {name: until - now for name, until in line.paused.items()})
+    assert paused == {CONNECTS: pytest.approx(40_000, abs=2_000)}

@@ -110,7 +110,8 @@ def _eager(settings: Settings, names: tuple[str, ...]) -> Settings:
     known = {m.name: m for m in settings.rules.models.enabled}
     members = tuple(known.get(name) or MemberSettings(name=name, family="rules") for name in names)
     models = settings.rules.models.model_copy(update={"members": members})
-    rules = settings.rules.model_copy(update={"selection": eager, "models": models})
+    execution = settings.rules.execution.model_copy(update={"cost_gate": "off"})
+    rules = settings.rules.model_copy(update={"selection": eager, "models": models, "execution": execution})
     return settings.model_copy(update={"rules": rules})
 
 

@@ -15,6 +15,7 @@ MINUTE = 60_000
 TEN_SECONDS = 10_000
 DAY = 86_400_000
 RAW_INTERVAL = 5 * MINUTE
+CONNECT_INTERVAL = 5 * MINUTE
 FIRST_BAN = 2 * MINUTE
 LONGEST_BAN = 3 * DAY
 """Bans grow from two minutes to three days (rest-api.md, "IP Limits"); here each is twice the last."""
@@ -71,6 +72,9 @@ class Allowance:
     """Requests that may follow a 429 before its time is over (they may have been under way) until a ban."""
     orders_10s: int = 100
     orders_day: int = 200_000
+    connects: int = 300
+    """WebSocket handshakes in five minutes, for the address. How an excess is refused the venue does not say: here with
+    429 and the time until the five minutes are over."""
 
 
 class _Counter:
@@ -103,6 +107,7 @@ class Budget:
         self._weight = _Counter(MINUTE)
         self._raw = _Counter(RAW_INTERVAL)
         self._orders = {"10S": _Counter(TEN_SECONDS), "1D": _Counter(DAY)}
+        self._connects = _Counter(CONNECT_INTERVAL)
         self._warned_until = 0
         """End of the interval for which the client was asked to stay away."""
         self._ignored = 0
@@ -142,6 +147,16 @@ class Budget:
             "Please use WebSocket Streams for live updates to avoid bans."
         )
         return VenueRefusal(-1003, text, status=418, retry_after_s=self._seconds(self._banned_until - now))
+
+    def connect(self) -> None:
+        """Count one WebSocket handshake; VenueRefusal -1003 when there were too many (429), or while banned (418)."""
+        now = self._now()
+        if now < self._banned_until:
+            raise self._banned(now)
+        if self._connects.count(now) >= self.allowance.connects:
+            text = f"Too many connections; current limit is {self.allowance.connects} connections per 5 MINUTE."
+            raise VenueRefusal(-1003, text, status=429, retry_after_s=self._wait(self._connects))
+        self._connects.add(now, 1)
 
     def refund(self, weight: int) -> None:
         self._weight.add(self._now(), -weight)

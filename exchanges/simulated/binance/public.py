@@ -38,7 +38,7 @@ async def exchange_info(ask: Ask) -> dict:
         "serverTime": exchange.now_ms,
         "rateLimits": ask.state.budget.stated(),
         "exchangeFilters": [],
-        "symbols": [symbol_row(exchange.rules[row], _status(ask, row), exchange.limits) for row in ask.rows()],
+        "symbols": [symbol_row(exchange.filters[row], _status(ask, row), exchange.limits) for row in ask.rows()],
     }
 
 

@@ -1,7 +1,8 @@
 """Market streams of the simulated Binance: connecting, subscribing, unsubscribing.
 
 Format and manners from binance-spot-api-docs, web-socket-streams.md: raw payloads on ``/ws``, wrapped ones on
-``/stream?streams=``, SUBSCRIBE and UNSUBSCRIBE by JSON, at most 5 messages a second from a client, a ping every 20 s.
+``/stream?streams=``, SUBSCRIBE and UNSUBSCRIBE by JSON, at most 5 messages a second from a client, a ping every 20 s, 300
+connects in 5 minutes.
 """
 
 import asyncio
@@ -9,8 +10,10 @@ import asyncio
 import orjson
 from aiohttp import WSMsgType, web
 
+from exchanges.simulated.binance.rest import refused
 from exchanges.simulated.binance.state import STATE
 from exchanges.simulated.hub import Connection, Hub, RateGuard
+from exchanges.simulated.refusals import VenueRefusal
 
 PING_S = 20.0
 MAX_STREAMS = 1_024
@@ -18,9 +21,13 @@ POLICY_VIOLATION = 1008
 METHODS = ("`SUBSCRIBE`", "`UNSUBSCRIBE`", "`LIST_SUBSCRIPTIONS`", "`SET_PROPERTY`", "`GET_PROPERTY`")
 
 
-async def market_streams(request: web.Request) -> web.WebSocketResponse:
+async def market_streams(request: web.Request) -> web.StreamResponse:
     """``/ws``, ``/ws/<streams>``, ``/stream?streams=`` and ``/stream/ws/<n>`` (ccxt.pro's way of counting)."""
     state = request.app[STATE]
+    try:
+        state.budget.connect()
+    except VenueRefusal as refusal:
+        return refused(state, refusal)
     return await serve_streams(request, state.hub, state.lock)
 
 

@@ -11,6 +11,7 @@ from itertools import count
 import orjson
 from aiohttp import WSMsgType, web
 
+from exchanges.simulated.binance.rest import refused
 from exchanges.simulated.binance.state import STATE, USER, ServerState
 from exchanges.simulated.hub import Connection, RateGuard
 from exchanges.simulated.refusals import VenueRefusal, no_permission
@@ -37,9 +38,13 @@ class UserConnection(Connection):
         self.answer(f'{{"subscriptionId":{self.subscription},"event":{text}}}')
 
 
-async def websocket_api(request: web.Request) -> web.WebSocketResponse:
+async def websocket_api(request: web.Request) -> web.StreamResponse:
     """``/ws-api/v3``."""
     state = request.app[STATE]
+    try:
+        state.budget.connect()
+    except VenueRefusal as refusal:
+        return refused(state, refusal)
     socket = web.WebSocketResponse(heartbeat=PING_S, compress=False, max_msg_size=1 << 16)
     await socket.prepare(request)
     connection = UserConnection(socket, request.transport, state.exchange.now_ms)

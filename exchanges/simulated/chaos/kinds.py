@@ -5,6 +5,7 @@ docs.upbit.com, rate limits and WebSocket guide). ``-done`` means that the reque
 ``-not`` that it did not. A fault changes what is told and when; the books it never touches.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 PLACE, CANCEL, QUERY, OPEN, FILLS, ACCOUNT, TIME, BARS, DEPTH, RULES, OTHER = (
@@ -88,6 +89,11 @@ WORLD = (
     Kind("quiet", ("quiet",), "a minute in which nobody trades", 1, 1),
 )
 KINDS = {kind.name: kind for kind in (*REST, *FRAMES, *LINKS, *WORLD)}
+
+
+def foreign(names: Iterable[str], venue: str) -> tuple[str, ...]:
+    """Those of the kinds that ``venue`` does not have."""
+    return tuple(name for name in names if venue not in KINDS[name].venues)
 
 
 def chosen(names: str) -> tuple[str, ...]:

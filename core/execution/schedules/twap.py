@@ -36,7 +36,7 @@ def next_slice(unsent: int, slots: int, least: int, most: int) -> int:
 
 def smallest_order(rules: MarketRules, price: Decimal) -> Decimal:
     """Least quantity the venue takes at this limit price (by quantity and by value), on the lot grid."""
-    return _least(rules, price) * rules.step
+    return least_order(rules, price) * rules.step
 
 
 def split(quantity: Decimal, slots: int, rules: MarketRules, price: Decimal) -> tuple[Decimal, ...]:
@@ -61,10 +61,11 @@ def first_slice(quantity: Decimal, slots: int, rules: MarketRules, price: Decima
     if slots < 1:
         raise Defect(f"{rules.instrument}: {slots} slots to cut {quantity} into; at least 1 is needed")
     most = int(rules.max_qty // rules.step)
-    return next_slice(int(lots), slots, _least(rules, price), most) * rules.step
+    return next_slice(int(lots), slots, least_order(rules, price), most) * rules.step
 
 
-def _least(rules: MarketRules, price: Decimal) -> int:
+def least_order(rules: MarketRules, price: Decimal) -> int:
+    """Lots of the smallest order the venue takes at this limit price; Defect where one lot is worth nothing."""
     worth = int(price * rules.step * UNITS)
     if worth < 1:
         raise Defect(f"{rules.instrument}: one lot of {rules.step} at {price} is worth less than 0.00000001")

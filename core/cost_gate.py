@@ -1,0 +1,150 @@
+"""An order must be worth its cost: a buy shrinks to where one more unit would cost what the forecast earns, or is not
+sent.
+
+Applied to what ``core.sizing`` found. Only buys are held against a forecast: a sell always passes, as it is less
+exposure. A buy without a forecast (targets that were given) has nothing to be held against; one whose cost cannot be
+estimated is not sent. What a cut leaves of the cash is not offered to the rows behind it in the same minute.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from core.execution.estimate import Estimate, estimate, even_risk_minutes, marginal_cost, most_worth
+from core.impact import PRIOR, ImpactLaw
+from core.lean import lean
+from core.messages import FloatArray
+from core.params import CostSettings, ExecutionSettings
+from core.sizing import (
+    ALLOWED,
+    FEE,
+    LOTS,
+    MID,
+    MIN_NOTIONAL,
+    MIN_QTY,
+    RATE,
+    ROW_FLOATS,
+    STEP,
+    TICK,
+    TICKS,
+    Caps,
+    IntArray,
+    Limit,
+    Rows,
+    Sized,
+)
+from core.units import BPS
+
+SIDES = {"off": 0.0, "one_way": 1.0, "round_trip": 2.0}
+"""How often an order pays spread, fee and temporary impact out of its forecast, by ``execution.cost_gate``."""
+_WORDS = {1.0: "to get in", 2.0: "in and out again"}
+_SHAVE = 1.0 - 1e-12
+_COST = int(Limit.COST)
+HALF_SPREAD, TRADED, SIGMA = range(3)
+"""Columns of ``Seen`` behind the edge."""
+
+
+class CostGate(NamedTuple):
+    """The rule as the kernels read it."""
+
+    sides: float
+    """0 = off."""
+    law: ImpactLaw
+    risk_minutes: float
+    """``core.execution.estimate.even_risk_minutes`` of the schedule."""
+
+
+class Seen(NamedTuple):
+    """What a minute shows of what trading costs, all (S,)."""
+
+    edge: FloatArray
+    """Forecast, bps; NaN without one."""
+    half_spread: FloatArray
+    """bps of the mid."""
+    volume: FloatArray
+    """Base units a minute (``core.impact.flow_at``)."""
+    sigma: FloatArray
+    """Log return a minute."""
+
+
+def cost_gate(execution: ExecutionSettings, costs: CostSettings, law: ImpactLaw = PRIOR) -> CostGate:
+    """The gate under these settings. Latency is assumed to be the one that is simulated."""
+    slices = 1 if execution.algorithm == "immediate" else execution.slices
+    latency = float(costs.latency_ms) if costs.latency else 0.0
+    risk = even_risk_minutes(slices, 1_000.0 * execution.slice_seconds, latency)
+    return CostGate(SIDES[execution.cost_gate], ImpactLaw(*map(float, law)), float(risk))
+
+
+@lean
+def gate_into(
+    rows: FloatArray,
+    caps: Caps,
+    gate: CostGate,
+    edge: FloatArray,
+    costs: FloatArray,
+    found: FloatArray,
+    limit: IntArray,
+) -> None:
+    """Cut the buys that ``core.sizing.size_into`` wrote to ``found`` to what their forecast ``edge`` (S,) pays for; a cut
+    row's ``ALLOWED`` becomes that, in USDT, and its ``limit`` COST. Below the least order nothing is left.
+
+    ``rows`` as there; ``costs`` (3, S) are the ``HALF_SPREAD``, ``TRADED`` and ``SIGMA`` of ``Seen``, of the buys with a
+    forecast at least.
+    """
+    if gate.sides == 0.0:
+        return
+    for i in range(limit.shape[0]):
+        lots, step, mid = found[LOTS, i], rows[STEP, i], rows[MID, i]
+        if not lots > 0.0 or edge[i] != edge[i]:
+            continue
+        half, volume, sigma = costs[HALF_SPREAD, i], costs[TRADED, i], costs[SIGMA, i]
+        most = most_worth(edge[i], half, rows[FEE, i] * BPS, volume, sigma, gate.law, gate.sides)
+        if most >= lots * step:
+            continue
+        lot = step * mid * rows[RATE, i]
+        lowest = min(mid, found[TICKS, i] * rows[TICK, i])
+        least = max(caps.min_order, rows[MIN_NOTIONAL, i] * rows[RATE, i] * (mid / lowest)) / _SHAVE
+        paid_for = np.floor(most / step * _SHAVE) if most == most else 0.0
+        found[ALLOWED, i] = most / step * lot
+        limit[i] = _COST
+        enough = paid_for * step >= rows[MIN_QTY, i] and paid_for * lot >= least
+        found[LOTS, i] = paid_for if enough else 0.0
+
+
+def gate_rows(rows: Rows, caps: Caps, gate: CostGate, seen: Seen, sized: Sized) -> Sized:
+    """``gate_into`` of what ``core.sizing.size_rows`` found."""
+    found, limit = np.array(sized[:4]), np.array(sized.limit)
+    gate_into(np.array(rows[: len(ROW_FLOATS)]), caps, gate, np.array(seen.edge), np.array(seen[1:]), found, limit)
+    lots, ticks, asked, allowed = found
+    return Sized(lots, ticks, asked, allowed, limit)
+
+
+def estimate_of(gate: CostGate, seen: Seen, fee: float, row: int, quantity: float) -> Estimate:
+    """The estimate of an order of ``quantity`` base units; ``fee`` a fraction."""
+    half, volume, sigma = (float(a[row]) for a in (seen.half_spread, seen.volume, seen.sigma))
+    return estimate(quantity, half, float(fee) * BPS, volume, sigma, gate.risk_minutes, gate.law)
+
+
+def cost_lines(gate: CostGate, seen: Seen, fee: float, row: int, quantity: float, buying: bool) -> tuple[str, ...]:
+    """What an order of ``quantity`` base units is expected to cost, and what its forecast pays, in short lines; none
+    where nothing is known."""
+    found = estimate_of(gate, seen, fee, row, quantity)
+    lines: tuple[str, ...] = ()
+    if math.isfinite(found.total):
+        lines += (
+            f"expected cost {found.total:.2f} bps: half spread {found.half_spread:.2f}, impact {found.temporary:.2f} + "
+            f"{found.permanent:.2f}, fee {found.fee:.2f}; 95% {found.low:.2f} to {found.high:.2f}",
+        )
+    if buying and gate.sides and math.isfinite(seen.edge[row]):
+        lines += (worth_line(gate, seen, fee, row, quantity),)
+    return lines
+
+
+def worth_line(gate: CostGate, seen: Seen, fee: float, row: int, quantity: float) -> str:
+    """The forecast beside what one unit behind ``quantity`` costs."""
+    half, volume, sigma = (float(a[row]) for a in (seen.half_spread, seen.volume, seen.sigma))
+    last = marginal_cost(quantity, half, float(fee) * BPS, volume, sigma, gate.law, gate.sides)
+    what = "the last unit" if quantity else "the first unit"
+    told = f"{last:.2f} bps" if math.isfinite(last) else "an unknown amount"
+    return f"forecast {float(seen.edge[row]):.2f} bps, {what} costs {told} {_WORDS[gate.sides]}"

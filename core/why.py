@@ -1,0 +1,178 @@
+"""Why an instrument was, or was not, traded in a minute: put together from the records of a run."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from core.messages import Approved, Fill, MemberVote, MinuteRecord, OrderReport, Refused
+from core.units import MINUTE_MS, Instrument
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Why:
+    """One instrument of one minute."""
+
+    record: MinuteRecord
+    row: int
+    """Of the instrument, in ``record``."""
+    approved: Approved | None
+    refused: Refused | None
+    orders: tuple[OrderReport, ...]
+    """Of this decision, as they were last recorded; slices of a schedule are several."""
+    fills: tuple[Fill, ...]
+
+    @property
+    def instrument(self) -> Instrument:
+        return self.record.instruments[self.row]
+
+    @property
+    def arithmetic(self) -> tuple[str, ...]:
+        """How the size came about, line by line; empty where none was thought of."""
+        verdict = self.approved or self.refused
+        return verdict.arithmetic if verdict is not None else ()
+
+    def outcome(self, entry_bps: float | None = None, exit_bps: float | None = None) -> str:
+        """What became of it, in words. ``entry_bps`` and ``exit_bps``: the run's thresholds, where known."""
+        if self.approved is not None:
+            one = self.approved
+            return (
+                f"{one.side.upper()} {one.quantity.normalize():f} {one.instrument.base}, limit "
+                f"{one.limit_price.normalize():f}, mid {one.reference_price:g}"
+            )
+        if self.refused is not None:
+            return f"REFUSED by {self.refused.reason}"
+        return idle_words(
+            finite(at(self.record.edge_bps, self.row)),
+            finite(at(self.record.target, self.row)),
+            at(self.record.position, self.row),
+            bool(at(self.record.fresh, self.row)),
+            entry_bps,
+            exit_bps,
+        )
+
+
+def why(record: MinuteRecord, instrument: Instrument, later: Iterable[MinuteRecord] = ()) -> Why:
+    """Why ``instrument`` was treated so in the minute of ``record``; ``later``: records that tell of its orders.
+
+    Raises ValueError when the instrument is not in the record.
+    """
+    row = record.instruments.index(instrument)
+    approved = next((one for one in record.approved if one.instrument == instrument), None)
+    refused = next((one for one in record.refused if one.instrument == instrument), None)
+    orders: dict[str, OrderReport] = {}
+    fills: dict[tuple[str, str], Fill] = {}
+    for told in (record, *later) if approved is not None else ():
+        orders |= {o.client_id: o for o in told.orders if o.intent_id == approved.intent_id}
+        fills |= {(f.client_id, f.trade_id): f for f in told.fills if f.client_id in orders}
+    return Why(
+        record=record,
+        row=row,
+        approved=approved,
+        refused=refused,
+        orders=tuple(orders.values()),
+        fills=tuple(fills.values()),
+    )
+
+
+def of_order(records: Iterable[MinuteRecord], client_id: str) -> tuple[int, Instrument] | None:
+    """(minute of the decision, instrument) of an order; None where no record tells of it."""
+    for record in records:
+        for order in record.orders:
+            if order.client_id == client_id:
+                head = order.intent_id.partition(":")[0]
+                return (int(head) if head.isdigit() else record.minute), order.instrument
+    return None
+
+
+def lines(one: Why, entry_bps: float | None = None, exit_bps: float | None = None) -> Iterator[str]:
+    """All of it for people, indented by two where it belongs to the line above."""
+    record, row = one.record, one.row
+    yield f"{one.instrument}: {one.outcome(entry_bps, exit_bps)}"
+    if not at(record.fresh, row):
+        yield "  its market was not fresh: no final bar, or no book"
+    yield f"  price {_number(at(record.close, row))}, held {_number(at(record.position, row))} {one.instrument.base}"
+    premium = finite(at(record.premium_bps, row))
+    if premium is not None:
+        yield f"  costs {premium:+.0f} bps more here than at the other exchange"
+    for event in (e for e in record.events if e.instrument == one.instrument):
+        yield f"  event: {event.kind}, {event.size:g} times the usual"
+    yield "  forecasts:"
+    for vote in record.votes:
+        yield f"    {_vote(vote, row)}"
+    edge, target = finite(at(record.edge_bps, row)), finite(at(record.target, row))
+    wanted = "keep what is held" if target is None else f"hold {target:.2%} of what may be invested"
+    weights = f" (weights {record.weights_version})" if record.weights_version else ""
+    yield f"  together: {'nobody spoke' if edge is None else f'{edge:+.2f} bps'}{weights}; wanted: {wanted}"
+    if one.arithmetic:
+        yield "  size, amounts in USDT:"
+        yield from (f"    {line}" for line in one.arithmetic)
+    for order in one.orders:
+        reason = f", {order.reason}" if order.reason else ""
+        yield (
+            f"  order {order.client_id}: {order.state.value}, {order.quantity.normalize():f} at "
+            f"{order.price.normalize():f}, executed {order.executed.normalize():f}{reason}"
+        )
+        for fill in (f for f in one.fills if f.client_id == order.client_id):
+            seconds = (fill.at_ms - record.minute - MINUTE_MS) / 1000
+            yield (
+                f"    {seconds:+.1f} s after the close: {fill.quantity.normalize():f} at {fill.price.normalize():f}, "
+                f"fee {fill.fee.normalize():f} {fill.fee_asset}, {'maker' if fill.maker else 'taker'}"
+            )
+    if one.approved is not None and not one.orders:
+        yield "  no order of it is in the records: the minute's later records are missing, or it was never sent"
+
+
+def head(record: MinuteRecord) -> str:
+    """The minute in a line."""
+    if record.status == "missed":
+        return f"missed: {record.reason}"
+    if record.status == "closed":
+        return record.reason
+    reason = f" ({record.state_reason})" if record.state_reason else ""
+    differs = f"; the account differed from our books: {record.difference}" if record.difference else ""
+    return f"{record.regime} market, equity {record.equity:,.2f} USDT, {record.state}{reason}{differs}"
+
+
+def idle_words(
+    edge: float | None,
+    target: float | None,
+    held: float | None,
+    fresh: bool,
+    entry_bps: float | None,
+    exit_bps: float | None,
+) -> str:
+    """Why nothing was asked for. ``edge`` in bps and ``target`` are None where there was none."""
+    if not fresh:
+        return "no fresh data: takes on nothing new"
+    if edge is None:
+        return "nobody voted"
+    if target is None:
+        if exit_bps is None or entry_bps is None:
+            return f"edge {edge:+.1f} bps: keeps what it holds"
+        return f"edge {edge:+.1f} bps is between exit ({exit_bps:g}) and entry ({entry_bps:g}): keeps what it holds"
+    if target == 0 and not held:
+        return f"edge {edge:+.1f} bps: stays out"
+    return f"wants {target * 100:.1f}% of the investable equity: close enough to what it holds"
+
+
+def at(values: Any, row: int) -> Any:
+    """The row's value; None where the record has none."""
+    return values[row] if row < len(values) else None
+
+
+def finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if finite(value) is None else f"{value:.10g}"
+
+
+def _vote(vote: MemberVote, row: int) -> str:
+    name = f"{vote.member} {vote.version}".strip()
+    mean, stdev = finite(at(vote.mean_bps, row)), finite(at(vote.stdev_bps, row))
+    if not vote.spoke or mean is None:
+        return f"{name}: silent ({vote.silence or 'no finite number'})"
+    band = "" if stdev is None else f" ± {stdev:.2f}"
+    return f"{name}: {mean:+.2f}{band} bps, weight {vote.weight:.3f}"

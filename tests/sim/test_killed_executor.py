@@ -1,0 +1,24 @@
+"""kill -9 in mid-schedule, thirty times: every parent ends with its quantity conserved, and nothing is sent twice."""
+
+from pathlib import Path
+
+import pytest
+
+from core.params import ExecutionSettings
+from tests.support.mortal_executor import KINDS, Mortality
+
+KILLS = 30
+TWAP = ExecutionSettings(slices=3, slice_seconds=15, unknown_requery_s=2.0)
+
+
+@pytest.mark.timeout(120)
+def test_thirty_deaths_in_mid_schedule_lose_nothing_and_send_nothing_twice(tmp_path: Path):
+    found = Mortality(tmp_path, KILLS, seed=1, execution=TWAP).run()
+    assert found.differences == []
+    assert sum(found.kinds.values()) == KILLS
+    assert set(found.kinds) == set(KINDS)
+    assert set(found.slots) == {0, 1, 2}
+    # They came in the middle of something, and what they interrupted was worth it.
+    assert found.unfinished > KILLS * 0.9
+    assert found.parents > 20 and found.partly > 3
+    assert found.fills > found.orders > 40
