@@ -112,10 +112,14 @@ class World:
         parent = self.machine.books.current.get(order.instrument)
         if order.intent_id == "hand" or parent is None:
             return
-        assert order.quantity >= rules.min_qty and order.quantity * parent.limit_price >= rules.min_notional
+        assert order.quantity >= rules.min_qty and order.quantity * order.price >= rules.min_notional
         limit = parent.limit_price
         assert order.price <= limit if order.side is Side.BUY else order.price >= limit
         assert parent.executed + parent.open <= parent.quantity + parent.over
+        # So what all its orders lock, with fees, is never above what the intent was sized to cost.
+        fee = 1 + rules.taker_fee
+        locked = sum((o.open_quantity * o.placed.price * fee for o in parent.orders), Decimal(0))
+        assert locked <= (parent.quantity - parent.executed + parent.over) * limit * fee or order.side is Side.SELL
 
     def fill(self, order: PlaceOrder, tenths: int, number: int) -> Fill:
         return Fill(

@@ -155,18 +155,20 @@ class Seen:
 def draw(scenes: Sequence[Scene], parents: int, rng: np.random.Generator) -> list[Case]:
     """So many parents at random minutes, sizes even in the logarithm; only the past decides what a usual volume is.
 
+    They come in pairs, a purchase and a sale of the same: what the market happened to do while they were worked cancels
+    in their mean, which then needs thousands of parents less (antithetic variates).
+
     Raises ValueError where the markets have not enough minutes that trade.
     """
     found: list[Case] = []
     for _ in range(100 * parents):
-        if len(found) == parents:
+        if len(found) >= parents:
             return found
         number = int(rng.integers(len(scenes)))
         tape, rules = scenes[number].tape, scenes[number].rules
         row = int(rng.integers(len(tape.instruments)))
         index = int(rng.integers(WINDOW, tape.minutes - MOST_MINUTES - 3))
         share = float(np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST))))
-        side = Side.BUY if rng.random() < 0.5 else Side.SELL
         volume, sigma = flow_at(tape.bars[row], index, IMPACT_MINUTES)
         step = float(rules[tape.instruments[row]].step)
         lots = int(volume * share / step) if volume > 0.0 else 0
@@ -175,7 +177,8 @@ def draw(scenes: Sequence[Scene], parents: int, rng: np.random.Generator) -> lis
         minute = tape.start_minute + index * MINUTE_MS
         top = scenes[number].venue(row, minute).tops((tape.instruments[row],)).get(tape.instruments[row])
         if top is not None:
-            found.append(Case(number, row, minute, side, share, lots, 0.5 * (top.bid + top.ask)))
+            mid = 0.5 * (top.bid + top.ask)
+            found += [Case(number, row, minute, side, share, lots, mid) for side in Side]
     raise ValueError(f"only {len(found)} of {parents} parents could be placed in these markets")
 
 
@@ -294,12 +297,13 @@ def figures(shortfalls: FloatArray) -> FloatArray:
 def bands(costs: dict[str, FloatArray], against: str, rng: np.random.Generator, resamples: int = 2_000) -> dict:
     """By algorithm, (figure, and figure of ``against`` less it) of mean and 95th percentile, as ``Band``.
 
-    All algorithms are resampled together, parent by parent, as they worked the same ones: a plain bootstrap (Efron 1979),
-    for the parents are independent draws.
+    All algorithms are resampled together, pair by pair, as they worked the same ones: a plain bootstrap (Efron 1979), for
+    the pairs are independent draws.
     """
     names = list(costs)
     table = np.stack([costs[name] for name in names])
-    drawn = rng.integers(0, table.shape[1], (resamples, table.shape[1]))
+    pairs = rng.integers(0, table.shape[1] // 2, (resamples, table.shape[1] // 2))
+    drawn = np.concatenate([2 * pairs, 2 * pairs + 1], axis=1)
     resampled = np.stack([figures(row[drawn]) for row in table])  # (algorithms, 2, resamples)
     base = names.index(against)
     found = {}
