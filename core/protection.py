@@ -16,6 +16,7 @@ position any more.
 alone. Limits on exposure do not hold it, as it can only lower exposure; nor does a halt.
 """
 
+from collections.abc import Sequence
 from decimal import Decimal
 from enum import IntEnum
 from typing import NamedTuple
@@ -81,6 +82,8 @@ def is_on(rules: ExitRules) -> bool:
 
 NO_EXITS = ExitRules()
 """Nothing is looked for."""
+_WORDS = tuple(NAMES[int(due)].replace("_", " ") for due in list(Due)[1:])
+"""How the arithmetic of an exit begins."""
 _STOP_ENDS = (f":{NAMES[STOP_LOSS]}", f":{NAMES[TRAILING_STOP]}", ":stop")
 CHASE_MS = 1_000
 """Between two orders of one exit: a book that was emptied is given time to fill again."""
@@ -179,6 +182,11 @@ def exit_intent(minute: int, instrument: Instrument, due: int) -> str:
 def is_stop_out(intent_id: str) -> bool:
     """Whether an order of this intent was a stop's, the bot's or one left at the venue."""
     return intent_id.endswith(_STOP_ENDS)
+
+
+def is_exit(why: Sequence[str]) -> bool:
+    """Whether an order's arithmetic is an exit's."""
+    return bool(why) and why[0].startswith(_WORDS)
 
 
 def exit_arithmetic(

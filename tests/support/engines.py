@@ -11,6 +11,7 @@ from config.settings import Config, Settings, TradingRules
 from core.execution.machine import symbol_code
 from core.messages import Detected, Intents, Market, MinuteRecord, ProtectiveExit, TradingState, Votes
 from core.orders import parse_id
+from core.protection import is_exit
 from core.selection import WeightTable
 from core.units import MINUTE_MS, Instrument, Side
 from core.votes import Answer, assemble_votes
@@ -24,10 +25,6 @@ HISTORY = 310
 """Minutes before the first decision: features are whole, and a spread is estimated from the third hour on."""
 NAMES = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT", "DOGE/USDT")
 PRICES = (60_000.0, 3_000.0, 150.0, 2.0, 0.2)
-
-
-EXITS = ("stop loss", "trailing stop", "take profit", "time stop")
-"""How the arithmetic of an exit begins."""
 
 
 def make_settings(rows: int, **changes: Any) -> Settings:
@@ -163,7 +160,7 @@ def difference(pair: Pair) -> str:
     if len(done) != result.minutes:
         return f"{len(done)} minutes against {result.minutes}"
     everything, fills = result.orders.to_dicts(), result.fills.to_dicts()
-    protecting = [order for order in everything if str(order["why"][0]).startswith(EXITS)]
+    protecting = [order for order in everything if is_exit(order["why"])]
     orders = [order for order in everything if order not in protecting]
     at = 0
     for k, record in enumerate(done):
