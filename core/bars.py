@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from core.lean import compiled
+from core.lean import lean
 from core.messages import CLOSE, VOLUME, Bar, BoolArray, FloatArray
 
 MAX_PRICE = 1e15
@@ -27,7 +27,7 @@ def is_sound(bar: Bar) -> bool:
     return bar.low <= min(bar.open, bar.close) and bar.high >= max(bar.open, bar.close)
 
 
-@compiled
+@lean
 def all_sound(bars: FloatArray) -> bool:
     """Whether every bar of ``bars`` (S, T, 5) is a market's (``is_sound``) or wholly NaN, looked at once each."""
     for row in range(bars.shape[0]):
@@ -39,7 +39,7 @@ def all_sound(bars: FloatArray) -> bool:
     return True
 
 
-@compiled
+@lean
 def last_known(close: FloatArray, end: int) -> float:
     """The newest of ``close`` (T,) before index ``end`` that is finite; NaN where none is."""
     for t in range(end - 1, -1, -1):
@@ -48,7 +48,7 @@ def last_known(close: FloatArray, end: int) -> float:
     return math.nan
 
 
-@compiled
+@lean
 def first_known(close: FloatArray) -> float:
     """The oldest of ``close`` (T,) that is finite; NaN where none is."""
     for t in range(close.shape[0]):
@@ -76,7 +76,7 @@ def fill_gaps(bars: FloatArray) -> tuple[FloatArray, BoolArray]:
     return filled, filler
 
 
-@compiled
+@lean
 def _fill(bars: FloatArray, filler: BoolArray) -> None:
     last = math.nan
     for t in range(bars.shape[0]):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from core.impact import marginal_scale
-from core.lean import compiled, pasted
+from core.lean import lean, pasted
 from core.units import BPS
 
 IntArray = np.ndarray
@@ -40,7 +40,7 @@ class Depth(NamedTuple):
     """Share of a usual minute's volume at which the last level lies."""
 
 
-@compiled
+@lean
 def best_ticks(price: float, half_spread: float, tick: float) -> tuple[int, int]:
     """(best bid, best ask) in ticks around ``price``.
 
@@ -133,7 +133,7 @@ def take_levels(
     return parts
 
 
-@compiled
+@lean
 def spend_levels(
     ticks: IntArray,
     steps: IntArray,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from core.book import Depth
 from core.errors import ConfigError
-from core.lean import compiled, pasted
+from core.lean import lean, pasted
 from core.params import CostSettings
 from core.units import BPS, Instrument
 
@@ -85,6 +85,16 @@ def commission(amount: int, rate: int) -> int:
     return whole * rate + part * rate // UNITS
 
 
+@pasted
+def fee_of_fill(buying: bool, in_quote: bool, rate: int, quantity: int, money: int) -> tuple[int, bool]:
+    """(fee, whether it is paid in the base coin) of a fill of ``quantity`` base for ``money`` quote, all in units.
+
+    Taken from what comes in; ``in_quote``: always from the quote coin.
+    """
+    in_base = buying and not in_quote
+    return commission(quantity if in_base else money, rate), in_base
+
+
 def depth_of(costs: CostSettings) -> Depth:
     """The depth of the book under these settings."""
     return Depth(costs.impact_coefficient if costs.impact else 0.0, costs.max_participation_pct / 100.0)
@@ -116,7 +126,7 @@ def terms_of(costs: CostSettings) -> Terms:
     )
 
 
-@compiled
+@lean
 def split_cost(
     buying: bool, quantity: float, ticks: int, bid: int, ask: int, tick: float, mid_then: float
 ) -> tuple[float, float, float]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.lean import lean, pasted
+from core.lean import inner, lean, pasted
 from core.messages import CLOSE, VOLUME, BoolArray, Detected, FloatArray, Market, MarketEvent, Regime
 from core.params import EventSettings
 
@@ -46,7 +46,7 @@ def event_rules(settings: EventSettings) -> EventRules:
     return EventRules(float(settings.volatility_shock), float(settings.turbulent_ratio), float(settings.trend_ratio))
 
 
-@lean
+@inner
 def _add_window(terms: FloatArray, lead: int, first: int, last: int, sums: FloatArray) -> None:
     """sums[t] = terms[lead + t - first] + ... + terms[lead + t - last], oldest first, for every t.
 

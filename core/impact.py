@@ -5,7 +5,7 @@ import math
 from typing import NamedTuple
 
 from core.bars import last_known
-from core.lean import compiled, lean, pasted
+from core.lean import lean, pasted
 from core.messages import CLOSE, VOLUME, FloatArray
 
 COEFFICIENT = 1.0
@@ -32,7 +32,7 @@ Almgren, Thum, Hauptmann & Li (2005), "Direct Estimation of Equity Market Impact
 of coins it is not known, hence the wide deviation."""
 
 
-@compiled
+@lean
 def average_impact(coefficient: float, quantity: float, volume: float, volatility: float) -> float:
     """Mean log price paid above the touch for ``quantity``: Y * volatility * sqrt(quantity / volume).
 

@@ -22,6 +22,12 @@ inlined = njit(  # type: ignore[call-overload]
 arrays costs as much as a hundred additions. Python cannot call it (a crash, not an error; ``tests/unit/test_lean.py``
 looks for such calls): what only it needs would be compiled with each, and kept on disk, for nobody."""
 
+inner = njit(  # type: ignore[call-overload]
+    error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True, _nrt=False
+)
+"""A lean kernel that only kernels call, compiled once. Python cannot call it either: unpacking its arguments for Python
+would take longer to compile than many a kernel."""
+
 pasted = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True, inline="always")  # type: ignore[call-overload]
 """For Python and for kernels: a kernel that calls it is compiled as if it stood written there. For what is a line or two,
 or has one caller: compiling one kernel more takes as long as a dozen lines. (Elsewhere, beware of literals as arguments:

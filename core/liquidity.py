@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from core.lean import compiled, lean, pasted
+from core.lean import lean, pasted
 from core.messages import CLOSE, VOLUME, FloatArray
 from core.spread import MOMENTS, add_pairs, edge_of
 from core.units import BPS, MINUTE_MS
@@ -22,7 +22,7 @@ LEAST_BARS = 120
 """Pairs of bars below which a spread is not estimated."""
 
 
-@compiled
+@lean
 def usual_volume(bars: FloatArray, e: int) -> float:
     """Mean volume (base units) of the known bars among the ``VOLUME_MINUTES`` before minute ``e``; 0 without any.
 
@@ -37,7 +37,7 @@ def usual_volume(bars: FloatArray, e: int) -> float:
     return total / known if known else 0.0
 
 
-@compiled
+@lean
 def liquidity_at(bars: FloatArray, e: int, floor: float) -> tuple[float, float]:
     """(volume, sigma) a minute, from the closed minutes before minute ``e`` of one instrument's ``bars`` (T, 5).
 

@@ -38,10 +38,16 @@ class TradeSettings(Section):
     invest_pct: Percent = 30
     """Gross exposure the ensemble may use, per cent of equity."""
     min_order_usdt: Annotated[Decimal, Field(ge=1)] = Decimal(50)
+    max_pct: dict[InstrumentName, Percent] = Field(default_factory=dict)
+    """By instrument, the most that may be held of it, per cent of equity, where that is less than
+    ``risk.max_position_pct``."""
     capital_pct: Annotated[float, Field(gt=0, le=100)] = 100
     """Per cent of the account's equity that the bot manages; every other per cent is of that part."""
     capital_usdt: Usdt | None = None
     """The bot manages no more than this, however much lies in the account."""
+    own_coins: Literal["leave", "manage"] = "leave"
+    """Coins in the account that the bot's own fills did not bring, live: ``leave`` neither counts nor sells them,
+    ``manage`` takes them for positions of the bot's."""
     reporting_currency: Literal["USDT"] = "USDT"
 
     @field_validator("instruments")
@@ -51,6 +57,17 @@ class TradeSettings(Section):
         if twins:
             raise ValueError(f"{twins[0]} is listed twice")
         return value
+
+    @model_validator(mode="after")
+    def _caps_are_of_what_is_traded(self) -> "TradeSettings":
+        strangers = sorted(set(self.max_pct) - set(self.instruments))
+        if strangers:
+            raise ValueError(f"max_pct names {strangers[0]}, which is not among the instruments")
+        return self
+
+    def most_of(self, instrument: Instrument) -> float:
+        """Fraction of equity that may be held of it, as far as ``max_pct`` says."""
+        return float(self.max_pct.get(str(instrument), 100.0)) / 100.0
 
     @property
     def rows(self) -> tuple[Instrument, ...]:
@@ -129,7 +146,16 @@ class RiskSettings(Section):
 
     max_order_pct: Percent = 10
     max_position_pct: Percent = 15
+    max_order_usdt: Usdt | None = None
+    """One order in money; holds beside ``max_order_pct``."""
     max_gross_pct: Percent = 60
+    max_position_volatility_pct: Annotated[float, Field(gt=0, le=1_000)] | None = 15
+    """What is bought of one instrument, times its volatility a year, stays below this; null: off."""
+    target_volatility_pct: Annotated[float, Field(gt=0, le=1_000)] | None = 40
+    """Volatility a year of all positions together, from their returns of the last hours: buys shrink to stay below it;
+    null: off."""
+    kelly_fraction: Annotated[float, Field(gt=0, le=1)] | None = 0.25
+    """A position is at most this fraction of what Kelly's rule makes of the forecast's mean and spread; null: off."""
     daily_loss_pct: Percent = 5
     daily_loss_usdt: Usdt | None = None
     """A day's loss in money; holds beside the one in per cent."""
@@ -184,6 +210,12 @@ class ExecutionSettings(Section):
     cost_gate: Literal["round_trip", "one_way", "off"] = "round_trip"
     """What a forecast must pay for before its buy is sent: getting in and out again, getting in, or nothing. A buy
     shrinks to where one more unit costs what the forecast earns."""
+    split: bool = True
+    """A coin that is traded at two venues is one position, and its order goes where it costs least."""
+    venue_latency_ms: dict[Literal["binance", "upbit"], Annotated[int, Field(ge=0, le=10_000)]] = Field(
+        default_factory=dict
+    )
+    """From a decision to the match there, for the split; ``costs.latency_ms`` where not named."""
     horizon_minutes: Annotated[int, Field(ge=1, le=240)] = 1
     """How long an order is worked. Every minute the ensemble decides anew about what is left: the same direction goes
     on where the schedule stands, anything else ends it."""
@@ -197,6 +229,8 @@ class ExecutionSettings(Section):
     """``adaptive``: how much one standard deviation of waiting weighs against a certain cost."""
     reprice_seconds: Annotated[int, Field(ge=1, le=20)] = 2
     """``adaptive``: how often it looks at the book."""
+    edge_minutes: Annotated[float, Field(gt=0, le=1_440)] = 15
+    """``adaptive``: how long a forecast's edge lasts; what waits loses it evenly."""
     unknown_requery_s: Annotated[float, Field(gt=0, le=60)] = 2.0
 
     @model_validator(mode="after")
@@ -216,6 +250,40 @@ class ExecutionSettings(Section):
                 "(twap, vwap, pov, is or adaptive), or set it to 1"
             )
         return self
+
+
+PositivePercent = Annotated[float, Field(gt=0, lt=100)]
+
+
+class ProtectionSettings(Section):
+    """Exits that protect each position by itself, whatever the ensemble says. null = off."""
+
+    stop_loss_pct: PositivePercent | None = 10
+    """Sell when the price has fallen so far below the average entry."""
+    trailing_stop_pct: PositivePercent | None = None
+    """Sell when the price has fallen so far below its highest since the entry."""
+    trailing_activation_pct: Annotated[float, Field(ge=0, le=1_000)] = 0
+    """The trailing stop holds once the price has risen so far above the entry."""
+    take_profit_pct: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    """Sell when the price has risen so far above the average entry."""
+    time_stop_minutes: Annotated[float, Field(gt=0, le=10_000_000)] | None = None
+    """Sell when the position is so old."""
+    look_seconds: Annotated[int, Field(ge=1, le=60)] = 10
+    """Prices are looked at so often inside a minute, and whenever a slice is due. Paper and live also look at every
+    change of the book."""
+    max_collar_bps: Annotated[float, Field(ge=0, le=5_000)] = 500
+    """An exit that was not filled is sent again at twice the distance from the mid, up to this. The first stands at
+    ``risk.collar_bps``."""
+    at_exchange: bool = False
+    """Paper and live: also leave a stop order under each position at the exchange, where it holds such (Binance), as a
+    net for when the bot is away; it stays there when the bot is stopped. It binds the coins, so that every sale takes it
+    off first."""
+
+    @property
+    def on(self) -> bool:
+        """Anything is to be looked for."""
+        wanted = (self.stop_loss_pct, self.trailing_stop_pct, self.take_profit_pct, self.time_stop_minutes)
+        return any(value is not None for value in wanted)
 
 
 class LiveSettings(Section):

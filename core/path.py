@@ -8,14 +8,14 @@ rising minutes: whoever works an order inside the minute meets the dip first. Vo
 A boundary belongs to its past: at the very instant a minute ends the price is its close, which was seen.
 """
 
-from core.lean import compiled, pasted
+from core.lean import lean, pasted
 from core.units import MINUTE_MS
 
 KNOT_1 = MINUTE_MS // 3
 KNOT_2 = 2 * MINUTE_MS // 3
 
 
-@compiled
+@lean
 def price_at(o: float, h: float, low: float, c: float, elapsed_ms: int) -> float:
     """Price ``elapsed_ms`` (0..60,000) into the minute; at 60,000 it is the close exactly."""
     first, second = h, low
@@ -30,7 +30,7 @@ def price_at(o: float, h: float, low: float, c: float, elapsed_ms: int) -> float
     return second + (c - second) * ((elapsed_ms - KNOT_2) / (MINUTE_MS - KNOT_2))
 
 
-@compiled
+@lean
 def extremes_at(o: float, h: float, low: float, c: float, elapsed_ms: int) -> tuple[float, float]:
     """(high, low) seen so far, ``elapsed_ms`` into the minute."""
     now = price_at(o, h, low, c, elapsed_ms)
@@ -43,7 +43,7 @@ def extremes_at(o: float, h: float, low: float, c: float, elapsed_ms: int) -> tu
     return highest, lowest
 
 
-@compiled
+@lean
 def share_below(start: float, end: float, level: float) -> float:
     """Share of time that a price going straight from ``start`` to ``end`` spends at or below ``level``."""
     low, high = min(start, end), max(start, end)

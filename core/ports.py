@@ -1,6 +1,6 @@
 """What the core needs of the outside, as protocols. Each has a hand-written fake in ``tests/support``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Protocol
 
@@ -112,12 +112,18 @@ class Venue(Protocol):
 
     async def fills(self, client_id: str, instrument: Instrument) -> tuple[Fill, ...]: ...
 
+    async def tops(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, Top]:
+        """Best bid and ask, asked now; none for an instrument whose book is empty on a side."""
+        ...
+
 
 class Gateway(Venue, Protocol):
     """A venue reached over its own wire, with what only such a one can tell. Same errors, and ``ConfigError`` for a
     missing key and for an instrument that the venue does not list."""
 
     instruments: tuple[Instrument, ...]
+    holds_stops: bool
+    """It takes orders with a ``stop_price``; others refuse them."""
 
     def now_ms(self) -> int:
         """The venue's time as we know it, right only after the first call."""
@@ -206,6 +212,8 @@ class LocalVenue(Protocol):
     def open_orders(self) -> tuple[OrderSnapshot, ...]: ...
 
     def fills(self, client_id: str, instrument: Instrument) -> tuple[Fill, ...]: ...
+
+    def tops(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, Top]: ...
 
 
 class Journal(Protocol):

@@ -23,7 +23,9 @@ from decimal import ROUND_FLOOR, Decimal
 
 import numpy as np
 
-from core.cost_gate import CostGate, Seen, cost_gate, cost_lines, gate_rows, worth_line
+from core.ceilings import ceiling_lines, ceiling_rules, ceilings_of
+from core.coin_split import SplitRules, hold_together, split_coins
+from core.cost_gate import CostGate, Seen, cost_gate, cost_lines, estimate_of, gate_rows, worth_line
 from core.errors import Defect
 from core.execution.estimate import half_spread_of_touch
 from core.guards import GuardBook, guard_rules, until_ms
@@ -36,15 +38,28 @@ from core.loss_limits import (
 )
 from core.messages import Approved, FloatArray, Intents, Market, Refused, TradingState, Verdicts
 from core.params import CostSettings, ExecutionSettings, RiskSettings, TradeSettings
+from core.refusals import allowance_words, asked_words, pause_words
 from core.risk_state import BY_LIMIT, RiskState, marked
-from core.sizing import LIMIT_NAMES, Caps, Limit, Rows, Sized, arithmetic, empty_rows, size_rows
+from core.sizing import (
+    LIMIT_NAMES,
+    Caps,
+    IntArray,
+    Limit,
+    Rows,
+    Sized,
+    arithmetic,
+    empty_rows,
+    limit_name,
+    size_rows,
+)
 from core.starting_cap import LiveDay, StartingCap
 from core.units import BPS, DAY_MS, MINUTE_MS, Instrument, MarketRules, Side
 
 
 class Risk:
     """Reviews each minute's intents. ``rules`` are the venues' own; an instrument without them is not traded. ``gate``
-    says what a forecast must pay for, by default that of the default settings."""
+    says what a forecast must pay for, by default that of the default settings; ``split`` how a coin at several venues is
+    split (None: each of its markets is a position of its own)."""
 
     def __init__(
         self,
@@ -54,6 +69,7 @@ class Risk:
         state: RiskState | None = None,
         cap: StartingCap | None = None,
         gate: CostGate | None = None,
+        split: SplitRules | None = None,
     ) -> None:
         self._cap = cap
         self._trade = trade
@@ -62,11 +78,22 @@ class Risk:
         self._state = state or RiskState()
         self._guards = GuardBook(self._state.guards)
         self._gate = gate or cost_gate(ExecutionSettings(), CostSettings())
+        self._split = split
+        self._coins: dict[int, str] = {}
 
     @property
     def state(self) -> RiskState:
         """To be stored before a verdict leaves."""
         return self._state
+
+    @property
+    def trade(self) -> TradeSettings:
+        """By which it sizes now."""
+        return self._trade
+
+    def set_trade(self, trade: TradeSettings) -> None:
+        """Size by these settings from the next minute on; the instruments stay."""
+        self._trade = trade
 
     @property
     def cap(self) -> StartingCap | None:
@@ -120,8 +147,13 @@ class Risk:
         if self._guards.take(market.account.closed, guard_rules(self._limits)):
             state = replace(state, guards=self._guards.to_json())
         self._state = state
-        rows = self._rows(market, intents, state)
+        rows, floats, ints = self._rows(market, intents, state)
         caps = self._caps(market, state)
+        coins = split_coins(market, intents.edge_bps, rows, caps, self._split)
+        intents = replace(intents, edge_bps=coins.edge)
+        told = ceilings_of(floats, ints, caps, ceiling_rules(self._limits), market, intents)
+        hold_together(coins, rows, caps)
+        self._coins = coins.lines
         sized = size_rows(rows, caps)
         seen = seen_of(market, intents, sized)
         sized = gate_rows(rows, caps, self._gate, seen, sized)
@@ -129,9 +161,9 @@ class Risk:
         refused: list[Refused] = []
         for row in range(len(market.instruments)):
             if sized.lots[row]:
-                approved.append(self._approve(market, rows, caps, sized, seen, row))
+                approved.append(self._approve(market, rows, caps, sized, seen, told, row))
             elif Limit(int(sized.limit[row])) in LIMIT_NAMES:
-                refused.append(self._refuse(market, rows, caps, sized, seen, row))
+                refused.append(self._refuse(market, rows, caps, sized, seen, told, row))
         count = len(approved)
         self._state = replace(state, orders=state.orders + count, orders_today=state.orders_today + count)
         return Verdicts(
@@ -155,6 +187,7 @@ class Risk:
             band=limits.rebalance_band_pct / 100.0,
             collar=limits.collar_bps / BPS,
             max_orders=float(max(0, self._orders_left(state)[0])),
+            max_order_usdt=math.inf if limits.max_order_usdt is None else float(limits.max_order_usdt),
         )
 
     def _orders_left(self, state: RiskState) -> tuple[int, str]:
@@ -175,14 +208,17 @@ class Risk:
         return invest if self._cap is None else self._cap.invest(invest, self._managed(market))
 
     def _arithmetic(
-        self, market: Market, rows: Rows, caps: Caps, sized: Sized, row: int, rules: MarketRules
+        self, market: Market, rows: Rows, caps: Caps, sized: Sized, told: FloatArray, row: int, rules: MarketRules
     ) -> tuple[str, ...]:
         lines = arithmetic(rows, caps, sized, row, rules)
+        ceilings = ceiling_lines(ceiling_rules(self._limits), *(float(v) for v in told[:, row]))
+        coin = (self._coins[row],) if row in self._coins else ()
+        lines = (*coin, *lines[:2], *ceilings, *lines[2:])
         if self._cap is None or not self._cap.binds:
             return lines
         return (self._cap.line(self._trade.invest_pct / 100.0, self._managed(market)), *lines)
 
-    def _rows(self, market: Market, intents: Intents, state: RiskState) -> Rows:
+    def _rows(self, market: Market, intents: Intents, state: RiskState) -> tuple[Rows, FloatArray, IntArray]:
         rules = [self._rules.get(instrument) for instrument in market.instruments]
         rows, floats, ints = empty_rows(len(rules))
         rows.rate[:] = market.quote_rate
@@ -190,6 +226,7 @@ class Risk:
         for column, name in ((rows.min_qty, "min_qty"), (rows.max_qty, "max_qty"), (rows.min_notional, "min_notional")):
             column[:] = _column(rules, name, 0.0)
         rows.fee[:] = _column(rules, "taker_fee", 0.0)
+        rows.most[:] = [self._trade.most_of(i) for i in market.instruments]
         rows.purse[:] = groups([(i.venue, i.quote) for i in market.instruments])
         rows.coin[:] = groups([(i.venue, i.base) for i in market.instruments])
         fill_into(
@@ -215,7 +252,7 @@ class Risk:
         if market.premium_bps is not None:
             dear = (rows.buy_block == 0) & (market.premium_bps > self._limits.max_premium_bps)
             rows.buy_block[dear] = int(Limit.PREMIUM)
-        return rows
+        return rows, floats, ints
 
     def _block(self, market: Market) -> Limit | None:
         """What forbids every purchase of this minute."""
@@ -228,7 +265,9 @@ class Risk:
             return Limit.MAX_CANCELS
         return None
 
-    def _approve(self, market: Market, rows: Rows, caps: Caps, sized: Sized, seen: Seen, row: int) -> Approved:
+    def _approve(
+        self, market: Market, rows: Rows, caps: Caps, sized: Sized, seen: Seen, told: FloatArray, row: int
+    ) -> Approved:
         instrument = market.instruments[row]
         rules = self._rules[instrument]
         lots = abs(int(sized.lots[row]))
@@ -236,8 +275,11 @@ class Risk:
         if side is Side.SELL:
             lots = min(lots, _free_lots(market, row, rules))
         quantity = lots * rules.step
-        lines = self._arithmetic(market, rows, caps, sized, row, rules)
-        lines += cost_lines(self._gate, seen, float(rows.fee[row]), row, float(quantity), side is Side.BUY)
+        lines = self._arithmetic(market, rows, caps, sized, told, row, rules)
+        fee = float(rows.fee[row])
+        expected = estimate_of(self._gate, seen, fee, row, float(quantity))
+        known = math.isfinite(expected.total)
+        lines += cost_lines(self._gate, seen, fee, row, float(quantity), side is Side.BUY)
         return Approved(
             intent_id=intent_id(market.minute, instrument),
             minute=market.minute,
@@ -247,87 +289,39 @@ class Risk:
             limit_price=int(sized.ticks[row]) * rules.tick,
             reference_price=float(rows.mid[row]),
             arithmetic=lines,
+            edge_bps=float(np.nan_to_num(seen.edge[row], nan=0.0)),
+            expected=(*expected, float(seen.volume[row]), float(seen.sigma[row])) if known else (),
         )
 
-    def _refuse(self, market: Market, rows: Rows, caps: Caps, sized: Sized, seen: Seen, row: int) -> Refused:
+    def _allowance(self, limit: Limit, sized: Sized, row: int, market: Market) -> str:
+        match limit:
+            case Limit.HALTED | Limit.REDUCING:
+                return f"state {self._state.state.value} since {self._state.since_ms}: {self._state.reason}"
+            case Limit.MAX_ORDERS:
+                return f"allowed {self._orders_left(self._state)[1]}"
+            case Limit.CONSECUTIVE_LOSSES | Limit.STOP_GUARD | Limit.LOW_PROFIT | Limit.COOLDOWN:
+                return pause_words(limit, self._limits, until_ms(self._guards.rows(market.instruments), row, limit))
+            case _:
+                return allowance_words(limit, float(sized.allowed[row]), row, market, self._trade, self._limits)
+
+    def _refuse(
+        self, market: Market, rows: Rows, caps: Caps, sized: Sized, seen: Seen, told: FloatArray, row: int
+    ) -> Refused:
         instrument = market.instruments[row]
         limit = Limit(int(sized.limit[row]))
         rules = self._rules.get(instrument)
         capped = limit is Limit.INVEST and self._cap is not None and self._cap.binds
-        name = "starting_cap" if capped else LIMIT_NAMES[limit]
-        lines = self._arithmetic(market, rows, caps, sized, row, rules) if rules else ()
+        name = "starting_cap" if capped else limit_name(limit, caps, float(rows.most[row]))
+        lines = self._arithmetic(market, rows, caps, sized, told, row, rules) if rules else ()
         if limit is Limit.COST:
             lines += (worth_line(self._gate, seen, float(rows.fee[row]), row, 0.0),)
         return Refused(
             intent_id=intent_id(market.minute, instrument),
             minute=market.minute,
             instrument=instrument,
-            reason=f"{name}: {_asked(sized, row)}, {self._allowance(limit, sized, row, market)}",
+            reason=f"{name}: {asked_words(sized, row)}, {self._allowance(limit, sized, row, market)}",
             arithmetic=lines,
         )
-
-    def _why_paused(self, limit: Limit) -> str:
-        limits = self._limits
-        match limit:
-            case Limit.CONSECUTIVE_LOSSES:
-                return f"{limits.max_consecutive_losses} round trips in a row lost"
-            case Limit.STOP_GUARD:
-                return f"{limits.max_stop_outs} stop-outs within {limits.stop_outs_within_minutes} minutes"
-            case Limit.LOW_PROFIT:
-                within = f"of the last {limits.low_profit_within_minutes} minutes brought less than"
-                return f"{limits.low_profit_trips} or more round trips {within} {limits.low_profit_pct:g}% together"
-            case _:
-                return f"closed less than {limits.cooldown_minutes} minutes ago"
-
-    def _allowance(self, limit: Limit, sized: Sized, row: int, market: Market) -> str:
-        """What the limit allows, in words."""
-        room = float(sized.allowed[row])
-        match limit:
-            case Limit.HALTED | Limit.REDUCING:
-                return f"state {self._state.state.value} since {self._state.since_ms}: {self._state.reason}"
-            case Limit.UNRECONCILED:
-                return f"not reconciled: {market.account.difference or 'could not be compared with the venue'}"
-            case Limit.NOT_FRESH:
-                return "no final bar or no book this minute"
-            case Limit.NO_BOOK:
-                return "no usable book"
-            case Limit.NO_EQUITY:
-                return f"equity is {market.equity:.2f} USDT"
-            case Limit.NOT_TRADING:
-                return "the venue gives no rules for it or does not trade it now"
-            case Limit.MAX_ORDERS:
-                return f"allowed {self._orders_left(self._state)[1]}"
-            case Limit.LATE:
-                late = (market.now_ms - market.minute - MINUTE_MS) / 1000
-                allowed = self._limits.max_decision_delay_ms / 1000
-                return f"decided {late:.1f} s after the minute's close, allowed {allowed:g} s"
-            case Limit.CLOCK:
-                allowed = market.account.clock_allowed_ms
-                return (
-                    f"the venue's clock is {market.account.clock_offset_ms:+.0f} ms from ours, allowed {allowed:g} ms"
-                )
-            case Limit.MAX_CANCELS:
-                allowed = self._limits.max_cancels_per_minute
-                return f"{market.account.cancels} cancels in the last minute, allowed {allowed}"
-            case Limit.CONSECUTIVE_LOSSES | Limit.STOP_GUARD | Limit.LOW_PROFIT | Limit.COOLDOWN:
-                until = until_ms(self._guards.rows(market.instruments), row, limit)
-                return f"{self._why_paused(limit)}: nothing is bought before {_clock(until)} UTC"
-            case Limit.PREMIUM:
-                over = float(market.premium_bps[row]) if market.premium_bps is not None else math.nan
-                return f"it costs {over:.0f} bps more than at the other venue, allowed {self._limits.max_premium_bps:g}"
-            case Limit.SAME_COIN:
-                return "another market of the coin sells this minute"
-            case Limit.MIN_ORDER:
-                return f"the least order is {room:.2f} USDT"
-            case _:
-                least = float(self._trade.min_order_usdt)
-                return f"allowed {max(room, 0.0):.2f} USDT, the least order is {least:.2f} USDT"
-
-
-def _clock(ms: int) -> str:
-    """Minute of the day, ``HH:MM:SS``."""
-    seconds = ms // 1000 % 86_400
-    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
 def seen_of(market: Market, intents: Intents, sized: Sized) -> Seen:
@@ -345,11 +339,6 @@ def seen_of(market: Market, intents: Intents, sized: Sized) -> Seen:
 def intent_id(minute: int, instrument: Instrument) -> str:
     """One intent a minute and instrument."""
     return f"{minute}:{instrument}"
-
-
-def _asked(sized: Sized, row: int) -> str:
-    change = float(sized.asked[row])
-    return f"asked {change:+.2f} USDT" if math.isfinite(change) else "asked an unknown amount"
 
 
 def is_tradable(rule: MarketRules | None) -> bool:

@@ -7,11 +7,14 @@ with names, and ``arithmetic`` tells a person how one size came about.
 Choices that are the rule:
 - Sells are sized before buys, so an exit is never crowded out; several buys share a purse in row order, and the
   proceeds of this minute's sells are not spent yet.
+- The number of orders bounds what is bought: sales count, and are never held back by it.
 - A buy is valued at its limit price (the worst it may pay) for the order limit and the cash, at the mid for exposure.
 - An order that closes a position may be smaller than ``min_order``, never smaller than the venue's minimum. A sell
   never leaves a rest below the minimum: then everything is sold.
 - The order limit cuts a sell too, but not below twice the minimum, so a large position leaves in sellable pieces.
 - A loss of precision falls on the small side: limits are shaved by 1e-12 of themselves before lots are counted.
+
+Above 400 lines because the rule, the limits it names and its arithmetic in words must agree row by row.
 """
 
 import math
@@ -20,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.lean import lean, pasted
+from core.lean import inner, lean, pasted
 from core.messages import BoolArray, FloatArray
 from core.units import BPS, MarketRules
 
@@ -62,6 +65,9 @@ class Limit(IntEnum):
     LOW_PROFIT = 27
     COOLDOWN = 28
     COST = 30
+    POSITION_VOLATILITY = 31
+    KELLY = 32
+    PORTFOLIO_VOLATILITY = 33
 
 
 LIMIT_NAMES: dict[Limit, str] = {
@@ -90,6 +96,9 @@ LIMIT_NAMES: dict[Limit, str] = {
     Limit.LOW_PROFIT: "low_profit_pct",
     Limit.COOLDOWN: "cooldown_minutes",
     Limit.COST: "cost_gate",
+    Limit.POSITION_VOLATILITY: "max_position_volatility_pct",
+    Limit.KELLY: "kelly_fraction",
+    Limit.PORTFOLIO_VOLATILITY: "target_volatility_pct",
 }
 
 _KEEP, _NOTHING, _DUST, _BAND, _PASSED = (int(v) for v in list(Limit)[:5])
@@ -126,6 +135,10 @@ class Rows(NamedTuple):
     """Taker fee, fraction of notional."""
     cash: FloatArray
     """Free quote units of the row's purse."""
+    most: FloatArray
+    """Fraction of equity that the position may be at most: ``max_position``, or less where the row has a cap of its own."""
+    ceiling: FloatArray
+    """Fraction of equity beyond which nothing is bought (``core.ceilings``); infinite: none."""
     purse: np.ndarray
     """int64: rows with the same number pay from the same balance."""
     coin: np.ndarray
@@ -134,12 +147,16 @@ class Rows(NamedTuple):
     """int64: the Limit that forbids buying, 0 = none."""
     sell_block: np.ndarray
     """int64: the Limit that forbids selling, 0 = none."""
+    ceiling_limit: np.ndarray
+    """int64: the Limit that ``ceiling`` stands for."""
 
 
-ROW_FLOATS, ROW_INTS = Rows._fields[:13], Rows._fields[13:]
+ROW_FLOATS, ROW_INTS = Rows._fields[:15], Rows._fields[15:]
 """The columns of ``Rows`` that are float64 and int64: the kernels take a table of each, one row a column."""
-TARGET, HELD, SELLABLE, MID, PRICE, RATE, STEP, TICK, MIN_QTY, MAX_QTY, MIN_NOTIONAL, FEE, CASH = range(13)
-PURSE, COIN, BUY_BLOCK, SELL_BLOCK = range(4)
+TARGET, HELD, SELLABLE, MID, PRICE, RATE, STEP, TICK, MIN_QTY, MAX_QTY, MIN_NOTIONAL, FEE, CASH, MOST, CEILING = range(
+    15
+)
+PURSE, COIN, BUY_BLOCK, SELL_BLOCK, CEILING_LIMIT = range(5)
 LOTS, TICKS, ASKED, ALLOWED, SPENT = range(5)
 SOLD, COUNTED = range(2)
 
@@ -160,7 +177,9 @@ class Caps(NamedTuple):
     collar: float
     """Distance of the limit price from the mid, fraction."""
     max_orders: float
-    """Orders left in this minute."""
+    """Orders left in this minute; sales count, and pass in any case."""
+    max_order_usdt: float = math.inf
+    """Beside ``max_order``, USDT."""
 
 
 class Sized(NamedTuple):
@@ -181,6 +200,7 @@ class Sized(NamedTuple):
 def empty_rows(count: int) -> tuple[Rows, FloatArray, IntArray]:
     """(rows, floats, ints), all zero: ``rows`` looks into the two tables that the kernels take."""
     floats, ints = np.zeros((len(ROW_FLOATS), count)), np.zeros((len(ROW_INTS), count), dtype=np.int64)
+    floats[MOST], floats[CEILING] = 1.0, math.inf
     return Rows(*floats, *ints), floats, ints
 
 
@@ -222,13 +242,21 @@ def size_into(
         worth = held * rows[PRICE, i] * rate if held > 0.0 else 0.0
         # What a quote unit is worth need not be known to sell all that is held.
         known = mid > 0.0 and mid < math.inf and (rate > 0.0 or rows[TARGET, i] <= 0.0)
-        found[ASKED, i], limit[i] = _change(rows[TARGET, i], held, worth, known, solvent, caps)
+        found[ASKED, i], limit[i] = _change(rows[TARGET, i], held, worth, rows[MOST, i], known, solvent, caps)
     orders_left = _sell(rows, marks, caps, found, flags[SOLD], limit, solvent)
     _buy(rows, marks, caps, found, flags[COUNTED], limit, orders_left)
 
 
 @pasted
-def _change(target: float, held: float, worth: float, known: bool, solvent: bool, caps: Caps) -> tuple[float, int]:
+def largest_order(caps: Caps) -> float:
+    """USDT."""
+    return min(caps.max_order * caps.equity, caps.max_order_usdt)
+
+
+@inner
+def _change(
+    target: float, held: float, worth: float, most: float, known: bool, solvent: bool, caps: Caps
+) -> tuple[float, int]:
     """(wanted change of one position in USDT or NaN, SELL or BUY or the Limit that holds it)."""
     asked = math.nan
     if math.isnan(target):
@@ -241,7 +269,7 @@ def _change(target: float, held: float, worth: float, known: bool, solvent: bool
         return asked, _NO_EQUITY
     else:
         asked = min(target, 1.0) * caps.invest * caps.equity - worth
-        over = worth - caps.max_position * caps.equity
+        over = worth - min(most, caps.max_position) * caps.equity
         if over > 0.0:
             asked = min(asked, -over)
     if not known:
@@ -251,7 +279,7 @@ def _change(target: float, held: float, worth: float, known: bool, solvent: bool
     return asked, _TO_BUY if asked > 0.0 else _TO_SELL
 
 
-@pasted
+@inner
 def _sell(
     rows: FloatArray,
     marks: IntArray,
@@ -285,7 +313,7 @@ def _sell(
             wanted = all_lots
         cut, bound, most = _PASSED, _MAX_QTY, np.floor(rows[MAX_QTY, i] / step)
         if solvent:
-            by_order = np.floor(max(caps.max_order * caps.equity * _SHAVE, 2.0 * (least + lot)) / lot)
+            by_order = np.floor(max(largest_order(caps) * _SHAVE, 2.0 * (least + lot)) / lot)
             if by_order < most:
                 most = by_order
                 bound = _MAX_ORDER
@@ -306,8 +334,6 @@ def _sell(
             found[ALLOWED, i] = caps.min_order
         elif sold[coin]:
             limit[i] = _SAME_COIN
-        elif orders_left < 1.0:
-            limit[i] = _MAX_ORDERS
         else:
             found[LOTS, i] = -wanted
             limit[i] = cut
@@ -316,7 +342,7 @@ def _sell(
     return orders_left
 
 
-@pasted
+@inner
 def _buy(
     rows: FloatArray,
     marks: IntArray,
@@ -360,10 +386,10 @@ def _buy(
         for bound in range(_MAX_ORDER, _MAX_QTY + 1):
             unit = lot
             if bound == _MAX_ORDER:
-                left = caps.max_order * caps.equity
+                left = largest_order(caps)
                 unit = worst_lot
             elif bound == _MAX_POSITION:
-                left = caps.max_position * caps.equity - worth
+                left = min(rows[MOST, i], caps.max_position) * caps.equity - worth
             elif bound == _MAX_GROSS:
                 left = caps.max_gross * caps.equity - gross
             elif bound == _INVEST:
@@ -378,6 +404,11 @@ def _buy(
                 within = np.floor(rows[MAX_QTY, i] / step)
             if within < most:
                 room, most, cut = left, within, bound
+        if rows[CEILING, i] < math.inf:
+            left = rows[CEILING, i] * caps.equity - worth
+            within = np.floor(max(left, 0.0) * _SHAVE / lot)
+            if within < most:
+                room, most, cut = left, within, marks[CEILING_LIMIT, i]
         if most < 1.0 or most * lot < least or most * step < rows[MIN_QTY, i]:
             limit[i] = _MIN_ORDER if cut == _PASSED else cut
             found[ALLOWED, i] = least if cut == _PASSED else room
@@ -393,6 +424,15 @@ def _buy(
             found[SPENT, purse] += most * worst_lot / rate * fees
 
 
+def limit_name(limit: Limit, caps: Caps, most: float) -> str:
+    """The key of the setting that held a row; ``most`` is the row's."""
+    if limit is Limit.MAX_ORDER and caps.max_order_usdt < caps.max_order * caps.equity:
+        return "max_order_usdt"
+    if limit is Limit.MAX_POSITION and most < caps.max_position:
+        return "max_pct"
+    return LIMIT_NAMES[limit]
+
+
 def arithmetic(rows: Rows, caps: Caps, sized: Sized, row: int, rules: MarketRules) -> tuple[str, ...]:
     """How the size of ``row`` came about, in short lines; amounts in USDT unless a unit is named."""
     base = rules.instrument.base
@@ -405,10 +445,8 @@ def arithmetic(rows: Rows, caps: Caps, sized: Sized, row: int, rules: MarketRule
     ]
     limit = Limit(int(sized.limit[row]))
     if limit in LIMIT_NAMES:
-        room = sized.allowed[row]
-        lines.append(
-            f"{LIMIT_NAMES[limit]} allows {room:.2f}" if math.isfinite(room) else f"held by {LIMIT_NAMES[limit]}"
-        )
+        room, name = sized.allowed[row], limit_name(limit, caps, rows.most[row])
+        lines.append(f"{name} allows {room:.2f}" if math.isfinite(room) else f"held by {name}")
     lots = sized.lots[row]
     if lots:
         side, sign = ("buy", "+") if lots > 0 else ("sell", "-")

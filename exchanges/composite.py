@@ -5,11 +5,11 @@ stated and the account says that it is not reconciled, so that nothing new is bo
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
-from core.errors import Defect, ExchangeUnavailable
-from core.messages import AccountState, CancelOrder, Fill, OrderSnapshot, PlaceOrder
+from core.errors import BotError, Defect, ExchangeUnavailable
+from core.messages import AccountState, CancelOrder, Fill, OrderSnapshot, PlaceOrder, Top
 from core.ports import Venue
 from core.standing import NOT_STATED
 from core.units import Instrument, MarketRules
@@ -72,6 +72,21 @@ class Venues:
 
     async def fills(self, client_id: str, instrument: Instrument) -> tuple[Fill, ...]:
         return await self._of(instrument).fills(client_id, instrument)
+
+    async def tops(self, instruments: Sequence[Instrument]) -> dict[Instrument, Top]:
+        """Of all venues that answer: one that is silent must not blind the others. Raises when none answers."""
+        wanted = {name: [i for i in instruments if i.venue == name] for name in self._parts}
+        asked = {name: mine for name, mine in wanted.items() if mine}
+        answers = await asyncio.gather(
+            *(self._parts[name].tops(mine) for name, mine in asked.items()), return_exceptions=True
+        )
+        found: dict[Instrument, Top] = {}
+        for answer in answers:
+            if not isinstance(answer, BaseException):
+                found |= answer
+            elif not isinstance(answer, BotError) or len(answers) == 1:
+                raise answer
+        return found
 
     def _of(self, instrument: Instrument) -> Venue:
         try:

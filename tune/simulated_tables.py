@@ -3,12 +3,14 @@
 import numpy as np
 import polars as pl
 
+from core.ceilings import ceiling_lines, ceiling_rules
 from core.cost_gate import Seen, cost_lines
 from core.engine.tables import IntArray
 from core.impact import IMPACT_MINUTES, flow_at
-from core.lean import compiled
+from core.lean import lean
 from core.loss_limits import loss_limits, managed
 from core.messages import FloatArray
+from core.protection import NOT_DUE, exit_arithmetic, exit_rules
 from core.sizing import Rows, Sized, arithmetic
 from core.units import MINUTE_MS
 from tune.found import ORDER, Found, counted
@@ -42,7 +44,7 @@ def fills_of(found: Found) -> pl.DataFrame:
 def orders_of(found: Found) -> pl.DataFrame:
     """``ORDERS`` of the engine's log, each with its arithmetic."""
     market = found.market
-    index, row, lots, ticks, _, regime = found.orders.T
+    index, row, lots, ticks, _, regime = found.orders.T[:6]
     mid, edge, target, equity = found.order_floats[:, :4].T
     known = [found.rules[i] for i in market.instruments]
     executed = np.zeros(len(found.orders))
@@ -75,10 +77,11 @@ def why_of(found: Found) -> pl.Series:
     """How each order's size came about, in the words of ``core.sizing.arithmetic``; lists of lines."""
     row, lots, limit = found.orders[:, 1], found.orders[:, 2], found.orders[:, 4]
     columns = found.order_floats.T
-    mid, _, target, equity, held, price, asked, allowed, _ = (column.tolist() for column in columns)
+    mid, _, target, equity, held, price, asked, allowed = (column.tolist() for column in columns[:8])
+    told = columns[9:12].T.tolist()
     # As if all orders were rows of one minute: what is told of each is its own row and equity alone. Lists, as a float
     # of Python's is written twice as fast as one of numpy's.
-    known = {name: getattr(found.rows, name)[row].tolist() for name in ("rate", "step", "tick")}
+    known = {name: getattr(found.rows, name)[row].tolist() for name in ("rate", "step", "tick", "most")}
     known |= {"target": target, "held": held, "mid": mid, "price": price}
     rows = Rows(**{name: known.get(name, []) for name in Rows._fields})  # type: ignore[arg-type]
     whole = lots.astype(np.float64).tolist()
@@ -90,16 +93,25 @@ def why_of(found: Found) -> pl.Series:
     seen = Seen(columns[1], columns[8], flows[0], flows[1])
     fee = [float(rule.taker_fee) for rule in rules]
     losses = loss_limits(found.settings.config.trade, found.settings.rules.risk)
+    ceilings = ceiling_rules(found.settings.rules.risk)
     texts = []
+    due, attempt, at_ms, since_ms = (column.tolist() for column in found.orders[:, 6:].T)
+    mid, price, asked = columns[0], columns[5], columns[6]
+    exits = exit_rules(found.settings.rules.protection, found.settings.rules.risk)
     for k, which in enumerate(row.tolist()):
+        if due[k] != NOT_DUE:
+            minutes = (at_ms[k] - since_ms[k]) / MINUTE_MS
+            texts.append("\n".join(exit_arithmetic(due[k], mid[k], price[k], asked[k], minutes, attempt[k], exits)))
+            continue
         part = managed(equity[k], losses.capital, losses.capital_usdt)
         lines = arithmetic(rows, found.caps._replace(equity=part), sized, k, rules[which])
+        lines = (*lines[:2], *ceiling_lines(ceilings, *told[k]), *lines[2:])
         lines += cost_lines(found.gate, seen, fee[which], k, quantity[k], lots[k] > 0)
         texts.append("\n".join(lines))
     return pl.Series("why", texts, dtype=pl.String).str.split("\n")
 
 
-@compiled
+@lean
 def _flows(bars: FloatArray, row: IntArray, index: IntArray, found: FloatArray) -> None:
     """Write volume and sigma a minute at every order's decision to ``found`` (2, O)."""
     for k in range(len(row)):

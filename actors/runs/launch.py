@@ -146,10 +146,15 @@ class Launch:
         with _named("risk did not resume"):
             self._ask("risk", "resume", 30, by, wall_ms())
 
-    def day_over(self, seen: LiveDay) -> str:
-        """Let a finished day of live trading move the starting cap; gives where it stands then, in words."""
-        with _named("risk did not take the day"):
-            return self._ask("risk", "day_over", 30, seen)
+    def day_over(self, seen: LiveDay) -> None:
+        """Let a finished day of live trading move the starting cap, and tell people where it stands then. Raises BotError
+        when risk does not answer; the cap has not moved then."""
+        try:
+            words = self._ask("risk", "day_over", 30, seen)
+        except (ValueError, ray.exceptions.RayError) as error:
+            # It may be being started again; whoever asked tries again later.
+            raise BotError(f"risk did not take the day: {str(error).strip().splitlines()[-1]}") from None
+        _quietly(lambda: self.tell("info", "starting_cap", cap=words))
 
     def wind_down(self, timeout_s: float = 60.0) -> None:
         """End the minutes, cancel our open orders, put records and the executor's books on disk."""
@@ -219,5 +224,5 @@ def _quietly(work: Callable[[], object]) -> None:
     try:
         work()
     except Exception as error:
-        # Taking down goes on whatever one part says; the process and its children end anyway.
-        log.warning("while stopping: %s: %s", type(error).__name__, error)
+        # What is done by the way must not end what goes on: the run, or its taking down.
+        log.warning("by the way: %s: %s", type(error).__name__, error)

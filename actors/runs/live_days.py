@@ -90,7 +90,8 @@ class Midnight:
     def __init__(
         self, days: LiveDays, cap: StartingCap, now_ms: Callable[[], int], tell: Callable[[LiveDay], object]
     ) -> None:
-        """``now_ms``: market time. ``tell`` is given each finished day, in the thread that calls ``look``."""
+        """``now_ms``: market time. ``tell`` is given each finished day, in the thread that calls ``look``, and again later
+        when it raises BotError."""
         self._days = days
         self._cap = cap
         self._now_ms = now_ms
@@ -106,9 +107,12 @@ class Midnight:
             if self._asking.is_alive():
                 return
             self._asking = None
-            for seen in self._found or []:
-                self._cap = self._cap.after(seen)
-                self._tell(seen)
+            try:
+                for seen in self._found or []:
+                    self._tell(seen)
+                    self._cap = self._cap.after(seen)
+            except BotError as error:
+                self._later(error)
             return
         now = self._now_ms()
         if now >= self._next_ms:
@@ -122,5 +126,8 @@ class Midnight:
         try:
             self._found = self._days.finished(self._cap, now)
         except BotError as error:
-            log.warning("the day that ended could not be judged, the starting cap stays: %s", error)
-            self._next_ms = now + AGAIN_MS
+            self._later(error)
+
+    def _later(self, error: BotError) -> None:
+        log.warning("the day that ended could not be judged, the starting cap stays: %s", error)
+        self._next_ms = self._now_ms() + AGAIN_MS

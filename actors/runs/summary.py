@@ -65,10 +65,9 @@ def venue_lines(records: list[MinuteRecord]) -> list[str]:
         )
     for name in dict.fromkeys(rate.currency for r in done for rate in r.rates if rate.currency != REPORTING_CURRENCY):
         known = [rate for r in done for rate in r.rates if rate.currency == name]
-        lines.append(
-            f"rate: {1 / known[0].usdt:,.2f} → {1 / known[-1].usdt:,.2f} {name} a USDT, by {known[-1].source}; "
-            f"unknown in {len(done) - len(known)} of {len(done)} minutes"
-        )
+        line = f"rate: {1 / known[0].usdt:,.2f} → {1 / known[-1].usdt:,.2f} {name} a USDT, by {known[-1].source}"
+        gaps = len(done) - len(known)
+        lines.append(f"{line}; unknown in {gaps} of {len(done)} minutes" if gaps else line)
     return lines
 
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from core.lean import lean
+from core.lean import inner, lean
 from core.liquidity import SIGMA_MINUTES, VOLUME_MINUTES
 from core.messages import CLOSE, VOLUME, FloatArray
 
@@ -65,7 +65,7 @@ def _fill_liquidity(bars: FloatArray, floor: float, lead: int, room: FloatArray,
                 pairs_known += pairs[lead + t] - pairs[lead + t - SIGMA_MINUTES]
 
 
-@lean
+@inner
 def _add_lags(terms: FloatArray, lead: int, lags: int, size: int, total: FloatArray) -> None:
     """``total`` (size,): the sum of the ``lags`` terms before each place, oldest first.
 

@@ -2,6 +2,8 @@
 
 Amounts are int64 counts of 1e-8 of an asset, prices counts of ticks, quantities counts of steps: the numbers of the
 simulated exchange's Decimals. Their float64 values are correctly rounded, as a Decimal's are, below ``EXACT`` units.
+
+Above 400 lines because every table of the engine is laid out here, each column beside its meaning.
 """
 
 import math
@@ -12,19 +14,29 @@ from typing import NamedTuple
 import numpy as np
 
 from core.book import LEVELS
+from core.ceilings import MINUTES, CeilingRules, ceiling_rules
 from core.cost_gate import CostGate, cost_gate
 from core.costs import UNITS, Terms, terms_of, units_of
 from core.errors import ConfigError
 from core.execution.schedules.rule import Schedule, jitter_seed, schedule_of
 from core.guards import GuardRules, Guards, guard_rules, make_guards
 from core.impact import PRIOR, ImpactLaw
+from core.lean import pasted
 from core.loss_limits import ACTIVE, NO_DAY, LossLimits, Mark, loss_limits
 from core.messages import BoolArray, FloatArray
-from core.params import CostSettings, ExecutionSettings, RiskSettings, SelectionSettings, TradeSettings
+from core.params import (
+    CostSettings,
+    ExecutionSettings,
+    ProtectionSettings,
+    RiskSettings,
+    SelectionSettings,
+    TradeSettings,
+)
+from core.protection import ExitRules, exit_rules, is_on
 from core.risk import groups, is_tradable
 from core.selection import SelectionRules, selection_rules
 from core.sizing import COIN, PURSE, ROW_FLOATS, ROW_INTS, Caps, Rows, empty_rows, sizing_room
-from core.units import BPS, Instrument, MarketRules
+from core.units import BPS, MINUTE_MS, Instrument, MarketRules
 
 IntArray = np.ndarray
 EXACT = 2**53
@@ -78,6 +90,8 @@ class Rules(NamedTuple):
     guards: GuardRules
     max_orders_per_day: float
     gate: CostGate
+    exits: ExitRules
+    ceilings: CeilingRules
 
 
 LIFE_SIDE, LIFE_INDEX, LIFE_AGE, LIFE_DONE = range(4)
@@ -109,6 +123,11 @@ class Account(NamedTuple):
     taken: IntArray
     """(S, 2, LEVELS + 2) steps that sells (0) and buys (1) of ours took of each level in one minute; then their sum;
     then which minute."""
+    entry: FloatArray
+    """(S, 2) average entry price of what is held (0: nothing that can be sold), and the highest price seen since."""
+    exits: IntArray
+    """(S, 5) units held by our own fills; when the position was opened; the exit at work; orders it has sent; when the
+    next may leave."""
     courses: Courses
     guards: Guards
     """Open round trips, and what pauses buying."""
@@ -116,6 +135,8 @@ class Account(NamedTuple):
     """(2,) UTC day number and orders of that day."""
 
 
+ENTRY, PEAK = range(2)
+HELD, SINCE, DUE, ATTEMPTS, NEXT = range(5)
 TAKEN_SUM, TAKEN_MINUTE = LEVELS, LEVELS + 1
 
 MEAN, STDEV = range(2)
@@ -160,8 +181,11 @@ class Columns(NamedTuple):
     """(G, M)"""
 
 
-ORDER_INTS = ("index", "row", "lots", "ticks", "limit", "regime")
-ORDER_FLOATS = ("mid", "edge_bps", "target", "equity", "held", "price", "asked", "allowed", "half_bps")
+ORDER_INTS = ("index", "row", "lots", "ticks", "limit", "regime", "due", "attempt", "at_ms", "since_ms")
+ORDER_FLOATS = (
+    *("mid", "edge_bps", "target", "equity", "held", "price", "asked", "allowed", "half_bps"),
+    *("volatility", "kelly", "joint"),
+)
 FILL_INTS = ("order", "index", "at_ms", "row", "side", "steps", "ticks", "fee", "bid", "ask")
 
 
@@ -169,9 +193,9 @@ class Logs(NamedTuple):
     """Preallocated; the loop returns when the next minute might not fit."""
 
     orders: IntArray
-    """(O, 6) ``ORDER_INTS``; lots are negative for a sell."""
+    """(O, 10) ``ORDER_INTS``; lots are negative for a sell; the last four are an exit's, ``due`` is 0 for other orders."""
     floats: FloatArray
-    """(O, 9) ``ORDER_FLOATS``"""
+    """(O, 12) ``ORDER_FLOATS``; of an exit ``price`` is the entry, ``asked`` the peak."""
     shares: FloatArray
     """(O, M) what each member's weighted forecast had in the edge."""
     fills: IntArray
@@ -179,7 +203,9 @@ class Logs(NamedTuple):
     and ask are the touch it met, in ticks."""
 
 
-WANTED, POSITION, PAID_FROM, FREE_LOTS, SEEN_MID, SEEN_EDGE = range(len(ROW_FLOATS), len(ROW_FLOATS) + 6)
+WANTED, POSITION, PAID_FROM, FREE_LOTS, SEEN_MID, SEEN_EDGE, SEEN_SPREAD, CALM_LOW, CALM_HIGH = range(
+    len(ROW_FLOATS), len(ROW_FLOATS) + 9
+)
 FRESH, IN_SHOCK, IS_ASKED, TRADABLE = range(4)
 ROW, ORDER, LIMIT, UNSENT, BUYS, QUANTITY, BEFORE, AGE = range(8)
 TICKS, STEPS, PART_LEVEL, PART_STEPS = range(4)
@@ -189,9 +215,10 @@ class Scratch(NamedTuple):
     """Room to work in, so that a minute allocates nothing."""
 
     floats: FloatArray
-    """(19, S): the sizing's ``ROW_FLOATS``, then target, position, cash, sellable lots, mid, edge."""
+    """(24, S): the sizing's ``ROW_FLOATS``, then target, position, cash, sellable lots, mid, edge and its spread, and
+    between which prices a position needs no looking after."""
     ints: IntArray
-    """(4, S): purse, coin, buy_block, sell_block."""
+    """(5, S): the sizing's ``ROW_INTS``."""
     flags: BoolArray
     """(4, S): fresh, in a shock, asked, tradable."""
     votes: FloatArray
@@ -213,6 +240,9 @@ class Scratch(NamedTuple):
     limits: IntArray
     costs: FloatArray
     """(3, S) of ``core.cost_gate.Seen``: half spread, volume, sigma; of rows with an order."""
+    returns: FloatArray
+    """(S + 2, MINUTES) and (3, S): room and answer of ``core.ceilings.set_ceilings``."""
+    told: FloatArray
 
 
 def fraction_of(value: Decimal) -> tuple[int, float]:
@@ -269,7 +299,7 @@ def make_grids(
     )
 
 
-def make_rows(instruments: Sequence[Instrument], rules: Mapping[Instrument, MarketRules]) -> Rows:
+def make_rows(instruments: Sequence[Instrument], rules: Mapping[Instrument, MarketRules], trade: TradeSettings) -> Rows:
     """The sizing rows' columns that stay."""
     known = [rules[i] for i in instruments]
     rows, _, _ = empty_rows(len(known))
@@ -277,6 +307,7 @@ def make_rows(instruments: Sequence[Instrument], rules: Mapping[Instrument, Mark
     for name in ("step", "tick", "min_qty", "max_qty", "min_notional"):
         getattr(rows, name)[:] = [float(getattr(rule, name)) for rule in known]
     rows.fee[:] = [float(rule.taker_fee) for rule in known]
+    rows.most[:] = [trade.most_of(i) for i in instruments]
     rows.purse[:] = groups([(i.venue, i.quote) for i in instruments])
     rows.coin[:] = groups([(i.venue, i.base) for i in instruments])
     return rows
@@ -288,6 +319,7 @@ def make_rules(
     selection: SelectionSettings,
     execution: ExecutionSettings,
     costs: CostSettings,
+    protection: ProtectionSettings,
     law: ImpactLaw = PRIOR,
 ) -> Rules:
     return Rules(
@@ -301,6 +333,7 @@ def make_rules(
             band=limits.rebalance_band_pct / 100.0,
             collar=limits.collar_bps / BPS,
             max_orders=float(limits.max_orders_per_minute),
+            max_order_usdt=math.inf if limits.max_order_usdt is None else float(limits.max_order_usdt),
         ),
         losses=loss_limits(trade, limits),
         selection=selection_rules(selection),
@@ -308,8 +341,17 @@ def make_rules(
         schedule=schedule_of(execution),
         guards=guard_rules(limits),
         max_orders_per_day=float(limits.max_orders_per_day),
+        ceilings=ceiling_rules(limits),
         gate=cost_gate(execution, costs, law),
+        exits=exit_rules(protection, limits),
     )
+
+
+@pasted
+def looks_of(rules: Rules) -> int:
+    """At how many instants of a minute positions are looked after, at most."""
+    beats = rules.schedule.slices * (rules.schedule.jitter_s + 1)
+    return beats + MINUTE_MS // rules.exits.look_ms if is_on(rules.exits) else 0
 
 
 def make_account(
@@ -334,6 +376,8 @@ def make_account(
         amount=units / float(UNITS),
         close=np.full(rows, math.nan),
         taken=np.full((rows, 2, LEVELS + 2), -1, dtype=np.int64),
+        entry=np.zeros((rows, 2)),
+        exits=np.zeros((rows, 5), dtype=np.int64),
         courses=Courses(
             seed=np.array([jitter_seed(instance, i) for i in instruments], dtype=np.int64),
             curve=np.zeros((rows, 0)) if curves is None else np.ascontiguousarray(curves, dtype=np.float64),
@@ -350,9 +394,10 @@ def fresh_mark() -> Mark:
     return Mark(ACTIVE, False, False, math.nan, NO_DAY, math.nan, math.nan)
 
 
-def make_logs(rows: int, members: int, slices: int, least: int = 65_536) -> Logs:
+def make_logs(rows: int, members: int, rules: Rules, least: int = 65_536) -> Logs:
     """Room for ``least`` orders and fills, and at least two minutes' worst."""
-    orders, fills = max(least, 2 * rows), max(least, 2 * rows * slices * LEVELS)
+    looks = looks_of(rules)
+    orders, fills = max(least, 2 * rows * (1 + looks)), max(least, 2 * rows * (rules.schedule.slices + looks) * LEVELS)
     return Logs(
         orders=np.zeros((orders, len(ORDER_INTS)), dtype=np.int64),
         floats=np.zeros((orders, len(ORDER_FLOATS))),
@@ -363,9 +408,9 @@ def make_logs(rows: int, members: int, slices: int, least: int = 65_536) -> Logs
 
 def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
     count = len(rows.target)
-    floats = np.zeros((len(ROW_FLOATS) + 6, count))
+    floats = np.zeros((len(ROW_FLOATS) + 9, count))
     floats[: len(ROW_FLOATS)] = rows[: len(ROW_FLOATS)]
-    floats[SEEN_EDGE] = math.nan
+    floats[SEEN_EDGE] = floats[SEEN_SPREAD] = math.nan
     ints = np.zeros((len(ROW_INTS), count), dtype=np.int64)
     ints[PURSE], ints[COIN] = rows.purse, rows.coin
     flags = np.zeros((4, count), dtype=np.bool_)
@@ -385,6 +430,8 @@ def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
         sizing_flags=flags_of_coins,
         limits=limits,
         costs=np.full((3, count), math.nan),
+        returns=np.zeros((count + 2, MINUTES)),
+        told=np.full((3, count), math.nan),
     )
 
 

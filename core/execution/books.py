@@ -3,6 +3,8 @@
 One equation holds for every parent at every moment:
 ``executed + open + unsent + abandoned == quantity + over``, where ``over`` is not zero only after the venue
 executed more than we knew it could, which is also noted as a fault.
+
+Above 400 lines because every sum over orders, parents and fills is held against the others here.
 """
 
 from collections.abc import Iterator
@@ -10,16 +12,26 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from core.errors import Defect
+from core.execution.positions import Positions
 from core.execution.schedules.rule import Schedule, Stage
-from core.messages import Fill, OrderReport, OrderSnapshot, OrderState, PlaceOrder, Reports, TimeInForce
+from core.execution.stimuli import Conditions
+from core.execution.strangers import STRANGER
+from core.messages import (
+    Fill,
+    OrderReport,
+    OrderState,
+    PlaceOrder,
+    ProtectiveExit,
+    Reports,
+    WrittenOff,
+)
 from core.orders import LIVE, MAX_ID, OrderEvent, advance
 from core.ports import ZERO
+from core.protection import is_stop_out
 from core.round_trips import RoundTrips
 from core.units import MINUTE_MS, Instrument, Side
 
 KEPT_FAULTS = 100
-STRANGER = "stranger"
-"""Intent of an order with our name that the books did not know."""
 
 
 @dataclass(slots=True, eq=False)
@@ -38,6 +50,16 @@ class Parent:
     unsent: Decimal
     seed: int = 0
     """Of its slots' jitter."""
+    seen: Conditions | None = None
+    """The market at its minute's beginning, where its schedule asks for it."""
+    bid: float = 0.0
+    """The touch as it was last shown, of an adaptive parent; 0 without one."""
+    ask: float = 0.0
+    book_ms: int = 0
+    looked_ms: int = 0
+    arrival: float = 0.0
+    """Mid at the decision, quote units."""
+    edge_bps: float = 0.0
     open: Decimal = ZERO
     """In orders that the venue may still fill, less what they filled."""
     executed: Decimal = ZERO
@@ -84,6 +106,11 @@ class Order:
     @property
     def stranger(self) -> bool:
         return self.placed.intent_id == STRANGER
+
+    @property
+    def protects(self) -> bool:
+        """A stop left at the venue."""
+        return self.placed.stop_price is not None
 
     @property
     def executed(self) -> Decimal:
@@ -141,6 +168,9 @@ class Books:
         self._seen: set[tuple[Instrument, str]] = set()
         self._touched: dict[str, Order] = {}
         self._new_fills: list[Fill] = []
+        self._new_exits: list[ProtectiveExit] = []
+        self._new_dust: list[WrittenOff] = []
+        self.positions = Positions()
 
     def open_parent(self, parent: Parent) -> None:
         self.parents[parent.minute, parent.instrument] = parent
@@ -197,7 +227,8 @@ class Books:
         order.filled += fill.quantity
         self._new_fills.append(fill)
         self._add_to_totals(fill)
-        self.trips.take(fill, stopped=False)
+        self.positions.take(fill)
+        self.trips.take(fill, stopped=is_stop_out(order.placed.intent_id))
         self._settle(order, executed, tied)
         return True
 
@@ -218,6 +249,18 @@ class Books:
         self.fault_count += 1
         del self.faults[:-KEPT_FAULTS]
         self.version += 1
+
+    def note_exit(self, permit: ProtectiveExit) -> None:
+        """Protection sends an order: it belongs into the next report."""
+        self._new_exits.append(permit)
+        self.version += 1
+
+    def note_dust(self) -> None:
+        """What was left of positions that ended, and was not told yet, belongs into the next report."""
+        found = self.positions.take_dust()
+        if found:
+            self._new_dust += found
+            self.version += 1
 
     def older_live(self, parent: Parent) -> Order | None:
         """An order of the same instrument, not this parent's, that the venue may still fill; one that is known to
@@ -244,12 +287,18 @@ class Books:
             )
             for order in self._touched.values()
         )
-        return Reports(minute=minute, trace=trace, orders=orders, fills=tuple(self._new_fills))
+        return Reports(
+            minute=minute,
+            trace=trace,
+            orders=orders,
+            fills=tuple(self._new_fills),
+            exits=tuple(self._new_exits),
+            dust=tuple(self._new_dust),
+        )
 
     def forget_reported(self) -> None:
-        if self._touched or self._new_fills:
-            self._touched = {}
-            self._new_fills = []
+        if self._touched or self._new_fills or self._new_exits or self._new_dust:
+            self._touched, self._new_fills, self._new_exits, self._new_dust = {}, [], [], []
             self.version += 1
 
     def prune(self, minute: int) -> None:
@@ -323,32 +372,6 @@ class Books:
             _hold(not parent.closed and parent.instrument == instrument, f"{instrument}: a closed parent is current")
         if any(parent.over for parent in self.parents.values()):
             _hold(self.fault_count > 0, "an over-filled intent without a fault")
-
-
-def from_snapshot(snapshot: OrderSnapshot) -> PlaceOrder:
-    """The order that a venue's statement describes, for one we did not know."""
-    return PlaceOrder(
-        client_id=snapshot.client_id,
-        intent_id=STRANGER,
-        instrument=snapshot.instrument,
-        side=snapshot.side,
-        quantity=snapshot.quantity,
-        price=snapshot.price,
-        time_in_force=TimeInForce.GTC,
-    )
-
-
-def from_fill(fill: Fill) -> PlaceOrder:
-    """The least order that a fill can belong to, for one we did not know; a query completes it."""
-    return PlaceOrder(
-        client_id=fill.client_id,
-        intent_id=STRANGER,
-        instrument=fill.instrument,
-        side=fill.side,
-        quantity=fill.quantity,
-        price=fill.price,
-        time_in_force=TimeInForce.GTC,
-    )
 
 
 def _rebook(parent: Parent, executed: Decimal, tied: Decimal) -> None:

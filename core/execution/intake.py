@@ -6,7 +6,8 @@ A venue's word is never a reason to stop: what cannot be is noted in the books a
 from dataclasses import replace
 
 from core.errors import Defect
-from core.execution.books import Books, Order, from_fill, from_snapshot
+from core.execution.books import Books, Order
+from core.execution.strangers import from_fill, from_snapshot
 from core.messages import Fill, OrderSnapshot, PlaceOrder
 from core.orders import SAID, OrderEvent, parse_id
 from core.units import MINUTE_MS

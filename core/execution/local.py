@@ -1,5 +1,6 @@
 """The executor of a LocalDesk: the same machine and pump as live, with calls that return at once."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +13,15 @@ from core.execution.rules_watch import RulesWatch
 from core.execution.scribe import Scribe
 from core.execution.stimuli import (
     Beat,
+    BookSeen,
     CancelDone,
     Halted,
+    HoldingsSeen,
     Instruction,
     MinuteStarted,
     OpenSeen,
     Placed,
+    PricesSeen,
     Queried,
     Reconcile,
     Reported,
@@ -26,9 +30,10 @@ from core.execution.stimuli import (
     Stopped,
 )
 from core.execution.summary import summary
-from core.messages import AccountState, CancelOrder, Market, OrderSnapshot, PlaceOrder, Reports, Verdicts
+from core.messages import AccountState, CancelOrder, Market, OrderSnapshot, PlaceOrder, Reports, Top, Verdicts
 from core.ports import Journal, LocalVenue
 from core.standing import NOT_READ
+from core.units import Instrument
 
 
 class LocalExecutor:
@@ -73,9 +78,23 @@ class LocalExecutor:
         return reports
 
     def beat(self, now_ms: int) -> None:
-        """Send the slices that are due at ``now_ms``; ask again about what is unknown."""
+        """Look after open positions, send the slices that are due at ``now_ms``; ask again about what is unknown."""
         self._now_ms = now_ms
+        watched, looking = self.machine.exits.watched(), self.machine.looking()
+        wanted = sorted({*watched, *looking})
+        tops = self._tops(wanted) if wanted else {}
+        if mids := self.machine.exits.mids_of(tops):
+            self._run(PricesSeen(now_ms=self._now_ms, mids=mids))
+        for instrument in self.machine.looking():
+            self._run(BookSeen(instrument=instrument, top=tops.get(instrument)))
         self._run(Beat(now_ms=now_ms))
+
+    def _tops(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, Top]:
+        """None of any where the venue does not answer: what is due at this beat must not wait for a book."""
+        try:
+            return self.venue.tops(instruments)
+        except BotError:
+            return {}
 
     def account(self, now_ms: int) -> AccountState:
         """Settle every order that is not settled, then state the balances and whether they agree with our fills.
@@ -96,6 +115,9 @@ class LocalExecutor:
             difference = f"{NOT_READ}: {error}"
             return replace(self._last_account, reconciled=False, difference=difference, transferred=(), rules=rules)
         self._last_account = self._ledger.reconcile(self.machine, account)
+        if self._last_account.reconciled:
+            self._run(HoldingsSeen(totals=self.machine.exits.totals_of(account)))
+        self._last_account = self.machine.stops.released(self._last_account)
         return replace(self._last_account, rules=rules)
 
     def _look_at_rules(self) -> None:
@@ -118,7 +140,7 @@ class LocalExecutor:
         self._run(Stopped(now_ms=now_ms))
         self._run(OpenSeen(snapshots=self.venue.open_orders()))
         self._scribe.flush()
-        return tuple(s for s in self.venue.open_orders() if self.machine.owns(s.client_id))
+        return tuple(s for s in self.venue.open_orders() if self.machine.must_end(s.client_id))
 
     def books(self) -> dict[str, Any]:
         """Our executed totals, see ``core.execution.summary``."""

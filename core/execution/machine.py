@@ -5,7 +5,9 @@ name in the books is never sent again. (2) A quantity whose outcome is unknown i
 what became of it, or has said twice, ``requery_ms`` apart, that it knows nothing of it. (3) While an older order of an
 instrument may still fill, a newer intent for it waits. (4) What the venue says that cannot be, is noted as a fault and
 blocks nothing; what we ask for that cannot be, is a ``Defect``, raised before anything has changed. (5) The chain of
-answers to one stimulus ends: place -> query -> cancel, and nothing follows an answer to a cancel.
+answers to one stimulus ends: place -> query -> cancel, and nothing follows an answer to a cancel but what an adaptive
+parent took the order back for, which is not looked at again until time passes, and the sale that waited for a stop to be
+off.
 
 Above 400 lines because every decision about orders stands here, one small handler a stimulus; the sums are in
 ``books.py``, the reading of what a venue says in ``intake.py``.
@@ -16,12 +18,15 @@ from decimal import Decimal
 from typing import Any
 
 from core.errors import Defect
+from core.execution.adaptive import RESTING, is_last_look, move_of, see, stands_well
 from core.execution.books import Books, Order, Parent
+from core.execution.exits import Exits
 from core.execution.intake import Intake
 from core.execution.pace import part_of, slot_at, stage_of
-from core.execution.schedules.rule import EVEN, Schedule, jitter_seed, schedule_of
+from core.execution.schedules.rule import ADAPTIVE, EVEN, Schedule, jitter_seed, schedule_of
 from core.execution.stimuli import (
     Beat,
+    BookSeen,
     CancelDone,
     CancelFailed,
     CancelWanted,
@@ -29,6 +34,7 @@ from core.execution.stimuli import (
     Configured,
     FillSeen,
     Halted,
+    HoldingsSeen,
     Instruction,
     MinuteStarted,
     NotSent,
@@ -37,6 +43,7 @@ from core.execution.stimuli import (
     OutcomeUnclear,
     Placed,
     PlaceRefused,
+    PricesSeen,
     Queried,
     QueryFailed,
     Reconcile,
@@ -46,6 +53,7 @@ from core.execution.stimuli import (
     Stimulus,
     Stopped,
 )
+from core.execution.stops import Stops
 from core.messages import (
     Approved,
     CancelOrder,
@@ -58,10 +66,13 @@ from core.messages import (
 )
 from core.orders import OrderEvent, client_id, is_ours, symbol_code
 from core.params import ExecutionSettings
+from core.protection import NO_EXITS, ExitRules
 from core.units import MINUTE_MS, Instrument, MarketRules, Side
 
 RETAIN_MINUTES = 2 * 1_440
 """Orders are kept in detail for two days: longer than any late news, long enough to compare a replayed day."""
+MOST_SENDS = 1_200
+"""Orders of one parent; a client id has no room for more than 1,296."""
 DOUBT_MS = 10 * MINUTE_MS
 """An order that was given up as denied is asked about at every reconciliation of so long a time: the request may have
 been late, and the news of it lost with a connection."""
@@ -80,6 +91,7 @@ class ExecutionMachine:
         instance: str,
         strategy: str = "ens",
         retain_minutes: int = RETAIN_MINUTES,
+        exits: ExitRules = NO_EXITS,
     ) -> None:
         client_id(instance, strategy, 0, "BTC/USDT", 0)
         self.instance = instance
@@ -89,16 +101,22 @@ class ExecutionMachine:
         self.minute = -1
         """The newest minute started."""
         self.stopped = False
-        self._config = configured(settings, rules)
+        self.exits = Exits(self.books, instance)
+        self.stops = Stops(self.books, instance)
+        self.exits.rules = exits
+        self._config = configured(settings, rules, exits)
         self._schedule = _schedule_in(self._config)
         self._set_rules(dict(rules))
         self._handlers: dict[type, Callable[[Any], list[Instruction]]] = {
             Configured: self._configured,
             Restarted: self._restarted,
             MinuteStarted: self._minute_started,
+            BookSeen: self._book_seen,
             OrderWanted: self._order_wanted,
             CancelWanted: self._cancel_wanted,
             Beat: self._beat,
+            PricesSeen: self._prices_seen,
+            HoldingsSeen: self._holdings_seen,
             Reconcile: self._reconcile,
             Placed: self._placed,
             PlaceRefused: self._place_refused,
@@ -136,9 +154,18 @@ class ExecutionMachine:
         """Contradictions between the venue and us, oldest first."""
         return tuple(self.books.faults)
 
+    def looking(self) -> tuple[Instrument, ...]:
+        """Markets whose books adaptive parents look at now."""
+        return tuple(i for i, parent in self.books.current.items() if parent.schedule.kind == ADAPTIVE)
+
     def owns(self, name: str) -> bool:
         """Whether a client id is one of this instance's."""
         return is_ours(name, self.instance)
+
+    def must_end(self, name: str) -> bool:
+        """Whether an open order of this name may not be left behind when we stop: ours, and no stop of a position."""
+        order = self.books.orders.get(name)
+        return self.owns(name) and not (order is not None and order.protects and order.standing)
 
     def handle(self, stimulus: Stimulus) -> list[Instruction]:
         """Take in one stimulus; the answer is what must be done about it, in this order."""
@@ -166,13 +193,15 @@ class ExecutionMachine:
     def _configured(self, stimulus: Configured) -> list[Instruction]:
         self._config, self._schedule = stimulus, _schedule_in(stimulus)
         self._set_rules({rule.instrument: rule for rule in stimulus.rules})
+        self.exits.rules = stimulus.exits
+        self.stops.venues = frozenset(stimulus.stops_at)
         self.books.version += 1
         return []
 
     def _set_rules(self, rules: dict[Instrument, MarketRules]) -> None:
         _codes_differ(rules)
         self._rules = rules
-        self.books.trips.rules = rules
+        self.books.trips.rules = self.books.positions.rules = rules
 
     def _restarted(self, stimulus: Restarted) -> list[Instruction]:
         self.stopped = False
@@ -227,6 +256,7 @@ class ExecutionMachine:
             for parent in list(self.books.current.values()):
                 out += self._close(parent, "a newer minute took over")
             self.books.prune(stimulus.minute)
+            self.books.note_dust()
         seen = {conditions.instrument: conditions for conditions in stimulus.conditions}
         # Sells first: what they bring in may pay for the buys.
         for approved in sorted(stimulus.approved, key=lambda a: a.side is Side.BUY):
@@ -268,15 +298,27 @@ class ExecutionMachine:
             stage=stage_of(self.books, approved, seen, self._schedule, self._rules[approved.instrument]),
             unsent=approved.quantity,
             seed=jitter_seed(self.instance, approved.instrument),
+            seen=seen,
+            arrival=approved.reference_price,
+            edge_bps=approved.edge_bps,
         )
+        if seen is not None:
+            parent.bid, parent.ask, parent.book_ms = seen.bid, seen.ask, now_ms
         self.books.open_parent(parent)
         if self.stopped:
             return self._close(parent, "the executor is stopped")
+        if exit_name := self.exits.at_work(approved.instrument):
+            return self._close(parent, f"a {exit_name} is selling the position")
         if now_ms >= parent.start_ms + MINUTE_MS:
             return self._close(parent, f"came {now_ms - parent.start_ms} ms after its minute closed")
         return self._slice(parent, now_ms)
 
     def _slice(self, parent: Parent, now_ms: int) -> list[Instruction]:
+        if parent.side is Side.SELL and (stop := self.stops.standing(parent.instrument)) is not None:
+            # It binds the coins. The slot stays open: it is used when the venue has said that the stop is off.
+            return self._take_off(stop)
+        if parent.schedule.kind == ADAPTIVE:
+            return self._look(parent, now_ms)
         slot = slot_at(parent, now_ms)
         if slot <= parent.slot:
             return []
@@ -299,7 +341,40 @@ class ExecutionMachine:
                 return self._close(parent, "its share of this minute is below the venue's smallest order")
             self._finish(parent)
             return []
-        placed = self._place(parent, part, slot)
+        return self._send(parent, self._place(parent, part, slot))
+
+    def _look(self, parent: Parent, now_ms: int) -> list[Instruction]:
+        """Let an adaptive parent look at the book: what rests and should not, is cancelled first; what is due is sent
+        when nothing of it is out any more, here or on the answer to the cancel."""
+        parent.looked_ms = now_ms
+        self.books.version += 1
+        out = [order for order in parent.orders if order.live]
+        if self.books.older_live(parent) is not None or any(
+            order.state not in (*RESTING, OrderState.CANCELLING) for order in out
+        ):
+            return []
+        move = move_of(parent, self._rules[parent.instrument], now_ms)
+        if move is None:
+            return []
+        resting = [order for order in out if not stands_well(parent, order.placed.price, move)]
+        if resting:
+            for order in resting:
+                self.books.move(order, OrderEvent.ASK_CANCEL)
+            return [CancelOrder(client_id=o.client_id, instrument=parent.instrument) for o in resting]
+        if out:
+            return []
+        sent: list[Instruction] = []
+        limit, free = parent.limit_price, parent.unsent
+        for quantity, price, how in ((move.cross, limit, TimeInForce.IOC), (move.rest, move.price, TimeInForce.GTC)):
+            if quantity and quantity <= free and not parent.closed and parent.slot < MOST_SENDS:
+                free -= quantity
+                parent.slot += 1
+                sent += self._send(parent, self._place(parent, quantity, parent.slot, price, how))
+        if not sent and (is_last_look(parent, now_ms) or not move.rest):
+            return self._close(parent, f"{parent.unsent} is below the venue's smallest order, or was not due yet")
+        return sent
+
+    def _send(self, parent: Parent, placed: PlaceOrder) -> list[Instruction]:
         if placed.client_id in self.books.orders:
             # An earlier life sent it, and its journal is gone.
             return self._close(parent, "sent before")
@@ -307,15 +382,22 @@ class ExecutionMachine:
         self.books.move(order, OrderEvent.SEND)
         return [order.placed]
 
-    def _place(self, parent: Parent, quantity: Decimal, slot: int) -> PlaceOrder:
+    def _place(
+        self,
+        parent: Parent,
+        quantity: Decimal,
+        slot: int,
+        price: Decimal | None = None,
+        how: TimeInForce = TimeInForce.IOC,
+    ) -> PlaceOrder:
         return PlaceOrder(
             client_id=client_id(self.instance, self.strategy, parent.minute, parent.instrument.symbol, slot),
             intent_id=parent.intent_id,
             instrument=parent.instrument,
             side=parent.side,
             quantity=quantity,
-            price=parent.limit_price,
-            time_in_force=TimeInForce.IOC,
+            price=parent.limit_price if price is None else price,
+            time_in_force=how,
         )
 
     def _close(self, parent: Parent, reason: str) -> list[Instruction]:
@@ -332,10 +414,18 @@ class ExecutionMachine:
         """Close a parent with nothing open, once nothing is left to send or no slot is left to send it in."""
         if parent is None or parent.closed or parent.open:
             return
-        if not parent.unsent or parent.slot == parent.schedule.slices - 1:
+        over = parent.schedule.kind != ADAPTIVE and parent.slot == parent.schedule.slices - 1
+        if not parent.unsent or over:
             self.books.close_parent(parent)
 
     # --- orders wanted by themselves -----------------------------------------------------------------------------
+
+    def _book_seen(self, stimulus: BookSeen) -> list[Instruction]:
+        parent, top = self.books.current.get(stimulus.instrument), stimulus.top
+        if parent is not None and parent.schedule.kind == ADAPTIVE:
+            see(parent, top)
+            self.books.version += 1
+        return []
 
     def _order_wanted(self, stimulus: OrderWanted) -> list[Instruction]:
         placed = stimulus.order
@@ -372,6 +462,38 @@ class ExecutionMachine:
         for parent in list(self.books.current.values()):
             out += self._slice(parent, stimulus.now_ms)
         return out
+
+    def _prices_seen(self, stimulus: PricesSeen) -> list[Instruction]:
+        if self.stopped:
+            return []
+        out: list[Instruction] = []
+        for instrument in self.exits.see(stimulus.mids, stimulus.now_ms):
+            parent = self.books.current.get(instrument)
+            if parent is not None:
+                out += self._close(parent, f"a {self.exits.at_work(instrument)} took over")
+        for instrument, _ in stimulus.mids:
+            out += self._take_off(self.stops.too_long(instrument, stimulus.now_ms))
+            out += self._take_off(self.stops.outdated(instrument, self.exits.rules))
+        out += self.exits.orders(stimulus.mids, stimulus.now_ms, self.minute)
+        for instrument, mid in stimulus.mids:
+            stop = self.stops.missing(instrument, mid, stimulus.now_ms, self.minute, self.exits.rules)
+            out += [stop] if stop is not None else []
+        return out
+
+    def _take_off(self, stop: Order | None) -> list[Instruction]:
+        """Cancel a stop that was left at the venue."""
+        if stop is None:
+            return []
+        if stop.standing:
+            stop.standing = False
+            self.books.version += 1
+        return self._chase(stop) if stop.state is not OrderState.CANCELLING else []
+
+    def _holdings_seen(self, stimulus: HoldingsSeen) -> list[Instruction]:
+        for instrument, total in stimulus.totals:
+            if self.books.positions.shrink(instrument, total):
+                self.books.version += 1
+        return []
 
     def _reconcile(self, stimulus: Reconcile) -> list[Instruction]:
         return self._ask_all(stimulus.now_ms)
@@ -474,9 +596,19 @@ class ExecutionMachine:
 
     def _cancel_done(self, stimulus: CancelDone) -> list[Instruction]:
         order = self._intake.order_of(stimulus.snapshot, self.minute)
-        if order is not None:
-            self._take(order, stimulus.snapshot)
-        return []
+        if order is None:
+            return []
+        self._take(order, stimulus.snapshot)
+        if order.protects and not order.live and not self.stopped:
+            waiting = self.books.current.get(order.placed.instrument)
+            if waiting is None or waiting.side is Side.BUY or waiting.orders:
+                return []
+            return self._slice(waiting, max(waiting.start_ms, waiting.looked_ms))
+        parent = order.parent
+        if parent is None or parent.closed or order.live or self.stopped or parent.schedule.kind != ADAPTIVE:
+            return []
+        # An adaptive parent took it back to do something else with it.
+        return self._look(parent, parent.looked_ms)
 
     def _cancel_failed(self, stimulus: CancelFailed) -> list[Instruction]:
         order = self.books.orders.get(stimulus.client_id)
@@ -537,13 +669,19 @@ class ExecutionMachine:
             return []
         parent = order.parent
         wanted = order.standing or (parent is not None and not parent.closed and not parent.over)
-        if wanted and not self.stopped:
+        # A stop stays at the venue when we go: that is what it is for.
+        if wanted and (not self.stopped or order.protects):
             return []
         self.books.move(order, OrderEvent.ASK_CANCEL)
         return [CancelOrder(client_id=order.client_id, instrument=order.placed.instrument)]
 
 
-def configured(settings: ExecutionSettings, rules: dict[Instrument, MarketRules]) -> Configured:
+def configured(
+    settings: ExecutionSettings,
+    rules: dict[Instrument, MarketRules],
+    exits: ExitRules = NO_EXITS,
+    stops_at: Iterable[str] = (),
+) -> Configured:
     """The stimulus that puts these settings and rules in force."""
     schedule = schedule_of(settings)
     return Configured(
@@ -552,6 +690,8 @@ def configured(settings: ExecutionSettings, rules: dict[Instrument, MarketRules]
         schedule=schedule,
         requery_ms=int(settings.unknown_requery_s * 1_000),
         rules=tuple(rules[instrument] for instrument in sorted(rules)),
+        exits=exits,
+        stops_at=tuple(sorted(stops_at)),
     )
 
 

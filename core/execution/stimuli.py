@@ -1,9 +1,11 @@
 """What can happen to the executor, as frozen facts. With the instructions they led to they make the journal."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from core.execution.schedules.rule import Schedule
-from core.messages import Approved, CancelOrder, Fill, OrderSnapshot, PlaceOrder, QueryOrder
+from core.messages import Approved, CancelOrder, Fill, OrderSnapshot, PlaceOrder, QueryOrder, Top
+from core.protection import NO_EXITS, ExitRules
 from core.units import Instrument, MarketRules
 
 
@@ -17,6 +19,9 @@ class Configured:
     rules: tuple[MarketRules, ...]
     schedule: Schedule | None = None
     """None in journals from before there were several: even slices in time."""
+    exits: ExitRules = NO_EXITS
+    stops_at: tuple[str, ...] = ()
+    """Venues at which a stop order is left under each position."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +78,33 @@ class CancelWanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BookSeen:
+    """The best bid and ask of a market that an adaptive order is worked in; None: it shows no book."""
+
+    instrument: Instrument
+    top: Top | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
     """Time has passed: send the slices that are due, ask again about what is unknown."""
 
     now_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricesSeen:
+    """The middle of the touch of these instruments, quote units: exits that are due go to work."""
+
+    now_ms: int
+    mids: tuple[tuple[Instrument, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldingsSeen:
+    """So much of these instruments' coins the venue says is there, free and locked, when our books agreed with it."""
+
+    totals: tuple[tuple[Instrument, Decimal], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,9 +225,12 @@ Stimulus = (
     Configured
     | Restarted
     | MinuteStarted
+    | BookSeen
     | OrderWanted
     | CancelWanted
     | Beat
+    | PricesSeen
+    | HoldingsSeen
     | Reconcile
     | Placed
     | PlaceRefused

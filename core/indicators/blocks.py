@@ -27,7 +27,7 @@ from core.indicators.series import (
     load,
 )
 from core.indicators.spec import ANCHOR_BARS, BLOCK_MINUTES, REACH, FeatureSpec
-from core.lean import compiled
+from core.lean import lean
 from core.messages import BoolArray, FloatArray
 
 SPECS: tuple[FeatureSpec, ...] = (
@@ -80,7 +80,7 @@ def block(
     shared = np.empty((cross.SHARED, n))
     w = np.empty((OUT + COUNT, n))
     cross.read_closes(bars, start, logs)
-    cross.read_market(logs, filler, start, shared)
+    cross.read_market(logs, filler, start, np.empty((2, n)), shared)
     w[list(_SHARED)] = shared
     w[MOOD] = mood[start:end]
     for s in range(rows):
@@ -115,7 +115,7 @@ def table(
         first = end
 
 
-@compiled
+@lean
 def _hand_over(w: FloatArray, to: int, needs: FloatArray, out: FloatArray, s: int, column: int) -> None:
     """Turn the feature rows from column ``to`` on into rows of ``out`` (S, T, F); NaN where a look-back is not whole."""
     run = w[RUN]

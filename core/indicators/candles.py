@@ -5,7 +5,7 @@ import math
 from core.indicators.series import CLOSES, HIGHS, LOWS, OPENS, TEMP, TRUE_RANGE
 from core.indicators.spec import FeatureSpec
 from core.indicators.windows import window_sum
-from core.lean import compiled
+from core.lean import lean
 from core.messages import FloatArray
 
 SPECS: tuple[FeatureSpec, ...] = (
@@ -34,7 +34,7 @@ def write(w: FloatArray, base: int) -> None:
     _shapes(w, base)
 
 
-@compiled
+@lean
 def _shapes(w: FloatArray, base: int) -> None:
     n = w.shape[1]
     opened, high, low, close, true_range, usual = w[OPENS], w[HIGHS], w[LOWS], w[CLOSES], w[TRUE_RANGE], w[TEMP]

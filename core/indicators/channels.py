@@ -5,7 +5,7 @@ import math
 from core.indicators.series import CLOSES, HIGHS, LOWS, TEMP, TRUE_RANGE, TYPICAL
 from core.indicators.spec import FeatureSpec
 from core.indicators.windows import window_age, window_comoment, window_extreme, window_sum
-from core.lean import compiled
+from core.lean import lean
 from core.messages import FloatArray
 
 SPECS: tuple[FeatureSpec, ...] = (
@@ -169,7 +169,7 @@ def write(w: FloatArray, base: int) -> None:
     _cloud(w, base)
 
 
-@compiled
+@lean
 def _bands(w: FloatArray, base: int) -> None:
     n = w.shape[1]
     close, short, long, moment, brief, wide = w[CLOSES], w[TEMP], w[TEMP + 1], w[TEMP + 2], w[TEMP + 3], w[TEMP + 4]
@@ -183,7 +183,7 @@ def _bands(w: FloatArray, base: int) -> None:
         ratio[t] = brief[t] / 14.0 / (wide[t] / 60.0) if wide[t] > 0.0 else 1.0
 
 
-@compiled
+@lean
 def _slope(w: FloatArray, to: int) -> None:
     """Sum of (k - mean k) x over sum of (k - mean k)^2, in pairs from both ends, so that a flat line gives 0."""
     n = w.shape[1]
@@ -200,7 +200,7 @@ def _slope(w: FloatArray, to: int) -> None:
         slope[t] = slope[t] / 2247.5 / close[t]
 
 
-@compiled
+@lean
 def _deviation(w: FloatArray, to: int) -> None:
     """Commodity channel index, from the sum of 20 typical prices in TEMP."""
     n = w.shape[1]
@@ -220,7 +220,7 @@ def _deviation(w: FloatArray, to: int) -> None:
         cci[t] = (typical[t] - middle[t]) / (0.015 * spread[t] / 20.0) / 100.0 if moved else 0.0
 
 
-@compiled
+@lean
 def _place(w: FloatArray, to: int) -> None:
     """Close between a low (TEMP + 1: 0) and a high (TEMP: 1); 0.5 where they are equal."""
     n = w.shape[1]
@@ -230,14 +230,14 @@ def _place(w: FloatArray, to: int) -> None:
         out[t] = (close[t] - low[t]) / height if height > 0.0 else 0.5
 
 
-@compiled
+@lean
 def _third(w: FloatArray, row: int) -> None:
     series = w[row]
     for t in range(w.shape[1]):
         series[t] = series[t] / 3.0
 
 
-@compiled
+@lean
 def _breaks(w: FloatArray, base: int) -> None:
     """The close in the channel of the bars before (TEMP, TEMP + 1), and the ages of high and low (TEMP + 2, + 3)."""
     n = w.shape[1]
@@ -251,7 +251,7 @@ def _breaks(w: FloatArray, base: int) -> None:
         aroon[t] = (since_low[t] - since_high[t]) / 25.0
 
 
-@compiled
+@lean
 def _cloud(w: FloatArray, base: int) -> None:
     """From highs (TEMP, + 1, + 2) and lows (+ 3, + 4, + 5) of 9, 26 and 52 bars."""
     n = w.shape[1]

@@ -10,7 +10,7 @@ import numpy as np
 from core.indicators.series import FILLER, MOOD, PREMIUM, TEMP
 from core.indicators.spec import FeatureSpec
 from core.indicators.windows import window_sum
-from core.lean import compiled
+from core.lean import lean
 from core.messages import FloatArray
 
 WEEK_MINUTES = 7 * 1_440
@@ -68,7 +68,7 @@ def write(w: FloatArray, base: int, first_minute: int, clock: FloatArray) -> Non
     _scale(w, base)
 
 
-@compiled
+@lean
 def _copy(w: FloatArray, base: int, first_minute: int, clock: FloatArray) -> None:
     """The clock, and values with their masks; whether the premium is known goes into TEMP too."""
     n = w.shape[1]
@@ -88,7 +88,7 @@ def _copy(w: FloatArray, base: int, first_minute: int, clock: FloatArray) -> Non
         is_filler[t] = filler[t]
 
 
-@compiled
+@lean
 def _scale(w: FloatArray, base: int) -> None:
     """Sums to shares; the premium's sum of 60 minutes to its distance from their mean."""
     n = w.shape[1]

@@ -9,8 +9,6 @@ are 1, residuals 0, and ``peers`` is 0.
 
 import math
 
-import numpy as np
-
 from core.indicators.series import (
     BREADTH,
     FLAT_RETURN,
@@ -29,7 +27,7 @@ from core.indicators.series import (
 )
 from core.indicators.spec import FeatureSpec
 from core.indicators.windows import window_comoment, window_sum
-from core.lean import compiled
+from core.lean import lean
 from core.messages import CLOSE, BoolArray, FloatArray
 
 BREADTH_MINUTES = 15
@@ -113,7 +111,7 @@ SPECS: tuple[FeatureSpec, ...] = (
 ) = range(14)
 
 
-@compiled
+@lean
 def read_closes(bars: FloatArray, start: int, logs: FloatArray) -> None:
     """(S, n) log closes from index ``start`` on; NaN where the bar is not known."""
     for s in range(logs.shape[0]):
@@ -121,14 +119,17 @@ def read_closes(bars: FloatArray, start: int, logs: FloatArray) -> None:
             logs[s, t] = math.log(bars[s, start + t, CLOSE]) if is_known(bars, s, start + t) else math.nan
 
 
-@compiled
-def read_market(logs: FloatArray, filler: BoolArray, start: int, shared: FloatArray) -> None:
-    """Fill the (SHARED, n) rows from the log closes (S, n) of all instruments, of which ``start`` is the first minute."""
+@lean
+def read_market(logs: FloatArray, filler: BoolArray, start: int, room: FloatArray, shared: FloatArray) -> None:
+    """Fill the (SHARED, n) rows, in the (2, n) ``room``, from the log closes (S, n) of all instruments, of which ``start`` is the first minute."""
     rows, n = logs.shape
-    shared[:] = 0.0
+    count, known = room[0], room[1]
+    for t in range(n):
+        count[t] = known[t] = 0.0
+        for k in range(SHARED):
+            shared[k, t] = 0.0
     market, leader, leader_5, leader_real = shared[0], shared[1], shared[2], shared[3]
     spread, breadth, peers = shared[4], shared[5], shared[6]
-    count, known = np.zeros(n), np.zeros(n)
     for s in range(rows):
         for t in range(n):
             if not math.isnan(logs[s, t]) and not filler[s, start + t]:
@@ -184,7 +185,7 @@ def write(w: FloatArray, base: int, rows: int) -> None:
     _correlation(w, TEMP + 1, TEMP + 2, TEMP + 3, base + LEAD_CORR)
 
 
-@compiled
+@lean
 def _plain(w: FloatArray, base: int, rows: int) -> None:
     """What is taken over as it is; and into TEMP the leader's return of one minute before."""
     n = w.shape[1]
@@ -205,7 +206,7 @@ def _plain(w: FloatArray, base: int, rows: int) -> None:
         before = leader[t]
 
 
-@compiled
+@lean
 def _market_model(w: FloatArray, base: int) -> None:
     """Slope on the market from the co-moments in TEMP + 1 and TEMP + 2, and what it does not explain."""
     n = w.shape[1]
@@ -223,7 +224,7 @@ def _market_model(w: FloatArray, base: int) -> None:
         long[t] = long[t] - beta[t] * market_60[t]
 
 
-@compiled
+@lean
 def _correlation(w: FloatArray, own: int, both: int, other: int, to: int) -> None:
     """Correlation from three rows of co-moments of 60 returns; 0 where one of the two does not move."""
     n = w.shape[1]

@@ -5,7 +5,7 @@ import math
 from core.indicators.series import FLAT_RETURN, HIGHS, LOG, LOWS, OPENS, RET, TEMP, difference
 from core.indicators.spec import FeatureSpec
 from core.indicators.windows import window_sum
-from core.lean import compiled
+from core.lean import lean
 from core.messages import FloatArray
 
 HORIZONS = (1, 5, 15, 30, 60, 120, 240)
@@ -102,7 +102,7 @@ def write(w: FloatArray, base: int) -> None:
     _roots(w, base)
 
 
-@compiled
+@lean
 def _powers(w: FloatArray) -> None:
     """Squares (TEMP), falling squares, cubes, and products of neighbours without and with their sign."""
     n = w.shape[1]
@@ -119,7 +119,7 @@ def _powers(w: FloatArray) -> None:
         before = now
 
 
-@compiled
+@lean
 def _ratios(w: FloatArray, base: int) -> None:
     n = w.shape[1]
     at = base + len(HORIZONS)
@@ -137,7 +137,7 @@ def _ratios(w: FloatArray, base: int) -> None:
         autocorr[t] = autocorr[t] / half[t] if half[t] > 30.0 * FLAT_RETURN * FLAT_RETURN else 0.0
 
 
-@compiled
+@lean
 def _ranges(w: FloatArray) -> None:
     """What one bar's range says about variance, after Parkinson (TEMP), Garman & Klass, Rogers & Satchell."""
     n = w.shape[1]
@@ -160,7 +160,7 @@ def _ranges(w: FloatArray) -> None:
             c[t] = math.nan
 
 
-@compiled
+@lean
 def _roots(w: FloatArray, base: int) -> None:
     n = w.shape[1]
     parkinson, garman, rogers = w[base + PARKINSON], w[base + GARMAN_KLASS], w[base + ROGERS_SATCHELL]

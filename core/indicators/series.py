@@ -9,7 +9,7 @@ import math
 
 from core.bars import MAX_PRICE, MAX_VOLUME
 from core.indicators.windows import SCRATCH
-from core.lean import compiled
+from core.lean import inner, lean
 from core.messages import CLOSE, HIGH, LOW, OPEN, VOLUME, BoolArray, FloatArray
 
 (
@@ -46,7 +46,7 @@ FLAT_RETURN = 1e-9
 """Returns that deviate by less than this are rounding, not movement."""
 
 
-@compiled
+@inner
 def is_known(bars: FloatArray, s: int, t: int) -> bool:
     """Whether all five numbers of the bar can be a market's."""
     for column in range(4):
@@ -56,7 +56,7 @@ def is_known(bars: FloatArray, s: int, t: int) -> bool:
     return bars[s, t, VOLUME] >= 0.0 and bars[s, t, VOLUME] < MAX_VOLUME
 
 
-@compiled
+@lean
 def load(bars: FloatArray, filler: BoolArray, s: int, start: int, logs: FloatArray, w: FloatArray) -> None:
     """Fill the bar series of instrument ``s`` from index ``start`` on; a bar that is not known is NaN throughout."""
     n = w.shape[1]
@@ -89,7 +89,7 @@ def load(bars: FloatArray, filler: BoolArray, s: int, start: int, logs: FloatArr
         w[LOG, t] = logs[s, t]
 
 
-@compiled
+@lean
 def difference(w: FloatArray, x: int, lag: int, to: int) -> None:
     """Row ``to``: row ``x`` less what it was ``lag`` minutes before; NaN before there was such a minute."""
     n = w.shape[1]

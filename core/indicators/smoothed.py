@@ -15,7 +15,7 @@ import math
 
 from core.indicators.series import is_known
 from core.indicators.spec import ANCHORED, FeatureSpec
-from core.lean import compiled
+from core.lean import inner, lean
 from core.messages import CLOSE, HIGH, LOW, FloatArray
 
 
@@ -76,13 +76,13 @@ SPECS: tuple[FeatureSpec, ...] = (
 (EMA_GAP, SIGNAL, HISTOGRAM, RSI, NATR, ADX, DI_GAP, KELTNER, SUPERTREND) = range(9)
 
 
-@compiled
+@inner
 def _share(count: float, period: float, share: float) -> float:
     """Weight of the newest value: a plain mean until ``period`` values are in, then ``share``."""
     return 1.0 / count if count <= period else share
 
 
-@compiled
+@lean
 def write(bars: FloatArray, s: int, anchor: int, first: int, to: int, w: FloatArray, base: int) -> None:
     """Fill the rows of SPECS for the bars [first, first + n - to) of instrument ``s``, from column ``to`` on.
 

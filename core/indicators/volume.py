@@ -5,7 +5,7 @@ import math
 from core.indicators.series import CLOSES, HIGHS, LOWS, OPENS, RET, TEMP, TYPICAL, VOLUMES, difference
 from core.indicators.spec import FeatureSpec
 from core.indicators.windows import window_comoment, window_sum
-from core.lean import compiled
+from core.lean import lean
 from core.messages import FloatArray
 
 VWAP_MINUTES = (30, 120, 240)
@@ -113,7 +113,7 @@ def write(w: FloatArray, base: int, rv_60: int) -> None:
         _weighted(w, base + VWAP + k)
 
 
-@compiled
+@lean
 def _split(w: FloatArray, rv_60: int) -> None:
     """Each bar's volume signed by its body (_A), by where it closed (_B), and by its return in bulk (_C)."""
     n = w.shape[1]
@@ -130,7 +130,7 @@ def _split(w: FloatArray, rv_60: int) -> None:
         bought[t] = traded * (size / math.sqrt(2.0 + size * size))
 
 
-@compiled
+@lean
 def _shares(w: FloatArray, base: int) -> None:
     """Volume against its usual size, and signed volume as a share of all."""
     n = w.shape[1]
@@ -148,7 +148,7 @@ def _shares(w: FloatArray, base: int) -> None:
         bulk[t] = bulk[t] / half[t] if half[t] > 0.0 else 0.0
 
 
-@compiled
+@lean
 def _flows(w: FloatArray) -> None:
     """From the changes of the typical price (_A) and of the close (_B): money flow signed (_A) and not (_C), volume
     signed by the close (_B), the return's size (_D), and all money that changed hands (_E)."""
@@ -166,7 +166,7 @@ def _flows(w: FloatArray) -> None:
         value[t] = flow
 
 
-@compiled
+@lean
 def _balances(w: FloatArray, base: int) -> None:
     n = w.shape[1]
     hour, quarter, gross, short = w[_HOUR], w[_QUARTER], w[_A], w[_B]
@@ -180,7 +180,7 @@ def _balances(w: FloatArray, base: int) -> None:
         thin[t] = (a - b) / (a + b) if quarter[t] > 0.0 and a + b > 0.0 else 0.0
 
 
-@compiled
+@lean
 def _weighted(w: FloatArray, to: int) -> None:
     """Distance of the close from money (_A) over volume (_B)."""
     n = w.shape[1]

@@ -13,14 +13,14 @@ cancellation, and exactly 0 for a series that does not move.
 
 import math
 
-from core.lean import compiled
+from core.lean import inner, lean
 from core.messages import FloatArray
 
 SCRATCH = 12
 """Rows of the workspace that are overwritten by every call."""
 
 
-@compiled
+@lean
 def window_sum(w: FloatArray, x: int, length: int, to: int) -> None:
     """Sum of the last ``length`` values of row ``x``, written to row ``to``."""
     n = w.shape[1]
@@ -51,7 +51,7 @@ def window_sum(w: FloatArray, x: int, length: int, to: int) -> None:
         out[t] = math.nan
 
 
-@compiled
+@lean
 def window_extreme(w: FloatArray, x: int, sign: float, length: int, to: int) -> None:
     """Highest (``sign`` 1) or lowest (-1) of the last ``length`` values of row ``x``."""
     n = w.shape[1]
@@ -76,7 +76,7 @@ def window_extreme(w: FloatArray, x: int, sign: float, length: int, to: int) -> 
         size *= 2
 
 
-@compiled
+@lean
 def window_age(w: FloatArray, x: int, sign: float, length: int, to: int) -> None:
     """Minutes since the highest (``sign`` 1) or lowest (-1) of the last ``length`` values; of equals, the newest."""
     n = w.shape[1]
@@ -103,7 +103,7 @@ def window_age(w: FloatArray, x: int, sign: float, length: int, to: int) -> None
         size *= 2
 
 
-@compiled
+@inner
 def _merge(w: FloatArray, older: int, newer: int, to: int, shift: int, share: float, weight: float) -> None:
     """Means and co-moment (three rows each) of two neighbouring windows as of one: ``share`` is the older one's share
     of all values, ``weight`` the product of both counts over their sum."""
@@ -123,7 +123,7 @@ def _merge(w: FloatArray, older: int, newer: int, to: int, shift: int, share: fl
         to_c[t] = new_c[t] + old_c[t] + gap_x * gap_y * weight
 
 
-@compiled
+@lean
 def window_comoment(w: FloatArray, x: int, y: int, length: int, to: int) -> None:
     """Sum of (x - mean x)(y - mean y) over the last ``length`` values; over ``length``, their covariance."""
     n = w.shape[1]

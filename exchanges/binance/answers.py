@@ -4,13 +4,14 @@ An answer that lacks what it must have raises (``msgspec.ValidationError`` or ``
 that means: after a new order it means that nobody knows.
 """
 
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from core.errors import DataError
-from core.messages import Balance, Bar, Fill, OrderSnapshot
+from core.messages import Balance, Bar, Fill, OrderSnapshot, Top
 from core.units import Instrument, MarketRules, Side
 from exchanges.binance.wire import VENUE, Amount, Price, amount, make_bar, order_side, order_state
 from exchanges.book import Snapshot
@@ -119,6 +120,16 @@ class WireExchange(msgspec.Struct):
 
 class WireTime(msgspec.Struct):
     serverTime: int
+
+
+class WireTop(msgspec.Struct):
+    """One row of ticker/bookTicker."""
+
+    symbol: str
+    bidPrice: str
+    bidQty: str
+    askPrice: str
+    askQty: str
 
 
 class WireDepth(msgspec.Struct):
@@ -242,6 +253,19 @@ def whole_book(answer: Any) -> Snapshot:
     """The order book of a depth answer, whose numbers are texts."""
     book = msgspec.convert(answer, WireDepth, strict=False)
     return Snapshot(book.lastUpdateId, book.bids, book.asks)
+
+
+def tops_of(rows: Iterable[WireTop], symbols: Mapping[str, Instrument], now_ms: int) -> dict[Instrument, Top]:
+    """Best bid and ask by instrument, of those whose book has both sides."""
+    found = {}
+    for row in rows:
+        what = f"book ticker {row.symbol[:20]}"
+        bid, bid_qty = amount(row.bidPrice, what), amount(row.bidQty, what)
+        ask, ask_qty = amount(row.askPrice, what), amount(row.askQty, what)
+        if row.symbol in symbols and bid > 0 and ask > 0:
+            top = Top(bid=float(bid), bid_qty=float(bid_qty), ask=float(ask), ask_qty=float(ask_qty), at_ms=now_ms)
+            found[symbols[row.symbol]] = top
+    return found
 
 
 def plain(value: Decimal) -> str:

@@ -17,7 +17,7 @@ import msgspec
 
 from config.settings import ExchangeSettings
 from core.errors import BotError, ConfigError, DataError, Defect, ExchangeRefused, ExchangeUnavailable
-from core.messages import AccountState, Bar, CancelOrder, Fill, OrderSnapshot, PlaceOrder
+from core.messages import AccountState, Bar, CancelOrder, Fill, OrderSnapshot, PlaceOrder, Top
 from core.ports import Clock
 from core.units import MINUTE_MS, Instrument, MarketRules, Side
 from exchanges.binance import answers
@@ -34,6 +34,7 @@ from exchanges.binance.calls import (
     RESTRICTIONS,
     RULES,
     TIME,
+    TOPS,
     TRADES,
     Call,
 )
@@ -75,6 +76,7 @@ class BinanceGateway:
     """
 
     name = VENUE
+    holds_stops = True
 
     def __init__(
         self,
@@ -188,7 +190,8 @@ class BinanceGateway:
         )
 
     async def place(self, order: PlaceOrder) -> OrderSnapshot:
-        """Send a limit order under our client id. A sell is an exit (spot is long only) and goes first."""
+        """Send a limit order under our client id, with a ``stop_price`` one that waits for it (STOP_LOSS_LIMIT). A sell
+        is an exit (spot is long only) and goes first."""
         if not CLIENT_ID.fullmatch(order.client_id):
             raise ExchangeRefused(
                 f"{VENUE} new order: client id {order.client_id!r} is not 1-36 of A-Z a-z 0-9 . : / _ -"
@@ -203,6 +206,8 @@ class BinanceGateway:
             "newClientOrderId": order.client_id,
             "newOrderRespType": "FULL",
         }
+        if order.stop_price is not None:
+            params |= {"type": "STOP_LOSS_LIMIT", "stopPrice": plain(order.stop_price)}
         if not order.post_only:
             params["timeInForce"] = order.time_in_force.value
         answer = await self._call(call, params)
@@ -278,6 +283,13 @@ class BinanceGateway:
         """The 1,000 best levels of each side of the order book."""
         answer = await self._call(DEPTH, {"symbol": venue_symbol(instrument), "limit": 1_000})
         return self._parsed(DEPTH, lambda: answers.whole_book(answer))
+
+    async def tops(self, instruments: Sequence[Instrument]) -> dict[Instrument, Top]:
+        """Best bid and ask, asked now; none for an instrument whose book is empty on a side."""
+        known = {venue_symbol(i): i for i in instruments}
+        answer = await self._call(TOPS, {"symbols": json.dumps(list(known), separators=(",", ":"))})
+        rows = self._parsed(TOPS, lambda: read(answer, list[answers.WireTop]))
+        return self._parsed(TOPS, lambda: answers.tops_of(rows, known, self.now_ms()))
 
     async def first_minute(self, instrument: Instrument) -> int | None:
         """The first minute the venue has a bar of; None when it has none."""

@@ -7,7 +7,7 @@ binance-spot-api-docs, faqs/commission_faq.md; Binance's fee page for the discou
 from decimal import Decimal
 from typing import NamedTuple
 
-from core.costs import BNB_FACTOR, UNIT, commission, units_of
+from core.costs import BNB_FACTOR, UNIT, commission, fee_of_fill, units_of
 from core.units import Side
 
 DISCOUNT_ASSET = "BNB"
@@ -31,9 +31,9 @@ def plain_charge(
 ) -> Charge:
     """From what comes in: base coin on a buy, quote coin on a sell. ``in_quote``: always the quote coin, which stands
     for a fee paid in another coin at its worth (``core.costs.fees_of``)."""
-    if side is Side.SELL or in_quote:
-        return Charge(quote, fee_on(money, rate), beside=side is Side.BUY)
-    return Charge(base, fee_on(quantity, rate))
+    buying = side is Side.BUY
+    fee, in_base = fee_of_fill(buying, in_quote, units_of(rate), units_of(quantity), units_of(money))
+    return Charge(base if in_base else quote, int(fee) * UNIT, beside=buying and not in_base)
 
 
 def bnb_charge(money: Decimal, rate: Decimal, price: Decimal, free: Decimal) -> Charge | None:

@@ -3,7 +3,7 @@
 Backtest, tests and the RL environment trade here; the numbers are those of the server, to the last digit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -111,9 +111,10 @@ class SimulatedVenue:
         request = OrderRequest(
             instrument=order.instrument,
             side=order.side,
-            type=OrderType.LIMIT_MAKER if order.post_only else OrderType.LIMIT,
+            type=_type_of(order),
             quantity=order.quantity,
             price=order.price,
+            stop_price=order.stop_price,
             time_in_force="GTC" if order.post_only else str(order.time_in_force),
             client_id=order.client_id,
         )
@@ -150,6 +151,11 @@ class SimulatedVenue:
         row = self.exchange.row(instrument)
         return tuple(_fill(t, instrument) for t in self.exchange.my_trades(row) if t.client_id == client_id)
 
+    def tops(self, instruments: Sequence[Instrument]) -> dict[Instrument, Top]:
+        """Best bid and ask now, of those that show both."""
+        found = ((instrument, self._top(self.exchange.row(instrument))) for instrument in instruments)
+        return {instrument: top for instrument, top in found if top is not None}
+
     def _snapshot(self, order: SimOrder, with_fills: bool = False) -> OrderSnapshot:
         return OrderSnapshot(
             client_id=order.client_id,
@@ -163,6 +169,12 @@ class SimulatedVenue:
             at_ms=order.updated_ms,
             fills=tuple(_fill(t, order.instrument) for t in order.trades) if with_fills else (),
         )
+
+
+def _type_of(order: PlaceOrder) -> OrderType:
+    if order.stop_price is not None:
+        return OrderType.STOP_LOSS_LIMIT
+    return OrderType.LIMIT_MAKER if order.post_only else OrderType.LIMIT
 
 
 def _fill(trade: Trade, instrument: Instrument) -> Fill:

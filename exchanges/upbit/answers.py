@@ -4,7 +4,7 @@ An answer that lacks what it must have raises (``DataError``); the gateway decid
 means that nobody knows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
@@ -15,7 +15,7 @@ from core.bars import is_sound
 from core.costs import UNIT, UPBIT
 from core.errors import DataError
 from core.grid import UPBIT_LEAST, step_for
-from core.messages import Balance, Bar, Fill, OrderSnapshot
+from core.messages import Balance, Bar, Fill, OrderSnapshot, Top
 from core.ports import ZERO
 from core.units import MINUTE_MS, Instrument, MarketRules, Side, round_price
 from exchanges.upbit.names import VENUE, client_id_of, market_code
@@ -42,6 +42,21 @@ class WireTicker(msgspec.Struct):
     trade_price: float
     trade_timestamp: int = 0
     """Of the market's newest trade, epoch ms."""
+    timestamp: int = 0
+
+
+class WireUnit(msgspec.Struct):
+    ask_price: float
+    bid_price: float
+    ask_size: float
+    bid_size: float
+
+
+class WireBook(msgspec.Struct):
+    """One market's displayed book, best levels first."""
+
+    market: str
+    orderbook_units: list[WireUnit]
     timestamp: int = 0
 
 
@@ -264,3 +279,15 @@ def smallest_order(instrument: Instrument, tick: Decimal, price: Decimal) -> dic
 def plain(value: Decimal) -> str:
     """The decimal as it goes over the wire: every digit, no exponent."""
     return format(value, "f")
+
+
+def tops_of(books: Iterable[WireBook], codes: Mapping[str, Instrument], now_ms: int) -> dict[Instrument, Top]:
+    """Best bid and ask by instrument, of those whose book has both sides."""
+    found = {}
+    for book in books:
+        best = book.orderbook_units[0] if book.orderbook_units else None
+        if best is not None and book.market in codes and best.bid_price > 0.0 and best.ask_price > 0.0:
+            found[codes[book.market]] = Top(
+                bid=best.bid_price, bid_qty=best.bid_size, ask=best.ask_price, ask_qty=best.ask_size, at_ms=now_ms
+            )
+    return found

@@ -31,6 +31,7 @@ def _public(path: str, where: str, group: str, priority: Priority, patience_ms: 
 
 MARKETS = _public("/v1/market/all", "markets", "market", Priority.MARKET)
 TICKS = _public("/v1/orderbook/instruments", "tick sizes", "orderbook", Priority.MARKET)
+BOOKS = _public("/v1/orderbook", "best bid and ask", "orderbook", Priority.EXIT, 1_000)
 TICKER = _public("/v1/ticker", "ticker", "ticker", Priority.MARKET)
 CANDLES = _public("/v1/candles/minutes/1", "minute candles", "candle", Priority.HISTORY, 70_000)
 CONFIRM = replace(CANDLES, priority=Priority.ACCOUNT, patience_ms=5_000)

@@ -1,4 +1,7 @@
-"""Trading on Upbit over REST, as ``core.ports.Venue``: one gateway per account and process."""
+"""Trading on Upbit over REST, as ``core.ports.Venue``: one gateway per account and process.
+
+Above 400 lines because every call of the venue stands beside the others, with the one path all of them take.
+"""
 
 import asyncio
 import logging
@@ -10,7 +13,7 @@ from typing import Any
 from config.settings import ExchangeSettings
 from core.costs import UNIT
 from core.errors import BotError, ConfigError, DataError, Defect, ExchangeRefused
-from core.messages import AccountState, Bar, CancelOrder, Fill, OrderSnapshot, OrderState, PlaceOrder
+from core.messages import AccountState, Bar, CancelOrder, Fill, OrderSnapshot, OrderState, PlaceOrder, Top
 from core.ports import Clock
 from core.units import MINUTE_MS, Instrument, MarketRules, Side, round_price
 from exchanges.faults import UnreadableAnswer, translate
@@ -19,6 +22,7 @@ from exchanges.upbit import answers
 from exchanges.upbit.answers import iso, plain, read
 from exchanges.upbit.calls import (
     ACCOUNTS,
+    BOOKS,
     CANCEL,
     CANDLES,
     CHANCE,
@@ -67,6 +71,7 @@ class UpbitGateway:
     """
 
     name = VENUE
+    holds_stops = False
 
     def __init__(
         self,
@@ -195,6 +200,8 @@ class UpbitGateway:
         """
         if not CLIENT_ID.fullmatch(order.client_id):
             raise ExchangeRefused(f"{VENUE} new order: client id {order.client_id!r} is not 1-36 of A-Z a-z 0-9 _ -")
+        if order.stop_price is not None:
+            raise ExchangeRefused(f"{VENUE} new order: {order.client_id} has a stop price; this venue holds no stops")
         attempt = self._spent.get(order.client_id, 0)
         if attempt:
             earlier = await self.query(order.client_id, order.instrument)
@@ -286,6 +293,12 @@ class UpbitGateway:
         """When each instrument last traded (epoch ms) and for how much, by one request for all of them."""
         rows = await self._read(TICKER, {"markets": ",".join(self._codes)}, list[answers.WireTicker])
         return {self._codes[t.market]: (t.trade_timestamp, t.trade_price) for t in rows if t.market in self._codes}
+
+    async def tops(self, instruments: Sequence[Instrument]) -> dict[Instrument, Top]:
+        """Best bid and ask, asked now; none for an instrument whose book is empty on a side."""
+        known = {market_code(i): i for i in instruments}
+        rows = await self._read(BOOKS, {"markets": ",".join(known), "count": 1}, list[answers.WireBook])
+        return answers.tops_of(rows, known, self.now_ms())
 
     async def close(self) -> None:
         await self._client.close()

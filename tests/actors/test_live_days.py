@@ -9,7 +9,7 @@ import pytest
 
 from actors.runs.live_days import GRACE_MS, LiveDays, Midnight, of_day
 from config.load import load_settings
-from core.errors import ExchangeUnavailable
+from core.errors import BotError, ExchangeUnavailable
 from core.messages import Fill, MinuteRecord, OrderReport, PlaceOrder, TimeInForce
 from core.orders import client_id
 from core.params import LiveSettings
@@ -173,3 +173,21 @@ def test_an_exchange_that_cannot_be_asked_is_asked_again():
     midnight.look()
     look_until_idle(midnight)
     assert told == [SEEN]
+
+
+def test_a_part_that_does_not_take_the_day_is_told_again():
+    asked, now = Asked([SEEN], [SEEN]), [MIDNIGHT - 1]
+    asked.go.set()
+    told: list[LiveDay] = []
+
+    def tell(seen: LiveDay) -> None:
+        told.append(seen)
+        if len(told) == 1:
+            raise BotError("risk is being started again")
+
+    midnight = Midnight(asked, YESTERDAY, lambda: now[0], tell)
+    for minutes in (0, 10, 10):
+        now[0] = max(now[0], MIDNIGHT + GRACE_MS) + minutes * MINUTE_MS
+        midnight.look()
+        look_until_idle(midnight)
+    assert told == [SEEN, SEEN]

@@ -1,7 +1,7 @@
 """A venue to test executors against: exact accounts, scripted misfortunes, Binance's rule about repeated client ids."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -15,6 +15,7 @@ from core.messages import (
     OrderSnapshot,
     OrderState,
     PlaceOrder,
+    Top,
 )
 from core.units import MINUTE_MS, Instrument, MarketRules, Side
 
@@ -84,6 +85,8 @@ class FakeVenue:
         self.down = False
         """Questions, cancels and the account are not served."""
         self.now_ms = 0
+        self.mids: dict[Instrument, float] = {}
+        """Middles of the books shown; none where there is no entry."""
         self._trades = 0
 
     def rules(self) -> dict[Instrument, MarketRules]:
@@ -137,6 +140,14 @@ class FakeVenue:
         self._served("fills", client_id)
         held = self._latest(client_id)
         return () if held is None else tuple(held.fills)
+
+    def tops(self, instruments: Sequence[Instrument]) -> dict[Instrument, Top]:
+        self._served("tops", "")
+        return {
+            i: Top(bid=self.mids[i] - 0.01, bid_qty=1.0, ask=self.mids[i] + 0.01, ask_qty=1.0, at_ms=self.now_ms)
+            for i in instruments
+            if i in self.mids
+        }
 
     def trade(self, client_id: str, quantity: Decimal) -> Fill:
         """Let a resting order fill; the fill as the user stream would tell it."""
@@ -258,6 +269,9 @@ class AsyncFakeVenue:
 
     async def fills(self, client_id: str, instrument: Instrument) -> tuple[Fill, ...]:
         return self.inner.fills(client_id, instrument)
+
+    async def tops(self, instruments: Sequence[Instrument]) -> dict[Instrument, Top]:
+        return self.inner.tops(instruments)
 
 
 class MemoryJournal:

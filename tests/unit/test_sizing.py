@@ -45,8 +45,11 @@ def rows(count: int = 1, **changes) -> Rows:
         "cash": 1e6,
         "purse": 0,
         "coin": None,
+        "most": 1.0,
+        "ceiling": math.inf,
         "buy_block": 0,
         "sell_block": 0,
+        "ceiling_limit": 0,
     } | changes
     if base["sellable"] is None:
         base["sellable"] = np.floor(np.asarray(base["held"]) / np.asarray(base["step"]) + 1e-9)
@@ -54,7 +57,7 @@ def rows(count: int = 1, **changes) -> Rows:
         base["price"] = base["mid"]
     if base["coin"] is None:
         base["coin"] = np.arange(count)
-    whole = {"purse", "coin", "buy_block", "sell_block"}
+    whole = {"purse", "coin", "buy_block", "sell_block", "ceiling_limit"}
     return Rows(
         **{
             name: np.array(np.broadcast_to(np.asarray(value, dtype=np.int64 if name in whole else float), (count,)))
@@ -85,6 +88,10 @@ def one(caps: Caps = CAPS, **changes) -> tuple[float, Limit]:
         ({"target": 0.2, "cash": 300.0}, 298, Limit.CASH),
         ({"target": 0.2, "cash": 40.0}, 0, Limit.CASH),
         ({"target": 0.2, "max_qty": 2.0}, 200, Limit.MAX_QTY),
+        ({"target": 0.2, "ceiling": 0.03, "ceiling_limit": Limit.KELLY}, 299, Limit.KELLY),
+        ({"target": 0.2, "held": 4.0, "ceiling": 0.03, "ceiling_limit": Limit.KELLY}, 0, Limit.KELLY),
+        ({"target": 0.3, "held": 4.0, "most": 0.05}, 99, Limit.MAX_POSITION),
+        ({"target": 0.3, "held": 8.0, "most": 0.05}, -300, Limit.PASSED),
         ({"target": 0.2, "buy_block": Limit.NOT_FRESH}, 0, Limit.NOT_FRESH),
         ({"target": 0.2, "mid": math.nan, "price": 100.0}, 0, Limit.NO_BOOK),
         ({"target": 0.0, "held": 8.0, "sell_block": Limit.HALTED}, 0, Limit.HALTED),
@@ -93,6 +100,14 @@ def one(caps: Caps = CAPS, **changes) -> tuple[float, Limit]:
 )
 def test_one_row(changes, lots, limit):
     assert one(**changes) == (lots, limit)
+
+
+def test_an_order_in_money_and_a_row_with_a_cap_of_its_own_are_named():
+    caps = CAPS._replace(max_order_usdt=200.0)
+    r = rows(target=0.2)
+    assert "max_order_usdt allows 200.00" in arithmetic(r, caps, size_rows(r, caps), 0, rules())
+    r = rows(target=0.2, most=0.02)
+    assert "max_pct allows 200.00" in arithmetic(r, CAPS, size_rows(r, CAPS), 0, rules())
 
 
 def test_a_sell_leaves_no_rest_that_cannot_be_sold():
@@ -190,6 +205,9 @@ row_inputs = st.fixed_dictionaries(
         "fee": st.sampled_from([0.0, 0.001, 0.01]),
         "purse": st.integers(0, 1),
         "free": st.floats(0, 1),
+        "most": st.one_of(st.just(1.0), st.floats(0, 1)),
+        "ceiling": st.one_of(st.just(math.inf), st.floats(0, 1)),
+        "ceiling_limit": st.just(int(Limit.KELLY)),
     }
 )
 caps_inputs = st.builds(
@@ -203,6 +221,7 @@ caps_inputs = st.builds(
     band=st.sampled_from([0.0, 0.01]),
     collar=st.sampled_from([0.0, 0.003, 0.2]),
     max_orders=st.sampled_from([0.0, 2.0, 20.0]),
+    max_order_usdt=st.sampled_from([math.inf, math.inf, 75.0, 5_000.0]),
 )
 
 
@@ -226,7 +245,8 @@ def test_no_size_breaks_a_limit(inputs, cash, caps):
     sized = size_rows(r, caps)
     lots, ticks = sized.lots, sized.ticks
     active = np.flatnonzero(lots)
-    assert len(active) <= caps.max_orders
+    buys = int((lots > 0).sum())
+    assert buys <= max(0.0, caps.max_orders - (len(active) - buys)), "sales count, and pass in any case"
     assert (lots == np.floor(lots)).all()
     assert (ticks[active] == np.floor(ticks[active])).all()
     assert (ticks[active] >= 1).all()
@@ -244,8 +264,9 @@ def test_no_size_breaks_a_limit(inputs, cash, caps):
             assert caps.equity > 0
             assert price <= r.mid[i] * (1 + caps.collar) * tight
             assert at_mid >= least * loose
-            assert at_limit <= caps.max_order * caps.equity * tight
-            assert r.held[i] * r.mid[i] * r.rate[i] + at_mid <= caps.max_position * caps.equity * tight
+            assert at_limit <= min(caps.max_order * caps.equity, caps.max_order_usdt) * tight
+            share = min(caps.max_position, r.most[i], r.ceiling[i])
+            assert r.held[i] * r.mid[i] * r.rate[i] + at_mid <= share * caps.equity * tight
             wanted = min(r.target[i], 1.0) * caps.invest * caps.equity
             assert r.held[i] * r.mid[i] * r.rate[i] + at_mid <= wanted * tight
             spent[r.purse[i]] += quantity * price * (1 + r.fee[i])
@@ -263,6 +284,7 @@ def test_no_size_breaks_a_limit(inputs, cash, caps):
                 lot = r.step[i] * r.mid[i] * r.rate[i]
                 in_worst_terms = max(least, r.min_qty[i] * r.mid[i] * r.rate[i]) * (r.mid[i] / min(price, r.mid[i]))
                 assert at_mid <= max(caps.max_order * caps.equity, 2 * (in_worst_terms + lot)) * tight
+                assert at_mid <= max(caps.max_order_usdt, 2 * (in_worst_terms + lot)) * tight
 
 
 @given(st.lists(row_inputs, min_size=1, max_size=4), purses, caps_inputs)

@@ -46,6 +46,8 @@ class Schedule(NamedTuple):
     """Of the adaptive kind: how much a standard deviation of waiting weighs against a cost."""
     reprice_ms: int = 0
     """Of the adaptive kind: how often it looks."""
+    edge_minutes: float = 1.0
+    """Of the adaptive kind: how long a forecast lasts."""
 
 
 def schedule_of(settings: ExecutionSettings) -> Schedule:
@@ -69,6 +71,7 @@ def schedule_of(settings: ExecutionSettings) -> Schedule:
         risk_aversion=settings.risk_aversion,
         urgency=settings.urgency,
         reprice_ms=settings.reprice_seconds * SECOND_MS,
+        edge_minutes=settings.edge_minutes,
     )
 
 

@@ -35,7 +35,12 @@ from tune.result import Result
 SHARE = 0.1
 INSTRUMENTS = (Instrument("binance", "BTC/USDT"),)
 CASH = Decimal(10_000)
-WIDE = ("risk.max_drawdown_pct=100", "risk.daily_loss_pct=100", "trade.invest_pct=100")
+WIDE = (
+    *("risk.max_drawdown_pct=100", "risk.daily_loss_pct=100", "trade.invest_pct=100"),
+    *("risk.max_position_volatility_pct=null", "risk.target_volatility_pct=null", "risk.kelly_fraction=null"),
+    *("risk.max_consecutive_losses=0", "risk.low_profit_trips=0", "risk.cooldown_minutes=0"),
+    "risk.max_orders_per_day=1000000",
+)
 
 
 @njit(cache=True)

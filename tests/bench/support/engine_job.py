@@ -12,7 +12,10 @@ from tests.bench.support.made_market import CASH, MEMBERS, bars_of, forecasts_of
 from tests.bench.support.points import run
 from tune.simulate import Forecasts, simulate
 
-WIDE = ("risk.max_drawdown_pct=100", "risk.daily_loss_pct=100")
+WIDE = (
+    *("risk.max_drawdown_pct=100", "risk.daily_loss_pct=100", "risk.max_orders_per_day=1000000"),
+    *("risk.max_consecutive_losses=0", "risk.low_profit_trips=0", "risk.cooldown_minutes=0"),
+)
 """So that the run trades to its end: an account that is stopped has little to compute."""
 
 

@@ -1,0 +1,251 @@
+"""How much of one instrument may be held, by how much it moves, how sure its forecast is, and what else is held.
+
+Three ceilings for what is bought; what is held is never sold because of them. They only reduce.
+
+- Volatility: a position may bring ``max_position_volatility_pct`` of the equity a year: share x volatility stays below it.
+- Kelly: the share that grows fastest is mean / variance of the return (Kelly 1956, "A New Interpretation of Information
+  Rate", Bell System Technical Journal 35; for a continuous return Thorp 2006, "The Kelly Criterion in Blackjack, Sports
+  Betting, and the Stock Market", section 7). A fraction of it allows for means and spreads that are themselves guesses.
+- Portfolio: the sample volatility of all that would be held stays below ``target_volatility_pct``. The portfolio's own
+  minute returns are added up, so every correlation of the sample is in it, and all buys shrink by one factor.
+
+Volatility is the root mean square of the last minutes' returns, scaled to a year of minutes. Where too little is known of
+an instrument, it counts as very volatile.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from core.bars import last_known
+from core.lean import inner, lean, pasted
+from core.messages import CLOSE, FloatArray, Intents, Market
+from core.params import RiskSettings
+from core.sizing import (
+    CEILING,
+    CEILING_LIMIT,
+    COIN,
+    HELD,
+    MOST,
+    PRICE,
+    RATE,
+    TARGET,
+    Caps,
+    IntArray,
+    Limit,
+)
+from core.units import BPS
+
+MINUTES = 180
+"""Returns that are looked back on."""
+LEAST_KNOWN = 30
+"""Fewer returns than these say nothing."""
+UNKNOWN_YEAR = 2.0
+"""Volatility a year of an instrument of which too little is known: more than most coins have."""
+YEAR_MINUTES = 525_600.0
+VOLATILITY, KELLY, JOINT = range(3)
+"""Rows of what is told of each instrument that would be bought: volatility a year, the share that Kelly allows, the factor
+of all buys. NaN where it was not looked at."""
+
+_VOLATILITY, _KELLY, _PORTFOLIO = int(Limit.POSITION_VOLATILITY), int(Limit.KELLY), int(Limit.PORTFOLIO_VOLATILITY)
+
+
+class CeilingRules(NamedTuple):
+    """``RiskSettings`` for the kernel. Fractions of equity; infinite where switched off."""
+
+    position: float
+    portfolio: float
+    kelly: float
+    """Fraction of Kelly's share."""
+    looks_back: bool
+    """Whether any of them needs returns."""
+
+
+def ceiling_rules(limits: RiskSettings) -> CeilingRules:
+    position = _off(limits.max_position_volatility_pct) / 100.0
+    portfolio = _off(limits.target_volatility_pct) / 100.0
+    return CeilingRules(position, portfolio, _off(limits.kelly_fraction), min(position, portfolio) < math.inf)
+
+
+def _off(value: float | None) -> float:
+    return math.inf if value is None else float(value)
+
+
+@lean
+def set_ceilings(
+    rows: FloatArray,
+    marks: IntArray,
+    caps: Caps,
+    rules: CeilingRules,
+    edge: FloatArray,
+    spread: FloatArray,
+    bars: FloatArray,
+    index: int,
+    returns: FloatArray,
+    told: FloatArray,
+) -> None:
+    """Write ``CEILING`` and ``CEILING_LIMIT`` of every row of ``core.sizing``'s tables, filled otherwise.
+
+    ``edge`` and ``spread`` (S,) are the forecast's mean and standard deviation, bps; NaN without one. ``bars`` (S, T, 5)
+    up to ``index``; a minute without a bar is one in which the price stood. ``returns`` (S + 2, MINUTES) is room to work
+    in, ``told`` (3, S) what is written down.
+    """
+    buying = False
+    for i in range(edge.shape[0]):
+        rows[CEILING, i] = math.inf
+        marks[CEILING_LIMIT, i] = 0
+        told[VOLATILITY, i] = told[KELLY, i] = told[JOINT, i] = math.nan
+        if not (caps.equity > 0.0 and caps.equity < math.inf):
+            continue
+        more = _more(rows, caps, i)
+        if not more > caps.band * caps.equity:
+            continue
+        buying = True
+        if rules.looks_back:
+            told[VOLATILITY, i] = _volatility(bars, i, index, returns)
+        if rules.position < math.inf and told[VOLATILITY, i] > 0.0:
+            rows[CEILING, i] = rules.position / told[VOLATILITY, i]
+            marks[CEILING_LIMIT, i] = _VOLATILITY
+        if rules.kelly < math.inf and edge[i] == edge[i] and spread[i] > 0.0:
+            told[KELLY, i] = rules.kelly * max(edge[i], 0.0) * BPS / (spread[i] * spread[i])
+            if told[KELLY, i] < rows[CEILING, i]:
+                rows[CEILING, i] = told[KELLY, i]
+                marks[CEILING_LIMIT, i] = _KELLY
+    if buying and rules.portfolio < math.inf:
+        _shrink(rows, marks, caps, rules.portfolio, bars, index, returns, told)
+
+
+def ceilings_of(
+    floats: FloatArray, ints: IntArray, caps: Caps, rules: CeilingRules, market: Market, intents: Intents
+) -> FloatArray:
+    """``set_ceilings`` for one live minute; gives what is told, (3, S)."""
+    count = len(market.instruments)
+    told = np.full((3, count), math.nan)
+    set_ceilings(
+        floats,
+        ints,
+        caps,
+        rules,
+        np.array(intents.edge_bps, dtype=np.float64),
+        np.array(intents.spread_bps, dtype=np.float64),
+        np.array(market.bars, dtype=np.float64, order="C"),
+        market.bars.shape[1] - 1,
+        np.zeros((count + 2, MINUTES)),
+        told,
+    )
+    return told
+
+
+@pasted
+def _more(rows: FloatArray, caps: Caps, i: int) -> float:
+    """USDT by which a row wants to grow; NaN where it wants nothing or nothing is known."""
+    worth = rows[HELD, i] * rows[PRICE, i] * rows[RATE, i] if rows[HELD, i] > 0.0 else 0.0
+    return min(rows[TARGET, i], 1.0) * caps.invest * caps.equity - worth if rows[TARGET, i] > 0.0 else math.nan
+
+
+@inner
+def _volatility(bars: FloatArray, i: int, index: int, returns: FloatArray) -> float:
+    """Volatility a year of a row, whose newest returns are written to ``returns``."""
+    first = max(0, index - MINUTES)
+    before = bars[i, first, CLOSE]
+    if before != before:
+        before = last_known(bars[i, :, CLOSE], first)
+    total, known = 0.0, 0
+    for k in range(MINUTES):
+        returns[i, k] = 0.0
+    for k in range(first + 1, index + 1):
+        now = bars[i, k, CLOSE]
+        if before == before:
+            known += 1
+        if now == now:
+            if before == before:
+                moved = now / before - 1.0
+                returns[i, k - first - 1] = moved
+                total += moved * moved
+            before = now
+    return math.sqrt(total / known * YEAR_MINUTES) if known >= LEAST_KNOWN else UNKNOWN_YEAR
+
+
+@inner
+def _shrink(
+    rows: FloatArray,
+    marks: IntArray,
+    caps: Caps,
+    allowed: float,
+    bars: FloatArray,
+    index: int,
+    returns: FloatArray,
+    told: FloatArray,
+) -> None:
+    """Shrink all that is bought by one factor, so that what is held then is no more volatile than ``allowed``."""
+    count, equity = told.shape[1], caps.equity
+    held, bought = returns[count], returns[count + 1]
+    for k in range(MINUTES):
+        held[k] = bought[k] = 0.0
+    # What is not known is taken as independent of everything else.
+    own, cross, new = 0.0, 0.0, 0.0
+    unknown = UNKNOWN_YEAR * UNKNOWN_YEAR / YEAR_MINUTES * MINUTES
+    for i in range(count):
+        worth = rows[HELD, i] * rows[PRICE, i] * rows[RATE, i] / equity if rows[HELD, i] > 0.0 else 0.0
+        for j in range(i):
+            if marks[COIN, j] == marks[COIN, i]:
+                worth = 0.0
+        more = _more(rows, caps, i)
+        buys = more > caps.band * equity
+        part, volatility = 0.0, told[VOLATILITY, i]
+        if buys:
+            own_worth = rows[HELD, i] * rows[PRICE, i] * rows[RATE, i] / equity if rows[HELD, i] > 0.0 else 0.0
+            part = max(min(more / equity, min(rows[CEILING, i], rows[MOST, i]) - own_worth), 0.0)
+        elif worth > 0.0:
+            volatility = _volatility(bars, i, index, returns)
+        if not (worth > 0.0 or part > 0.0):
+            continue
+        if volatility == UNKNOWN_YEAR:
+            own += worth * worth * unknown
+            cross += worth * part * unknown
+            new += part * part * unknown
+            continue
+        for k in range(MINUTES):
+            held[k] += worth * returns[i, k]
+            bought[k] += part * returns[i, k]
+    for k in range(MINUTES):
+        own += held[k] * held[k]
+        cross += held[k] * bought[k]
+        new += bought[k] * bought[k]
+    scale = largest_scale(own, cross, new, allowed * allowed / YEAR_MINUTES * MINUTES)
+    for i in range(count):
+        more = _more(rows, caps, i)
+        if more > caps.band * equity:
+            told[JOINT, i] = scale
+            if scale < 1.0:
+                worth = rows[HELD, i] * rows[PRICE, i] * rows[RATE, i] / equity if rows[HELD, i] > 0.0 else 0.0
+                part = max(min(more / equity, min(rows[CEILING, i], rows[MOST, i]) - worth), 0.0)
+                rows[CEILING, i] = worth + scale * part
+                marks[CEILING_LIMIT, i] = _PORTFOLIO
+
+
+@pasted
+def largest_scale(own: float, cross: float, new: float, allowed: float) -> float:
+    """The largest s of 0..1 with own + 2 s cross + s^2 new <= allowed; 0 where there is none, or nothing is known."""
+    if own + 2.0 * cross + new <= allowed:
+        return 1.0
+    inside = cross * cross - new * (own - allowed)
+    if not (new > 0.0 and inside >= 0.0):
+        return 0.0
+    root = (math.sqrt(inside) - cross) / new
+    return root if 0.0 < root < 1.0 else 0.0
+
+
+def ceiling_lines(rules: CeilingRules, volatility: float, kelly: float, joint: float) -> tuple[str, ...]:
+    """What held a buy, in short lines; none where a ceiling is off or was not looked at."""
+    lines: tuple[str, ...] = ()
+    if rules.position < math.inf and volatility > 0.0:
+        share = rules.position / volatility * 100.0
+        assumed = ", assumed, as too little is known" if volatility == UNKNOWN_YEAR else ""
+        lines += (f"volatility {volatility * 100.0:.1f}% a year{assumed}: at most {share:.2f}% of equity",)
+    if math.isfinite(kelly):
+        lines += (f"{rules.kelly:g} of Kelly: at most {kelly * 100.0:.2f}% of equity",)
+    if joint < 1.0:
+        lines += (f"all positions together below {rules.portfolio * 100.0:g}% volatility a year: buys x {joint:.4f}",)
+    return lines

@@ -1,0 +1,152 @@
+"""Implementation shortfall of adaptive against immediate, TWAP and VWAP on the simulated exchange; planning time."""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from core.errors import DataError
+from core.execution.schedules.adaptive import Sight, choose
+from core.execution.schedules.rule import FIRST, due_lots, next_stage, schedule_of
+from core.messages import FloatArray
+from core.params import CostSettings, ExecutionSettings
+from core.units import MINUTE_MS, Instrument
+from data.synthetic import SyntheticSpec, make_market
+from exchanges.simulated.tape import Tape
+from tests.bench.support.shortfall import MEAN, MOST_MINUTES, P95, Band, Scene, bands, draw, work
+from tests.support.table import table
+
+NAME = "execution"
+ALGORITHMS = {
+    "immediate": ExecutionSettings(algorithm="immediate"),
+    "twap": ExecutionSettings(algorithm="twap"),
+    "vwap": ExecutionSettings(algorithm="vwap", horizon_minutes=5),
+    "adaptive": ExecutionSettings(algorithm="adaptive"),
+}
+ADAPTIVE = "adaptive"
+COLUMNS = ("open", "high", "low", "close", "volume")
+SYMBOLS, VENUES, PLAN_MS = 200, 2, 5.0
+QUOTES = ("USDT", "KRW", "BTC")
+
+
+def main(argv: list[str]) -> int:
+    """Every parent, 0.1 to 5 % of a usual minute's volume at a random minute, is worked by each algorithm against an
+    exchange of its own, which fills resting orders by queue and trade-through. Inside a minute the exchange's price goes
+    straight between the bar's extremes, which rewards whoever gives up early; so all is done a second time with a price
+    that wanders there. Within a minute a VWAP is a TWAP, so it takes five, by the curve of the days before. Bands are 95 %, of a bootstrap over parents. Fees are left out: at Binance they are equal."""
+    parser = argparse.ArgumentParser(prog="run.py bench execution", description=__doc__)
+    parser.add_argument("--parents", type=int, default=1_000, help="how many (default 1,000)")
+    parser.add_argument(
+        "--data", type=Path, help="folder of bars, a Parquet file a symbol (default: a synthetic market)"
+    )
+    parser.add_argument("--days", type=int, default=14, help="of each file, the first so many (default 14)")
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args(argv)
+    tapes = recorded(args.data, args.days) if args.data else synthetic(args.seed)
+    dearer: list[str] = []
+    for wandering in (False, True):
+        print(f"\nprice inside a minute: {'wandering' if wandering else 'as the simulated exchange tells it'}")
+        dearer += told(tapes, args.parents, args.seed, wandering=wandering)
+    took = planning_ms()
+    print(f"\nplanning a minute of {SYMBOLS} symbols x {VENUES} venues, one core: {took:.2f} ms (bar {PLAN_MS:g})")
+    said = "; ".join(dearer) if dearer else "holds, nowhere dearer beyond its band"
+    print(f"adaptive costs at most what each of the others does, in mean and 95th percentile: {said}")
+    return 1 if dearer or took > PLAN_MS else 0
+
+
+def told(tapes: list[Tape], parents: int, seed: int, *, wandering: bool) -> list[str]:
+    """Print the table; where adaptive is dearer than another, by more than its band leaves open."""
+    scenes = [Scene(tape, CostSettings(), wandering=wandering) for tape in tapes]
+    cases = draw(scenes, parents, np.random.default_rng(seed))
+    costs: dict[str, FloatArray] = {}
+    rows = []
+    began = time.process_time()
+    for name, settings in ALGORITHMS.items():
+        done = [work(scenes[case.market], case, settings) for case in cases]
+        costs[name] = np.array([one.shortfall_bps for one in done])
+        rows.append((f"{np.mean([one.maker for one in done]):.0%}", f"{np.mean([one.minutes for one in done]):.2f}"))
+    found = bands(costs, ADAPTIVE, np.random.default_rng(seed))
+    lines = [
+        (name, shown(mean), shown(p95), shown(less_mean), shown(less_p95), *row)
+        for (name, ((mean, less_mean), (p95, less_p95))), row in zip(found.items(), rows, strict=True)
+    ]
+    headings = ("algorithm", "mean bps", "p95 bps", "adaptive less it, mean", "p95", "resting", "minutes")
+    print(table(headings, lines))
+    print(f"{len(cases)} parents, {time.process_time() - began:.0f} s of processor time")
+    figures = {MEAN: "mean", P95: "p95"}
+    return [
+        f"DEARER than {name} in the {figures[f]}"
+        for name, pair in found.items()
+        for f in figures
+        if pair[f][1].low > 0.0
+    ]
+
+
+def shown(band: Band) -> str:
+    return f"{band.value:+.2f} [{band.low:+.2f}, {band.high:+.2f}]"
+
+
+def synthetic(seed: int, markets: int = 2) -> list[Tape]:
+    """Markets of two days without an edge."""
+    tapes = []
+    for number in range(markets * seed, markets * (seed + 1)):
+        market = make_market(SyntheticSpec(name="bench", seed=number, days=2))
+        instruments = tuple(i for i in market.instruments if i.venue == "binance")
+        bars = np.stack([market.bars[i] for i in instruments])
+        tapes.append(Tape(instruments, market.spec.start_ms, bars, True))
+    return tapes
+
+
+def recorded(folder: Path, days: int) -> list[Tape]:
+    """A tape a file of a folder, from its first bar on; DataError where there is none."""
+    tapes = []
+    for path in sorted(folder.rglob("*.parquet")):
+        found = pl.read_parquet(path)
+        if not {"ts", *COLUMNS} <= set(found.columns):
+            continue
+        times = found["ts"].to_numpy()
+        start = int(times.min()) // MINUTE_MS * MINUTE_MS
+        at = (times - start) // MINUTE_MS
+        inside = at < days * 1_440
+        bars = np.full((1, int(at[inside].max()) + 1, 5), np.nan)
+        bars[0, at[inside]] = found.select(COLUMNS).to_numpy()[inside]
+        if bars.shape[1] > 300 + MOST_MINUTES:
+            tapes.append(Tape((Instrument("binance", symbol_of(path.stem)),), start, bars))
+    if not tapes:
+        raise DataError(f"{folder}: no Parquet file with the columns ts, {', '.join(COLUMNS)} and 300 minutes of bars")
+    return tapes
+
+
+def symbol_of(stem: str) -> str:
+    """``BTCUSDT`` and ``KRW-BTC`` as ``BTC/USDT`` and ``BTC/KRW``; DataError for another name."""
+    quote, dash, base = stem.partition("-")
+    if dash:
+        return f"{base}/{quote}"
+    for quote in QUOTES:
+        if stem.endswith(quote) and stem != quote:
+            return f"{stem.removesuffix(quote)}/{quote}"
+    raise DataError(f"{stem}.parquet: name the file after its symbol, like BTCUSDT or KRW-BTC")
+
+
+def planning_ms(rounds: int = 20) -> float:
+    """Processor time, ms, of what a minute's plans ask of the kernels for so many parents, each worked by the dearest
+    rule of each sort: its stage, the slices of an implementation-shortfall schedule, and an adaptive first look."""
+    schedule = schedule_of(ExecutionSettings(algorithm="is", horizon_minutes=10))
+    parents = [(k, 1_000 + k, 0.5 + 0.001 * k) for k in range(SYMBOLS * VENUES)]
+
+    def plan() -> None:
+        for number, lots, volume in parents:
+            stage = next_stage(schedule, FIRST, False, 0, float(lots), 1e4, 1e4 * volume, 8e-4, 5e3, 1.0, 0.0)
+            for slot in range(schedule.slices):
+                due_lots(schedule, stage, slot, lots - slot * number // 3, lots, 1, 10**6)
+            choose(Sight(2e-4, 1e-5, 8e-4, 1e4 * volume, float(lots), 0.0, 1.0, 1 / 30, 1.0, 0.0, 0.0, 0.0))
+
+    plan()
+    took = []
+    for _ in range(rounds):
+        began = time.process_time()
+        plan()
+        took.append((time.process_time() - began) * 1e3)
+    return float(np.median(took))
