@@ -10,6 +10,7 @@ import ray
 from actors.plan import NAMESPACE, RunPlan
 from actors.shell import Shell
 from config.watch import TradeWatch
+from core.coin_split import split_rules
 from core.cost_gate import cost_gate
 from core.messages import Intents, Market, Verdicts
 from core.risk import Risk, RiskState
@@ -43,17 +44,15 @@ class RiskActor(Shell):
         state, self._kept = taken_up(self._journal.replay())
         settings = self.plan.settings
         load_risk(settings.config.trade, settings.rules.risk, rules)
+        law = read_law(ArtifactStore(self.plan.artifacts_dir), self.plan.impact_version)
         self._risk = Risk(
             settings.config.trade,
             settings.rules.risk,
             rules,
             state,
             self._caps.cap if self._caps is not None else None,
-            gate=cost_gate(
-                settings.rules.execution,
-                settings.rules.costs,
-                read_law(ArtifactStore(self.plan.artifacts_dir), self.plan.impact_version),
-            ),
+            gate=cost_gate(settings.rules.execution, settings.rules.costs, law),
+            split=split_rules(settings.rules.execution, settings.rules.costs, law),
         )
 
     def review(self, market: Market, intents: Intents) -> Verdicts:

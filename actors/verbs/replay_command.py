@@ -38,6 +38,7 @@ from data.logs import configure_logs
 from data.market import MarketCut, MarketSource
 from data.market_arguments import add_market, add_span, cut_of, fitted, source_of
 from data.records import read_records
+from data.volume_curves import keep, learn_from
 from data.weights import newest_weights
 
 HELP = "replay a market through the whole system (the default)"
@@ -144,6 +145,8 @@ def _run(
     store = ArtifactStore(source.root / "artifacts")
     weights = newest_weights(store, market.first_minute)
     impact = newest_law(store, market.first_minute, real_only=False)
+    if settings.rules.execution.algorithm == "vwap":
+        keep(run_dir, market.instruments, learn_from(source.lake, market.instruments, market.first_minute))
     simulators = start_simulators(settings, source, market, run_dir, speed, balances)
     try:
         simulators.write_keys(run_dir / "keys.json")
