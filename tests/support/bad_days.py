@@ -44,12 +44,20 @@ class Day:
 
 
 def restless(rows: int, **changes: Any) -> Settings:
-    """Thresholds near zero and next to no band, so that nearly every minute trades; the limits as they are."""
+    """Thresholds near zero and next to no band, so that nearly every minute trades; the limits as they are, but for those
+    that keep a day from coming near the others: pauses after losses, and ceilings by volatility."""
     usual: dict[str, Any] = {
         "selection__entry_edge_bps": 0.5,
         "selection__exit_edge_bps": 0.1,
         "selection__full_edge_bps": 10,
         "risk__rebalance_band_pct": 0.1,
+        "risk__cooldown_minutes": 0,
+        "risk__max_consecutive_losses": 0,
+        "risk__max_stop_outs": 0,
+        "risk__low_profit_trips": 0,
+        "risk__max_position_volatility_pct": None,
+        "risk__target_volatility_pct": None,
+        "risk__kelly_fraction": None,
         "trade__min_order_usdt": 10,
     }
     return make_settings(rows, **{**usual, **changes})
