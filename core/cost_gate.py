@@ -34,7 +34,7 @@ from core.sizing import (
     Rows,
     Sized,
 )
-from core.units import BPS
+from core.units import BPS, MINUTE_MS
 
 SIDES = {"off": 0.0, "one_way": 1.0, "round_trip": 2.0}
 """How often an order pays spread, fee and temporary impact out of its forecast, by ``execution.cost_gate``."""
@@ -69,10 +69,14 @@ class Seen(NamedTuple):
 
 
 def cost_gate(execution: ExecutionSettings, costs: CostSettings, law: ImpactLaw = PRIOR) -> CostGate:
-    """The gate under these settings. Latency is assumed to be the one that is simulated."""
-    slices = 1 if execution.algorithm == "immediate" else execution.slices
+    """The gate under these settings. Latency is assumed to be the one that is simulated, slices to be
+    even whatever the schedule."""
+    slices = 1 if execution.algorithm == "immediate" else execution.slices * execution.horizon_minutes
+    apart = 1_000.0 * execution.slice_seconds
+    if execution.horizon_minutes > 1:
+        apart = MINUTE_MS / execution.slices
     latency = float(costs.latency_ms) if costs.latency else 0.0
-    risk = even_risk_minutes(slices, 1_000.0 * execution.slice_seconds, latency)
+    risk = even_risk_minutes(slices, apart, latency)
     return CostGate(SIDES[execution.cost_gate], ImpactLaw(*map(float, law)), float(risk))
 
 

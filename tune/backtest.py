@@ -9,14 +9,17 @@ import numpy as np
 from config.settings import Settings
 from core.bars import fill_gaps
 from core.cache import Cache
+from core.coin_split import split_rules
 from core.cost_gate import cost_gate
 from core.desk import LocalDesk
 from core.events import Detector
 from core.execution.local import LocalExecutor
 from core.execution.machine import ExecutionMachine
+from core.impact import PRIOR, ImpactLaw
 from core.messages import MinuteRecord
 from core.orders import REPLAY_INSTANCE
-from core.ports import ModelsPart, SelectorPart
+from core.ports import Journal, ModelsPart, SelectorPart
+from core.protection import exit_rules
 from core.record import closing_record
 from core.risk import Risk, RiskState
 from core.selection import Selector, WeightTable
@@ -42,11 +45,12 @@ class Backtest:
 
     def run(self) -> Iterator[MinuteRecord]:
         """The minutes, one record each; last, if anything happened after the last decision, what did."""
-        yield from run_session(self.desk, self.first_minute, self.minutes, self.settings.rules.execution)
+        rules = self.settings.rules
+        yield from run_session(self.desk, self.first_minute, self.minutes, rules.execution, rules.protection)
         end = self.first_minute + self.minutes * MINUTE_MS
         self.executor.stop(self.venue.now_ms())
         rest = self.executor.closing()
-        if rest.orders or rest.fills:
+        if rest.orders or rest.fills or rest.exits:
             yield closing_record(end, rest)
 
 
@@ -64,11 +68,14 @@ def make_backtest(
     weights: WeightTable | None = None,
     selector: SelectorPart | None = None,
     keep: Callable[[MinuteRecord], object] = lambda record: None,
+    journal: Journal | None = None,
+    law: ImpactLaw = PRIOR,
 ) -> Backtest:
     """Wire a LocalDesk over ``market``, with ``cash`` USDT at the start.
 
     ``models`` gives the votes (a LocalPanel, or recorded votes). ``selector`` replaces the ensemble's (the RL
-    environment puts its action there).
+    environment puts its action there). ``journal`` keeps what the executor does, as live. ``law``:
+    what is believed of impact.
     """
     rules = settings.rules
     venue = SimulatedVenue.of_tape(
@@ -82,9 +89,10 @@ def make_backtest(
     past = market.bars[:, :history]
     filled, filler = fill_gaps(past)
     cache.restore(filled, filler, market.first_minute - MINUTE_MS)
-    machine = ExecutionMachine(rules.execution, venue.rules(), REPLAY_INSTANCE)
+    exits = exit_rules(rules.protection, rules.risk)
+    machine = ExecutionMachine(rules.execution, venue.rules(), REPLAY_INSTANCE, exits=exits)
     curves = dict(zip(market.instruments, market_curves(market), strict=True))
-    executor = LocalExecutor(machine, venue, None, curves)
+    executor = LocalExecutor(machine, venue, journal, curves)
     members = tuple(m.name for m in rules.models.enabled)
     table = weights or WeightTable.default(members, rules.selection.default_weights)
     desk = LocalDesk(
@@ -98,7 +106,8 @@ def make_backtest(
             rules.risk,
             venue.rules(),
             RiskState(),
-            gate=cost_gate(rules.execution, rules.costs),
+            gate=cost_gate(rules.execution, rules.costs, law),
+            split=split_rules(rules.execution, rules.costs, law),
         ),
         executor=executor,
         keep=keep,

@@ -18,13 +18,16 @@ from config.argument_types import amount
 from config.identity import rules_hash
 from config.settings import Settings
 from core.errors import EXIT_OK, BotError, ConfigError, DataError
+from core.impact import ImpactLaw
 from core.messages import CLOSE, MinuteRecord
 from core.selection import WeightTable
 from core.units import Instrument
 from data.artifacts import Artifact, ArtifactStore
+from data.impact_law import newest_law, read_law
 from data.market import MarketCut, MarketSource
 from data.market_arguments import add_market, add_span, cut_of, fitted, source_of
 from data.records import RecordStore
+from data.volume_curves import with_curves
 from data.weights import newest_weights, read_weights
 from serve.models.registry import load_member
 from serve.panel import LocalPanel
@@ -117,6 +120,7 @@ def main(args: argparse.Namespace) -> int:
     noted: list[str] = []
     mapped = partial(mapped_cut, store=store_of(source), noted=noted)
     market = cut_of(args, source, settings.config.trade.rows, DEFAULT_MINUTES, None if args.exact else mapped)
+    market = with_curves(source, market, settings.rules.execution)
     # Other rules or other money make another run: it must not take the place of the one to compare it with.
     ran = hashlib.sha256(f"{rules_hash(settings)} {args.cash}".encode()).hexdigest()[:6]
     out = args.out or var / "backtests" / f"{source.name}-{market.first_minute // 1000}-{market.minutes}-{ran}"
@@ -182,6 +186,7 @@ def _fast(
             name=_name(source),
             progress=done,
             prepared=prepared,
+            law=_law(source, market),
         )
     traded = time.perf_counter()
     _say_speed(console, result, traded - forecast, f"forecasts {forecast - began:.1f} s, ")
@@ -202,7 +207,8 @@ def _exact(
     models = settings.rules.models
     members = {name: (load_member(a.family, a.path), a.version) for name, a in found.items()}
     panel = LocalPanel(members, models.horizon_minutes, names=tuple(m.name for m in models.enabled))
-    test = make_backtest(settings, market, panel, cash=cash, weights=weights)
+    law = _law(source, market)
+    test = make_backtest(settings, market, panel, cash=cash, weights=weights, law=law)
     began = time.perf_counter()
     records = list(_shown(test.run(), market, console))
     took = time.perf_counter() - began
@@ -221,6 +227,12 @@ def _exact(
     )
     _say_speed(console, result, took, "forecasts with it, ")
     return result
+
+
+def _law(source: MarketSource, market: MarketCut) -> ImpactLaw:
+    """What our own fills had taught of impact before the first minute."""
+    store = ArtifactStore(source.root / "artifacts")
+    return read_law(store, newest_law(store, market.first_minute, real_only=False))
 
 
 def _say_speed(console: Console, result: Result, took: float, before: str) -> None:

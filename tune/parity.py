@@ -16,8 +16,10 @@ from core.messages import MinuteRecord
 from core.ports import ModelsPart
 from core.units import MINUTE_MS
 from data.artifacts import ArtifactStore
+from data.impact_law import read_law
 from data.market import MarketCut
 from data.records import read_records
+from data.volume_curves import kept
 from data.weights import read_weights
 from exchanges.simulated.tape import Tape
 from serve.models.registry import load_member
@@ -29,6 +31,7 @@ COMPARED = tuple(f.name for f in fields(MinuteRecord) if f.compare and f.name !=
 STAGES: dict[str, tuple[str, ...]] = {
     "minute": ("minute", "status", "reason", "instruments"),
     "fills": ("fills",),
+    "exits": ("exits", "dust"),
     "orders": ("orders",),
     "bars": ("close", "fresh"),
     "account": ("position", "equity"),
@@ -160,6 +163,7 @@ class Replayed:
     versions: dict[str, str]
     weights_version: str | None
     artifacts: Path
+    impact_version: str | None = None
 
 
 def newest_replay(runs: Path) -> Path:
@@ -196,6 +200,7 @@ def open_replay(run_dir: Path) -> Replayed:
     if not decided:
         raise DataError(f"{run_dir}: holds no records of minutes, so there is nothing to compare")
     planned = (tape.end_ms - told["first_minute"]) // MINUTE_MS
+    curves = kept(run_dir)
     market = MarketCut(
         instruments=tape.instruments,
         start_minute=tape.start_minute,
@@ -204,6 +209,7 @@ def open_replay(run_dir: Path) -> Replayed:
         bars=tape.bars,
         synthetic=tape.synthetic,
         sentiment=tape.sentiment,
+        curves=np.stack([curves[i] for i in tape.instruments]) if curves else None,
     )
     return Replayed(
         name=run_dir.name,
@@ -217,6 +223,7 @@ def open_replay(run_dir: Path) -> Replayed:
         versions=told["versions"],
         weights_version=told["weights_version"],
         artifacts=Path(told["artifacts"]),
+        impact_version=told.get("impact_version"),
     )
 
 
@@ -234,7 +241,8 @@ def backtest_of(replayed: Replayed, *, recorded_votes: bool) -> list[MinuteRecor
         names = tuple(m.name for m in replayed.settings.rules.models.enabled)
         models = LocalPanel(members, replayed.settings.rules.models.horizon_minutes, names=names)
     weights = None if replayed.weights_version is None else read_weights(store, replayed.weights_version)
-    test = make_backtest(replayed.settings, replayed.market, models, cash=replayed.cash, weights=weights)
+    law = read_law(store, replayed.impact_version)
+    test = make_backtest(replayed.settings, replayed.market, models, cash=replayed.cash, weights=weights, law=law)
     return list(test.run())
 
 

@@ -41,6 +41,7 @@ from core.engine.tables import (
 from core.errors import ConfigError, DataError
 from core.events import LONG, event_rules, read_span_of_market
 from core.execution.schedules.rule import VOLUME_CURVE
+from core.impact import PRIOR, ImpactLaw
 from core.messages import CLOSE, VOLUME, BoolArray, FloatArray, Regime
 from core.orders import REPLAY_INSTANCE
 from core.selection import WeightTable
@@ -92,12 +93,13 @@ def simulate(
     name: str = "",
     progress: Progress | None = None,
     prepared: Prepared | None = None,
+    law: ImpactLaw = PRIOR,
 ) -> Result:
     """Trade ``market`` on ``forecasts`` with one account of ``cash`` USDT.
 
     ``weights``: one table, or tables by the minute from which they hold (before the first of them, it holds too); by
     default the configured ones. ``prepared``: the market made ready before (``tune.prepared``), where it fits; else it is
-    made ready now. Ctrl-C keeps the minutes done, with a note. Raises ConfigError or DataError naming
+    made ready now. ``law``: what is believed of impact. Ctrl-C keeps the minutes done, with a note. Raises ConfigError or DataError naming
     what cannot be simulated.
     """
     rows, minutes = len(market.instruments), market.bars.shape[1]
@@ -107,9 +109,8 @@ def simulate(
             raise DataError(f"forecasts: {what} is {array.shape}, the market wants {shape} (members, symbols, minutes)")
     if forecasts.asked is not None and forecasts.asked.shape != shape[1:]:
         raise DataError(f"forecasts: asked is {forecasts.asked.shape}, the market wants {shape[1:]}")
-    return _Run(settings, market, forecasts, None, _schedule(settings, weights), cash, name, True, prepared).finish(
-        progress
-    )
+    table = _schedule(settings, weights)
+    return _Run(settings, market, forecasts, None, table, cash, name, True, prepared, law).finish(progress)
 
 
 def simulate_targets(
@@ -147,6 +148,7 @@ class _Run:
         name: str,
         regimes: bool = True,
         prepared: Prepared | None = None,
+        law: ImpactLaw = PRIOR,
     ) -> None:
         self.settings, self.market, self.name, self.cash = settings, market, name, cash
         self.forecasts, self.target, self.regimes = forecasts, target, regimes
@@ -165,7 +167,8 @@ class _Run:
         self.tape, self.folder, self.minute = prepared.tape, prepared.folder, prepared.minute
         self.grids = make_grids(instruments, self.rules, {i: fees_of(i, rules.costs).in_quote for i in instruments})
         self.account_rules = make_rules(
-            settings.config.trade, rules.risk, rules.selection, rules.execution, rules.costs
+            *(settings.config.trade, rules.risk, rules.selection, rules.execution, rules.costs, rules.protection),
+            law,
         )
         curves = market_curves(market) if self.account_rules.schedule.kind == VOLUME_CURVE else None
         self.account = make_account(instruments, {REPORTING_CURRENCY: cash}, curves, REPLAY_INSTANCE)
@@ -180,7 +183,7 @@ class _Run:
         self.columns: Columns = columns._replace(
             stride=stride, minutes=minutes, state=np.zeros(market.minutes, dtype=np.int8)
         )
-        self.logs: Logs = make_logs(len(instruments), len(members), self.account_rules.schedule.slices, LOGGED)
+        self.logs: Logs = make_logs(len(instruments), len(members), self.account_rules, LOGGED)
         self.tables = np.array(
             [[table.weights(regime, members) for regime in Regime] for _, table in schedule], dtype=np.float64
         ).reshape(len(schedule), len(Regime), len(members))

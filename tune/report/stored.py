@@ -47,8 +47,8 @@ def read_verdict(folder: Path) -> Judged | None:
 def _read_run(folder: Path) -> Result:
     """A run of the whole system: its records, and where it kept them its settings and the market it played."""
     records = list(read_records(folder / RECORDS))
-    told = _run_json(folder)
-    settings = _settings(told)
+    told = read_run_json(folder)
+    settings = settings_in(told)
     tape = Tape.load(folder / TAPE) if (folder / TAPE).is_file() else None
     touches = None
     # A run from before there was one cost model had another book: what it lost is not taken apart by today's.
@@ -67,7 +67,7 @@ def _read_run(folder: Path) -> Result:
     )
 
 
-def _run_json(folder: Path) -> dict:
+def read_run_json(folder: Path) -> dict:
     """What a replay kept of itself; empty where there is nothing of the kind."""
     try:
         kept = json.loads((folder / RUN).read_text(encoding="utf-8"))
@@ -76,7 +76,7 @@ def _run_json(folder: Path) -> dict:
     return kept if isinstance(kept, dict) else {}
 
 
-def _settings(told: dict) -> Settings | None:
+def settings_in(told: dict) -> Settings | None:
     """The settings of a run; None where they are of a version that had other keys."""
     try:
         return Settings.model_validate(told["settings"])

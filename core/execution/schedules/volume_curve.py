@@ -28,9 +28,9 @@ def learn_curve(bars: FloatArray, start_minute: int) -> FloatArray:
     volume = np.asarray(bars[:, VOLUME], dtype=np.float64)
     lead = (start_minute % DAY_MS) // MINUTE_MS
     days = -(-(lead + len(volume)) // DAY_MINUTES)
-    table = np.full(days * DAY_MINUTES, np.nan)
-    table[lead : lead + len(volume)] = volume
-    table = table.reshape(days, DAY_MINUTES)
+    line = np.full(days * DAY_MINUTES, np.nan)
+    line[lead : lead + len(volume)] = volume
+    table = line.reshape(days, DAY_MINUTES)
     known = np.isfinite(table)
     total = np.where(known, table, 0.0).sum(axis=1)
     enough = (known.sum(axis=1) >= LEAST_MINUTES) & (total > 0.0)

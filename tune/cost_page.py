@@ -1,0 +1,180 @@
+"""The page of ``run.py tca``: where the shortfall of a run came from, by part, symbol, hour and size; works offline."""
+
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import plotly.graph_objects as go
+
+from core.execution.tca import PARTS, Shortfall, sum_of
+from tune.recorded_parents import RecordedParents
+from tune.report.drawing import colours, finished
+from tune.report.frame import figure, head, pair, section, write_html
+from tune.report.style import BLUE, DASH, GREY, clock, money, number, plural
+
+WORDS = {
+    "delay": "the mid moved between the decision and the first order",
+    "timing": "it moved further until the fills",
+    "spread": "half of it; earned where the order waited",
+    "impact": "deeper levels eaten, and rounding to the tick",
+    "fees": "what the venue takes",
+    "opportunity": "what the part that was not filled would have earned until the next decision",
+}
+MOST_PARENTS = 200
+
+
+def write_cost_page(
+    path: Path,
+    run: RecordedParents,
+    losses: Sequence[Shortfall],
+    groups: Mapping[str, Mapping[str, Shortfall]],
+) -> Path:
+    """Write the page to ``path`` and return it; ``groups`` are sums by name, for each way of grouping."""
+    total = sum_of(losses)
+    first, last = run.span
+    lines = (
+        f"{clock(first)} to {clock(last)} UTC, {plural(len(run.parents), 'order')}",
+        ", ".join(run.instruments),
+        "Implementation shortfall (Perold 1988) of each order against the mid of its decision; losses are above zero.",
+    )
+    body = [
+        head(f"Costs of {run.name}", lines, synthetic=run.synthetic, notes=run.notes),
+        section("Where it went", pair(figure(parts_figure(total)), _parts_table(total))),
+        *(section(f"By {name}", pair(figure(groups_figure(of)), _groups_table(of))) for name, of in groups.items()),
+        section("Expected and paid", figure(expected_figure(run, losses))),
+        section("How it is spread", figure(spread_figure(losses))),
+        _orders(run, losses),
+    ]
+    return write_html(path, f"Costs of {run.name}", body)
+
+
+def parts_figure(total: Shortfall) -> go.Figure | None:
+    """The parts and their sum, bps of what was decided upon."""
+    if not total.notional:
+        return None
+    names = [*PARTS, "shortfall"]
+    drawn = go.Figure(
+        go.Waterfall(
+            x=names,
+            y=[total.bps(name) for name in PARTS] + [0.0],
+            measure=["relative"] * len(PARTS) + ["total"],
+            totals={"marker": {"color": BLUE}},
+            connector={"line": {"color": GREY, "width": 1, "dash": "dot"}},
+            hovertemplate="%{x}: %{delta:.2f} bps<extra></extra>",
+        )
+    )
+    drawn.update_yaxes(title_text="bps", zeroline=True)
+    return finished(drawn, 340, showlegend=False)
+
+
+def groups_figure(groups: Mapping[str, Shortfall]) -> go.Figure | None:
+    """A stacked bar of parts for each group."""
+    known = {name: one for name, one in groups.items() if one.notional}
+    if not known:
+        return None
+    drawn = go.Figure()
+    for part, colour in zip(PARTS, colours(len(PARTS)), strict=True):
+        values = [one.bps(part) for one in known.values()]
+        drawn.add_bar(x=list(known), y=values, name=part, marker={"color": colour}, hovertemplate="%{x}: %{y:.2f} bps")
+    drawn.update_layout(barmode="relative")
+    drawn.update_yaxes(title_text="bps", zeroline=True)
+    drawn.update_xaxes(type="category", showgrid=False)
+    return finished(drawn, 320)
+
+
+def expected_figure(run: RecordedParents, losses: Sequence[Shortfall]) -> go.Figure | None:
+    """What each filled order was expected to cost before it was sent, and what its fills cost."""
+    points = [
+        (
+            parent.approved.expected[5],
+            float((one.total - one.opportunity) / one.filled) * 1e4,
+            parent.approved.intent_id,
+        )
+        for parent, one in zip(run.parents, losses, strict=True)
+        if parent.approved.expected and one.filled
+    ]
+    if not points:
+        return None
+    expected, paid, names = zip(*points, strict=True)
+    most = max(max(expected), 1.0)
+    drawn = go.Figure(
+        go.Scattergl(
+            x=expected,
+            y=paid,
+            text=names,
+            mode="markers",
+            marker={"color": BLUE, "size": 5, "opacity": 0.6},
+            name="orders",
+            hovertemplate="%{text}<br>expected %{x:.2f}, paid %{y:.2f} bps<extra></extra>",
+        )
+    )
+    drawn.add_scatter(
+        x=[0.0, most], y=[0.0, most], mode="lines", line={"color": GREY, "dash": "dot"}, name="as expected"
+    )
+    drawn.update_xaxes(title_text="expected cost, bps of the mid")
+    drawn.update_yaxes(title_text="cost of its fills, bps", zeroline=True)
+    return finished(drawn, 360)
+
+
+def spread_figure(losses: Sequence[Shortfall]) -> go.Figure | None:
+    """Histogram of the shortfall of each order."""
+    values = np.array([one.bps("total") for one in losses if one.notional])
+    if not len(values):
+        return None
+    drawn = go.Figure(
+        go.Histogram(x=values, nbinsx=min(60, max(5, round(2 * len(values) ** 0.5))), marker={"color": BLUE})
+    )
+    for name, at in (("mean", float(values.mean())), ("95th percentile", float(np.quantile(values, 0.95)))):
+        drawn.add_vline(x=at, line={"color": GREY, "dash": "dot"}, annotation_text=f"{name} {at:.1f}")
+    drawn.update_xaxes(title_text="shortfall of an order, bps")
+    drawn.update_yaxes(title_text="orders")
+    return finished(drawn, 320, showlegend=False)
+
+
+def _parts_table(total: Shortfall) -> str:
+    cents = total.cents()
+    rows = [(name, WORDS[name], money(float(cents[name])), _bps(total, name)) for name in PARTS]
+    rows.append(("shortfall", "paper less reality", money(float(cents["total"])), _bps(total, "total")))
+    return _table(("part", "", "USDT", "bps"), rows)
+
+
+def _groups_table(groups: Mapping[str, Shortfall]) -> str:
+    rows = [
+        (name, str(one.parents), money(float(one.notional)), money(float(one.cents()["total"])), _bps(one, "total"))
+        for name, one in groups.items()
+    ]
+    return _table(("", "orders", "decided, USDT", "shortfall", "bps"), rows)
+
+
+def _orders(run: RecordedParents, losses: Sequence[Shortfall]) -> str:
+    """The dearest orders, one a line."""
+    both = sorted(zip(run.parents, losses, strict=True), key=lambda pair: -pair[1].total)[:MOST_PARENTS]
+    rows = []
+    for parent, one in both:
+        approved, cents = parent.approved, one.cents()
+        what = (
+            clock(approved.minute),
+            str(approved.instrument),
+            approved.side.value,
+            f"{approved.quantity.normalize():f}",
+        )
+        filled = f"{float(parent.executed / approved.quantity) * 100:.0f} %"
+        rows.append((*what, filled, *(money(float(cents[name])) for name in (*PARTS, "total")), _bps(one, "total")))
+    title = (
+        f"Orders ({len(rows)} dearest of {len(run.parents)})"
+        if len(rows) < len(run.parents)
+        else "Orders, dearest first"
+    )
+    names = ("minute", "market", "side", "quantity", "filled", *PARTS, "shortfall", "bps")
+    return f"<section><details open><summary>{title}</summary>{_table(names, rows)}</details></section>"
+
+
+def _bps(one: Shortfall, name: str) -> str:
+    return number(one.bps(name)) if one.notional else DASH
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    first = "".join(f"<th>{html.escape(name)}</th>" for name in names)
+    rest = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<div class='scroll'><table><thead><tr>{first}</tr></thead><tbody>{rest}</tbody></table></div>"
