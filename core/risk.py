@@ -86,6 +86,11 @@ class Risk:
         """To be stored before a verdict leaves."""
         return self._state
 
+    @property
+    def trade(self) -> TradeSettings:
+        """By which it sizes now."""
+        return self._trade
+
     def set_trade(self, trade: TradeSettings) -> None:
         """Size by these settings from the next minute on; the instruments stay."""
         self._trade = trade

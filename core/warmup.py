@@ -19,7 +19,8 @@ from core.execution.stimuli import Beat, MinuteStarted
 from core.features import HISTORY, N_FEATURES, SEQUENCE, WINDOW
 from core.impact import IMPACT_MINUTES, flow_at
 from core.messages import AccountState, Approved, Detected, Intents, Market, MarketSlice, MinuteTick, Regime, Votes
-from core.params import CostSettings, ExecutionSettings, RiskSettings, TradeSettings
+from core.params import CostSettings, ExecutionSettings, ProtectionSettings, RiskSettings, TradeSettings
+from core.protection import collar_at, due_at, entry_after, exit_rules, exit_ticks
 from core.risk import Risk
 from core.selection import Selector
 from core.units import MINUTE_MS, Instrument, MarketRules, Side
@@ -114,7 +115,10 @@ def load_risk(trade: TradeSettings, limits: RiskSettings, rules: dict[Instrument
 
 
 def load_execution() -> None:
-    """How an order is cut into slices, by every kind of schedule."""
+    """How an order is cut into slices, by every kind of schedule, and when a position is protected."""
+    exits = exit_rules(ProtectionSettings(), RiskSettings())
+    exit_ticks(entry_after(1.0, 1.0, 1.0, 1.0), 1.0, collar_at(0, exits))
+    due_at(1.0, 1.0, 0, 1.0, 0, exits)
     one, where = Decimal(1), Instrument("none", "A/B")
     rules = MarketRules(
         instrument=where, tick=one, step=one, min_qty=one, max_qty=one, min_notional=one, status="TRADING"

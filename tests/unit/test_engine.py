@@ -93,6 +93,25 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
         {},
         "100000",
     ),
+    "stops and profits": (
+        {"protection__stop_loss_pct": 0.3, "protection__take_profit_pct": 0.4},
+        {"rows": 3, "gaps": 0.05},
+        {},
+        "10000",
+    ),
+    "trailing and time stops": (
+        {
+            "protection__stop_loss_pct": None,
+            "protection__trailing_stop_pct": 0.3,
+            "protection__trailing_activation_pct": 0.1,
+            "protection__time_stop_minutes": 7,
+            "protection__look_seconds": 7,
+            "execution__algorithm": "immediate",
+        },
+        {"rows": 2, "money": 3_000.0},
+        {},
+        "10000",
+    ),
     "guards pause": (
         {
             "risk__cooldown_minutes": 4,
@@ -190,6 +209,11 @@ def test_engine_and_desk_are_equal(name: str) -> None:
             assert pair.result.invested.max() < 0.6 * 5_000 + 1
         case "one order a minute":
             assert "max_orders_per_minute" in told["limits"]
+        case "stops and profits":
+            assert {"stop_loss", "take_profit"} == {one.reason for one in told["exits"]}
+        case "trailing and time stops":
+            assert {"trailing_stop", "time_stop"} == {one.reason for one in told["exits"]}
+            assert max(len(one.arithmetic) for one in told["exits"]) == 3
         case "the forecast must pay" | "late, and the forecast must pay to get in":
             assert "cost_gate" in told["limits"]
             cut = [
@@ -247,6 +271,10 @@ def test_engine_and_desk_are_equal_on_wild_markets(seed: int) -> None:
         "execution__slices": int(rng.choice([1, 3, 4])),
         "costs__latency_ms": int(rng.choice([0, 86, 10_000])),
         "costs__max_participation_pct": float(rng.choice([1.0, 10.0])),
+        "protection__stop_loss_pct": [None, 0.2, 10.0][int(rng.integers(3))],
+        "protection__trailing_stop_pct": [None, 0.3][int(rng.integers(2))],
+        "protection__take_profit_pct": [None, 0.3][int(rng.integers(2))],
+        "protection__time_stop_minutes": [None, 5.5][int(rng.integers(2))],
         "execution__cost_gate": str(rng.choice(["off", "one_way", "round_trip"])),
     }
     market = cut_of(wild(rng, rows, 80))
@@ -275,6 +303,9 @@ def test_given_targets_are_worked_as_on_a_desk(seed: int) -> None:
         "risk__on_loss_limit": str(rng.choice(["close", "hold"])),
         "execution__algorithm": str(rng.choice(["twap", "immediate"])),
         "costs__latency_ms": int(rng.choice([86, 10_000])),
+        "protection__stop_loss_pct": [None, 0.2, 10.0][int(rng.integers(3))],
+        "protection__take_profit_pct": [None, 0.3][int(rng.integers(2))],
+        "protection__time_stop_minutes": [None, 20.0][int(rng.integers(2))],
     }
     pair = run_targets(make_settings(rows, **changes), market, wishes(rng, 150, rows))
     assert difference(pair) == ""
