@@ -1,4 +1,7 @@
-"""The executor live: the machine of the backtest, with awaited calls, a journal on disk and a real venue."""
+"""The executor live: the machine of the backtest, with awaited calls, a journal on disk and a real venue.
+
+Above 400 lines because every call that holds the one lock stands here; what each decides is the machine's.
+"""
 
 import asyncio
 import logging
@@ -11,6 +14,7 @@ from core.errors import BotError, Defect, ExchangeUnavailable
 from core.execution.conditions import Curves, conditions_of
 from core.execution.ledger import Ledger
 from core.execution.machine import ExecutionMachine, configured
+from core.execution.ours import ours
 from core.execution.pump import Answer, Came, Notes, Step, Together, failed, lacks_fills, pump
 from core.execution.rules_watch import RulesWatch
 from core.execution.scribe import Scribe
@@ -78,7 +82,10 @@ class ExecutorActor:
         exits: ExitRules = NO_EXITS,
         stops_at: Iterable[str] = (),
         curves: Curves | None = None,
+        leave_others: bool = False,
     ) -> None:
+        """``leave_others``: only the coins that our own fills brought are told of (``core.execution.ours``)."""
+        self._leave_others = leave_others
         self._settings = settings
         self._instance = instance
         self._strategy = strategy
@@ -98,6 +105,8 @@ class ExecutorActor:
         self._watch = RulesWatch()
         self._last_account: AccountState | None = None
         self._now_ms = 0
+        self._cancels = 0
+        """Sent since the account was last told."""
         self.blind = ""
         """Why the books of open positions could not be read at the last look; empty when they were."""
         self._fresh = False
@@ -137,7 +146,10 @@ class ExecutorActor:
                 if told.reconciled:
                     await self._run(HoldingsSeen(totals=self._started.exits.totals_of(account)))
                 self._last_account = told = self._started.stops.released(told)
-            return replace(told, rules=rules, took_ms=_ms_since(started))
+            if self._leave_others:
+                told = ours(told, self._started.books.flows, self._started.books.trips.rules)
+            cancels, self._cancels = self._cancels, 0
+            return replace(told, rules=rules, cancels=cancels, took_ms=_ms_since(started))
 
     async def execute(self, market: Market, verdicts: Verdicts) -> Reports:
         """Start this minute's schedules (slice 0 is sent now); what happened since the last call."""
@@ -383,6 +395,7 @@ class ExecutorActor:
                 earlier = await self._query(instruction) if self._fresh else None
                 return Placed(snapshot=earlier or await self._venue.place(instruction))
             case CancelOrder():
+                self._cancels += 1
                 return CancelDone(snapshot=await self._venue.cancel(instruction))
         snapshot = await self._query(instruction)
         return Queried(client_id=instruction.client_id, snapshot=snapshot, now_ms=self._now_ms)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from actors.account_news import AccountNews
+from actors.clock_watch import ClockWatch
 from actors.executor import ExecutorActor
 from actors.limits import gate_of
 from actors.plan import RunPlan
@@ -18,6 +19,7 @@ from core.protection import exit_rules
 from core.units import Instrument, MarketRules
 from core.warmup import load_execution
 from data.journal import SqliteJournal
+from data.volume_curves import kept
 from exchanges.composite import Venues
 from exchanges.venues import gateway_of, user_stream_of
 
@@ -48,10 +50,14 @@ class LiveExecutor(Shell):
             plan.instance,
             Venues(self._gateways),
             SqliteJournal(plan.run_dir / "journal.sqlite"),
+            curves=kept(plan.run_dir),
+            # A replay's and a paper account's coins are all the run's own.
+            leave_others=plan.mode == "live" and config.trade.own_coins == "leave",
             exits=exit_rules(rules.protection, rules.risk),
             # On other clocks a replay is held against its backtest, in which the bot alone looks after positions.
             stops_at=holders(self._gateways) if rules.protection.at_exchange and plan.clock == "wall" else (),
         )
+        self._clocks = ClockWatch(self._gateways, reached) if plan.clock == "wall" else None
         self._look_s = float(rules.protection.look_seconds)
         self._wall = plan.clock == "wall"
         self._heard: dict[Instrument, float] = {}
@@ -100,7 +106,8 @@ class LiveExecutor(Shell):
 
     async def account(self, tick: MinuteTick) -> AccountState:
         with self.minute(tick.minute, tick.trace):
-            return await self._executor.account(tick)
+            account = await self._executor.account(tick)
+            return self._clocks.told(account) if self._clocks is not None else account
 
     async def execute(self, market: Market, verdicts: Verdicts) -> Reports:
         """Raises StaleData for a minute the conductor has given up: it trades nothing new."""

@@ -83,6 +83,14 @@ def doubts(settings: Settings, equity: float, cap: StartingCap | None = None) ->
             f"execution.slices = {execution.slices}: one slice of the largest order is "
             f"{largest / execution.slices:,.2f} USDT, below trade.min_order_usdt = {smallest:g}"
         )
+    if execution.algorithm == "adaptive":
+        cancels = len(trade.instruments) * (60 // execution.reprice_seconds - 1)
+        if cancels > risk.max_cancels_per_minute:
+            found.append(
+                f"execution.reprice_seconds = {execution.reprice_seconds}: {len(trade.instruments)} instruments may cancel "
+                f"up to {cancels} orders a minute, above risk.max_cancels_per_minute = {risk.max_cancels_per_minute}, "
+                "after which nothing is bought in the next minute"
+            )
     cap, share = cap or StartingCap(settings.config.live), 1 / len(trade.instruments)
     begins = cap.invest(trade.invest_pct / 100, equity) * equity * share
     if cap.binds and begins < smallest <= trade.invest_pct / 100 * equity * share:

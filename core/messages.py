@@ -217,6 +217,8 @@ class Market:
     premium_bps: FloatArray | None = None
     """(S,) by how much the coin costs more than at the other venue that trades it; NaN where that is not known, None
     where no coin trades at two venues."""
+    shown: FloatArray | None = None
+    """(2, S) base units displayed at the best bid and at the best ask; None where no coin trades at two venues."""
     sentiment: Sentiment | None = None
     took_ms: float = 0.0
 
@@ -386,6 +388,8 @@ class Verdicts:
     state_reason: str
     approved: tuple[Approved, ...]
     refused: tuple[Refused, ...]
+    settings: tuple[str, ...] = ()
+    """What changed in the settings before this minute, or why a change was not taken over."""
     took_ms: float = 0.0
 
 
@@ -560,6 +564,8 @@ class MinuteRecord:
     """What each coin costs more here than at the other venue; empty where no coin trades at two."""
     difference: str = field(default="", compare=False)
     """How the account differed from our books; empty when it did not."""
+    settings: tuple[str, ...] = field(default=(), compare=False)
+    """What changed in the settings before this minute, or why a change was not taken over."""
     timings: tuple[tuple[str, float], ...] = field(default=(), compare=False)
     """(step, milliseconds), in the order of the minute."""
 

@@ -71,6 +71,7 @@ CATALOG: dict[str, Wording] = {
     "limit_hit": Wording(
         "A limit held an order for {instrument}: {reason}", "한도에 걸려 {instrument} 주문을 막았습니다: {reason}"
     ),
+    "settings_changed": Wording("Settings in mid-run: {what}.", "실행 중 설정 변경: {what}."),
     "position_protected": Wording(
         "A {reason} sells {quantity} {instrument} at {price} or better. {why}",
         "{reason}: {instrument} {quantity}을(를) {price} 이상에 매도합니다. {why}",
@@ -214,6 +215,8 @@ class Newsroom:
             yield "info", "minutes_resumed", {"count": str(self._missed)}
         self._missed = 0
         yield from self._states(record)
+        for what in record.settings:
+            yield "warning", "settings_changed", {"what": what}
         yield from self._members(record)
         yield from self._freshness(record)
 

@@ -45,6 +45,9 @@ class TradeSettings(Section):
     """Per cent of the account's equity that the bot manages; every other per cent is of that part."""
     capital_usdt: Usdt | None = None
     """The bot manages no more than this, however much lies in the account."""
+    own_coins: Literal["leave", "manage"] = "leave"
+    """Coins in the account that the bot's own fills did not bring, live: ``leave`` neither counts nor sells them,
+    ``manage`` takes them for positions of the bot's."""
     reporting_currency: Literal["USDT"] = "USDT"
 
     @field_validator("instruments")
@@ -207,6 +210,12 @@ class ExecutionSettings(Section):
     cost_gate: Literal["round_trip", "one_way", "off"] = "round_trip"
     """What a forecast must pay for before its buy is sent: getting in and out again, getting in, or nothing. A buy
     shrinks to where one more unit costs what the forecast earns."""
+    split: bool = True
+    """A coin that is traded at two venues is one position, and its order goes where it costs least."""
+    venue_latency_ms: dict[Literal["binance", "upbit"], Annotated[int, Field(ge=0, le=10_000)]] = Field(
+        default_factory=dict
+    )
+    """From a decision to the match there, for the split; ``costs.latency_ms`` where not named."""
     horizon_minutes: Annotated[int, Field(ge=1, le=240)] = 1
     """How long an order is worked. Every minute the ensemble decides anew about what is left: the same direction goes
     on where the schedule stands, anything else ends it."""

@@ -69,6 +69,7 @@ def make_record(
         rates=tuple(rate for rate in market.rates if rate.currency != REPORTING_CURRENCY),
         premium_bps=() if market.premium_bps is None else _floats(market.premium_bps),
         difference="" if market.account.reconciled else market.account.difference or "could not be compared",
+        settings=verdicts.settings,
         timings=tuple((name, float(message.took_ms)) for name, message in steps),
     )
 
@@ -106,6 +107,8 @@ def input_hash(market: Market) -> str:
         digest.update(_canonical(array))
     if market.premium_bps is not None:
         digest.update(b"premium_bps" + _canonical(market.premium_bps))
+    if market.shown is not None:
+        digest.update(b"shown" + _canonical(market.shown))
     digest.update(_canonical(np.array([market.equity])))
     held = sorted(
         (b.venue, b.asset, _plain(b.free), _plain(b.locked)) for b in market.account.balances if b.free or b.locked

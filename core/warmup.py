@@ -4,15 +4,19 @@ Compiled rules are loaded (or, on a fresh machine, compiled) when a process firs
 to many seconds. Each ``load_`` calls all that one part calls in a minute; nothing of it reaches a venue or a record.
 """
 
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
 
 from core.cache import Cache
+from core.coin_split import coins_at_venues
 from core.cost_gate import Seen, cost_gate, cost_lines
+from core.errors import Defect
 from core.events import Detector
 from core.execution.conditions import conditions_of
 from core.execution.machine import ExecutionMachine
+from core.execution.split import Quotes, plan_split
 from core.execution.stimuli import Beat, MinuteStarted
 from core.features import HISTORY, N_FEATURES, SEQUENCE, WINDOW
 from core.impact import IMPACT_MINUTES, flow_at
@@ -21,7 +25,7 @@ from core.params import CostSettings, ExecutionSettings, ProtectionSettings, Ris
 from core.protection import collar_at, due_at, entry_after, exit_rules, exit_ticks
 from core.risk import Risk
 from core.selection import Selector
-from core.units import MINUTE_MS, Instrument, MarketRules, Side
+from core.units import MINUTE_MS, Instrument, MarketRules
 from core.votes import Answer, assemble_votes
 
 _NOBODY = AccountState(at_ms=0, balances=())
@@ -103,8 +107,29 @@ def load_risk(trade: TradeSettings, limits: RiskSettings, rules: dict[Instrument
     gate = cost_gate(ExecutionSettings(), CostSettings())
     Risk(trade, limits, rules, gate=gate).review(market, no_intents(len(rules)))
     flow_at(np.array(market.bars[0]), len(market.bars[0]) - 1, IMPACT_MINUTES)
+    if coins_at_venues(tuple(rules)):
+        pair = np.ones((1, 2))
+        levels = pair[:, :, None].copy()
+        quotes = Quotes(levels, levels, pair, pair, pair, pair, pair, pair, pair, pair)
+        plan_split(quotes, np.array([True]), np.ones(1), np.ones(1), 1.0)
     one = np.ones(1)
     cost_lines(gate, Seen(one, one, one, one), 0.001, 0, 1.0, True)
+
+
+def _approvals(market: Market, rules: MarketRules) -> tuple[Approved, ...]:
+    """What risk approves of a rich account's wish for the one instrument of ``market``."""
+    rich = replace(market, fresh=np.ones(1, dtype=np.bool_), cash=np.full(1, 1e6), equity=1e6)
+    trade = TradeSettings(instruments=(str(rules.instrument),))
+    risk = Risk(
+        trade,
+        RiskSettings(),
+        {rules.instrument: rules},
+        gate=cost_gate(ExecutionSettings(cost_gate="off"), CostSettings()),
+    )
+    approved = risk.review(rich, replace(no_intents(1), target=np.ones(1))).approved
+    if not approved:
+        raise Defect("the practice order was not approved, so the schedules would be compiled in the first minute")
+    return approved
 
 
 def load_execution() -> None:
@@ -114,22 +139,13 @@ def load_execution() -> None:
     due_at(1.0, 1.0, 0, 1.0, 0, exits)
     one, where = Decimal(1), Instrument("none", "A/B")
     rules = MarketRules(
-        instrument=where, tick=one, step=one, min_qty=one, max_qty=one, min_notional=one, status="TRADING"
+        instrument=where, tick=one, step=one, min_qty=one, max_qty=1_000 * one, min_notional=one, status="TRADING"
     )
     for algorithm in ("twap", "vwap"):
         settings = ExecutionSettings(algorithm=algorithm, horizon_minutes=2, jitter_seconds=1)
         machine = ExecutionMachine(settings, {where: rules}, "warm")
         market = flat_market((where,))
-        approved = Approved(
-            intent_id="warm-up",
-            minute=0,
-            instrument=where,
-            side=Side.BUY,
-            quantity=one,
-            limit_price=one,
-            reference_price=1.0,
-            arithmetic=(),
-        )
+        approved = _approvals(market, rules)
         seen = conditions_of(market, (where,), machine.schedule)
-        machine.handle(MinuteStarted(minute=0, now_ms=MINUTE_MS, approved=(approved,), conditions=seen))
+        machine.handle(MinuteStarted(minute=0, now_ms=MINUTE_MS, approved=approved, conditions=seen))
         machine.handle(Beat(now_ms=MINUTE_MS + settings.slices * settings.slice_seconds * 1_000 - 1))

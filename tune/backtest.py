@@ -9,6 +9,7 @@ import numpy as np
 from config.settings import Settings
 from core.bars import fill_gaps
 from core.cache import Cache
+from core.coin_split import split_rules
 from core.cost_gate import cost_gate
 from core.desk import LocalDesk
 from core.events import Detector
@@ -106,6 +107,7 @@ def make_backtest(
             venue.rules(),
             RiskState(),
             gate=cost_gate(rules.execution, rules.costs, law),
+            split=split_rules(rules.execution, rules.costs, law),
         ),
         executor=executor,
         keep=keep,

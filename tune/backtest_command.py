@@ -27,6 +27,7 @@ from data.impact_law import newest_law, read_law
 from data.market import MarketCut, MarketSource
 from data.market_arguments import add_market, add_span, cut_of, fitted, source_of
 from data.records import RecordStore
+from data.volume_curves import with_curves
 from data.weights import newest_weights, read_weights
 from serve.models.registry import load_member
 from serve.panel import LocalPanel
@@ -119,6 +120,7 @@ def main(args: argparse.Namespace) -> int:
     noted: list[str] = []
     mapped = partial(mapped_cut, store=store_of(source), noted=noted)
     market = cut_of(args, source, settings.config.trade.rows, DEFAULT_MINUTES, None if args.exact else mapped)
+    market = with_curves(source, market, settings.rules.execution)
     # Other rules or other money make another run: it must not take the place of the one to compare it with.
     ran = hashlib.sha256(f"{rules_hash(settings)} {args.cash}".encode()).hexdigest()[:6]
     out = args.out or var / "backtests" / f"{source.name}-{market.first_minute // 1000}-{market.minutes}-{ran}"

@@ -19,6 +19,7 @@ from data.artifacts import ArtifactStore
 from data.impact_law import read_law
 from data.market import MarketCut
 from data.records import read_records
+from data.volume_curves import kept
 from data.weights import read_weights
 from exchanges.simulated.tape import Tape
 from serve.models.registry import load_member
@@ -199,6 +200,7 @@ def open_replay(run_dir: Path) -> Replayed:
     if not decided:
         raise DataError(f"{run_dir}: holds no records of minutes, so there is nothing to compare")
     planned = (tape.end_ms - told["first_minute"]) // MINUTE_MS
+    curves = kept(run_dir)
     market = MarketCut(
         instruments=tape.instruments,
         start_minute=tape.start_minute,
@@ -207,6 +209,7 @@ def open_replay(run_dir: Path) -> Replayed:
         bars=tape.bars,
         synthetic=tape.synthetic,
         sentiment=tape.sentiment,
+        curves=np.stack([curves[i] for i in tape.instruments]) if curves else None,
     )
     return Replayed(
         name=run_dir.name,

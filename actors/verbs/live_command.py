@@ -44,9 +44,11 @@ from config.changes import claim, keep_settings
 from config.identity import rules_hash
 from config.secrets import API_KEYS_PATH, ApiKeys
 from config.settings import ExchangeSettings, Settings
+from config.watch import ConfigSource
 from core.errors import BotError
 from core.messages import MinuteRecord
 from core.starting_cap import StartingCap, begun, day_of
+from core.units import MINUTE_MS
 from data.artifacts import ArtifactStore
 from data.impact_law import newest_law
 from data.logs import configure_logs
@@ -54,6 +56,7 @@ from data.market import MarketSource
 from data.records import RecordStore, read_records
 from data.sentiment import PUBLIC_URL
 from data.starting_caps import CapKeeper, read_cap
+from data.volume_curves import keep, learn_from
 from data.weights import newest_weights
 from exchanges.venues import own
 
@@ -280,10 +283,14 @@ def _run(
     before = RecordStore(run_dir / "records")
     last = before.last_minute
     before.close()
+    if settings.rules.execution.algorithm == "vwap":
+        rows = settings.config.trade.rows
+        keep(run_dir, rows, learn_from(source.lake, rows, reached.server_ms // MINUTE_MS * MINUTE_MS))
     plan = RunPlan(
         run_id=run_id,
         mode="live",
         settings=settings,
+        config_source=ConfigSource.from_arguments(args),
         root=load.ROOT,
         run_dir=run_dir,
         log_dir=run_dir.parent.parent / "logs",

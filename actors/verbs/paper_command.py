@@ -27,15 +27,17 @@ from config.argument_types import amount, minutes
 from config.changes import keep_settings
 from config.secrets import API_KEYS_PATH
 from config.settings import Settings
+from config.watch import ConfigSource
 from core.errors import ConfigError, ExchangeUnavailable
 from core.messages import MinuteRecord
-from core.units import Instrument
+from core.units import MINUTE_MS, Instrument
 from data.artifacts import ArtifactStore
 from data.impact_law import newest_law
 from data.logs import configure_logs
 from data.market import MarketSource, real_source, synthetic_source
 from data.records import read_records
 from data.sentiment import PUBLIC_URL
+from data.volume_curves import keep, learn_from
 from data.weights import newest_weights
 from exchanges.simulated.process import Simulator, start_server
 
@@ -186,10 +188,14 @@ def _run(
     venues = start_venues(args, run_dir, accounts, reached)
     try:
         write_keys(run_dir / "keys.json", venues.parts)
+        if settings.rules.execution.algorithm == "vwap":
+            rows = settings.config.trade.rows
+            keep(run_dir, rows, learn_from(source.lake, rows, reached.server_ms // MINUTE_MS * MINUTE_MS))
         plan = RunPlan(
             run_id=run_dir.name,
             mode="paper",
             settings=settings,
+            config_source=ConfigSource.from_arguments(args),
             root=load.ROOT,
             run_dir=run_dir,
             log_dir=run_dir.parent.parent / "logs",

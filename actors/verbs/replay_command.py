@@ -27,6 +27,7 @@ from actors.runs.summary import print_summary
 from config import load
 from config.argument_types import amount, number
 from config.settings import Settings
+from config.watch import ConfigSource
 from core.errors import EXIT_FAILURE, EXIT_OK, BotError
 from core.messages import MinuteRecord
 from data import with_parent
@@ -37,6 +38,7 @@ from data.logs import configure_logs
 from data.market import MarketCut, MarketSource
 from data.market_arguments import add_market, add_span, cut_of, fitted, source_of
 from data.records import read_records
+from data.volume_curves import keep, learn_from
 from data.weights import newest_weights
 
 HELP = "replay a market through the whole system (the default)"
@@ -89,7 +91,7 @@ def main(args: argparse.Namespace) -> int:
         noted(var / "runs", run_dir.name, "replay"),
         closing(Training(source, market.first_minute, args, args.data)) as members,
     ):
-        records = _run(settings, source, market, members.versions, run_dir, speed, balances, console)
+        records = _run(args, settings, source, market, members.versions, run_dir, speed, balances, console)
     agreed = audit_run(run_dir, [fill for r in records for fill in r.fills], balances)
     print_summary(console, records, run_dir, source, agreed, as_json=args.json)
     return EXIT_OK if any(r.status == "done" for r in records) and not agreed.differences else EXIT_FAILURE
@@ -130,6 +132,7 @@ class Training:
 
 
 def _run(
+    args: argparse.Namespace,
     settings: Settings,
     source: MarketSource,
     market: MarketCut,
@@ -142,6 +145,8 @@ def _run(
     store = ArtifactStore(source.root / "artifacts")
     weights = newest_weights(store, market.first_minute)
     impact = newest_law(store, market.first_minute, real_only=False)
+    if settings.rules.execution.algorithm == "vwap":
+        keep(run_dir, market.instruments, learn_from(source.lake, market.instruments, market.first_minute))
     simulators = start_simulators(settings, source, market, run_dir, speed, balances)
     try:
         simulators.write_keys(run_dir / "keys.json")
@@ -149,6 +154,7 @@ def _run(
             run_id=run_dir.name,
             mode="replay",
             settings=simulators.reached(settings, speed),
+            config_source=ConfigSource.from_arguments(args),
             root=load.ROOT,
             run_dir=run_dir,
             log_dir=run_dir.parent.parent / "logs",

@@ -98,13 +98,16 @@ def move_of(parent: Parent, rules: MarketRules, now_ms: int) -> Move | None:
     if sight is None:
         return None
     choice = choose(sight)
+    price = resting_price(parent, rules, choice.inside)
+    # What rests may be worth less than at the limit.
+    least = max(least, least_order(rules, price) * rules.step)
     cross = floor_to_step(left * Decimal(choice.cross), rules.step)
     if cross < least:
         cross = ZERO
     if left - cross < least:
         cross = left
     cross = min(cross, most)
-    return Move(cross, min(left - cross, most), resting_price(parent, rules, choice.inside))
+    return Move(cross, min(left - cross, most), price)
 
 
 def resting_price(parent: Parent, rules: MarketRules, inside: float) -> Decimal:

@@ -22,7 +22,7 @@ NAME = "execution"
 ALGORITHMS = {
     "immediate": ExecutionSettings(algorithm="immediate"),
     "twap": ExecutionSettings(algorithm="twap"),
-    "vwap": ExecutionSettings(algorithm="vwap"),
+    "vwap": ExecutionSettings(algorithm="vwap", horizon_minutes=5),
     "adaptive": ExecutionSettings(algorithm="adaptive"),
 }
 ADAPTIVE = "adaptive"
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
     """Every parent, 0.1 to 5 % of a usual minute's volume at a random minute, is worked by each algorithm against an
     exchange of its own, which fills resting orders by queue and trade-through. Inside a minute the exchange's price goes
     straight between the bar's extremes, which rewards whoever gives up early; so all is done a second time with a price
-    that wanders there. Bands are 95 %, of a bootstrap over parents. Fees are left out: at Binance they are equal."""
+    that wanders there. Within a minute a VWAP is a TWAP, so it takes five, by the curve of the days before. Bands are 95 %, of a bootstrap over parents. Fees are left out: at Binance they are equal."""
     parser = argparse.ArgumentParser(prog="run.py bench execution", description=__doc__)
     parser.add_argument("--parents", type=int, default=1_000, help="how many (default 1,000)")
     parser.add_argument(
@@ -45,20 +45,19 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args(argv)
     tapes = recorded(args.data, args.days) if args.data else synthetic(args.seed)
-    held = True
+    dearer: list[str] = []
     for wandering in (False, True):
         print(f"\nprice inside a minute: {'wandering' if wandering else 'as the simulated exchange tells it'}")
-        held &= told(tapes, args.parents, args.seed, wandering=wandering)
+        dearer += told(tapes, args.parents, args.seed, wandering=wandering)
     took = planning_ms()
     print(f"\nplanning a minute of {SYMBOLS} symbols x {VENUES} venues, one core: {took:.2f} ms (bar {PLAN_MS:g})")
-    print(
-        "adaptive costs at most what each of the others does, in mean and 95th percentile:", "holds" if held else "NO"
-    )
-    return 0 if held and took <= PLAN_MS else 1
+    said = "; ".join(dearer) if dearer else "holds, nowhere dearer beyond its band"
+    print(f"adaptive costs at most what each of the others does, in mean and 95th percentile: {said}")
+    return 1 if dearer or took > PLAN_MS else 0
 
 
-def told(tapes: list[Tape], parents: int, seed: int, *, wandering: bool) -> bool:
-    """Print the table; whether adaptive costs no more than each of the others in both figures."""
+def told(tapes: list[Tape], parents: int, seed: int, *, wandering: bool) -> list[str]:
+    """Print the table; where adaptive is dearer than another, by more than its band leaves open."""
     scenes = [Scene(tape, CostSettings(), wandering=wandering) for tape in tapes]
     cases = draw(scenes, parents, np.random.default_rng(seed))
     costs: dict[str, FloatArray] = {}
@@ -76,17 +75,23 @@ def told(tapes: list[Tape], parents: int, seed: int, *, wandering: bool) -> bool
     headings = ("algorithm", "mean bps", "p95 bps", "adaptive less it, mean", "p95", "resting", "minutes")
     print(table(headings, lines))
     print(f"{len(cases)} parents, {time.process_time() - began:.0f} s of processor time")
-    return all(pair[f][1].value <= 0.0 for pair in found.values() for f in (MEAN, P95))
+    figures = {MEAN: "mean", P95: "p95"}
+    return [
+        f"DEARER than {name} in the {figures[f]}"
+        for name, pair in found.items()
+        for f in figures
+        if pair[f][1].low > 0.0
+    ]
 
 
 def shown(band: Band) -> str:
     return f"{band.value:+.2f} [{band.low:+.2f}, {band.high:+.2f}]"
 
 
-def synthetic(seed: int) -> list[Tape]:
-    """Two markets of two days without an edge."""
+def synthetic(seed: int, markets: int = 2) -> list[Tape]:
+    """Markets of two days without an edge."""
     tapes = []
-    for number in (2 * seed, 2 * seed + 1):
+    for number in range(markets * seed, markets * (seed + 1)):
         market = make_market(SyntheticSpec(name="bench", seed=number, days=2))
         instruments = tuple(i for i in market.instruments if i.venue == "binance")
         bars = np.stack([market.bars[i] for i in instruments])

@@ -6,7 +6,6 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from config.settings import Config, Settings, TradingRules
 from core.errors import ConfigError
 from core.execution.machine import ExecutionMachine
 from core.execution.schedules.adaptive import Sight, choose, waiting_cost
@@ -25,8 +24,9 @@ from core.units import MINUTE_MS, Side
 from exchanges.simulated.tape import Tape
 from tests.bench.execution import ALGORITHMS, synthetic
 from tests.bench.support.shortfall import Case, Scene, draw, work
-from tests.support.engines import NAMES, make_forecasts, make_market
+from tests.support.engines import Panel, make_forecasts, make_market, make_settings
 from tests.support.fake_venue import BTC, MINUTE, RULES, approved
+from tune.backtest import make_backtest
 from tune.simulate import simulate
 
 CLOSE = MINUTE + MINUTE_MS
@@ -211,44 +211,68 @@ def test_it_does_not_chase_itself():
 
 
 def test_the_compiled_engine_refuses_it_by_name():
-    rules = TradingRules(
-        models={"members": [{"name": "a", "family": "rules"}, {"name": "b", "family": "rules"}]},
-        execution={"algorithm": "adaptive"},
-    )
-    settings = Settings(config=Config(trade={"instruments": [f"binance:{NAMES[0]}"]}), rules=rules)
-    market = make_market(1, 20)
+    settings, market = make_settings(1, execution__algorithm="adaptive"), make_market(1, 20)
     with pytest.raises(ConfigError, match=r"adaptive rests orders.*backtest --exact"):
         simulate(settings, market, make_forecasts(market), cash=Decimal(1_000))
 
 
+def no_dearer(costs: np.ndarray, others: list[np.ndarray]) -> bool:
+    """Cheaper than each of the others in the mean, and no dearer in the 95th percentile but for a tenth (of so few
+    parents that is the cost of three; ``run.py bench execution`` weighs a thousand)."""
+    return all(
+        costs.mean() < other.mean() and np.quantile(costs, 0.95) <= 1.1 * np.quantile(other, 0.95) for other in others
+    )
+
+
 def test_on_the_simulated_exchange_it_costs_less_than_the_others():
-    scenes = [Scene(tape, CostSettings(), wandering=True) for tape in synthetic(1)[:1]]
+    scenes = [Scene(tape, CostSettings(), wandering=True) for tape in synthetic(1, markets=1)]
     cases = draw(scenes, 60, np.random.default_rng(1))
-    done = {name: [work(scenes[0], case, rules) for case in cases] for name, rules in ALGORITHMS.items()}
+    never_crosses = ExecutionSettings(algorithm="adaptive", urgency=0.0)
+    done = {
+        name: [work(scenes[0], case, rules) for case in cases]
+        for name, rules in {**ALGORITHMS, "never crosses": never_crosses}.items()
+    }
     costs = {name: np.array([one.shortfall_bps for one in outcomes]) for name, outcomes in done.items()}
-    for name, outcomes in done.items():
-        assert all(one.forced < 0.5 for one in outcomes), name
-        if name != "adaptive":
-            assert costs["adaptive"].mean() < costs[name].mean(), name
-            assert np.quantile(costs["adaptive"], 0.95) <= np.quantile(costs[name], 0.95) + 1e-9, name
-    assert np.mean([one.maker for one in done["adaptive"]]) > 0.1
+    others = [costs[name] for name in ("immediate", "twap", "vwap")]
+    assert no_dearer(costs["adaptive"], others)
+    # The measure can tell: who only waits, pays for it.
+    assert not no_dearer(costs["never crosses"], others)
+    assert np.mean([one.maker for one in done["adaptive"]]) > 0.05
     assert all(one.maker == 0.0 for one in done["immediate"])
+    assert all(one.forced == 0.0 for outcomes in done.values() for one in outcomes)
 
 
 def test_the_measure_is_what_was_paid_against_the_arrival_mid():
     # A market that stands still.
     bars = np.tile([100.0, 100.0, 100.0, 100.0, 5_000.0], (1, 400, 1))
-    scene = Scene(
-        Tape((BTC,), MINUTE, bars), CostSettings(half_spread_default_bps=5.0, impact=False, participation=False)
-    )
+    scene = Scene(Tape((BTC,), MINUTE, bars), CostSettings(half_spread_default_bps=5.0))
     minute = MINUTE + 200 * MINUTE_MS
     top = scene.venue(0, minute).tops((BTC,))[BTC]
     mid = 0.5 * (top.bid + top.ask)
     for side, touch in ((Side.BUY, top.ask), (Side.SELL, top.bid)):
-        case = Case(market=0, row=0, minute=minute, side=side, share=0.01, lots=50_000, arrival=mid)
+        case = Case(market=0, row=0, minute=minute, side=side, share=4e-5, lots=20_000, arrival=mid)
         found = work(scene, case, ExecutionSettings(algorithm="immediate"))
         assert found.shortfall_bps == pytest.approx(abs(touch / mid - 1.0) * 1e4, abs=1e-9)
         assert found.shortfall_bps > 4.0 and (found.maker, found.forced, found.minutes) == (0.0, 0.0, 1)
         # Who rests in a market that does not move away earns what the other pays.
         patient = work(scene, case, ExecutionSettings(algorithm="adaptive"))
         assert patient.maker == 1.0 and patient.shortfall_bps < 0.0
+
+
+def test_a_backtest_works_it_minute_by_minute():
+    rules = make_settings(2, execution__algorithm="adaptive", execution__urgency=0.2)
+    market = make_market(2, 40)
+    panel = Panel(market, make_forecasts(market), rules.rules.models.horizon_minutes)
+    test = make_backtest(rules, market, panel, cash=Decimal(10_000))
+    records = list(test.run())
+    test.executor.machine.validate()
+    fills = [fill for record in records for fill in record.fills]
+    assert any(fill.maker for fill in fills) and any(not fill.maker for fill in fills)
+    assert all(record.status in ("done", "closed") for record in records)
+    # Whatever rested was taken back before the next decision: no balance was locked when a size was made of it.
+    assert test.venue.open_orders() == () and not test.executor.machine.faults
+    limits = {approved.intent_id: approved for record in records for approved in record.approved}
+    for record in records:
+        for order in record.orders:
+            limit = limits[order.intent_id].limit_price
+            assert order.price <= limit if order.side is Side.BUY else order.price >= limit

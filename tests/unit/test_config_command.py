@@ -89,6 +89,7 @@ def test_an_equity_that_is_none_is_a_usage_fault(amount):
         ("live.starting_cap_pct=5", "days without a trade do not raise the cap"),
         ("risk.max_order_pct=0.1", "nothing can be traded"),
         ("risk.max_order_pct=1", "one slice of the largest order is 33.33 USDT"),
+        ("execution.algorithm=adaptive", "may cancel up to 145 orders a minute"),
         ("selection.exit_edge_bps=25", "not below entry_edge_bps"),
         ("selection.full_edge_bps=12", "not above entry_edge_bps"),
         ('models.members=[{"name": "a", "family": "rules", "enabled": false}]', "nobody votes"),

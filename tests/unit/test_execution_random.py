@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from core.execution.machine import ExecutionMachine
 from core.execution.stimuli import (
     Beat,
+    BookSeen,
     CancelDone,
     CancelFailed,
     CancelWanted,
+    Conditions,
     FillSeen,
     Halted,
     MinuteStarted,
@@ -29,7 +31,7 @@ from core.execution.stimuli import (
     SnapshotSeen,
     Stopped,
 )
-from core.messages import Fill, OrderSnapshot, OrderState, PlaceOrder
+from core.messages import Fill, OrderSnapshot, OrderState, PlaceOrder, Top
 from core.orders import client_id
 from core.params import ExecutionSettings
 from core.units import MINUTE_MS, Side
@@ -49,6 +51,7 @@ KINDS = [
     "wanted no more",
     "beat",
     "beat",
+    "book",
     "reconcile",
     "fill",
     "fill",
@@ -69,6 +72,7 @@ KINDS = [
     "stopped",
     "halted",
 ]
+ALGORITHMS = ("immediate", "twap", "vwap", "pov", "is", "adaptive", "adaptive")
 ACTIONS = st.tuples(
     st.sampled_from(KINDS), st.integers(0, 50), st.integers(0, 10), st.sampled_from(STATED), st.integers(0, 6)
 )
@@ -77,8 +81,16 @@ ACTIONS = st.tuples(
 class World:
     """Turns drawn numbers into stimuli about the orders that the machine has sent."""
 
-    def __init__(self) -> None:
-        self.machine = ExecutionMachine(ExecutionSettings(slices=3, slice_seconds=15), RULES, "main")
+    def __init__(self, algorithm: str = "twap", minutes: int = 1) -> None:
+        settings = ExecutionSettings(
+            algorithm=algorithm,
+            slices=3,
+            slice_seconds=15,
+            horizon_minutes=1 if algorithm == "immediate" else minutes,
+            reprice_seconds=4,
+            urgency=0.3,
+        )
+        self.machine = ExecutionMachine(settings, RULES, "main")
         self.now_ms = MINUTE + MINUTE_MS
         self.minute = MINUTE
         self.sent: list[PlaceOrder] = []
@@ -89,8 +101,25 @@ class World:
             if isinstance(instruction, PlaceOrder):
                 assert instruction.client_id not in {o.client_id for o in self.sent}, "sent twice"
                 assert not self.machine.stopped
+                self.allow(instruction)
                 self.sent.append(instruction)
         self.machine.validate()
+
+    def allow(self, order: PlaceOrder) -> None:
+        """On the grid, not below the smallest order, not past the limit, and with its fellows not above the intent."""
+        rules = RULES[order.instrument]
+        assert order.price % rules.tick == 0 and order.quantity % rules.step == 0
+        parent = self.machine.books.current.get(order.instrument)
+        if order.intent_id == "hand" or parent is None:
+            return
+        assert order.quantity >= rules.min_qty and order.quantity * order.price >= rules.min_notional
+        limit = parent.limit_price
+        assert order.price <= limit if order.side is Side.BUY else order.price >= limit
+        assert parent.executed + parent.open <= parent.quantity + parent.over
+        # So what all its orders lock, with fees, is never above what the intent was sized to cost.
+        fee = 1 + rules.taker_fee
+        locked = sum((o.open_quantity * o.placed.price * fee for o in parent.orders), Decimal(0))
+        assert locked <= (parent.quantity - parent.executed + parent.over) * limit * fee or order.side is Side.SELL
 
     def fill(self, order: PlaceOrder, tenths: int, number: int) -> Fill:
         return Fill(
@@ -128,7 +157,26 @@ class World:
             intents = [approved(str(Decimal(tenths * 7 + 1) / 20), side, minute=self.minute)]
             if number % 2:
                 intents.append(approved("0.777", Side.BUY, ETH, minute=self.minute))
-            return self.handle(MinuteStarted(minute=self.minute, now_ms=self.now_ms, approved=tuple(intents)))
+            seen = tuple(
+                Conditions(
+                    instrument=intent.instrument,
+                    traded=40.0,
+                    volume=40.0,
+                    sigma=1e-3,
+                    rate=1.0,
+                    curve=(1.0, 2.0, 0.5),
+                    bid=99.9,
+                    ask=100.1,
+                )
+                for intent in intents
+            )
+            return self.handle(
+                MinuteStarted(minute=self.minute, now_ms=self.now_ms, approved=tuple(intents), conditions=seen)
+            )
+        if kind == "book":
+            bid = 99.0 + 0.2 * tenths
+            top = Top(bid=bid, bid_qty=1.0, ask=bid + 0.02 * (number + 1), ask_qty=1.0, at_ms=self.now_ms)
+            return self.handle(BookSeen(instrument=BTC, top=top if which % 5 else None))
         if kind == "wanted":
             name = client_id("main", "hand", MINUTE, "BTC/USDT", which % 8)
             side = Side.BUY if tenths % 2 else Side.SELL
@@ -177,9 +225,9 @@ class World:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(ACTIONS, min_size=1, max_size=60))
-def test_the_books_hold_under_any_order_of_news(actions):
-    world = World()
+@given(st.sampled_from(ALGORITHMS), st.integers(1, 3), st.lists(ACTIONS, min_size=1, max_size=60))
+def test_the_books_hold_under_any_order_of_news(algorithm, minutes, actions):
+    world = World(algorithm, minutes)
     world.act("minute", 1, 9, OrderState.OPEN, 1)
     for action in actions:
         world.act(*action)
@@ -196,9 +244,9 @@ def test_the_books_hold_under_any_order_of_news(actions):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(ACTIONS, min_size=1, max_size=40))
-def test_the_same_stimuli_give_the_same_instructions_and_books(actions):
-    first, second = World(), World()
+@given(st.sampled_from(ALGORITHMS), st.lists(ACTIONS, min_size=1, max_size=40))
+def test_the_same_stimuli_give_the_same_instructions_and_books(algorithm, actions):
+    first, second = World(algorithm, 2), World(algorithm, 2)
     for world in (first, second):
         world.act("minute", 1, 9, OrderState.OPEN, 1)
         for action in actions:

@@ -16,6 +16,7 @@ import numpy as np
 from core.execution.local import LocalExecutor
 from core.execution.machine import ExecutionMachine
 from core.execution.schedules.twap import least_order
+from core.execution.schedules.volume_curve import learn_curve
 from core.impact import IMPACT_MINUTES, flow_at
 from core.liquidity import liquidity_at
 from core.messages import CLOSE, Approved, FloatArray, TradingState, Verdicts
@@ -33,7 +34,7 @@ from exchanges.simulated.tape import Tape
 
 SMALLEST, LARGEST = 0.001, 0.05
 """Of a usual minute's volume."""
-MOST_MINUTES = 5
+MOST_MINUTES = 8
 COLLAR = RiskSettings().collar_bps / BPS
 WINDOW = 240
 RICH = Decimal(10) ** 12
@@ -154,18 +155,20 @@ class Seen:
 def draw(scenes: Sequence[Scene], parents: int, rng: np.random.Generator) -> list[Case]:
     """So many parents at random minutes, sizes even in the logarithm; only the past decides what a usual volume is.
 
+    They come in pairs, a purchase and a sale of the same: what the market happened to do while they were worked cancels
+    in their mean, which then needs thousands of parents less (antithetic variates).
+
     Raises ValueError where the markets have not enough minutes that trade.
     """
     found: list[Case] = []
     for _ in range(100 * parents):
-        if len(found) == parents:
+        if len(found) >= parents:
             return found
         number = int(rng.integers(len(scenes)))
         tape, rules = scenes[number].tape, scenes[number].rules
         row = int(rng.integers(len(tape.instruments)))
         index = int(rng.integers(WINDOW, tape.minutes - MOST_MINUTES - 3))
         share = float(np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST))))
-        side = Side.BUY if rng.random() < 0.5 else Side.SELL
         volume, sigma = flow_at(tape.bars[row], index, IMPACT_MINUTES)
         step = float(rules[tape.instruments[row]].step)
         lots = int(volume * share / step) if volume > 0.0 else 0
@@ -174,7 +177,8 @@ def draw(scenes: Sequence[Scene], parents: int, rng: np.random.Generator) -> lis
         minute = tape.start_minute + index * MINUTE_MS
         top = scenes[number].venue(row, minute).tops((tape.instruments[row],)).get(tape.instruments[row])
         if top is not None:
-            found.append(Case(number, row, minute, side, share, lots, 0.5 * (top.bid + top.ask)))
+            mid = 0.5 * (top.bid + top.ask)
+            found += [Case(number, row, minute, side, share, lots, mid) for side in Side]
     raise ValueError(f"only {len(found)} of {parents} parents could be placed in these markets")
 
 
@@ -182,7 +186,11 @@ def work(scene: Scene, case: Case, settings: ExecutionSettings) -> Outcome:
     """Let one parent be worked by the executor of a LocalDesk."""
     instrument = scene.tape.instruments[case.row]
     rules, venue = scene.rules[instrument], scene.venue(case.row, case.minute)
-    executor = LocalExecutor(ExecutionMachine(settings, scene.rules, "bench"), venue)
+    curves = None
+    if settings.algorithm == "vwap":
+        index = (case.minute - scene.tape.start_minute) // MINUTE_MS
+        curves = {instrument: learn_curve(scene.tape.bars[case.row, : index + 1], scene.tape.start_minute)}
+    executor = LocalExecutor(ExecutionMachine(settings, scene.rules, "bench"), venue, curves=curves)
     whole, minute, minutes = case.lots * rules.step, case.minute, 0
     left = whole
     while minutes < MOST_MINUTES:
@@ -289,12 +297,13 @@ def figures(shortfalls: FloatArray) -> FloatArray:
 def bands(costs: dict[str, FloatArray], against: str, rng: np.random.Generator, resamples: int = 2_000) -> dict:
     """By algorithm, (figure, and figure of ``against`` less it) of mean and 95th percentile, as ``Band``.
 
-    All algorithms are resampled together, parent by parent, as they worked the same ones: a plain bootstrap (Efron 1979),
-    for the parents are independent draws.
+    All algorithms are resampled together, pair by pair, as they worked the same ones: a plain bootstrap (Efron 1979), for
+    the pairs are independent draws.
     """
     names = list(costs)
     table = np.stack([costs[name] for name in names])
-    drawn = rng.integers(0, table.shape[1], (resamples, table.shape[1]))
+    pairs = rng.integers(0, table.shape[1] // 2, (resamples, table.shape[1] // 2))
+    drawn = np.concatenate([2 * pairs, 2 * pairs + 1], axis=1)
     resampled = np.stack([figures(row[drawn]) for row in table])  # (algorithms, 2, resamples)
     base = names.index(against)
     found = {}

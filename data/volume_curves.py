@@ -1,0 +1,55 @@
+"""The intraday volume curves of a run: learnt from the lake's bars before it, and kept in its folder.
+
+So a replay's executor, and the backtest that the replay is later held against, cut the same slices.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from core.errors import DataError
+from core.execution.schedules.volume_curve import learn_curves
+from core.messages import FloatArray
+from core.params import ExecutionSettings
+from core.units import MINUTE_MS, Instrument
+from data.lake import Lake
+from data.market import MarketCut, MarketSource
+
+DAYS = 28
+FILE = "volume_curves.npz"
+
+
+def learn_from(lake: Lake, instruments: Sequence[Instrument], before: int) -> FloatArray:
+    """(S, 1440) curves of the ``DAYS`` days before the minute ``before``; even where the lake has no bars of them."""
+    minutes = DAYS * 1_440
+    start = before - minutes * MINUTE_MS
+    return learn_curves(lake.window(instruments, start, minutes), start)
+
+
+def with_curves(source: MarketSource, market: MarketCut, execution: ExecutionSettings) -> MarketCut:
+    """The cut with its curves, where the schedule reads them."""
+    if execution.algorithm != "vwap":
+        return market
+    return replace(market, curves=learn_from(source.lake, market.instruments, market.first_minute))
+
+
+def keep(run_dir: Path, instruments: Sequence[Instrument], curves: FloatArray) -> None:
+    """Write curves into a run's folder."""
+    np.savez(run_dir / FILE, instruments=np.array([str(i) for i in instruments]), curves=curves)
+
+
+def kept(run_dir: Path) -> dict[Instrument, FloatArray]:
+    """The curves in a run's folder; none where it has none. Raises DataError for a file that cannot be read."""
+    path = run_dir / FILE
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            names, curves = found["instruments"].tolist(), found["curves"]
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"{path}: cannot be read ({error}); remove it, and the schedule's volume curve is even"
+        ) from None
+    return {Instrument.parse(name): np.ascontiguousarray(row) for name, row in zip(names, curves, strict=True)}
