@@ -11,7 +11,9 @@ import importlib
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
+from types import ModuleType
 
 OLDEST = (3, 11)
 if sys.version_info < OLDEST:
@@ -29,6 +31,7 @@ from config.ray_environment import prepare_ray  # noqa: E402
 from core.errors import EXIT_OK, EXIT_USAGE, BotError  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent
+LOADING_S = 2.0
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 EXIT_PIPE_CLOSED = 141
@@ -109,7 +112,7 @@ def run(verb: str, rest: list[str]) -> int:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     prepare_ray(ROOT)
     prepare_numba(ROOT)
-    module = importlib.import_module(VERBS[verb][0])
+    module = load_verb(verb)
     parser = Parser(
         prog=f"run.py {verb}",
         description=module.HELP,
@@ -123,6 +126,18 @@ def run(verb: str, rest: list[str]) -> int:
     else:
         args = parser.parse_args(rest)
     return int(module.main(args))
+
+
+def load_verb(verb: str) -> ModuleType:
+    """The verb's module. Ray and torch take their seconds, on a busy machine many: a person is told."""
+    told = threading.Timer(LOADING_S, lambda: print("loading the program …", file=sys.stderr, flush=True))
+    told.daemon = True
+    if sys.stderr.isatty():
+        told.start()
+    try:
+        return importlib.import_module(VERBS[verb][0])
+    finally:
+        told.cancel()
 
 
 def overview() -> str:

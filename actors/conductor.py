@@ -13,7 +13,7 @@ from actors.clock import MarketClock
 from core.errors import BotError
 from core.messages import MinuteRecord, MinuteTick
 from core.minute import run_minute
-from core.params import ExecutionSettings
+from core.params import ExecutionSettings, ProtectionSettings
 from core.ports import Desk
 from core.session import beat_times, decision_ms
 from core.units import MINUTE_MS
@@ -56,6 +56,7 @@ class Conductor:
         score: Score,
         clock: MarketClock,
         execution: ExecutionSettings,
+        protection: ProtectionSettings | None = None,
         first_minute: int | None,
         minutes: int | None,
         deadline_s: float,
@@ -65,6 +66,7 @@ class Conductor:
         self._score = score
         self._clock = clock
         self._execution = execution
+        self._protection = protection
         self._first = first_minute
         self._minutes = minutes
         self._deadline_s = deadline_s
@@ -128,7 +130,7 @@ class Conductor:
                 self.progress["done"] += 1
         self.progress["minute"] = minute
         await self._tell()
-        for due in beat_times(minute, self._execution):
+        for due in beat_times(minute, self._execution, self._protection):
             now = await self._sleep_until(due)
             if self._stop.is_set():
                 return

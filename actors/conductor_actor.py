@@ -108,6 +108,7 @@ class ConductorActor(Shell):
             score=self._score,
             clock=self._clock,
             execution=plan.settings.rules.execution,
+            protection=plan.settings.rules.protection,
             first_minute=plan.first_minute,
             minutes=plan.minutes,
             deadline_s=plan.deadline_s,

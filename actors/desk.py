@@ -7,9 +7,11 @@ without anybody telling.
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 
 from actors.plan import NAMESPACE
-from core.messages import MinuteTick
+from core.messages import MinuteTick, Top
+from core.units import Instrument
 
 PARTS = ("feed", "cache", "detector", "panel", "selector", "risk", "executor", "recorder")
 """The actors a minute passes through, in order."""
@@ -49,3 +51,11 @@ class RayDesk:
         self.risk: Any = risk
         self.executor: Any = executor
         self.recorder: Any = recorder
+
+
+async def tell_tops(tops: dict[Instrument, Top], now_ms: int) -> bool:
+    """Give changed books to the executor; whether it watches any. Raises ConnectionError when it does not answer."""
+    try:
+        return bool(await RemotePart("executor").on_tops(tops, now_ms))
+    except (ValueError, RayError) as error:
+        raise ConnectionError(str(error).strip().splitlines()[0] if str(error).strip() else "no answer") from None

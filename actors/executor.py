@@ -1,8 +1,11 @@
-"""The executor live: the machine of the backtest, with awaited calls, a journal on disk and a real venue."""
+"""The executor live: the machine of the backtest, with awaited calls, a journal on disk and a real venue.
+
+Above 400 lines because every call that holds the one lock stands here; what each decides is the machine's.
+"""
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
@@ -11,6 +14,7 @@ from core.errors import BotError, Defect, ExchangeUnavailable
 from core.execution.conditions import Curves, conditions_of
 from core.execution.ledger import Ledger
 from core.execution.machine import ExecutionMachine, configured
+from core.execution.ours import ours
 from core.execution.pump import Answer, Came, Notes, Step, Together, failed, lacks_fills, pump
 from core.execution.rules_watch import RulesWatch
 from core.execution.scribe import Scribe
@@ -18,14 +22,14 @@ from core.execution.stimuli import (
     Beat,
     BookSeen,
     CancelDone,
-    CancelWanted,
     FillSeen,
     Halted,
+    HoldingsSeen,
     Instruction,
     MinuteStarted,
     OpenSeen,
-    OrderWanted,
     Placed,
+    PricesSeen,
     Queried,
     Reconcile,
     Reported,
@@ -50,6 +54,7 @@ from core.messages import (
 )
 from core.params import ExecutionSettings
 from core.ports import Journal, Venue
+from core.protection import NO_EXITS, ExitRules
 from core.standing import NOT_READ
 from core.units import Instrument, MarketRules
 
@@ -74,14 +79,21 @@ class ExecutorActor:
         journal: Journal,
         strategy: str = "ens",
         rules: Mapping[Instrument, MarketRules] | None = None,
+        exits: ExitRules = NO_EXITS,
+        stops_at: Iterable[str] = (),
         curves: Curves | None = None,
+        leave_others: bool = False,
     ) -> None:
+        """``leave_others``: only the coins that our own fills brought are told of (``core.execution.ours``)."""
+        self._leave_others = leave_others
         self._settings = settings
         self._instance = instance
         self._strategy = strategy
         self._venue = venue
         self._journal = journal
         self._rules = dict(rules) if rules is not None else None
+        self._exits = exits
+        self._stops_at = tuple(stops_at)
         self._curves = curves
         self._lock = asyncio.Lock()
         self._reset()
@@ -93,6 +105,10 @@ class ExecutorActor:
         self._watch = RulesWatch()
         self._last_account: AccountState | None = None
         self._now_ms = 0
+        self._cancels = 0
+        """Sent since the account was last told."""
+        self.blind = ""
+        """Why the books of open positions could not be read at the last look; empty when they were."""
         self._fresh = False
         """The journal was empty: an earlier life without it may have sent the first minute's orders."""
 
@@ -126,8 +142,14 @@ class ExecutorActor:
                     raise
                 told = replace(self._last_account, reconciled=False, difference=f"{NOT_READ}: {error}", transferred=())
             else:
-                self._last_account = told = self._ledger.reconcile(self._started, account)
-            return replace(told, rules=rules, took_ms=_ms_since(started))
+                told = self._ledger.reconcile(self._started, account)
+                if told.reconciled:
+                    await self._run(HoldingsSeen(totals=self._started.exits.totals_of(account)))
+                self._last_account = told = self._started.stops.released(told)
+            if self._leave_others:
+                told = ours(told, self._started.books.flows, self._started.books.trips.rules)
+            cancels, self._cancels = self._cancels, 0
+            return replace(told, rules=rules, cancels=cancels, took_ms=_ms_since(started))
 
     async def execute(self, market: Market, verdicts: Verdicts) -> Reports:
         """Start this minute's schedules (slice 0 is sent now); what happened since the last call."""
@@ -153,33 +175,32 @@ class ExecutorActor:
             return replace(machine.report(machine.minute, "closing"), fills=fills)
 
     async def beat(self, now_ms: int) -> None:
-        """Send the slices that are due at ``now_ms``; ask again about what is unknown."""
+        """Look after open positions, send the slices that are due at ``now_ms``; ask again about what is unknown."""
         async with self._lock:
             self._now_ms = max(self._now_ms, now_ms)
-            looking = self._started.looking()
-            tops = await self._tops(looking) if looking else {}
-            for instrument in looking:
+            tops = await self._look_after(self._started.looking())
+            for instrument in self._started.looking():
                 await self._run(BookSeen(instrument=instrument, top=tops.get(instrument)))
             await self._run(Beat(now_ms=now_ms))
 
-    async def _tops(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, Top]:
-        """None of any where no venue answers: what is due at this beat must not wait for a book."""
-        try:
-            return await self._venue.tops(instruments)
-        except BotError:
-            return {}
-
-    async def place(self, order: PlaceOrder, minute: int, now_ms: int) -> None:
-        """Send one order that stands by itself until it ends or is withdrawn; a name once used is not sent again."""
+    async def watch(self, now_ms: int) -> None:
+        """Look after open positions: ask the venue for their prices, sell those whose exit is due."""
         async with self._lock:
             self._now_ms = max(self._now_ms, now_ms)
-            await self._run(OrderWanted(order=order, minute=minute))
+            await self._look_after()
 
-    async def withdraw(self, client_id: str, now_ms: int) -> None:
-        """Cancel what still stands of an order that was placed by itself."""
+    async def on_tops(self, tops: Mapping[Instrument, Top], now_ms: int) -> None:
+        """Books have changed: sell the positions whose exit is due."""
+        if self._machine is None:
+            return
         async with self._lock:
             self._now_ms = max(self._now_ms, now_ms)
-            await self._run(CancelWanted(client_id=client_id))
+            if mids := self._started.exits.mids_of(tops):
+                await self._run(PricesSeen(now_ms=self._now_ms, mids=mids))
+
+    def watched(self) -> list[Instrument]:
+        """Whose price is wanted now; takes no lock."""
+        return self._machine.exits.watched() if self._machine is not None else []
 
     async def halt(self) -> None:
         """Give up what is being bought; what is being sold goes on. Risk approves nothing from the next minute on."""
@@ -206,7 +227,8 @@ class ExecutorActor:
         """Send nothing more, cancel our open orders, look until none is left.
 
         ``open``: client ids of ours that the venue still shows open (None: it could not be asked); ``unsettled``:
-        those whose end is not known. Both empty is a clean stop. May be called again.
+        those whose end is not known. Both empty is a clean stop. ``stops``, where there are any: stop orders
+        that stay at the venue, under positions that are still held. May be called again.
         """
         async with self._lock:
             left: list[str] | None = []
@@ -214,8 +236,11 @@ class ExecutorActor:
                 await self._run(Stopped(now_ms=self._now_ms))
                 left = await self._clear()
                 self._scribe.flush()
-            unsettled = [o.client_id for o in self._machine.unsettled()] if self._machine is not None else []
-            return {"open": left, "unsettled": unsettled}
+            machine = self._machine
+            ended = [] if machine is None else [o for o in machine.unsettled() if machine.must_end(o.client_id)]
+            stops = [] if machine is None else [o for o in machine.unsettled() if not machine.must_end(o.client_id)]
+            said: dict[str, Any] = {"open": left, "unsettled": [o.client_id for o in ended]}
+            return said | ({"stops": [o.client_id for o in stops]} if stops else {})
 
     async def health(self) -> dict[str, Any]:
         """Plain facts for the supervisor and the page; takes no lock, so it answers during a slow call."""
@@ -230,6 +255,8 @@ class ExecutorActor:
             "faults": list(machine.faults) if machine is not None else [],
             "journal": self._scribe.problem or "ok",
             "reconciled": self._last_account is not None and self._last_account.reconciled,
+            "protected": [str(i) for i in machine.exits.watched()] if machine is not None else [],
+            "blind": self.blind,
             "difference": self._last_account.difference if self._last_account is not None else "",
         }
 
@@ -248,18 +275,34 @@ class ExecutorActor:
             raise Defect("the executor was not started; call start() first")
         return self._machine
 
+    async def _look_after(self, also: Iterable[Instrument] = ()) -> Mapping[Instrument, Top]:
+        """Ask for the books of open positions and of ``also``, sell what is due; none where no venue answers."""
+        wanted = sorted({*self._started.exits.watched(), *also})
+        if not wanted:
+            return {}
+        try:
+            tops = await self._venue.tops(wanted)
+        except BotError as error:
+            # The orders that are due at this beat must not wait for a book.
+            self.blind = str(error)
+            return {}
+        self.blind = ""
+        if mids := self._started.exits.mids_of(tops):
+            await self._run(PricesSeen(now_ms=self._now_ms, mids=mids))
+        return tops
+
     async def _take_over(self, now_ms: int) -> None:
         rules = self._rules if self._rules is not None else await self._venue.rules()
         self._reset()
         self._now_ms = now_ms
-        machine = ExecutionMachine(self._settings, rules, self._instance, self._strategy)
+        machine = ExecutionMachine(self._settings, rules, self._instance, self._strategy, exits=self._exits)
         replayed = self._scribe.replay(machine)
         self._fresh = replayed == 0
         # What the machine was told before the crash is history: only what is found now is news.
         self._ledger.settle_faults(machine)
         self._machine = machine
         try:
-            await self._run(configured(self._settings, rules))
+            await self._run(configured(self._settings, rules, self._exits, self._stops_at))
             if replayed:
                 self._watch.restarted()
                 await self._run(Restarted(now_ms=now_ms))
@@ -297,7 +340,7 @@ class ExecutorActor:
                 snapshots = await self._venue.open_orders()
             except BotError:
                 continue
-            left = [s.client_id for s in snapshots if self._started.owns(s.client_id)]
+            left = [s.client_id for s in snapshots if self._started.must_end(s.client_id)]
             if not left:
                 break
             await self._run(Stopped(now_ms=self._now_ms))
@@ -352,6 +395,7 @@ class ExecutorActor:
                 earlier = await self._query(instruction) if self._fresh else None
                 return Placed(snapshot=earlier or await self._venue.place(instruction))
             case CancelOrder():
+                self._cancels += 1
                 return CancelDone(snapshot=await self._venue.cancel(instruction))
         snapshot = await self._query(instruction)
         return Queried(client_id=instruction.client_id, snapshot=snapshot, now_ms=self._now_ms)

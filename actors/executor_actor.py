@@ -1,17 +1,21 @@
 """The executor as an actor: the gateways, the user streams and the journal of one run, around ``actors.executor``."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from actors.account_news import AccountNews
+from actors.clock_watch import ClockWatch
 from actors.executor import ExecutorActor
 from actors.limits import gate_of
 from actors.plan import RunPlan
 from actors.shell import Shell, keep_memory
 from config.secrets import Secrets, load_secrets, require_keys
-from core.errors import StaleData
-from core.messages import AccountState, Market, MinuteTick, Reports, Verdicts
+from core.errors import BotError, StaleData
+from core.messages import AccountState, Market, MinuteTick, Reports, Top, Verdicts
+from core.ports import Gateway
+from core.protection import exit_rules
 from core.units import Instrument, MarketRules
 from core.warmup import load_execution
 from data.journal import SqliteJournal
@@ -23,6 +27,11 @@ from exchanges.venues import gateway_of, user_stream_of
 def keys_of(plan: RunPlan) -> Secrets:
     """The keys of this run. Only live takes the user's own: for a simulator they never leave, it has a pair of its own."""
     return load_secrets(plan.keys_path, None if plan.mode == "live" else {})
+
+
+def holders(gateways: Mapping[str, Gateway]) -> list[str]:
+    """Venues that hold stop orders."""
+    return [name for name, gateway in gateways.items() if gateway.holds_stops]
 
 
 class LiveExecutor(Shell):
@@ -42,7 +51,18 @@ class LiveExecutor(Shell):
             Venues(self._gateways),
             SqliteJournal(plan.run_dir / "journal.sqlite"),
             curves=kept(plan.run_dir),
+            # A replay's and a paper account's coins are all the run's own.
+            leave_others=plan.mode == "live" and config.trade.own_coins == "leave",
+            exits=exit_rules(rules.protection, rules.risk),
+            # On other clocks a replay is held against its backtest, in which the bot alone looks after positions.
+            stops_at=holders(self._gateways) if rules.protection.at_exchange and plan.clock == "wall" else (),
         )
+        self._clocks = ClockWatch(self._gateways, reached) if plan.clock == "wall" else None
+        self._look_s = float(rules.protection.look_seconds)
+        self._wall = plan.clock == "wall"
+        self._heard: dict[Instrument, float] = {}
+        """When each book was told of last, seconds of the loop's clock."""
+        self._watching: asyncio.Task[None] | None = None
         self._news = AccountNews(
             lambda on_order, on_reconnect: [
                 user_stream_of(
@@ -76,6 +96,8 @@ class LiveExecutor(Shell):
         await self._news.listen()
         await self._executor.start(now_ms)
         self._news.follow(self._executor)
+        if self._wall and self._watching is None:
+            self._watching = asyncio.create_task(self._watch())
         keep_memory()
 
     async def rules(self) -> dict[Instrument, MarketRules]:
@@ -84,7 +106,8 @@ class LiveExecutor(Shell):
 
     async def account(self, tick: MinuteTick) -> AccountState:
         with self.minute(tick.minute, tick.trace):
-            return await self._executor.account(tick)
+            account = await self._executor.account(tick)
+            return self._clocks.told(account) if self._clocks is not None else account
 
     async def execute(self, market: Market, verdicts: Verdicts) -> Reports:
         """Raises StaleData for a minute the conductor has given up: it trades nothing new."""
@@ -98,6 +121,8 @@ class LiveExecutor(Shell):
                 reports,
                 orders=tuple(order for part in told for order in part.orders),
                 fills=tuple(fill for part in told for fill in part.fills),
+                exits=tuple(one for part in told for one in part.exits),
+                dust=tuple(one for part in told for one in part.dust),
             )
 
     async def closing(self) -> Reports:
@@ -106,6 +131,26 @@ class LiveExecutor(Shell):
 
     async def beat(self, now_ms: int) -> None:
         await self._executor.beat(now_ms)
+
+    async def on_tops(self, tops: dict[Instrument, Top], now_ms: int) -> bool:
+        """Books that have changed, from the feed: positions whose exit is due are sold. Whether any is watched."""
+        now = asyncio.get_running_loop().time()
+        self._heard |= dict.fromkeys(tops, now)
+        await self._executor.on_tops(tops, now_ms)
+        return bool(self._executor.watched())
+
+    async def _watch(self) -> None:
+        """The timer behind the books: where one is silent the venue is asked for prices, minute or no minute."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._look_s)
+            since = loop.time() - self._look_s
+            if all(self._heard.get(instrument, 0.0) > since for instrument in self._executor.watched()):
+                continue
+            try:
+                await self._executor.watch(next(iter(self._gateways.values())).now_ms())
+            except BotError as error:
+                self.log.warning("positions not looked after: %s", error)
 
     async def halt(self) -> None:
         """Buy nothing more of what this minute's schedules still hold."""
@@ -123,10 +168,12 @@ class LiveExecutor(Shell):
 
     async def health(self) -> dict:
         said = await self._executor.health()
-        keep = ("minute", "unsettled", "faults", "journal", "reconciled", "difference")
+        keep = ("minute", "unsettled", "faults", "journal", "reconciled", "difference", "protected", "blind")
         stream = {"stream": self._news.connected, "stream_problem": self._news.problem}
         return super().health() | {name: said[name] for name in keep} | stream
 
     async def stop(self) -> dict[str, Any]:
         """Cancel our open orders and send no more."""
+        if self._watching is not None:
+            self._watching.cancel()
         return await self._executor.stop()

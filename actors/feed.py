@@ -11,9 +11,11 @@ import time
 import numpy as np
 
 from actors.clock import MarketTime
+from actors.desk import tell_tops
 from actors.limits import gate_of
 from actors.plan import RunPlan
 from actors.shell import Shell, keep_memory
+from actors.top_news import TopNews
 from actors.venue_feed import VenueFeed
 from core.currency import read_rates, watched_markets
 from core.messages import MarketSlice, MinuteTick, Sentiment
@@ -35,6 +37,10 @@ class FeedActor(Shell):
         self._instruments = config.trade.rows
         self._watched = watched_markets(self._instruments)
         self._time = MarketTime(plan.speed, wall=plan.clock == "wall")
+        # Elsewhere positions are looked after at the conductor's beats alone, so that a replay equals its backtest.
+        told = plan.clock == "wall" and plan.settings.rules.protection.on
+        self._top_news = TopNews(lambda tops: tell_tops(tops, self._time.now_ms())) if told else None
+        self._telling: asyncio.Task[None] | None = None
         self._venues = tuple(
             VenueFeed(
                 venue,
@@ -45,6 +51,7 @@ class FeedActor(Shell):
                 GRACE_S[plan.clock],
                 gate_of(plan, venue, config.exchanges[venue]),
                 lockstep=plan.clock == "lockstep",
+                on_top=self._top_news.hear if self._top_news is not None else None,
             )
             for venue in dict.fromkeys(i.venue for i in self._instruments)
         )
@@ -58,6 +65,8 @@ class FeedActor(Shell):
         # A market that waits for the conductor stands: on a clock that ran ahead of it, minutes to come would be closed.
         self._time.tell(await self._now_ms(), running=False)
         await asyncio.gather(*(part.start() for part in self._venues))
+        if self._top_news is not None and self._telling is None:
+            self._telling = asyncio.create_task(self._top_news.run())
         keep_memory()
 
     async def health(self) -> dict:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from config.settings import ExchangeSettings, Settings
+from config.watch import ConfigSource
 
 Mode = Literal["replay", "paper", "live"]
 ClockMode = Literal["lockstep", "speed", "wall"]
@@ -48,6 +49,8 @@ class RunPlan:
     minutes: int | None = None
     """How many to decide; None = until stopped."""
     synthetic: bool = False
+    config_source: ConfigSource | None = None
+    """Where the settings were read, to look at how much is traded again every minute; None = never."""
     weights_version: str | None = None
     """Artifact reference of the tuned weights; None = the defaults of trading_rules.json."""
     impact_version: str | None = None

@@ -3,11 +3,14 @@
 import json
 import time
 from dataclasses import replace
+from typing import Any
 
 import ray
 
 from actors.plan import NAMESPACE, RunPlan
 from actors.shell import Shell
+from config.watch import TradeWatch
+from core.coin_split import split_rules
 from core.cost_gate import cost_gate
 from core.messages import Intents, Market, Verdicts
 from core.risk import Risk, RiskState
@@ -17,6 +20,8 @@ from data.artifacts import ArtifactStore
 from data.impact_law import read_law
 from data.journal import SqliteJournal
 from data.starting_caps import CapKeeper
+
+STATE, SELDOM = "risk_state", ("guards", "history")
 
 
 class RiskActor(Shell):
@@ -28,36 +33,40 @@ class RiskActor(Shell):
         # Only real money begins under a cap.
         self._caps = CapKeeper(plan.run_dir, plan.settings.config.live) if plan.mode == "live" else None
         self._risk: Risk | None = None
-        self._kept = ""
+        self._watch = (
+            TradeWatch(plan.config_source, plan.settings.config.trade) if plan.config_source is not None else None
+        )
+        self._kept: dict[str, str] = {}
 
     def start(self) -> None:
         """Take up the last state, and the venue's rules from the executor."""
         rules = ray.get(ray.get_actor("executor", namespace=NAMESPACE).rules.remote(), timeout=60)
-        entries = self._journal.replay()
-        state = RiskState.from_json(json.loads(entries[-1][1])) if entries else RiskState()
-        self._kept = json.dumps(state.to_json(), sort_keys=True)
+        state, self._kept = taken_up(self._journal.replay())
         settings = self.plan.settings
         load_risk(settings.config.trade, settings.rules.risk, rules)
+        law = read_law(ArtifactStore(self.plan.artifacts_dir), self.plan.impact_version)
         self._risk = Risk(
             settings.config.trade,
             settings.rules.risk,
             rules,
             state,
             self._caps.cap if self._caps is not None else None,
-            gate=cost_gate(
-                settings.rules.execution,
-                settings.rules.costs,
-                read_law(ArtifactStore(self.plan.artifacts_dir), self.plan.impact_version),
-            ),
+            gate=cost_gate(settings.rules.execution, settings.rules.costs, law),
+            split=split_rules(settings.rules.execution, settings.rules.costs, law),
         )
 
     def review(self, market: Market, intents: Intents) -> Verdicts:
         began = time.perf_counter()
         assert self._risk is not None, "start() comes first"
         with self.minute(market.minute, market.trace):
+            change = self._watch.look() if self._watch is not None else None
+            if change is not None:
+                self.log.warning("settings: %s", "; ".join(change.lines))
+                self._risk.set_trade(change.trade)
             verdicts = self._risk.review(market, intents)
             self._keep()
-            return replace(verdicts, took_ms=(time.perf_counter() - began) * 1000)
+            told = change.lines if change is not None else ()
+            return replace(verdicts, settings=told, took_ms=(time.perf_counter() - began) * 1000)
 
     def halt(self, by: str, reason: str, at_ms: int) -> None:
         """Stop everything but cancels, until a person resumes."""
@@ -78,16 +87,37 @@ class RiskActor(Shell):
         return self._cap_words()
 
     def health(self) -> dict:
-        return super().health() | ({"starting_cap": self._cap_words()} if self._caps is not None else {})
+        told = super().health() | ({"starting_cap": self._cap_words()} if self._caps is not None else {})
+        return told | ({"trading": self._risk.state.words()} if self._risk is not None else {})
 
     def _cap_words(self) -> str:
-        return "" if self._caps is None else self._caps.cap.words(self.plan.settings.config.trade.invest_pct)
+        trade = self._risk.trade if self._risk is not None else self.plan.settings.config.trade
+        return "" if self._caps is None else self._caps.cap.words(trade.invest_pct)
 
     def _keep(self) -> None:
         assert self._risk is not None
         if self._caps is not None and self._risk.cap is not None:
             self._caps.keep(self._risk.cap)
-        text = json.dumps(self._risk.state.to_json(), sort_keys=True)
-        if text != self._kept:
-            self._journal.append([("risk_state", text.encode())])
-            self._kept = text
+        kept = in_parts(self._risk.state)
+        changed = [(kind, text.encode()) for kind, text in kept.items() if text != self._kept.get(kind)]
+        if changed:
+            self._journal.append(changed)
+            self._kept = kept
+
+
+def in_parts(state: RiskState) -> dict[str, str]:
+    """The state as journal entries by kind. What seldom changes is not written again with every minute."""
+    told = state.to_json()
+    parts = {f"risk_{name}": {name: told.pop(name)} for name in SELDOM}
+    return {kind: json.dumps(part, sort_keys=True) for kind, part in {STATE: told, **parts}.items()}
+
+
+def taken_up(entries: list[tuple[str, bytes]]) -> tuple[RiskState, dict[str, str]]:
+    """(the state that the newest entries tell of, those entries by kind). Raises DataError."""
+    kept = {kind: text.decode() for kind, text in entries}
+    if STATE not in kept:
+        return RiskState(), {}
+    told: dict[str, Any] = {}
+    for text in kept.values():
+        told |= json.loads(text)
+    return RiskState.from_json(told), kept

@@ -20,7 +20,7 @@ would never send anything."""
 class VenueFeed:
     """Bars and tops of ``instruments``, all of one venue; of those in ``watched`` only the top is wanted.
 
-    ``grace_s``: how long final frames are waited for before REST is asked. ``gate``: the line its requests stand in.
+    ``on_top``: told of every change of a book. ``grace_s``: how long final frames are waited for before REST is asked. ``gate``: the line its requests stand in.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class VenueFeed:
         gate: Gate | None,
         *,
         lockstep: bool,
+        on_top: Callable[[Instrument, Top | None], None] | None = None,
     ) -> None:
         self.venue, self.instruments = venue, tuple(instruments)
         every = (*self.instruments, *watched)
@@ -41,7 +42,15 @@ class VenueFeed:
         alone = lockstep and parts_of(venue).rest_confirms
         self.bars = BarFeed(self.instruments, self.gateway, LOCKSTEP_S if alone else grace_s)
         self._stream = market_stream_of(
-            venue, settings, every, self.bars.hear, None, self.bars.gap, now_ms=now_ms, gateway=self.gateway, gate=gate
+            venue,
+            settings,
+            every,
+            self.bars.hear,
+            on_top,
+            self.bars.gap,
+            now_ms=now_ms,
+            gateway=self.gateway,
+            gate=gate,
         )
         self._running: asyncio.Task[None] | None = None
 

@@ -80,6 +80,10 @@ def _largest_order(flat: Flat, equity: float) -> float:
     return managed_usdt(flat, equity) * float(flat.get("risk.max_order_pct", 0)) / 100
 
 
+def _of_position(value: float, flat: Flat, equity: float) -> float:
+    return managed_usdt(flat, equity) * float(flat.get("risk.max_position_pct", 0)) / 100 * value / 100
+
+
 def _on_an_order(value: float, flat: Flat, equity: float) -> float:
     return _largest_order(flat, equity) * value / BPS
 
@@ -105,6 +109,7 @@ MEANINGS: dict[str, Meaning] = {
     "trade.max_pct.*": Meaning("of this one at most", _M, "%", _share),
     "trade.capital_pct": Meaning("of the account the bot manages", _M, "%", _of_account),
     "trade.capital_usdt": Meaning("of the account the bot manages at most", _M, "USDT", _amount, off=None),
+    "trade.own_coins": Meaning("coins that the bot did not buy it will", _M, ranks={"leave": 0, "manage": 1}),
     "trade.reporting_currency": Meaning("all is counted in", _N),
     "live.starting_cap_pct": Meaning("live begins with, of what may be invested", _M, "%", _of_invested),
     "live.starting_cap_usdt": Meaning("live begins with at most", _M, "USDT", _amount, off=None),
@@ -182,10 +187,20 @@ MEANINGS: dict[str, Meaning] = {
     "risk.rebalance_band_pct": Meaning("a change that is too small to trade", _E, "%", _share),
     "risk.max_premium_bps": Meaning("nothing is bought that is dearer here by", _M, "bps", _on_an_order),
     "risk.on_loss_limit": Meaning("after a loss limit positions", _M, ranks={"close": 0, "hold": 1}),
+    "protection.stop_loss_pct": Meaning("a position is sold at a loss of", _M, "%", _of_position, off=None),
+    "protection.trailing_stop_pct": Meaning("or so far below its highest worth", _M, "%", _of_position, off=None),
+    "protection.trailing_activation_pct": Meaning("that holds after a gain of", _M, "%", _of_position),
+    "protection.take_profit_pct": Meaning("a position is sold at a gain of", _E, "%", _of_position, off=None),
+    "protection.time_stop_minutes": Meaning("a position is sold after", _E, "minutes", off=None),
+    "protection.look_seconds": Meaning("positions are looked after every", _M, "s"),
+    "protection.max_collar_bps": Meaning("what an exit may lie below the mid, an order", _M, "bps", _on_an_order),
+    "protection.at_exchange": Meaning("a stop is left at the exchange", _L),
     "execution.algorithm": Meaning("an order is worked by", _E),
     "execution.slices": Meaning("slices of an order; one of the largest", _E, "slices", _a_slice),
     "execution.slice_seconds": Meaning("time between slices", _E, "s"),
     "execution.cost_gate": Meaning("a forecast must pay for", _M, ranks={"round_trip": 0, "one_way": 1, "off": 2}),
+    "execution.split": Meaning("an order is split over the exchanges", _E),
+    "execution.venue_latency_ms.*": Meaning("time to the exchange, for the split", _E, "ms"),
     "execution.horizon_minutes": Meaning("an order is worked for", _E, "minutes"),
     "execution.jitter_seconds": Meaning("a slice comes late by up to", _E, "s"),
     "execution.participation_pct": Meaning("pov: share of the volume", _E, "%"),
@@ -211,7 +226,7 @@ MEANINGS: dict[str, Meaning] = {
     "costs.halts": Meaning("a halted market fills nothing", _T),
     "costs.rounding": Meaning("the exchange's tick and lot hold", _T),
 }
-LIMITS = ("trade", "live", "selection", "risk", "execution")
+LIMITS = ("trade", "live", "selection", "risk", "protection", "execution")
 """Sections that ``config check`` shows key by key."""
 
 

@@ -109,6 +109,7 @@ def doubts(settings: Settings, equity: float, cap: StartingCap | None = None) ->
             f"selection.full_edge_bps = {selection.full_edge_bps:g} is not above entry_edge_bps = "
             f"{selection.entry_edge_bps:g}: every entry asks for the full share at once"
         )
+    found += _doubtful_exits(settings)
     for instrument in trade.rows:
         fees = SIDES[execution.cost_gate] * float(fees_of(instrument, settings.rules.costs).taker) * BPS
         if fees >= selection.full_edge_bps:
@@ -118,4 +119,31 @@ def doubts(settings: Settings, equity: float, cap: StartingCap | None = None) ->
             )
     if not settings.rules.models.enabled:
         found.append("models.members: every member is disabled, so nobody votes")
+    return found
+
+
+def _doubtful_exits(settings: Settings) -> list[str]:
+    exits, collar = settings.rules.protection, settings.rules.risk.collar_bps
+    found = []
+    if not exits.on:
+        found.append("protection: no exit is set: a position is sold only when the ensemble or a loss limit says so")
+    near = {"stop_loss_pct": exits.stop_loss_pct, "trailing_stop_pct": exits.trailing_stop_pct}
+    for key, percent in near.items():
+        if percent is not None and percent * 100 <= collar:
+            found.append(
+                f"protection.{key} = {percent:g} is within risk.collar_bps = {collar:g}: an order may be filled so far "
+                "from the mid that it is sold again at once"
+            )
+    if exits.max_collar_bps < collar:
+        found.append(
+            f"protection.max_collar_bps = {exits.max_collar_bps:g} is below risk.collar_bps = {collar:g}, which holds "
+            "instead: an exit that is not filled is sent again at the same distance"
+        )
+    if exits.at_exchange and exits.stop_loss_pct is None and exits.trailing_stop_pct is None:
+        found.append("protection.at_exchange leaves a stop at the exchange, but neither stop is set: it leaves nothing")
+    if 20 % exits.look_seconds:
+        found.append(
+            f"protection.look_seconds = {exits.look_seconds} does not divide 20: a backtest, whose prices turn after 20 "
+            "and 40 seconds, may pass over the highest and lowest price of a minute"
+        )
     return found

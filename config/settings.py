@@ -15,6 +15,7 @@ from core.params import (
     ExecutionSettings,
     LiveSettings,
     ModelSettings,
+    ProtectionSettings,
     RiskSettings,
     Section,
     SelectionSettings,
@@ -107,13 +108,15 @@ class Config(Section):
 
 
 class TradingRules(Section):
-    """``config/trading_rules.json``: models, weights, limits, execution, and what a simulated trade costs."""
+    """``config/trading_rules.json``: models, weights, limits, execution, and exits that protect positions, and what a
+    simulated trade costs."""
 
     models: ModelSettings
     events: EventSettings = EventSettings()
     selection: SelectionSettings = SelectionSettings()
     risk: RiskSettings = RiskSettings()
     execution: ExecutionSettings = ExecutionSettings()
+    protection: ProtectionSettings = ProtectionSettings()
     costs: CostSettings = CostSettings()
 
 

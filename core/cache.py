@@ -154,6 +154,7 @@ class Cache:
             quote_rate=_frozen(rates),
             rates=known,
             premium_bps=self._premium_now((bid + ask) / 2.0, known),
+            shown=_frozen(_shown(slice.tops, bid)) if self._two_venues else None,
             sentiment=slice.sentiment,
         )
 
@@ -303,6 +304,16 @@ def _books(tops: tuple[Top | None, ...], now_ms: int) -> tuple[FloatArray, Float
         if math.isfinite(top.ask) and 0.0 < top.bid <= top.ask:
             bid[row], ask[row] = top.bid, top.ask
     return bid, ask
+
+
+def _shown(tops: tuple[Top | None, ...], bid: FloatArray) -> FloatArray:
+    """(2, S) base units at the best bid and at the best ask, 0 where there is no book that counts."""
+    shown = np.zeros((2, len(tops)))
+    for row, top in enumerate(tops):
+        if top is not None and math.isfinite(bid[row]):
+            for side, quantity in enumerate((top.bid_qty, top.ask_qty)):
+                shown[side, row] = quantity if 0.0 < quantity < math.inf else 0.0
+    return shown
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:

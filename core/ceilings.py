@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from core.bars import last_known
-from core.lean import lean, pasted
+from core.lean import inner, lean, pasted
 from core.messages import CLOSE, FloatArray, Intents, Market
 from core.params import RiskSettings
 from core.sizing import (
@@ -144,7 +144,7 @@ def _more(rows: FloatArray, caps: Caps, i: int) -> float:
     return min(rows[TARGET, i], 1.0) * caps.invest * caps.equity - worth if rows[TARGET, i] > 0.0 else math.nan
 
 
-@lean
+@inner
 def _volatility(bars: FloatArray, i: int, index: int, returns: FloatArray) -> float:
     """Volatility a year of a row, whose newest returns are written to ``returns``."""
     first = max(0, index - MINUTES)
@@ -167,7 +167,7 @@ def _volatility(bars: FloatArray, i: int, index: int, returns: FloatArray) -> fl
     return math.sqrt(total / known * YEAR_MINUTES) if known >= LEAST_KNOWN else UNKNOWN_YEAR
 
 
-@pasted
+@inner
 def _shrink(
     rows: FloatArray,
     marks: IntArray,

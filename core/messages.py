@@ -217,6 +217,8 @@ class Market:
     premium_bps: FloatArray | None = None
     """(S,) by how much the coin costs more than at the other venue that trades it; NaN where that is not known, None
     where no coin trades at two venues."""
+    shown: FloatArray | None = None
+    """(2, S) base units displayed at the best bid and at the best ask; None where no coin trades at two venues."""
     sentiment: Sentiment | None = None
     took_ms: float = 0.0
 
@@ -333,6 +335,38 @@ class Approved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProtectiveExit:
+    """A sale that protects a position. Only ``core/protection.py`` makes one; it passes in every state of trading."""
+
+    intent_id: str
+    minute: int
+    """The newest minute decided when it became due."""
+    at_ms: int
+    instrument: Instrument
+    reason: str
+    """``stop_loss``, ``trailing_stop``, ``take_profit`` or ``time_stop``."""
+    quantity: Decimal
+    """Base units, on the lot grid."""
+    limit_price: Decimal
+    """Worst price allowed, on the tick grid."""
+    reference_price: float
+    """Mid when it became due."""
+    arithmetic: tuple[str, ...]
+    """Why, line by line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenOff:
+    """What is left of a position and is less than the venue's smallest order: it is no position any more."""
+
+    instrument: Instrument
+    quantity: Decimal
+    """Base units; it stays in the account."""
+    price: float
+    """At which it was valued, quote units."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
     """An intent that did not pass, with the limit that held it."""
 
@@ -354,6 +388,8 @@ class Verdicts:
     state_reason: str
     approved: tuple[Approved, ...]
     refused: tuple[Refused, ...]
+    settings: tuple[str, ...] = ()
+    """What changed in the settings before this minute, or why a change was not taken over."""
     took_ms: float = 0.0
 
 
@@ -392,6 +428,8 @@ class PlaceOrder:
     price: Decimal
     time_in_force: TimeInForce = TimeInForce.IOC
     post_only: bool = False
+    stop_price: Decimal | None = None
+    """The venue holds the order back until a trade is at or, for a sell, below this; only where it holds stops."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -468,6 +506,9 @@ class Reports:
     trace: str
     orders: tuple[OrderReport, ...]
     fills: tuple[Fill, ...]
+    exits: tuple[ProtectiveExit, ...] = ()
+    """What protection sent, one an order."""
+    dust: tuple[WrittenOff, ...] = ()
     took_ms: float = 0.0
 
 
@@ -513,12 +554,18 @@ class MinuteRecord:
     refused: tuple[Refused, ...] = ()
     orders: tuple[OrderReport, ...] = ()
     fills: tuple[Fill, ...] = ()
+    exits: tuple[ProtectiveExit, ...] = ()
+    """What protection sold since the last record, one an order."""
+    dust: tuple[WrittenOff, ...] = ()
+    """What was left over and written off."""
     rates: tuple[QuoteRate, ...] = ()
     """What foreign quote currencies were worth; empty where all is in USDT."""
     premium_bps: tuple[float, ...] = ()
     """What each coin costs more here than at the other venue; empty where no coin trades at two."""
     difference: str = field(default="", compare=False)
     """How the account differed from our books; empty when it did not."""
+    settings: tuple[str, ...] = field(default=(), compare=False)
+    """What changed in the settings before this minute, or why a change was not taken over."""
     timings: tuple[tuple[str, float], ...] = field(default=(), compare=False)
     """(step, milliseconds), in the order of the minute."""
 
@@ -542,6 +589,8 @@ class MinuteRecord:
             self.approved,
             self.refused,
             self.orders,
+            self.exits,
+            self.dust,
         )
 
 

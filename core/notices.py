@@ -71,6 +71,16 @@ CATALOG: dict[str, Wording] = {
     "limit_hit": Wording(
         "A limit held an order for {instrument}: {reason}", "한도에 걸려 {instrument} 주문을 막았습니다: {reason}"
     ),
+    "settings_changed": Wording("Settings in mid-run: {what}.", "실행 중 설정 변경: {what}."),
+    "position_protected": Wording(
+        "A {reason} sells {quantity} {instrument} at {price} or better. {why}",
+        "{reason}: {instrument} {quantity}을(를) {price} 이상에 매도합니다. {why}",
+    ),
+    "dust_written_off": Wording(
+        "{quantity} {instrument} are left, less than the exchange's smallest order; they are written off and stay in "
+        "the account.",
+        "{instrument} {quantity}이(가) 남았습니다. 거래소 최소 주문보다 적어 장부에서 정리하며, 계좌에는 그대로 있습니다.",
+    ),
     "state_changed": Wording(
         "Trading is now {state} (was {before}). Reason: {reason}",
         "거래 상태가 {before}에서 {state}(으)로 바뀌었습니다. 사유: {reason}",
@@ -102,8 +112,17 @@ SEVERITY_WORDS: dict[str, dict[str, str]] = {
     "ko": {"info": "안내", "warning": "주의", "critical": "긴급"},
 }
 WORDS: dict[str, dict[str, str]] = {
-    "en": {},
+    "en": {
+        "stop_loss": "stop loss",
+        "trailing_stop": "trailing stop",
+        "take_profit": "take-profit",
+        "time_stop": "time stop",
+    },
     "ko": {
+        "stop_loss": "손절",
+        "trailing_stop": "추적 손절",
+        "take_profit": "이익 실현",
+        "time_stop": "보유 시간 만료",
         "buy": "매수",
         "sell": "매도",
         "active": "정상",
@@ -170,6 +189,7 @@ class Newsroom:
         self._stale: dict[str, int] = {}
         self._missed = 0
         self._limits: frozenset[tuple[str, str]] = frozenset()
+        self._exiting: frozenset[tuple[str, str]] = frozenset()
         self._unknown: frozenset[str] = frozenset()
         self._day: _Day | None = None
 
@@ -185,6 +205,7 @@ class Newsroom:
     def _news(self, record: MinuteRecord) -> Iterator[tuple[str, str, dict[str, str]]]:
         yield from self._digest(record)
         yield from self._orders(record)
+        yield from self._exits(record)
         if record.status == "missed":
             self._missed += 1
             if self._missed == 1:
@@ -194,6 +215,8 @@ class Newsroom:
             yield "info", "minutes_resumed", {"count": str(self._missed)}
         self._missed = 0
         yield from self._states(record)
+        for what in record.settings:
+            yield "warning", "settings_changed", {"what": what}
         yield from self._members(record)
         yield from self._freshness(record)
 
@@ -216,6 +239,25 @@ class Newsroom:
                         "reason": order.reason or "not given",
                     },
                 )
+
+    def _exits(self, record: MinuteRecord) -> Iterator[tuple[str, str, dict[str, str]]]:
+        """An exit is told at its first order; one that goes on over minutes is no news."""
+        told = set()
+        for sold in record.exits:
+            key = (str(sold.instrument), sold.reason)
+            if key not in told and key not in self._exiting:
+                values = {
+                    "reason": sold.reason,
+                    "instrument": str(sold.instrument),
+                    "quantity": str(sold.quantity),
+                    "price": str(sold.limit_price),
+                    "why": "; ".join(sold.arithmetic[:2]),
+                }
+                yield "warning", "position_protected", values
+            told.add(key)
+        self._exiting = frozenset(told)
+        for left in record.dust:
+            yield "info", "dust_written_off", {"instrument": str(left.instrument), "quantity": str(left.quantity)}
 
     def _states(self, record: MinuteRecord) -> Iterator[tuple[str, str, dict[str, str]]]:
         if record.state and record.state != self._state:

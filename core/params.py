@@ -45,6 +45,9 @@ class TradeSettings(Section):
     """Per cent of the account's equity that the bot manages; every other per cent is of that part."""
     capital_usdt: Usdt | None = None
     """The bot manages no more than this, however much lies in the account."""
+    own_coins: Literal["leave", "manage"] = "leave"
+    """Coins in the account that the bot's own fills did not bring, live: ``leave`` neither counts nor sells them,
+    ``manage`` takes them for positions of the bot's."""
     reporting_currency: Literal["USDT"] = "USDT"
 
     @field_validator("instruments")
@@ -207,6 +210,12 @@ class ExecutionSettings(Section):
     cost_gate: Literal["round_trip", "one_way", "off"] = "round_trip"
     """What a forecast must pay for before its buy is sent: getting in and out again, getting in, or nothing. A buy
     shrinks to where one more unit costs what the forecast earns."""
+    split: bool = True
+    """A coin that is traded at two venues is one position, and its order goes where it costs least."""
+    venue_latency_ms: dict[Literal["binance", "upbit"], Annotated[int, Field(ge=0, le=10_000)]] = Field(
+        default_factory=dict
+    )
+    """From a decision to the match there, for the split; ``costs.latency_ms`` where not named."""
     horizon_minutes: Annotated[int, Field(ge=1, le=240)] = 1
     """How long an order is worked. Every minute the ensemble decides anew about what is left: the same direction goes
     on where the schedule stands, anything else ends it."""
@@ -241,6 +250,40 @@ class ExecutionSettings(Section):
                 "(twap, vwap, pov, is or adaptive), or set it to 1"
             )
         return self
+
+
+PositivePercent = Annotated[float, Field(gt=0, lt=100)]
+
+
+class ProtectionSettings(Section):
+    """Exits that protect each position by itself, whatever the ensemble says. null = off."""
+
+    stop_loss_pct: PositivePercent | None = 10
+    """Sell when the price has fallen so far below the average entry."""
+    trailing_stop_pct: PositivePercent | None = None
+    """Sell when the price has fallen so far below its highest since the entry."""
+    trailing_activation_pct: Annotated[float, Field(ge=0, le=1_000)] = 0
+    """The trailing stop holds once the price has risen so far above the entry."""
+    take_profit_pct: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    """Sell when the price has risen so far above the average entry."""
+    time_stop_minutes: Annotated[float, Field(gt=0, le=10_000_000)] | None = None
+    """Sell when the position is so old."""
+    look_seconds: Annotated[int, Field(ge=1, le=60)] = 10
+    """Prices are looked at so often inside a minute, and whenever a slice is due. Paper and live also look at every
+    change of the book."""
+    max_collar_bps: Annotated[float, Field(ge=0, le=5_000)] = 500
+    """An exit that was not filled is sent again at twice the distance from the mid, up to this. The first stands at
+    ``risk.collar_bps``."""
+    at_exchange: bool = False
+    """Paper and live: also leave a stop order under each position at the exchange, where it holds such (Binance), as a
+    net for when the bot is away; it stays there when the bot is stopped. It binds the coins, so that every sale takes it
+    off first."""
+
+    @property
+    def on(self) -> bool:
+        """Anything is to be looked for."""
+        wanted = (self.stop_loss_pct, self.trailing_stop_pct, self.take_profit_pct, self.time_stop_minutes)
+        return any(value is not None for value in wanted)
 
 
 class LiveSettings(Section):

@@ -122,6 +122,8 @@ class Gateway(Venue, Protocol):
     missing key and for an instrument that the venue does not list."""
 
     instruments: tuple[Instrument, ...]
+    holds_stops: bool
+    """It takes orders with a ``stop_price``; others refuse them."""
 
     def now_ms(self) -> int:
         """The venue's time as we know it, right only after the first call."""

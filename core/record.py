@@ -64,9 +64,12 @@ def make_record(
         refused=verdicts.refused,
         orders=reports.orders,
         fills=reports.fills,
+        exits=reports.exits,
+        dust=reports.dust,
         rates=tuple(rate for rate in market.rates if rate.currency != REPORTING_CURRENCY),
         premium_bps=() if market.premium_bps is None else _floats(market.premium_bps),
         difference="" if market.account.reconciled else market.account.difference or "could not be compared",
+        settings=verdicts.settings,
         timings=tuple((name, float(message.took_ms)) for name, message in steps),
     )
 
@@ -80,6 +83,8 @@ def closing_record(minute: int, reports: Reports) -> MinuteRecord:
         reason="end of the run: orders and fills after its last decision",
         orders=reports.orders,
         fills=reports.fills,
+        exits=reports.exits,
+        dust=reports.dust,
     )
 
 
@@ -102,6 +107,8 @@ def input_hash(market: Market) -> str:
         digest.update(_canonical(array))
     if market.premium_bps is not None:
         digest.update(b"premium_bps" + _canonical(market.premium_bps))
+    if market.shown is not None:
+        digest.update(b"shown" + _canonical(market.shown))
     digest.update(_canonical(np.array([market.equity])))
     held = sorted(
         (b.venue, b.asset, _plain(b.free), _plain(b.locked)) for b in market.account.balances if b.free or b.locked

@@ -24,6 +24,7 @@ from decimal import ROUND_FLOOR, Decimal
 import numpy as np
 
 from core.ceilings import ceiling_lines, ceiling_rules, ceilings_of
+from core.coin_split import SplitRules, hold_together, split_coins
 from core.cost_gate import CostGate, Seen, cost_gate, cost_lines, estimate_of, gate_rows, worth_line
 from core.errors import Defect
 from core.execution.estimate import half_spread_of_touch
@@ -57,7 +58,8 @@ from core.units import BPS, DAY_MS, MINUTE_MS, Instrument, MarketRules, Side
 
 class Risk:
     """Reviews each minute's intents. ``rules`` are the venues' own; an instrument without them is not traded. ``gate``
-    says what a forecast must pay for, by default that of the default settings."""
+    says what a forecast must pay for, by default that of the default settings; ``split`` how a coin at several venues is
+    split (None: each of its markets is a position of its own)."""
 
     def __init__(
         self,
@@ -67,6 +69,7 @@ class Risk:
         state: RiskState | None = None,
         cap: StartingCap | None = None,
         gate: CostGate | None = None,
+        split: SplitRules | None = None,
     ) -> None:
         self._cap = cap
         self._trade = trade
@@ -75,11 +78,18 @@ class Risk:
         self._state = state or RiskState()
         self._guards = GuardBook(self._state.guards)
         self._gate = gate or cost_gate(ExecutionSettings(), CostSettings())
+        self._split = split
+        self._coins: dict[int, str] = {}
 
     @property
     def state(self) -> RiskState:
         """To be stored before a verdict leaves."""
         return self._state
+
+    @property
+    def trade(self) -> TradeSettings:
+        """By which it sizes now."""
+        return self._trade
 
     def set_trade(self, trade: TradeSettings) -> None:
         """Size by these settings from the next minute on; the instruments stay."""
@@ -139,7 +149,11 @@ class Risk:
         self._state = state
         rows, floats, ints = self._rows(market, intents, state)
         caps = self._caps(market, state)
+        coins = split_coins(market, intents.edge_bps, rows, caps, self._split)
+        intents = replace(intents, edge_bps=coins.edge)
         told = ceilings_of(floats, ints, caps, ceiling_rules(self._limits), market, intents)
+        hold_together(coins, rows, caps)
+        self._coins = coins.lines
         sized = size_rows(rows, caps)
         seen = seen_of(market, intents, sized)
         sized = gate_rows(rows, caps, self._gate, seen, sized)
@@ -198,7 +212,8 @@ class Risk:
     ) -> tuple[str, ...]:
         lines = arithmetic(rows, caps, sized, row, rules)
         ceilings = ceiling_lines(ceiling_rules(self._limits), *(float(v) for v in told[:, row]))
-        lines = (*lines[:2], *ceilings, *lines[2:])
+        coin = (self._coins[row],) if row in self._coins else ()
+        lines = (*coin, *lines[:2], *ceilings, *lines[2:])
         if self._cap is None or not self._cap.binds:
             return lines
         return (self._cap.line(self._trade.invest_pct / 100.0, self._managed(market)), *lines)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from core.units import DAY_MS
 
 BY_LIMIT = "limit"
 """Who changed the state when it was a loss limit."""
-HISTORY = 50
+HISTORY = 20
 """Changes of state that are remembered."""
 
 
@@ -96,6 +97,14 @@ class RiskState:
         # Kept by a version that did not tell the two apart: there had been no transfer that it knew of.
         money = {"day_money": data.get("day_money", data["day_equity"])}
         return cls(**{**data, **money, "state": state, "history": history})
+
+    def words(self) -> list[str]:
+        """The state of trading and how it came about, newest first, for people."""
+        told = [f"trading is {self.state.value}" + (f": {self.reason} (by {self.by})" if self.reason else "")]
+        for change in reversed(self.history):
+            when = datetime.fromtimestamp(change.at_ms / 1000, UTC)
+            told.append(f"{when:%Y-%m-%d %H:%M:%S} UTC {change.state.value} by {change.by}: {change.reason}")
+        return told
 
     def changed(self, state: TradingState, by: str, reason: str, at_ms: int, **more: Any) -> "RiskState":
         """Moved to ``state``, which the history keeps."""

@@ -61,7 +61,7 @@ class RoundTrips:
         self._trips: dict[Instrument, FloatArray] = {}
 
     def take(self, fill: Fill, stopped: bool) -> None:
-        """Count a fill; ``stopped``: a protective exit at a loss sold it."""
+        """Count a fill; ``stopped``: a stop sold it, which counts as a stop-out where the trip ends at a loss."""
         buying = fill.side is Side.BUY
         money, coins = fill.quantity * fill.price, fill.quantity
         if fill.fee_asset == fill.instrument.quote:
@@ -80,7 +80,7 @@ class RoundTrips:
                     instrument=fill.instrument,
                     at_ms=fill.at_ms,
                     result_pct=float(result),
-                    stopped=stopped,
+                    stopped=stopped and result < 0.0,
                 )
             )
 

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.lean import lean, pasted
+from core.lean import inner, lean, pasted
 from core.messages import BoolArray, FloatArray
 from core.units import BPS, MarketRules
 
@@ -253,7 +253,7 @@ def largest_order(caps: Caps) -> float:
     return min(caps.max_order * caps.equity, caps.max_order_usdt)
 
 
-@pasted
+@inner
 def _change(
     target: float, held: float, worth: float, most: float, known: bool, solvent: bool, caps: Caps
 ) -> tuple[float, int]:
@@ -279,7 +279,7 @@ def _change(
     return asked, _TO_BUY if asked > 0.0 else _TO_SELL
 
 
-@pasted
+@inner
 def _sell(
     rows: FloatArray,
     marks: IntArray,
@@ -342,7 +342,7 @@ def _sell(
     return orders_left
 
 
-@pasted
+@inner
 def _buy(
     rows: FloatArray,
     marks: IntArray,

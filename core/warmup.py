@@ -9,6 +9,7 @@ from decimal import Decimal
 import numpy as np
 
 from core.cache import Cache
+from core.coin_split import coins_at_venues
 from core.cost_gate import Seen, cost_gate, cost_lines
 from core.events import Detector
 from core.execution.conditions import conditions_of
@@ -16,10 +17,12 @@ from core.execution.schedules.adaptive import Sight, choose
 from core.execution.schedules.rule import FIRST, due_lots, jitter_of, next_stage, schedule_of
 from core.execution.schedules.twap import least_order
 from core.execution.schedules.volume_curve import shares_ahead
+from core.execution.split import Quotes, plan_split
 from core.features import HISTORY, N_FEATURES, SEQUENCE, WINDOW
 from core.impact import IMPACT_MINUTES, flow_at
 from core.messages import AccountState, Detected, Intents, Market, MarketSlice, MinuteTick, Regime, Votes
-from core.params import CostSettings, ExecutionSettings, RiskSettings, TradeSettings
+from core.params import CostSettings, ExecutionSettings, ProtectionSettings, RiskSettings, TradeSettings
+from core.protection import collar_at, due_at, entry_after, exit_rules, exit_ticks
 from core.risk import Risk
 from core.selection import Selector
 from core.units import MINUTE_MS, Instrument, MarketRules
@@ -104,12 +107,20 @@ def load_risk(trade: TradeSettings, limits: RiskSettings, rules: dict[Instrument
     gate = cost_gate(ExecutionSettings(), CostSettings())
     Risk(trade, limits, rules, gate=gate).review(market, no_intents(len(rules)))
     flow_at(np.array(market.bars[0]), len(market.bars[0]) - 1, IMPACT_MINUTES)
+    if coins_at_venues(tuple(rules)):
+        pair = np.ones((1, 2))
+        levels = pair[:, :, None].copy()
+        quotes = Quotes(levels, levels, pair, pair, pair, pair, pair, pair, pair, pair)
+        plan_split(quotes, np.array([True]), np.ones(1), np.ones(1), 1.0)
     one = np.ones(1)
     cost_lines(gate, Seen(one, one, one, one), 0.001, 0, 1.0, True)
 
 
 def load_execution() -> None:
-    """How an order is cut into slices, by every kind of schedule."""
+    """How an order is cut into slices, by every kind of schedule, and when a position is protected."""
+    exits = exit_rules(ProtectionSettings(), RiskSettings())
+    exit_ticks(entry_after(1.0, 1.0, 1.0, 1.0), 1.0, collar_at(0, exits))
+    due_at(1.0, 1.0, 0, 1.0, 0, exits)
     one, where = Decimal(1), Instrument("none", "A/B")
     rules = MarketRules(instrument=where, tick=one, step=one, min_qty=one, max_qty=one, min_notional=one)
     schedule = schedule_of(ExecutionSettings(algorithm="vwap", horizon_minutes=2, jitter_seconds=1))

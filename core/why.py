@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from core.messages import Approved, Fill, MemberVote, MinuteRecord, OrderReport, Refused
+from core.messages import Approved, Fill, MemberVote, MinuteRecord, OrderReport, ProtectiveExit, Refused
 from core.units import MINUTE_MS, Instrument
 
 
@@ -21,6 +21,8 @@ class Why:
     orders: tuple[OrderReport, ...]
     """Of this decision, as they were last recorded; slices of a schedule are several."""
     fills: tuple[Fill, ...]
+    exits: tuple[ProtectiveExit, ...] = ()
+    """What protection sold of it before the next decision."""
 
     @property
     def instrument(self) -> Instrument:
@@ -62,7 +64,10 @@ def why(record: MinuteRecord, instrument: Instrument, later: Iterable[MinuteReco
     refused = next((one for one in record.refused if one.instrument == instrument), None)
     orders: dict[str, OrderReport] = {}
     fills: dict[tuple[str, str], Fill] = {}
-    for told in (record, *later):
+    told_later = tuple(later)
+    sold = (one for told in (record, *told_later) for one in told.exits)
+    exits = tuple(one for one in sold if one.minute == record.minute and one.instrument == instrument)
+    for told in (record, *told_later):
         if approved is None:
             break
         orders |= {o.client_id: o for o in told.orders if o.intent_id == approved.intent_id}
@@ -74,6 +79,7 @@ def why(record: MinuteRecord, instrument: Instrument, later: Iterable[MinuteReco
         refused=refused,
         orders=tuple(orders.values()),
         fills=tuple(fills.values()),
+        exits=exits,
     )
 
 
@@ -121,6 +127,13 @@ def lines(one: Why, entry_bps: float | None = None, exit_bps: float | None = Non
                 f"    {seconds:+.1f} s after the close: {fill.quantity.normalize():f} at {fill.price.normalize():f}, "
                 f"fee {fill.fee.normalize():f} {fill.fee_asset}, {'maker' if fill.maker else 'taker'}"
             )
+    for sold in one.exits:
+        seconds = (sold.at_ms - record.minute - MINUTE_MS) / 1000
+        yield (
+            f"  {seconds:+.1f} s after the close a {sold.reason} sells {sold.quantity.normalize():f} at "
+            f"{sold.limit_price.normalize():f} or better"
+        )
+        yield from (f"    {line}" for line in sold.arithmetic)
     if one.approved is not None and not one.orders:
         yield "  no order of it is in the records: the minute's later records are missing, or it was never sent"
 

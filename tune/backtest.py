@@ -9,6 +9,7 @@ import numpy as np
 from config.settings import Settings
 from core.bars import fill_gaps
 from core.cache import Cache
+from core.coin_split import split_rules
 from core.cost_gate import cost_gate
 from core.desk import LocalDesk
 from core.events import Detector
@@ -18,6 +19,7 @@ from core.impact import PRIOR, ImpactLaw
 from core.messages import MinuteRecord
 from core.orders import REPLAY_INSTANCE
 from core.ports import Journal, ModelsPart, SelectorPart
+from core.protection import exit_rules
 from core.record import closing_record
 from core.risk import Risk, RiskState
 from core.selection import Selector, WeightTable
@@ -43,11 +45,12 @@ class Backtest:
 
     def run(self) -> Iterator[MinuteRecord]:
         """The minutes, one record each; last, if anything happened after the last decision, what did."""
-        yield from run_session(self.desk, self.first_minute, self.minutes, self.settings.rules.execution)
+        rules = self.settings.rules
+        yield from run_session(self.desk, self.first_minute, self.minutes, rules.execution, rules.protection)
         end = self.first_minute + self.minutes * MINUTE_MS
         self.executor.stop(self.venue.now_ms())
         rest = self.executor.closing()
-        if rest.orders or rest.fills:
+        if rest.orders or rest.fills or rest.exits:
             yield closing_record(end, rest)
 
 
@@ -86,7 +89,8 @@ def make_backtest(
     past = market.bars[:, :history]
     filled, filler = fill_gaps(past)
     cache.restore(filled, filler, market.first_minute - MINUTE_MS)
-    machine = ExecutionMachine(rules.execution, venue.rules(), REPLAY_INSTANCE)
+    exits = exit_rules(rules.protection, rules.risk)
+    machine = ExecutionMachine(rules.execution, venue.rules(), REPLAY_INSTANCE, exits=exits)
     curves = dict(zip(market.instruments, market_curves(market), strict=True))
     executor = LocalExecutor(machine, venue, journal, curves)
     members = tuple(m.name for m in rules.models.enabled)
@@ -103,6 +107,7 @@ def make_backtest(
             venue.rules(),
             RiskState(),
             gate=cost_gate(rules.execution, rules.costs, law),
+            split=split_rules(rules.execution, rules.costs, law),
         ),
         executor=executor,
         keep=keep,

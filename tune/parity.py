@@ -31,6 +31,7 @@ COMPARED = tuple(f.name for f in fields(MinuteRecord) if f.compare and f.name !=
 STAGES: dict[str, tuple[str, ...]] = {
     "minute": ("minute", "status", "reason", "instruments"),
     "fills": ("fills",),
+    "exits": ("exits", "dust"),
     "orders": ("orders",),
     "bars": ("close", "fresh"),
     "account": ("position", "equity"),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from core.messages import MinuteRecord
+from core.protection import is_exit
 from core.units import MINUTE_MS
 from data.artifacts import ArtifactStore
 from data.impact_law import read_law
@@ -53,8 +54,13 @@ def engine_difference(replayed: Replayed, result: Result) -> Difference | None:
     ours = _by_minute(replayed.records)
     theirs = _fills_of(result)
     orders = defaultdict(list)
+    exits = defaultdict(list)
     for row in result.orders.iter_rows(named=True):
-        orders[row["minute"]].append((row["symbol"], row["side"], row["quantity"], row["limit_price"]))
+        told = (row["symbol"], row["side"], row["quantity"], row["limit_price"])
+        (exits if is_exit(row["why"]) else orders)[row["minute"]].append(told)
+    sold = defaultdict(list)
+    for one in (one for record in replayed.records for one in record.exits):
+        sold[one.minute].append((one.instrument.symbol, "sell", float(one.quantity), float(one.limit_price)))
     whole = replayed.market.minutes == replayed.planned
     place = {int(t): k for k, t in enumerate(result.grid)}
     for t, minute in enumerate(map(int, result.minute)):
@@ -73,7 +79,11 @@ def engine_difference(replayed: Replayed, result: Result) -> Difference | None:
             mine, other = exact(left), exact(tuple(engine[name]) if name == "approved" else engine[name])
             if mine != other:
                 return Difference(minute=minute, stage=stage, field=name, left=mine, right=other)
-        if (t < len(result.minute) - 1 or whole) and not _alike(fills, theirs[minute]):
+        last = t == len(result.minute) - 1 and not whole
+        mine, other = (exact(tuple(sorted(some[minute]))) for some in (sold, exits))
+        if mine != other and not last:
+            return Difference(minute=minute, stage="exits", field="exits", left=mine, right=other)
+        if not last and not _alike(fills, theirs[minute]):
             return Difference(
                 minute=minute,
                 stage="fills",

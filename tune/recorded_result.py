@@ -14,7 +14,7 @@ from core.book import best_ticks, half_spread_of
 from core.costs import split_cost, terms_of
 from core.currency import usdt_of
 from core.liquidity import half_spreads, hour_column
-from core.messages import Approved, Fill, FloatArray, MinuteRecord
+from core.messages import Approved, Fill, FloatArray, MinuteRecord, ProtectiveExit
 from core.params import CostSettings
 from core.path import place_of, price_at
 from core.units import MINUTE_MS, Instrument, MarketRules, Side
@@ -141,6 +141,11 @@ def _orders(
             lines.append((len(lines), *_order(one, record, row)))
             mids.append(one.reference_price * usdt_of(record.rates, one.instrument.quote))
             shares.append(_shares(record, row, members))
+        for sold in record.exits:
+            by_intent.setdefault(sold.intent_id, len(lines))
+            lines.append((len(lines), *_exit(sold)))
+            mids.append(sold.reference_price * usdt_of(record.rates, sold.instrument.quote))
+            shares.append([0.0] * len(members))
     frame = pl.DataFrame(lines, schema=ORDERS, orient="row")
     parents = {o.client_id: by_intent[o.intent_id] for r in records for o in r.orders if o.intent_id in by_intent}
     table = np.array(shares, dtype=np.float64).reshape(len(lines), len(members))
@@ -159,6 +164,23 @@ def _order(one: Approved, record: MinuteRecord, row: int) -> tuple:
         record.target[row] if record.target else None,
         record.equity,
         record.regime,
+        0.0,
+        list(one.arithmetic),
+    )
+
+
+def _exit(one: ProtectiveExit) -> tuple:
+    return (
+        one.minute,
+        one.instrument.symbol,
+        Side.SELL.value,
+        float(one.quantity),
+        float(one.limit_price),
+        one.reference_price,
+        None,
+        0.0,
+        None,
+        "",
         0.0,
         list(one.arithmetic),
     )

@@ -167,7 +167,8 @@ class _Run:
         self.tape, self.folder, self.minute = prepared.tape, prepared.folder, prepared.minute
         self.grids = make_grids(instruments, self.rules, {i: fees_of(i, rules.costs).in_quote for i in instruments})
         self.account_rules = make_rules(
-            settings.config.trade, rules.risk, rules.selection, rules.execution, rules.costs, law
+            *(settings.config.trade, rules.risk, rules.selection, rules.execution, rules.costs, rules.protection),
+            law,
         )
         curves = market_curves(market) if self.account_rules.schedule.kind == VOLUME_CURVE else None
         self.account = make_account(instruments, {REPORTING_CURRENCY: cash}, curves, REPLAY_INSTANCE)
@@ -182,7 +183,7 @@ class _Run:
         self.columns: Columns = columns._replace(
             stride=stride, minutes=minutes, state=np.zeros(market.minutes, dtype=np.int8)
         )
-        self.logs: Logs = make_logs(len(instruments), len(members), self.account_rules.schedule.slices, LOGGED)
+        self.logs: Logs = make_logs(len(instruments), len(members), self.account_rules, LOGGED)
         self.tables = np.array(
             [[table.weights(regime, members) for regime in Regime] for _, table in schedule], dtype=np.float64
         ).reshape(len(schedule), len(Regime), len(members))

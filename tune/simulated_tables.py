@@ -10,6 +10,7 @@ from core.impact import IMPACT_MINUTES, flow_at
 from core.lean import lean
 from core.loss_limits import loss_limits, managed
 from core.messages import FloatArray
+from core.protection import NOT_DUE, exit_arithmetic, exit_rules
 from core.sizing import Rows, Sized, arithmetic
 from core.units import MINUTE_MS
 from tune.found import ORDER, Found, counted
@@ -43,7 +44,7 @@ def fills_of(found: Found) -> pl.DataFrame:
 def orders_of(found: Found) -> pl.DataFrame:
     """``ORDERS`` of the engine's log, each with its arithmetic."""
     market = found.market
-    index, row, lots, ticks, _, regime = found.orders.T
+    index, row, lots, ticks, _, regime = found.orders.T[:6]
     mid, edge, target, equity = found.order_floats[:, :4].T
     known = [found.rules[i] for i in market.instruments]
     executed = np.zeros(len(found.orders))
@@ -94,7 +95,14 @@ def why_of(found: Found) -> pl.Series:
     losses = loss_limits(found.settings.config.trade, found.settings.rules.risk)
     ceilings = ceiling_rules(found.settings.rules.risk)
     texts = []
+    due, attempt, at_ms, since_ms = (column.tolist() for column in found.orders[:, 6:].T)
+    mid, price, asked = columns[0], columns[5], columns[6]
+    exits = exit_rules(found.settings.rules.protection, found.settings.rules.risk)
     for k, which in enumerate(row.tolist()):
+        if due[k] != NOT_DUE:
+            minutes = (at_ms[k] - since_ms[k]) / MINUTE_MS
+            texts.append("\n".join(exit_arithmetic(due[k], mid[k], price[k], asked[k], minutes, attempt[k], exits)))
+            continue
         part = managed(equity[k], losses.capital, losses.capital_usdt)
         lines = arithmetic(rows, found.caps._replace(equity=part), sized, k, rules[which])
         lines = (*lines[:2], *ceiling_lines(ceilings, *told[k]), *lines[2:])

@@ -44,6 +44,7 @@ from config.changes import claim, keep_settings
 from config.identity import rules_hash
 from config.secrets import API_KEYS_PATH, ApiKeys
 from config.settings import ExchangeSettings, Settings
+from config.watch import ConfigSource
 from core.errors import BotError
 from core.messages import MinuteRecord
 from core.starting_cap import StartingCap, begun, day_of
@@ -289,6 +290,7 @@ def _run(
         run_id=run_id,
         mode="live",
         settings=settings,
+        config_source=ConfigSource.from_arguments(args),
         root=load.ROOT,
         run_dir=run_dir,
         log_dir=run_dir.parent.parent / "logs",

@@ -27,6 +27,7 @@ from config.argument_types import amount, minutes
 from config.changes import keep_settings
 from config.secrets import API_KEYS_PATH
 from config.settings import Settings
+from config.watch import ConfigSource
 from core.errors import ConfigError, ExchangeUnavailable
 from core.messages import MinuteRecord
 from core.units import MINUTE_MS, Instrument
@@ -194,6 +195,7 @@ def _run(
             run_id=run_dir.name,
             mode="paper",
             settings=settings,
+            config_source=ConfigSource.from_arguments(args),
             root=load.ROOT,
             run_dir=run_dir,
             log_dir=run_dir.parent.parent / "logs",

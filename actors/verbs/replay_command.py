@@ -27,6 +27,7 @@ from actors.runs.summary import print_summary
 from config import load
 from config.argument_types import amount, number
 from config.settings import Settings
+from config.watch import ConfigSource
 from core.errors import EXIT_FAILURE, EXIT_OK, BotError
 from core.messages import MinuteRecord
 from data import with_parent
@@ -90,7 +91,7 @@ def main(args: argparse.Namespace) -> int:
         noted(var / "runs", run_dir.name, "replay"),
         closing(Training(source, market.first_minute, args, args.data)) as members,
     ):
-        records = _run(settings, source, market, members.versions, run_dir, speed, balances, console)
+        records = _run(args, settings, source, market, members.versions, run_dir, speed, balances, console)
     agreed = audit_run(run_dir, [fill for r in records for fill in r.fills], balances)
     print_summary(console, records, run_dir, source, agreed, as_json=args.json)
     return EXIT_OK if any(r.status == "done" for r in records) and not agreed.differences else EXIT_FAILURE
@@ -131,6 +132,7 @@ class Training:
 
 
 def _run(
+    args: argparse.Namespace,
     settings: Settings,
     source: MarketSource,
     market: MarketCut,
@@ -152,6 +154,7 @@ def _run(
             run_id=run_dir.name,
             mode="replay",
             settings=simulators.reached(settings, speed),
+            config_source=ConfigSource.from_arguments(args),
             root=load.ROOT,
             run_dir=run_dir,
             log_dir=run_dir.parent.parent / "logs",

@@ -46,6 +46,7 @@ def main(args: argparse.Namespace) -> int:
         "minute": minute,
         "equity": equity,
         "state": snapshot.state,
+        "trading": snapshot.health.get("risk", {}).get("trading", []),
         "starting_cap": snapshot.health.get("risk", {}).get("starting_cap"),
         "actors": snapshot.health,
         "limits": [asdict(standing) for standing in limits],
@@ -60,6 +61,8 @@ def main(args: argparse.Namespace) -> int:
         f"minutes done {done}, missed {missed}; equity {equity:,.2f}" if equity else "no minute recorded yet",
         highlight=False,
     )
+    for line in answer["trading"]:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     if answer["starting_cap"]:
         console.print(answer["starting_cap"], highlight=False, markup=False, soft_wrap=True)
     table = Table("actor", "state", "restarts", "ping ms", "memory MB")

@@ -9,7 +9,7 @@ import math
 from core.engine.prefetch import prefetch
 from core.engine.tables import AVERAGE_MINUTES, CLOSES, EDGE, EQUITY, INVESTED, WORTH, IntArray
 from core.lean import inlined, pasted
-from core.messages import CLOSE, VOLUME, FloatArray
+from core.messages import CLOSE, HIGH, LOW, VOLUME, FloatArray
 
 LEAST, MOST = 64, 512
 """Minutes of a stretch: the first, and the longest. Each is twice as long as the one before."""
@@ -19,6 +19,10 @@ LEAST, MOST = 64, 512
 def coast(
     shown: FloatArray,
     recorded: FloatArray,
+    bars: FloatArray,
+    protecting: bool,
+    calm_low: FloatArray,
+    calm_high: FloatArray,
     liquidity: FloatArray,
     asked: FloatArray,
     asked_first: int,
@@ -42,7 +46,9 @@ def coast(
 
     ``purse`` is the worth of the quote balance that pays for every row, ``low`` and ``high`` the equities between which
     marking to market changes nothing (nor does it where nothing is held and the account is ``settled``: marked since
-    it last traded), ``asked`` (S, N) the targets from index ``asked_first`` on. A row that is held must show a book.
+    it last traded), ``asked`` (S, N) the targets from index ``asked_first`` on. A row that is held must show a book, and
+    where positions are protected the bar after each minute (of ``bars``) stays above ``calm_low`` (S,) and below
+    ``calm_high``.
     What an order in the first minute that is asked for will read of ``recorded`` and ``liquidity`` is fetched ahead.
     """
     index, size = first, LEAST
@@ -62,6 +68,10 @@ def coast(
                         prefetch(recorded, i, k, CLOSE)
                     prefetch(recorded, i, stop + 1, VOLUME)
                     prefetch(liquidity, i, stop + 1, 0)
+        if protecting:
+            for i in range(position.shape[0]):
+                if calm_low[i] > 0.0 or calm_high[i] < math.inf:
+                    stop = index + _untouched(bars[i, index + 1 : stop + 1], calm_low[i], calm_high[i])
         c = index - minutes_first
         equity, invested = minutes[EQUITY, c : c + stop - index], minutes[INVESTED, c : c + stop - index]
         for k in range(equity.shape[0]):
@@ -109,6 +119,20 @@ def _unasked(asked: FloatArray, held: bool) -> int:
         return asked.shape[0]
     k = 0
     while not (asked[k] > 0.0 or (held and asked[k] == asked[k])):
+        k += 1
+    return k
+
+
+@pasted
+def _untouched(bars: FloatArray, low: float, high: float) -> int:
+    """How many of ``bars`` (N, 5) pass before one that comes near a stop or a profit; a missing one does not."""
+    hits = 0
+    for k in range(bars.shape[0]):
+        hits += (bars[k, LOW] <= low) | (bars[k, HIGH] >= high)
+    if hits == 0:
+        return bars.shape[0]
+    k = 0
+    while not (bars[k, LOW] <= low or bars[k, HIGH] >= high):
         k += 1
     return k
 

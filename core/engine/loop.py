@@ -14,14 +14,19 @@ from core.ceilings import JOINT, KELLY, VOLATILITY, set_ceilings
 from core.cost_gate import HALF_SPREAD, SIGMA, TRADED, gate_into
 from core.costs import UNITS
 from core.engine.coast import coast
+from core.engine.exits import bounds_of
 from core.engine.market import BUY, shown_mid, shown_touch
 from core.engine.orders import exact, work
 from core.engine.tables import (
     ASKED,
     BASE,
     BUYS,
+    CALM_HIGH,
+    CALM_LOW,
     CLOSES,
+    DUE,
     EDGE,
+    ENTRY,
     EQUITY,
     FEE_IN_QUOTE,
     FREE_LOTS,
@@ -44,6 +49,7 @@ from core.engine.tables import (
     SEEN_MID,
     SEEN_SPREAD,
     SHOCK,
+    SINCE,
     STDEV,
     STEP_UNITS,
     TABLE,
@@ -61,6 +67,7 @@ from core.engine.tables import (
     Said,
     Scratch,
     Tape,
+    looks_of,
 )
 from core.execution.estimate import half_spread_of_touch
 from core.execution.schedules.twap import least_lots
@@ -68,7 +75,8 @@ from core.guards import GuardRules, close_trip
 from core.impact import IMPACT_MINUTES, flow_at
 from core.lean import inlined, inner, lean, pasted
 from core.loss_limits import ACTIVE, REDUCING, LossLimits, Mark, fill_into, managed, mark
-from core.messages import CLOSE, VOLUME, FloatArray
+from core.messages import CLOSE, HIGH, LOW, VOLUME, FloatArray
+from core.protection import NOT_DUE, STOP_LOSS, TRAILING_STOP, is_on
 from core.round_trips import TRIP, count_fill
 from core.selection import SelectionRules, choose_targets, combine, disagree, share_out
 from core.sizing import ALLOWED, HELD, LOTS, MID, PRICE, RATE, TARGET, Caps, size_into
@@ -111,9 +119,16 @@ def advance(
     ensemble, asked_target, losses, terms = said.ensemble, said.target, rules.losses, rules.terms
     count = grid_ints.shape[0]
     schedule = rules.schedule
-    most_fills = count * schedule.slices * level.shape[1]
+    exits, protecting = rules.exits, is_on(rules.exits)
+    looks = looks_of(rules)
+    most_orders, most_fills = count * (1 + looks), count * (schedule.slices + looks) * level.shape[1]
+    calm_low, calm_high = scratch.floats[CALM_LOW], scratch.floats[CALM_HIGH]
+    bars, last = tape.bars, tape.bars.shape[1] - 1
     # Whether an order's latency may carry it into the next minute, whose touch then shows what it took.
-    late = (schedule.slices - 1) * schedule.slice_ms + schedule.jitter_s * 1_000 + terms.latency_ms >= MINUTE_MS
+    newest = (schedule.slices - 1) * schedule.slice_ms + schedule.jitter_s * 1_000
+    if protecting:
+        newest = max(newest, MINUTE_MS - exits.look_ms)
+    late = newest + terms.latency_ms >= MINUTE_MS
     # The usual account: every instrument is paid from one balance and has a coin of its own.
     one_purse = True
     for i in range(count):
@@ -131,6 +146,16 @@ def advance(
         if coasting and not (state.closing and state.state == REDUCING):
             stop = min(end, columns.first + minutes.shape[1] - 1)
             stop = min(stop, ((marked_day + 1) * DAY_MS - start_minute) // MINUTE_MS)
+            for i in range(count):
+                calm_low[i], calm_high[i] = 0.0, math.inf
+                if protecting and account.entry[i, ENTRY] > 0.0:
+                    calm_low[i], calm_high[i] = bounds_of(grids, terms, exits, account, i)
+                    if account.exits[i, DUE] != NOT_DUE or exits.trail > 0.0:
+                        stop = index
+                    if exits.time_ms > 0:
+                        ends = account.exits[i, SINCE] + exits.time_ms
+                        stop = min(stop, (ends - start_minute) // MINUTE_MS - 1)
+                    stop = min(stop, last)
             if index < stop:
                 purse = 0.0 if amount[0] == 0.0 else amount[0] * rate[0]
                 for i in range(count):
@@ -138,6 +163,10 @@ def advance(
                 index = coast(
                     shown,
                     recorded,
+                    bars,
+                    protecting,
+                    calm_low,
+                    calm_high,
                     tape.liquidity,
                     asked_target,
                     said.first,
@@ -161,7 +190,7 @@ def advance(
                 next_row = grid_row * stride
                 if index == end:
                     break
-        if orders + count > logs.orders.shape[0] or fills + most_fills > logs.fills.shape[0]:
+        if orders + most_orders > logs.orders.shape[0] or fills + most_fills > logs.fills.shape[0]:
             return FULL, index, state, orders, fills
         minute = start_minute + index * MINUTE_MS
         k = index - said.first
@@ -221,25 +250,40 @@ def advance(
             _write(close, scratch, columns, grid_row)
             next_row += stride
             grid_row += 1
-        # --- the orders
-        if parents > 0:
+        # --- the orders, and what protects the positions until the next decision
+        guarded = protecting and parents > 0
+        if protecting and not guarded:
+            for i in range(count):
+                if account.entry[i, ENTRY] > 0.0:
+                    low, high = bounds_of(grids, terms, exits, account, i)
+                    ahead = min(index + 1, last)
+                    guarded = guarded or index == last or exits.trail > 0.0 or account.exits[i, DUE] != NOT_DUE
+                    guarded = guarded or bars[i, ahead, LOW] <= low or bars[i, ahead, HIGH] >= high
+                    ends = account.exits[i, SINCE] + exits.time_ms
+                    guarded = guarded or (exits.time_ms > 0 and ends < minute + 2 * MINUTE_MS)
+        if parents > 0 or guarded:
             before = fills
-            fills = work(
+            orders, fills = work(
                 tape,
                 grids,
                 terms,
                 schedule,
+                exits,
+                guarded,
                 account,
                 mid,
                 rate,
                 level,
                 scratch.parent,
-                logs.fills,
+                logs,
+                orders,
+                orders_before,
                 fills,
                 index,
                 parents,
+                equity,
             )
-            _count_fills(grids, account, logs.fills, before, fills, rules.guards)
+            _count_fills(grids, account, logs, before, fills, orders_before, rules.guards)
             moved = True
             if not exact(units):
                 return TOO_LARGE, index + 1, state, orders, fills
@@ -382,9 +426,11 @@ def _size(
 
 
 @inlined
-def _count_fills(grids: Grids, account: Account, log: IntArray, first: int, end: int, rules: GuardRules) -> None:
+def _count_fills(
+    grids: Grids, account: Account, logs: Logs, first: int, end: int, orders_before: int, rules: GuardRules
+) -> None:
     """Count the fills [first, end) of the log into round trips; those that it closes may pause what comes."""
-    guards = account.guards
+    guards, log = account.guards, logs.fills
     for k in range(first, end):
         at_ms, row, steps = log[k, 2], log[k, 3], log[k, 5]
         grid = grids.ints[row]
@@ -398,7 +444,9 @@ def _count_fills(grids: Grids, account: Account, log: IntArray, first: int, end:
         least = least_lots(grid[MIN_LOTS], grid[MIN_NOTIONAL], log[k, 6] * grid[UNIT]) * grid[STEP_UNITS]
         closed, result = count_fill(trip, buying, coins / float(UNITS), money / float(UNITS), least / float(UNITS))
         if closed:
-            close_trip(guards, row, at_ms, result, False, rules)
+            due = logs.orders[log[k, 0] - orders_before, 6]
+            stopped = result < 0.0 and due in (STOP_LOSS, TRAILING_STOP)
+            close_trip(guards, row, at_ms, result, stopped, rules)
 
 
 @inlined
@@ -446,6 +494,7 @@ def _log_orders(
         parent[k, BUYS] = 1 if lots > 0 else 0
         line, more = logs.orders[at], logs.floats[at]
         line[0], line[1], line[2], line[3], line[4], line[5] = index, i, lots, ticks, limits[i], regime
+        line[6], line[7], line[8], line[9] = NOT_DUE, 0, 0, 0
         more[0], more[1], more[2], more[3] = rows[MID, i], edge[i], rows[TARGET, i], equity
         more[4], more[5], more[6], more[7] = rows[HELD, i], rows[PRICE, i], sized[ASKED_CHANGE, i], sized[ALLOWED, i]
         more[8] = scratch.costs[HALF_SPREAD, i]

@@ -122,8 +122,34 @@ def shown_touch(
     e = index + 1
     price = tape.bars[row, index, CLOSE]
     bps = tape.half_bps[row, hour_column(tape.start_minute, tape.start_minute + e * MINUTE_MS)]
+    return left_touch(tape, grids, terms, taken, level, row, e, price, half_spread_of(price, bps))
+
+
+@inner
+def mid_now(tape: Tape, grids: Grids, terms: Terms, taken: IntArray, level: IntArray, row: int, ms: int) -> float:
+    """Middle of the touch shown at ``ms``, inside a minute; NaN without a bar or a book, or where we emptied a side."""
+    ms = min(ms, tape.start_minute + tape.bars.shape[1] * MINUTE_MS)
+    price, e = price_now(tape, row, ms), minute_of(tape, ms)
+    if math.isnan(price) or not traded_lately(tape.bars[row], e):
+        return math.nan
+    bid, ask = left_touch(tape, grids, terms, taken, level, row, e, price, half_now(tape, row, ms, price))
+    return (bid + ask) / 2.0
+
+
+@inner
+def left_touch(
+    tape: Tape,
+    grids: Grids,
+    terms: Terms,
+    taken: IntArray,
+    level: IntArray,
+    row: int,
+    e: int,
+    price: float,
+    half: float,
+) -> tuple[float, float]:
+    """(bid, ask) that our orders left of the book of minute ``e`` around ``price``; NaN where a side is empty."""
     num, den = grids.ints[row, TICK_NUM], grids.floats[row, TICK_DEN]
-    half = half_spread_of(price, bps)
     low, high = best_ticks(price, half, grids.floats[row, TICK])
     if taken[SELL, TAKEN_MINUTE] != e and taken[BUY, TAKEN_MINUTE] != e:
         return as_price(low, num, den), as_price(high, num, den)

@@ -1,17 +1,31 @@
-"""Working an order: a minute's slices, each a limit order that fills at once, as far as it goes, or not at all."""
+"""Working orders: a minute's slices and protective exits, each a limit order that fills at once, as far as it goes."""
 
 import math
 
 from core.book import best_ticks, room_of, take_levels
 from core.checks import money_of
 from core.costs import UNITS, Terms, commission, fee_of_fill
-from core.engine.market import BUY, SELL, book_at, forget_taken, half_now, minute_of, price_now, turned_away
+from core.engine.exits import exit_order, hold, log_exit
+from core.engine.market import (
+    BUY,
+    SELL,
+    book_at,
+    forget_taken,
+    half_now,
+    mid_now,
+    minute_of,
+    price_now,
+    turned_away,
+)
 from core.engine.tables import (
     AGE,
     AHEAD,
+    ATTEMPTS,
     BASE,
     BEFORE,
     BUYS,
+    DUE,
+    ENTRY,
     EXACT,
     FEE_IN_QUOTE,
     KAPPA,
@@ -23,6 +37,7 @@ from core.engine.tables import (
     MAX_LOTS,
     MIN_LOTS,
     MIN_NOTIONAL,
+    NEXT,
     NOW,
     ORDER,
     PART_LEVEL,
@@ -45,6 +60,7 @@ from core.engine.tables import (
     Courses,
     Grids,
     IntArray,
+    Logs,
     Tape,
 )
 from core.execution.schedules.rule import EVEN, VOLUME_CURVE, Schedule, Stage, due_lots, jitter_of, next_stage
@@ -53,6 +69,7 @@ from core.execution.schedules.volume_curve import shares_ahead
 from core.impact import IMPACT_MINUTES, flow_at
 from core.lean import inlined, lean, pasted
 from core.messages import VOLUME, FloatArray
+from core.protection import CHASE_MS, NOT_DUE, ExitRules
 from core.units import MINUTE_MS
 
 REFUSED = -1
@@ -112,6 +129,7 @@ def send(
     ticks: int,
     steps: int,
     sent_ms: int,
+    guarded: bool,
 ) -> tuple[int, int]:
     """One order, sent at ``sent_ms`` and matched ``latency_ms`` later; gives (steps filled or REFUSED, fills so far)."""
     side = BUY if buying else SELL
@@ -146,6 +164,8 @@ def send(
         taken[k] += some
         taken[TAKEN_SUM] += some
         fee = _settle(grids, account, row, buying, level[TICKS, k], some)
+        if guarded:
+            hold(grids, account, row, buying, level[TICKS, k], some, fee, at_ms)
         line = log[fills]
         line[0], line[1], line[2], line[3], line[4] = order, index, at_ms, row, side
         line[5], line[6], line[7], line[8], line[9] = some, level[TICKS, k], fee, bid, ask
@@ -203,55 +223,109 @@ def work(
     grids: Grids,
     terms: Terms,
     schedule: Schedule,
+    exits: ExitRules,
+    guarded: bool,
     account: Account,
     mid: FloatArray,
     rate: FloatArray,
     level: IntArray,
     parent: IntArray,
-    log: IntArray,
+    logs: Logs,
+    orders: int,
+    orders_before: int,
     fills: int,
     index: int,
     parents: int,
-) -> int:
-    """Work the first ``parents`` rows of ``parent`` through the schedule of minute ``index``; gives fills so far.
+    equity: float,
+) -> tuple[int, int]:
+    """Work the first ``parents`` rows of ``parent`` through the schedule of minute ``index``, and what protects the
+    positions meanwhile; gives (orders, fills) so far.
 
     Each slot sends one slice of every parent, sells first, each as late as its jitter says. A refusal ends a parent;
     what an order does not fill goes into the later slices; the next minute decides anew about what is left.
+    ``guarded``: positions are looked after at every beat of the schedule but the first and every ``exits.look_ms``; an
+    exit that is due ends the row's parent.
     """
-    start = tape.start_minute + (index + 1) * MINUTE_MS
+    start, count = tape.start_minute + (index + 1) * MINUTE_MS, grids.ints.shape[0]
     courses, spans = account.courses, schedule.kind != EVEN
     if spans:
         begin(tape, grids, schedule, courses, parent, index, parents, mid, rate)
-    working = parents
+    working = 0
+    for k in range(parents):
+        if guarded and account.exits[parent[k, ROW], DUE] != NOT_DUE:
+            parent[k, QUANTITY] -= parent[k, UNSENT]
+            parent[k, UNSENT] = 0
+        working += parent[k, UNSENT] > 0
     beats = schedule.slices * (schedule.jitter_s + 1)
-    beat = 0
-    while beat < beats and working > 0:
+    beat, elapsed = 0, 0
+    while elapsed < MINUTE_MS and (guarded or working > 0):
         slot, late = beat // (schedule.jitter_s + 1), beat % (schedule.jitter_s + 1)
-        sent = start + slot * schedule.slice_ms + late * 1_000
-        for k in range(parents):
-            unsent = parent[k, UNSENT]
-            if unsent == 0:
-                continue
-            row, order, ticks, buying = parent[k, ROW], parent[k, ORDER], parent[k, LIMIT], parent[k, BUYS] > 0
-            if late != jitter_of(courses.seed[row], start // MINUTE_MS, slot, schedule.jitter_s):
-                continue
-            grid, course = grids.ints[row], courses.stage[row]
-            least = least_lots(grid[MIN_LOTS], grid[MIN_NOTIONAL], ticks * grid[UNIT])
-            stage = Stage(parent[k, AGE], parent[k, BEFORE], course[PASSED], course[NOW], course[AHEAD], course[KAPPA])
-            steps = due_lots(schedule, stage, slot, unsent, parent[k, QUANTITY], least, grid[MAX_LOTS])
-            done = 0 if unsent >= least else REFUSED
+        sent = start + elapsed
+        acting = beat < beats and elapsed == slot * schedule.slice_ms + late * 1_000
+        for j in range(0 if guarded and elapsed > 0 else count, count + (parents if acting else 0)):
+            steps, unsent, k = 0, 0, j - count
+            done = REFUSED
+            if j < count:
+                row, order, ticks, buying = j, orders_before + orders, 0, False
+                if account.entry[row, ENTRY] > 0.0:
+                    now = mid_now(tape, grids, terms, account.taken[row], level, row, sent)
+                    before = account.exits[row, DUE]
+                    if now == now:
+                        ticks, steps = exit_order(grids, exits, account, row, now, sent)
+                    if before == NOT_DUE and account.exits[row, DUE] != NOT_DUE:
+                        for other in range(parents):
+                            if parent[other, ROW] == row and parent[other, UNSENT] > 0:
+                                parent[other, QUANTITY] -= parent[other, UNSENT]
+                                parent[other, UNSENT] = 0
+                                working -= 1
+                    if steps > 0:
+                        log_exit(account, logs, orders, index, row, steps, ticks, now, equity, sent)
+                        orders += 1
+                        account.exits[row, ATTEMPTS] += 1
+                        account.exits[row, NEXT] = sent + CHASE_MS
+            else:
+                row, order, ticks, buying = parent[k, ROW], parent[k, ORDER], parent[k, LIMIT], parent[k, BUYS] > 0
+                if late == jitter_of(courses.seed[row], start // MINUTE_MS, slot, schedule.jitter_s):
+                    unsent = parent[k, UNSENT]
+                if unsent > 0:
+                    grid, course = grids.ints[row], courses.stage[row]
+                    least = least_lots(grid[MIN_LOTS], grid[MIN_NOTIONAL], ticks * grid[UNIT])
+                    stage = Stage(
+                        parent[k, AGE], parent[k, BEFORE], course[PASSED], course[NOW], course[AHEAD], course[KAPPA]
+                    )
+                    steps = due_lots(schedule, stage, slot, unsent, parent[k, QUANTITY], least, grid[MAX_LOTS])
+                    done = 0 if unsent >= least else REFUSED
             if steps > 0:
                 done, fills = send(
-                    tape, grids, terms, account, level, log, fills, order, index, row, buying, ticks, steps, sent
+                    tape,
+                    grids,
+                    terms,
+                    account,
+                    level,
+                    logs.fills,
+                    fills,
+                    order,
+                    index,
+                    row,
+                    buying,
+                    ticks,
+                    steps,
+                    sent,
+                    guarded,
                 )
-            if done == REFUSED and spans:
-                # What is given up is not done: it leaves the parent's quantity.
-                parent[k, QUANTITY] -= unsent
-            parent[k, UNSENT] = 0 if done == REFUSED else unsent - done
-            if parent[k, UNSENT] == 0:
-                working -= 1
-        beat += 1
+            if unsent > 0:
+                if done == REFUSED and spans:
+                    # What is given up is not done: it leaves the parent's quantity.
+                    parent[k, QUANTITY] -= unsent
+                parent[k, UNSENT] = 0 if done == REFUSED else unsent - done
+                working -= parent[k, UNSENT] == 0
+            elif steps > 0 and done == REFUSED:
+                account.exits[row, NEXT] = sent + exits.look_ms
+        beat += acting
+        slot, late = beat // (schedule.jitter_s + 1), beat % (schedule.jitter_s + 1)
+        later = slot * schedule.slice_ms + late * 1_000 if beat < beats else MINUTE_MS
+        elapsed = min(later, (elapsed // exits.look_ms + 1) * exits.look_ms) if guarded else later
     if spans:
         for k in range(parents):
             courses.life[parent[k, ROW], LIFE_DONE] = parent[k, BEFORE] + parent[k, QUANTITY] - parent[k, UNSENT]
-    return fills
+    return orders, fills

@@ -21,13 +21,22 @@ from core.errors import ConfigError
 from core.execution.schedules.rule import Schedule, jitter_seed, schedule_of
 from core.guards import GuardRules, Guards, guard_rules, make_guards
 from core.impact import PRIOR, ImpactLaw
+from core.lean import pasted
 from core.loss_limits import ACTIVE, NO_DAY, LossLimits, Mark, loss_limits
 from core.messages import BoolArray, FloatArray
-from core.params import CostSettings, ExecutionSettings, RiskSettings, SelectionSettings, TradeSettings
+from core.params import (
+    CostSettings,
+    ExecutionSettings,
+    ProtectionSettings,
+    RiskSettings,
+    SelectionSettings,
+    TradeSettings,
+)
+from core.protection import ExitRules, exit_rules, is_on
 from core.risk import groups, is_tradable
 from core.selection import SelectionRules, selection_rules
 from core.sizing import COIN, PURSE, ROW_FLOATS, ROW_INTS, Caps, Rows, empty_rows, sizing_room
-from core.units import BPS, Instrument, MarketRules
+from core.units import BPS, MINUTE_MS, Instrument, MarketRules
 
 IntArray = np.ndarray
 EXACT = 2**53
@@ -81,6 +90,7 @@ class Rules(NamedTuple):
     guards: GuardRules
     max_orders_per_day: float
     gate: CostGate
+    exits: ExitRules
     ceilings: CeilingRules
 
 
@@ -113,6 +123,11 @@ class Account(NamedTuple):
     taken: IntArray
     """(S, 2, LEVELS + 2) steps that sells (0) and buys (1) of ours took of each level in one minute; then their sum;
     then which minute."""
+    entry: FloatArray
+    """(S, 2) average entry price of what is held (0: nothing that can be sold), and the highest price seen since."""
+    exits: IntArray
+    """(S, 5) units held by our own fills; when the position was opened; the exit at work; orders it has sent; when the
+    next may leave."""
     courses: Courses
     guards: Guards
     """Open round trips, and what pauses buying."""
@@ -120,6 +135,8 @@ class Account(NamedTuple):
     """(2,) UTC day number and orders of that day."""
 
 
+ENTRY, PEAK = range(2)
+HELD, SINCE, DUE, ATTEMPTS, NEXT = range(5)
 TAKEN_SUM, TAKEN_MINUTE = LEVELS, LEVELS + 1
 
 MEAN, STDEV = range(2)
@@ -164,7 +181,7 @@ class Columns(NamedTuple):
     """(G, M)"""
 
 
-ORDER_INTS = ("index", "row", "lots", "ticks", "limit", "regime")
+ORDER_INTS = ("index", "row", "lots", "ticks", "limit", "regime", "due", "attempt", "at_ms", "since_ms")
 ORDER_FLOATS = (
     *("mid", "edge_bps", "target", "equity", "held", "price", "asked", "allowed", "half_bps"),
     *("volatility", "kelly", "joint"),
@@ -176,9 +193,9 @@ class Logs(NamedTuple):
     """Preallocated; the loop returns when the next minute might not fit."""
 
     orders: IntArray
-    """(O, 6) ``ORDER_INTS``; lots are negative for a sell."""
+    """(O, 10) ``ORDER_INTS``; lots are negative for a sell; the last four are an exit's, ``due`` is 0 for other orders."""
     floats: FloatArray
-    """(O, 12) ``ORDER_FLOATS``"""
+    """(O, 12) ``ORDER_FLOATS``; of an exit ``price`` is the entry, ``asked`` the peak."""
     shares: FloatArray
     """(O, M) what each member's weighted forecast had in the edge."""
     fills: IntArray
@@ -186,7 +203,9 @@ class Logs(NamedTuple):
     and ask are the touch it met, in ticks."""
 
 
-WANTED, POSITION, PAID_FROM, FREE_LOTS, SEEN_MID, SEEN_EDGE, SEEN_SPREAD = range(len(ROW_FLOATS), len(ROW_FLOATS) + 7)
+WANTED, POSITION, PAID_FROM, FREE_LOTS, SEEN_MID, SEEN_EDGE, SEEN_SPREAD, CALM_LOW, CALM_HIGH = range(
+    len(ROW_FLOATS), len(ROW_FLOATS) + 9
+)
 FRESH, IN_SHOCK, IS_ASKED, TRADABLE = range(4)
 ROW, ORDER, LIMIT, UNSENT, BUYS, QUANTITY, BEFORE, AGE = range(8)
 TICKS, STEPS, PART_LEVEL, PART_STEPS = range(4)
@@ -196,7 +215,8 @@ class Scratch(NamedTuple):
     """Room to work in, so that a minute allocates nothing."""
 
     floats: FloatArray
-    """(22, S): the sizing's ``ROW_FLOATS``, then target, position, cash, sellable lots, mid, edge and its spread."""
+    """(24, S): the sizing's ``ROW_FLOATS``, then target, position, cash, sellable lots, mid, edge and its spread, and
+    between which prices a position needs no looking after."""
     ints: IntArray
     """(5, S): the sizing's ``ROW_INTS``."""
     flags: BoolArray
@@ -299,6 +319,7 @@ def make_rules(
     selection: SelectionSettings,
     execution: ExecutionSettings,
     costs: CostSettings,
+    protection: ProtectionSettings,
     law: ImpactLaw = PRIOR,
 ) -> Rules:
     return Rules(
@@ -322,7 +343,15 @@ def make_rules(
         max_orders_per_day=float(limits.max_orders_per_day),
         ceilings=ceiling_rules(limits),
         gate=cost_gate(execution, costs, law),
+        exits=exit_rules(protection, limits),
     )
+
+
+@pasted
+def looks_of(rules: Rules) -> int:
+    """At how many instants of a minute positions are looked after, at most."""
+    beats = rules.schedule.slices * (rules.schedule.jitter_s + 1)
+    return beats + MINUTE_MS // rules.exits.look_ms if is_on(rules.exits) else 0
 
 
 def make_account(
@@ -347,6 +376,8 @@ def make_account(
         amount=units / float(UNITS),
         close=np.full(rows, math.nan),
         taken=np.full((rows, 2, LEVELS + 2), -1, dtype=np.int64),
+        entry=np.zeros((rows, 2)),
+        exits=np.zeros((rows, 5), dtype=np.int64),
         courses=Courses(
             seed=np.array([jitter_seed(instance, i) for i in instruments], dtype=np.int64),
             curve=np.zeros((rows, 0)) if curves is None else np.ascontiguousarray(curves, dtype=np.float64),
@@ -363,9 +394,10 @@ def fresh_mark() -> Mark:
     return Mark(ACTIVE, False, False, math.nan, NO_DAY, math.nan, math.nan)
 
 
-def make_logs(rows: int, members: int, slices: int, least: int = 65_536) -> Logs:
+def make_logs(rows: int, members: int, rules: Rules, least: int = 65_536) -> Logs:
     """Room for ``least`` orders and fills, and at least two minutes' worst."""
-    orders, fills = max(least, 2 * rows), max(least, 2 * rows * slices * LEVELS)
+    looks = looks_of(rules)
+    orders, fills = max(least, 2 * rows * (1 + looks)), max(least, 2 * rows * (rules.schedule.slices + looks) * LEVELS)
     return Logs(
         orders=np.zeros((orders, len(ORDER_INTS)), dtype=np.int64),
         floats=np.zeros((orders, len(ORDER_FLOATS))),
@@ -376,7 +408,7 @@ def make_logs(rows: int, members: int, slices: int, least: int = 65_536) -> Logs
 
 def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
     count = len(rows.target)
-    floats = np.zeros((len(ROW_FLOATS) + 7, count))
+    floats = np.zeros((len(ROW_FLOATS) + 9, count))
     floats[: len(ROW_FLOATS)] = rows[: len(ROW_FLOATS)]
     floats[SEEN_EDGE] = floats[SEEN_SPREAD] = math.nan
     ints = np.zeros((len(ROW_INTS), count), dtype=np.int64)

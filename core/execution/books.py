@@ -12,12 +12,22 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from core.errors import Defect
+from core.execution.positions import Positions
 from core.execution.schedules.rule import Schedule, Stage
 from core.execution.stimuli import Conditions
 from core.execution.strangers import STRANGER
-from core.messages import Fill, OrderReport, OrderState, PlaceOrder, Reports
+from core.messages import (
+    Fill,
+    OrderReport,
+    OrderState,
+    PlaceOrder,
+    ProtectiveExit,
+    Reports,
+    WrittenOff,
+)
 from core.orders import LIVE, MAX_ID, OrderEvent, advance
 from core.ports import ZERO
+from core.protection import is_stop_out
 from core.round_trips import RoundTrips
 from core.units import MINUTE_MS, Instrument, Side
 
@@ -98,6 +108,11 @@ class Order:
         return self.placed.intent_id == STRANGER
 
     @property
+    def protects(self) -> bool:
+        """A stop left at the venue."""
+        return self.placed.stop_price is not None
+
+    @property
     def executed(self) -> Decimal:
         return max(self.said, self.filled)
 
@@ -153,6 +168,9 @@ class Books:
         self._seen: set[tuple[Instrument, str]] = set()
         self._touched: dict[str, Order] = {}
         self._new_fills: list[Fill] = []
+        self._new_exits: list[ProtectiveExit] = []
+        self._new_dust: list[WrittenOff] = []
+        self.positions = Positions()
 
     def open_parent(self, parent: Parent) -> None:
         self.parents[parent.minute, parent.instrument] = parent
@@ -209,7 +227,8 @@ class Books:
         order.filled += fill.quantity
         self._new_fills.append(fill)
         self._add_to_totals(fill)
-        self.trips.take(fill, stopped=False)
+        self.positions.take(fill)
+        self.trips.take(fill, stopped=is_stop_out(order.placed.intent_id))
         self._settle(order, executed, tied)
         return True
 
@@ -230,6 +249,18 @@ class Books:
         self.fault_count += 1
         del self.faults[:-KEPT_FAULTS]
         self.version += 1
+
+    def note_exit(self, permit: ProtectiveExit) -> None:
+        """Protection sends an order: it belongs into the next report."""
+        self._new_exits.append(permit)
+        self.version += 1
+
+    def note_dust(self) -> None:
+        """What was left of positions that ended, and was not told yet, belongs into the next report."""
+        found = self.positions.take_dust()
+        if found:
+            self._new_dust += found
+            self.version += 1
 
     def older_live(self, parent: Parent) -> Order | None:
         """An order of the same instrument, not this parent's, that the venue may still fill; one that is known to
@@ -256,12 +287,18 @@ class Books:
             )
             for order in self._touched.values()
         )
-        return Reports(minute=minute, trace=trace, orders=orders, fills=tuple(self._new_fills))
+        return Reports(
+            minute=minute,
+            trace=trace,
+            orders=orders,
+            fills=tuple(self._new_fills),
+            exits=tuple(self._new_exits),
+            dust=tuple(self._new_dust),
+        )
 
     def forget_reported(self) -> None:
-        if self._touched or self._new_fills:
-            self._touched = {}
-            self._new_fills = []
+        if self._touched or self._new_fills or self._new_exits or self._new_dust:
+            self._touched, self._new_fills, self._new_exits, self._new_dust = {}, [], [], []
             self.version += 1
 
     def prune(self, minute: int) -> None:

@@ -20,6 +20,8 @@ STIMULI: tuple[type, ...] = (
     stimuli.OrderWanted,
     stimuli.CancelWanted,
     stimuli.Beat,
+    stimuli.PricesSeen,
+    stimuli.HoldingsSeen,
     stimuli.Reconcile,
     stimuli.Placed,
     stimuli.PlaceRefused,

@@ -16,10 +16,12 @@ from core.execution.stimuli import (
     BookSeen,
     CancelDone,
     Halted,
+    HoldingsSeen,
     Instruction,
     MinuteStarted,
     OpenSeen,
     Placed,
+    PricesSeen,
     Queried,
     Reconcile,
     Reported,
@@ -76,11 +78,14 @@ class LocalExecutor:
         return reports
 
     def beat(self, now_ms: int) -> None:
-        """Send the slices that are due at ``now_ms``; ask again about what is unknown."""
+        """Look after open positions, send the slices that are due at ``now_ms``; ask again about what is unknown."""
         self._now_ms = now_ms
-        looking = self.machine.looking()
-        tops = self._tops(looking) if looking else {}
-        for instrument in looking:
+        watched, looking = self.machine.exits.watched(), self.machine.looking()
+        wanted = sorted({*watched, *looking})
+        tops = self._tops(wanted) if wanted else {}
+        if mids := self.machine.exits.mids_of(tops):
+            self._run(PricesSeen(now_ms=self._now_ms, mids=mids))
+        for instrument in self.machine.looking():
             self._run(BookSeen(instrument=instrument, top=tops.get(instrument)))
         self._run(Beat(now_ms=now_ms))
 
@@ -110,6 +115,9 @@ class LocalExecutor:
             difference = f"{NOT_READ}: {error}"
             return replace(self._last_account, reconciled=False, difference=difference, transferred=(), rules=rules)
         self._last_account = self._ledger.reconcile(self.machine, account)
+        if self._last_account.reconciled:
+            self._run(HoldingsSeen(totals=self.machine.exits.totals_of(account)))
+        self._last_account = self.machine.stops.released(self._last_account)
         return replace(self._last_account, rules=rules)
 
     def _look_at_rules(self) -> None:
@@ -132,7 +140,7 @@ class LocalExecutor:
         self._run(Stopped(now_ms=now_ms))
         self._run(OpenSeen(snapshots=self.venue.open_orders()))
         self._scribe.flush()
-        return tuple(s for s in self.venue.open_orders() if self.machine.owns(s.client_id))
+        return tuple(s for s in self.venue.open_orders() if self.machine.must_end(s.client_id))
 
     def books(self) -> dict[str, Any]:
         """Our executed totals, see ``core.execution.summary``."""

@@ -6,7 +6,8 @@ what became of it, or has said twice, ``requery_ms`` apart, that it knows nothin
 instrument may still fill, a newer intent for it waits. (4) What the venue says that cannot be, is noted as a fault and
 blocks nothing; what we ask for that cannot be, is a ``Defect``, raised before anything has changed. (5) The chain of
 answers to one stimulus ends: place -> query -> cancel, and nothing follows an answer to a cancel but what an adaptive
-parent took the order back for, which is not looked at again until time passes.
+parent took the order back for, which is not looked at again until time passes, and the sale that waited for a stop to be
+off.
 
 Above 400 lines because every decision about orders stands here, one small handler a stimulus; the sums are in
 ``books.py``, the reading of what a venue says in ``intake.py``.
@@ -19,6 +20,7 @@ from typing import Any
 from core.errors import Defect
 from core.execution.adaptive import RESTING, is_last_look, move_of, see, stands_well
 from core.execution.books import Books, Order, Parent
+from core.execution.exits import Exits
 from core.execution.intake import Intake
 from core.execution.pace import part_of, slot_at, stage_of
 from core.execution.schedules.rule import ADAPTIVE, EVEN, Schedule, jitter_seed, schedule_of
@@ -32,6 +34,7 @@ from core.execution.stimuli import (
     Configured,
     FillSeen,
     Halted,
+    HoldingsSeen,
     Instruction,
     MinuteStarted,
     NotSent,
@@ -40,6 +43,7 @@ from core.execution.stimuli import (
     OutcomeUnclear,
     Placed,
     PlaceRefused,
+    PricesSeen,
     Queried,
     QueryFailed,
     Reconcile,
@@ -49,6 +53,7 @@ from core.execution.stimuli import (
     Stimulus,
     Stopped,
 )
+from core.execution.stops import Stops
 from core.messages import (
     Approved,
     CancelOrder,
@@ -61,6 +66,7 @@ from core.messages import (
 )
 from core.orders import OrderEvent, client_id, is_ours, symbol_code
 from core.params import ExecutionSettings
+from core.protection import NO_EXITS, ExitRules
 from core.units import MINUTE_MS, Instrument, MarketRules, Side
 
 RETAIN_MINUTES = 2 * 1_440
@@ -85,6 +91,7 @@ class ExecutionMachine:
         instance: str,
         strategy: str = "ens",
         retain_minutes: int = RETAIN_MINUTES,
+        exits: ExitRules = NO_EXITS,
     ) -> None:
         client_id(instance, strategy, 0, "BTC/USDT", 0)
         self.instance = instance
@@ -94,7 +101,10 @@ class ExecutionMachine:
         self.minute = -1
         """The newest minute started."""
         self.stopped = False
-        self._config = configured(settings, rules)
+        self.exits = Exits(self.books, instance)
+        self.stops = Stops(self.books, instance)
+        self.exits.rules = exits
+        self._config = configured(settings, rules, exits)
         self._schedule = _schedule_in(self._config)
         self._set_rules(dict(rules))
         self._handlers: dict[type, Callable[[Any], list[Instruction]]] = {
@@ -105,6 +115,8 @@ class ExecutionMachine:
             OrderWanted: self._order_wanted,
             CancelWanted: self._cancel_wanted,
             Beat: self._beat,
+            PricesSeen: self._prices_seen,
+            HoldingsSeen: self._holdings_seen,
             Reconcile: self._reconcile,
             Placed: self._placed,
             PlaceRefused: self._place_refused,
@@ -150,6 +162,11 @@ class ExecutionMachine:
         """Whether a client id is one of this instance's."""
         return is_ours(name, self.instance)
 
+    def must_end(self, name: str) -> bool:
+        """Whether an open order of this name may not be left behind when we stop: ours, and no stop of a position."""
+        order = self.books.orders.get(name)
+        return self.owns(name) and not (order is not None and order.protects and order.standing)
+
     def handle(self, stimulus: Stimulus) -> list[Instruction]:
         """Take in one stimulus; the answer is what must be done about it, in this order."""
         return self._handlers[type(stimulus)](stimulus)
@@ -176,13 +193,15 @@ class ExecutionMachine:
     def _configured(self, stimulus: Configured) -> list[Instruction]:
         self._config, self._schedule = stimulus, _schedule_in(stimulus)
         self._set_rules({rule.instrument: rule for rule in stimulus.rules})
+        self.exits.rules = stimulus.exits
+        self.stops.venues = frozenset(stimulus.stops_at)
         self.books.version += 1
         return []
 
     def _set_rules(self, rules: dict[Instrument, MarketRules]) -> None:
         _codes_differ(rules)
         self._rules = rules
-        self.books.trips.rules = rules
+        self.books.trips.rules = self.books.positions.rules = rules
 
     def _restarted(self, stimulus: Restarted) -> list[Instruction]:
         self.stopped = False
@@ -237,6 +256,7 @@ class ExecutionMachine:
             for parent in list(self.books.current.values()):
                 out += self._close(parent, "a newer minute took over")
             self.books.prune(stimulus.minute)
+            self.books.note_dust()
         seen = {conditions.instrument: conditions for conditions in stimulus.conditions}
         # Sells first: what they bring in may pay for the buys.
         for approved in sorted(stimulus.approved, key=lambda a: a.side is Side.BUY):
@@ -287,11 +307,16 @@ class ExecutionMachine:
         self.books.open_parent(parent)
         if self.stopped:
             return self._close(parent, "the executor is stopped")
+        if exit_name := self.exits.at_work(approved.instrument):
+            return self._close(parent, f"a {exit_name} is selling the position")
         if now_ms >= parent.start_ms + MINUTE_MS:
             return self._close(parent, f"came {now_ms - parent.start_ms} ms after its minute closed")
         return self._slice(parent, now_ms)
 
     def _slice(self, parent: Parent, now_ms: int) -> list[Instruction]:
+        if parent.side is Side.SELL and (stop := self.stops.standing(parent.instrument)) is not None:
+            # It binds the coins. The slot stays open: it is used when the venue has said that the stop is off.
+            return self._take_off(stop)
         if parent.schedule.kind == ADAPTIVE:
             return self._look(parent, now_ms)
         slot = slot_at(parent, now_ms)
@@ -438,6 +463,38 @@ class ExecutionMachine:
             out += self._slice(parent, stimulus.now_ms)
         return out
 
+    def _prices_seen(self, stimulus: PricesSeen) -> list[Instruction]:
+        if self.stopped:
+            return []
+        out: list[Instruction] = []
+        for instrument in self.exits.see(stimulus.mids, stimulus.now_ms):
+            parent = self.books.current.get(instrument)
+            if parent is not None:
+                out += self._close(parent, f"a {self.exits.at_work(instrument)} took over")
+        for instrument, _ in stimulus.mids:
+            out += self._take_off(self.stops.too_long(instrument, stimulus.now_ms))
+            out += self._take_off(self.stops.outdated(instrument, self.exits.rules))
+        out += self.exits.orders(stimulus.mids, stimulus.now_ms, self.minute)
+        for instrument, mid in stimulus.mids:
+            stop = self.stops.missing(instrument, mid, stimulus.now_ms, self.minute, self.exits.rules)
+            out += [stop] if stop is not None else []
+        return out
+
+    def _take_off(self, stop: Order | None) -> list[Instruction]:
+        """Cancel a stop that was left at the venue."""
+        if stop is None:
+            return []
+        if stop.standing:
+            stop.standing = False
+            self.books.version += 1
+        return self._chase(stop) if stop.state is not OrderState.CANCELLING else []
+
+    def _holdings_seen(self, stimulus: HoldingsSeen) -> list[Instruction]:
+        for instrument, total in stimulus.totals:
+            if self.books.positions.shrink(instrument, total):
+                self.books.version += 1
+        return []
+
     def _reconcile(self, stimulus: Reconcile) -> list[Instruction]:
         return self._ask_all(stimulus.now_ms)
 
@@ -542,6 +599,11 @@ class ExecutionMachine:
         if order is None:
             return []
         self._take(order, stimulus.snapshot)
+        if order.protects and not order.live and not self.stopped:
+            waiting = self.books.current.get(order.placed.instrument)
+            if waiting is None or waiting.side is Side.BUY or waiting.orders:
+                return []
+            return self._slice(waiting, max(waiting.start_ms, waiting.looked_ms))
         parent = order.parent
         if parent is None or parent.closed or order.live or self.stopped or parent.schedule.kind != ADAPTIVE:
             return []
@@ -607,13 +669,19 @@ class ExecutionMachine:
             return []
         parent = order.parent
         wanted = order.standing or (parent is not None and not parent.closed and not parent.over)
-        if wanted and not self.stopped:
+        # A stop stays at the venue when we go: that is what it is for.
+        if wanted and (not self.stopped or order.protects):
             return []
         self.books.move(order, OrderEvent.ASK_CANCEL)
         return [CancelOrder(client_id=order.client_id, instrument=order.placed.instrument)]
 
 
-def configured(settings: ExecutionSettings, rules: dict[Instrument, MarketRules]) -> Configured:
+def configured(
+    settings: ExecutionSettings,
+    rules: dict[Instrument, MarketRules],
+    exits: ExitRules = NO_EXITS,
+    stops_at: Iterable[str] = (),
+) -> Configured:
     """The stimulus that puts these settings and rules in force."""
     schedule = schedule_of(settings)
     return Configured(
@@ -622,6 +690,8 @@ def configured(settings: ExecutionSettings, rules: dict[Instrument, MarketRules]
         schedule=schedule,
         requery_ms=int(settings.unknown_requery_s * 1_000),
         rules=tuple(rules[instrument] for instrument in sorted(rules)),
+        exits=exits,
+        stops_at=tuple(sorted(stops_at)),
     )
 
 

@@ -16,6 +16,7 @@ from core.execution.stimuli import (
     NotSent,
     OutcomeUnclear,
     PlaceRefused,
+    PricesSeen,
     QueryFailed,
     Reported,
     Stimulus,
@@ -33,8 +34,9 @@ class Note:
 
     @property
     def may_wait(self) -> bool:
-        """Losing it in a crash only makes a report repeat itself: it may be written with the next note."""
-        return isinstance(self.stimulus, Reported)
+        """Losing it in a crash only makes a report repeat itself, or forgets a peak that the next price shows again: it
+        may be written with the next note."""
+        return isinstance(self.stimulus, Reported) or (isinstance(self.stimulus, PricesSeen) and not self.instructions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,11 @@
 """What can happen to the executor, as frozen facts. With the instructions they led to they make the journal."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from core.execution.schedules.rule import Schedule
 from core.messages import Approved, CancelOrder, Fill, OrderSnapshot, PlaceOrder, QueryOrder, Top
+from core.protection import NO_EXITS, ExitRules
 from core.units import Instrument, MarketRules
 
 
@@ -17,6 +19,9 @@ class Configured:
     rules: tuple[MarketRules, ...]
     schedule: Schedule | None = None
     """None in journals from before there were several: even slices in time."""
+    exits: ExitRules = NO_EXITS
+    stops_at: tuple[str, ...] = ()
+    """Venues at which a stop order is left under each position."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +90,21 @@ class Beat:
     """Time has passed: send the slices that are due, ask again about what is unknown."""
 
     now_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricesSeen:
+    """The middle of the touch of these instruments, quote units: exits that are due go to work."""
+
+    now_ms: int
+    mids: tuple[tuple[Instrument, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldingsSeen:
+    """So much of these instruments' coins the venue says is there, free and locked, when our books agreed with it."""
+
+    totals: tuple[tuple[Instrument, Decimal], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +229,8 @@ Stimulus = (
     | OrderWanted
     | CancelWanted
     | Beat
+    | PricesSeen
+    | HoldingsSeen
     | Reconcile
     | Placed
     | PlaceRefused

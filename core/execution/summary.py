@@ -28,7 +28,7 @@ def summary(machine: ExecutionMachine) -> dict[str, Any]:
         "flows": {f"{venue}:{asset}": _text(amount) for (venue, asset), amount in books.flows.items()},
         "orders": {client_id: _text(order.executed) for client_id, order in books.orders.items()},
         "states": {client_id: order.state.value for client_id, order in books.orders.items()},
-        "unsettled": [order.client_id for order in machine.unsettled()],
+        "unsettled": [o.client_id for o in machine.unsettled() if machine.must_end(o.client_id)],
         "faults": list(machine.faults),
     }
 

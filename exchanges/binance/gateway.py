@@ -76,6 +76,7 @@ class BinanceGateway:
     """
 
     name = VENUE
+    holds_stops = True
 
     def __init__(
         self,
@@ -189,7 +190,8 @@ class BinanceGateway:
         )
 
     async def place(self, order: PlaceOrder) -> OrderSnapshot:
-        """Send a limit order under our client id. A sell is an exit (spot is long only) and goes first."""
+        """Send a limit order under our client id, with a ``stop_price`` one that waits for it (STOP_LOSS_LIMIT). A sell
+        is an exit (spot is long only) and goes first."""
         if not CLIENT_ID.fullmatch(order.client_id):
             raise ExchangeRefused(
                 f"{VENUE} new order: client id {order.client_id!r} is not 1-36 of A-Z a-z 0-9 . : / _ -"
@@ -204,6 +206,8 @@ class BinanceGateway:
             "newClientOrderId": order.client_id,
             "newOrderRespType": "FULL",
         }
+        if order.stop_price is not None:
+            params |= {"type": "STOP_LOSS_LIMIT", "stopPrice": plain(order.stop_price)}
         if not order.post_only:
             params["timeInForce"] = order.time_in_force.value
         answer = await self._call(call, params)

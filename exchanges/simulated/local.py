@@ -111,9 +111,10 @@ class SimulatedVenue:
         request = OrderRequest(
             instrument=order.instrument,
             side=order.side,
-            type=OrderType.LIMIT_MAKER if order.post_only else OrderType.LIMIT,
+            type=_type_of(order),
             quantity=order.quantity,
             price=order.price,
+            stop_price=order.stop_price,
             time_in_force="GTC" if order.post_only else str(order.time_in_force),
             client_id=order.client_id,
         )
@@ -168,6 +169,12 @@ class SimulatedVenue:
             at_ms=order.updated_ms,
             fills=tuple(_fill(t, order.instrument) for t in order.trades) if with_fills else (),
         )
+
+
+def _type_of(order: PlaceOrder) -> OrderType:
+    if order.stop_price is not None:
+        return OrderType.STOP_LOSS_LIMIT
+    return OrderType.LIMIT_MAKER if order.post_only else OrderType.LIMIT
 
 
 def _fill(trade: Trade, instrument: Instrument) -> Fill:

@@ -1,4 +1,7 @@
-"""Trading on Upbit over REST, as ``core.ports.Venue``: one gateway per account and process."""
+"""Trading on Upbit over REST, as ``core.ports.Venue``: one gateway per account and process.
+
+Above 400 lines because every call of the venue stands beside the others, with the one path all of them take.
+"""
 
 import asyncio
 import logging
@@ -68,6 +71,7 @@ class UpbitGateway:
     """
 
     name = VENUE
+    holds_stops = False
 
     def __init__(
         self,
@@ -196,6 +200,8 @@ class UpbitGateway:
         """
         if not CLIENT_ID.fullmatch(order.client_id):
             raise ExchangeRefused(f"{VENUE} new order: client id {order.client_id!r} is not 1-36 of A-Z a-z 0-9 _ -")
+        if order.stop_price is not None:
+            raise ExchangeRefused(f"{VENUE} new order: {order.client_id} has a stop price; this venue holds no stops")
         attempt = self._spent.get(order.client_id, 0)
         if attempt:
             earlier = await self.query(order.client_id, order.instrument)

@@ -13,8 +13,9 @@ from core.execution.local import LocalExecutor
 from core.execution.machine import ExecutionMachine
 from core.execution.scribe import replay
 from core.execution.summary import summary
-from core.messages import MinuteTick, OrderState, TradingState, Verdicts
-from core.params import ExecutionSettings
+from core.messages import MinuteTick, OrderState, Top, TradingState, Verdicts
+from core.params import ExecutionSettings, ProtectionSettings, RiskSettings
+from core.protection import exit_rules
 from core.units import MINUTE_MS, Side
 from data.journal import SqliteJournal
 from tests.support.fake_venue import (
@@ -430,3 +431,43 @@ async def test_answers_arrive_while_a_call_is_slow():
     assert (await asyncio.wait_for(live.health(), 1))["busy"] is True
     release.set()
     await task
+
+
+async def test_positions_are_sold_on_a_changed_book_at_a_beat_and_by_the_timer():
+    for way in ("book", "beat", "timer"):
+        venue = FakeVenue()
+        stop = exit_rules(ProtectionSettings(stop_loss_pct=5), RiskSettings(collar_bps=100))
+        live = ExecutorActor(IMMEDIATE, "main", AsyncFakeVenue(venue), MemoryJournal(), exits=stop)
+        await live.on_tops({BTC: top_of(90.0)}, CLOSE)
+        await live.start(CLOSE)
+        await live.execute(At(MINUTE), verdicts(approved("2")))
+        assert live.watched() == [BTC] and (await live.health())["protected"] == ["binance:BTC/USDT"]
+        venue.mids = {BTC: 94.0}
+        if way == "book":
+            await live.on_tops({BTC: top_of(94.0), ETH: top_of(1.0)}, CLOSE + 500)
+        elif way == "beat":
+            await live.beat(CLOSE + 500)
+        else:
+            await live.watch(CLOSE + 500)
+        sells = [held.placed for held in venue.history if held.placed.side is Side.SELL]
+        assert [(o.quantity, o.price) for o in sells] == [(2, Decimal("93.06"))], way
+        assert live.watched() == []
+
+
+async def test_a_book_that_cannot_be_read_holds_up_no_slice_and_is_told():
+    venue = FakeVenue()
+    live = ExecutorActor(
+        SETTINGS, "main", AsyncFakeVenue(venue), MemoryJournal(), exits=exit_rules(ProtectionSettings(), RiskSettings())
+    )
+    await live.start(CLOSE)
+    await live.execute(At(MINUTE), verdicts(approved("3")))
+    venue.down = True
+    await live.beat(CLOSE + 15_000)
+    assert venue.count("place") == 2 and "the venue is away" in (await live.health())["blind"]
+    venue.down = False
+    await live.beat(CLOSE + 30_000)
+    assert (await live.health())["blind"] == ""
+
+
+def top_of(mid: float) -> Top:
+    return Top(bid=mid - 0.01, bid_qty=1.0, ask=mid + 0.01, ask_qty=1.0, at_ms=0)

@@ -2,15 +2,17 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
 
 from core.errors import BotError
+from core.messages import MinuteRecord
 from data.hot import Hot
 from data.records import read_records
-from tests.support.replays import end_group, left_behind, noted, start_replay, wait_until
+from tests.support.replays import ROOT, end_group, left_behind, noted, start_replay, wait_until
 
 VICTIMS = (
     "feed",
@@ -52,12 +54,36 @@ class Watched:
         self._hot.send_command("stop")
 
 
+def invest(folder: Path, percent: int) -> None:
+    """Write ``trade.invest_pct`` into the settings, as a person does while the bot runs."""
+    tree = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    tree["trade"]["invest_pct"] = percent
+    (folder / "new.json").write_text(json.dumps(tree), encoding="utf-8")
+    (folder / "new.json").replace(folder / "config.json")
+
+
+def sizes_follow(records: list[MinuteRecord]) -> None:
+    """From the minute whose record names the change on, every size is reckoned with it; before, with what held before."""
+    told = [record for record in records if record.settings]
+    assert told[0].settings == ("trade.invest_pct: 10 -> 20",)
+    for record in records:
+        for judged in (*record.approved, *record.refused):
+            share = 20 if record.minute >= told[0].minute else 10
+            assert f" of {share}% of " in judged.arithmetic[0], record.minute
+    # The part that sizes was killed later, and took the new value up again.
+    assert [record.settings for record in told[1:]] == [told[0].settings]
+
+
 def test_every_actor_dies_once_and_no_order_is_lost_or_doubled(tmp_path: Path) -> None:
-    replay = start_replay(tmp_path, "--lockstep", f"--minutes={MINUTES}")
+    folder = tmp_path / "settings"
+    shutil.copytree(ROOT / "config", folder, ignore=lambda _, names: [n for n in names if not n.endswith(".json")])
+    invest(folder, 10)
+    replay = start_replay(tmp_path, "--lockstep", f"--minutes={MINUTES}", f"--config-dir={folder}")
     try:
         wait_until("the run is up", lambda: bool(noted(tmp_path)), 300)
         run = Watched(noted(tmp_path))
         wait_until("ten minutes are done", lambda: run.done() >= 10, 60)
+        invest(folder, 20)
         for name in VICTIMS:
             wait_until(f"{name} tells its pid", lambda n=name: "pid" in run.health(n), 30)
             pid = run.health(name)["pid"]
@@ -75,6 +101,7 @@ def test_every_actor_dies_once_and_no_order_is_lost_or_doubled(tmp_path: Path) -
     assert summary["trades"] > 0, "no trade says nothing about lost or doubled ones"
     assert summary["missed"] <= 2 * len(VICTIMS), summary
     records = list(read_records(Path(summary["run_dir"]) / "records"))
+    sizes_follow(records)
     minutes = [r.minute for r in records]
     assert minutes == sorted(set(minutes)), "a minute was recorded twice or out of order"
     assert all(r.reason for r in records if r.status == "missed")

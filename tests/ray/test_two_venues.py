@@ -15,7 +15,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    settings = (BOTH, *EAGER, "rules.selection.entry_edge_bps=1")
+    # Each market on its own, so that there is something to be seen at both.
+    settings = (BOTH, *EAGER, "rules.selection.entry_edge_bps=1", "rules.execution.split=false")
     return run_replay(
         tmp_path_factory.mktemp("var"), "--lockstep", f"--minutes={MINUTES}", settings=settings, timeout_s=600
     )

@@ -293,3 +293,28 @@ async def test_what_the_key_may_do_is_asked_of_the_venue(world):
     assert (rights.can_trade, rights.can_withdraw) == (False, True)
     with pytest.raises(ExchangeRefused, match="-2015"):
         await world.gateway.place(world.order("mh-1", Side.BUY, "0.01", 0.001))
+
+
+async def test_a_stop_and_the_touch_are_those_of_the_exchange_in_process(world):
+    """A stop order is placed, shown open, found by its name and cancelled; best bid and ask are asked for."""
+    assert world.gateway.holds_stops
+    asked, shown = await world.gateway.tops([BTC, ETH]), world.local.tops([BTC, ETH])
+    assert {i: replace(top, at_ms=0) for i, top in asked.items()} == {
+        i: replace(top, at_ms=0) for i, top in shown.items()
+    }
+    stop = world.order("mh-s", Side.SELL, "0.05", 0.1, time_in_force=TimeInForce.GTC)
+    stop = replace(stop, stop_price=round_price(stop.price * Decimal("1.02"), Decimal("0.01"), Side.SELL))
+    placed, local = await world.gateway.place(stop), world.local.place(stop)
+    assert (placed.state, placed.quantity, placed.price, placed.executed) == (
+        local.state,
+        local.quantity,
+        local.price,
+        local.executed,
+    )
+    (raw,) = [o for o in world.server.state.exchange.open_orders() if o.client_id == "mh-s"]
+    assert (str(raw.type), raw.stop_price, raw.working_ms) == ("STOP_LOSS_LIMIT", stop.stop_price, -1)
+    assert (await world.gateway.account()).free("binance", "BTC") == BALANCES["BTC"] - Decimal("0.05")
+    assert [o.client_id for o in await world.gateway.open_orders()] == ["mh-s"]
+    assert (await world.gateway.query("mh-s", BTC)).state is OrderState.OPEN
+    ended = await world.gateway.cancel(CancelOrder(client_id="mh-s", instrument=BTC))
+    assert ended.state is OrderState.CANCELLED

@@ -410,3 +410,14 @@ async def test_three_real_hours_with_empty_minutes_come_out_as_they_were():
                 assert (numbers(bar), bar.filler) == (recorded, False)
             else:
                 assert (bar.filler, bar.volume, bar.close) == (True, 0.0, of[before].close)
+
+
+async def test_the_touch_is_asked_for_and_a_stop_is_refused_before_it_is_sent(world):
+    tops = await world.gateway.tops([BTC, DOGE])
+    for row, instrument in enumerate((BTC, DOGE)):
+        shown = world.exchange.top(row)
+        assert (tops[instrument].bid, tops[instrument].ask) == (float(shown.bid), float(shown.ask))
+    assert not world.gateway.holds_stops
+    with pytest.raises(ExchangeRefused, match="holds no stops"):
+        await world.gateway.place(replace(world.order("mh-s", Side.SELL, "0.01"), stop_price=D(1_000)))
+    assert await world.gateway.open_orders() == ()

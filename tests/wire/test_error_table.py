@@ -5,7 +5,6 @@ from decimal import Decimal
 
 import pytest
 
-from actors.executor import ExecutorActor
 from core.errors import ExchangeRefused, ExchangeUnavailable, OutcomeUnknown
 from core.messages import CancelOrder, PlaceOrder, TimeInForce
 from core.orders import client_id
@@ -15,6 +14,7 @@ from exchanges.binance.gateway import BinanceGateway
 from exchanges.upbit.gateway import UpbitGateway
 from tests.support.binance_stub import API_KEY, SECRET, BinanceStub, Reply
 from tests.support.fake_venue import MINUTE, MemoryJournal
+from tests.support.hand_executor import HandExecutor
 from tests.support.upbit_stub import ACCESS_KEY, SECRET_KEY, UpbitStub, order_answer, refusal
 from tests.wire.test_gateway import BTC, ORDER, order, placed
 
@@ -229,7 +229,7 @@ async def test_what_is_open_ended_is_asked_about_twice_before_anything_else_and_
         stub.on("POST", post, reply)
         stub.on("GET", get, absent)
         stub.on("GET", nothing_open, Reply([]))
-        executor = ExecutorActor(
+        executor = HandExecutor(
             ExecutionSettings(unknown_requery_s=2.0), "main", gateway, MemoryJournal(), rules=rules_for(instrument)
         )
         start = MINUTE + MINUTE_MS

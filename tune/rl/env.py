@@ -120,7 +120,8 @@ class MinuteEnv(gymnasium.Env):
             raise RuntimeError("reset() comes before step()")
         self._panel.action = np.clip(np.asarray(action, dtype=np.float64), -1.0, 1.0)
         run_minute(backtest.desk, tick_of(self._minute))
-        for now in beat_times(self._minute, self.world.settings.rules.execution):
+        rules = self.world.settings.rules
+        for now in beat_times(self._minute, rules.execution, rules.protection):
             backtest.venue.advance_to(now)
             backtest.executor.beat(now)
         self._minute += MINUTE_MS

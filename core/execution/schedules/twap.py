@@ -64,6 +64,13 @@ def first_slice(quantity: Decimal, slots: int, rules: MarketRules, price: Decima
     return next_slice(int(lots), slots, least_order(rules, price), most) * rules.step
 
 
+def least_lots_of(rules: MarketRules, price: Decimal) -> int:
+    """``least_order``; more lots than the venue ever takes where one is worth nothing."""
+    if int(price * rules.step * UNITS) < 1:
+        return int(rules.max_qty // rules.step) + 1
+    return least_order(rules, price)
+
+
 def least_order(rules: MarketRules, price: Decimal) -> int:
     """Lots of the smallest order the venue takes at this limit price; Defect where one lot is worth nothing."""
     worth = int(price * rules.step * UNITS)

@@ -1,0 +1,115 @@
+"""Positions as the engine keeps them, and the exits that protect them: ``core.execution.positions`` and ``exits`` over rows."""
+
+import math
+
+from core.costs import UNITS, Terms
+from core.engine.market import as_price
+from core.engine.tables import (
+    ATTEMPTS,
+    DUE,
+    ENTRY,
+    FEE_IN_QUOTE,
+    HELD,
+    MAX_LOTS,
+    MIN_LOTS,
+    MIN_NOTIONAL,
+    NEXT,
+    PEAK,
+    SINCE,
+    STEP_UNITS,
+    TICK,
+    TICK_DEN,
+    TICK_NUM,
+    UNIT,
+    Account,
+    Grids,
+    Logs,
+)
+from core.execution.schedules.twap import least_lots
+from core.lean import inlined, pasted
+from core.protection import NOT_DUE, ExitRules, collar_at, due_at, entry_after, exit_ticks
+from core.units import BPS
+
+
+@pasted
+def close_position(account: Account, row: int) -> None:
+    """Nothing that can be sold is left of the position."""
+    account.entry[row, ENTRY] = account.entry[row, PEAK] = 0.0
+    for k in (SINCE, DUE, ATTEMPTS, NEXT):
+        account.exits[row, k] = 0
+
+
+@pasted
+def hold(grids: Grids, account: Account, row: int, buying: bool, ticks: int, steps: int, fee: int, at_ms: int) -> None:
+    """Book a part of a fill to the position (``core.execution.positions``)."""
+    grid, entry, held = grids.ints[row], account.entry[row, ENTRY], account.exits[row, HELD]
+    quantity, price = steps * grid[STEP_UNITS], as_price(ticks, grid[TICK_NUM], grids.floats[row, TICK_DEN])
+    if buying:
+        if entry > 0.0:
+            account.entry[row, ENTRY] = entry_after(entry, held / float(UNITS), quantity / float(UNITS), price)
+        else:
+            account.entry[row, ENTRY] = account.entry[row, PEAK] = price
+            account.exits[row, SINCE] = at_ms
+        account.exits[row, HELD] = held + quantity - (0 if grid[FEE_IN_QUOTE] else fee)
+    else:
+        account.exits[row, HELD] = held = max(held - quantity, 0)
+        if entry > 0.0 and held // grid[STEP_UNITS] < least_lots(
+            grid[MIN_LOTS], grid[MIN_NOTIONAL], ticks * grid[UNIT]
+        ):
+            close_position(account, row)
+
+
+@inlined
+def exit_order(grids: Grids, exits: ExitRules, account: Account, row: int, mid: float, now_ms: int) -> tuple[int, int]:
+    """Look after one open position; gives (limit in ticks, steps) of what its exit sends now, 0 steps for nothing."""
+    grid, entry, state = grids.ints[row], account.entry[row], account.exits[row]
+    if exits.trail > 0.0 and mid > entry[PEAK]:
+        entry[PEAK] = mid
+    if state[DUE] == NOT_DUE:
+        state[DUE] = due_at(entry[ENTRY], entry[PEAK], state[SINCE], mid, now_ms, exits)
+    if state[DUE] == NOT_DUE or now_ms < state[NEXT]:
+        return 0, 0
+    ticks = int(exit_ticks(mid, grids.floats[row, TICK], collar_at(state[ATTEMPTS], exits)))
+    steps = state[HELD] // grid[STEP_UNITS]
+    if steps < least_lots(grid[MIN_LOTS], grid[MIN_NOTIONAL], ticks * grid[UNIT]):
+        close_position(account, row)
+        return 0, 0
+    return ticks, min(steps, grid[MAX_LOTS])
+
+
+@inlined
+def log_exit(
+    account: Account,
+    logs: Logs,
+    at: int,
+    index: int,
+    row: int,
+    steps: int,
+    ticks: int,
+    mid: float,
+    equity: float,
+    now_ms: int,
+) -> None:
+    """Write an order of an exit to the log."""
+    line, more, state, entry = logs.orders[at], logs.floats[at], account.exits[row], account.entry[row]
+    line[0], line[1], line[2], line[3], line[4], line[5] = index, row, -steps, ticks, 0, -1
+    line[6], line[7], line[8], line[9] = state[DUE], state[ATTEMPTS], now_ms, state[SINCE]
+    more[0], more[1], more[2], more[3] = mid, math.nan, 0.0, equity
+    more[4], more[5], more[6], more[7] = state[HELD] / float(UNITS), entry[ENTRY], entry[PEAK], math.nan
+    more[8] = math.nan
+    for m in range(logs.shares.shape[1]):
+        logs.shares[at, m] = 0.0
+
+
+@inlined
+def bounds_of(grids: Grids, terms: Terms, exits: ExitRules, account: Account, row: int) -> tuple[float, float]:
+    """Between which prices of a bar an open position needs no looking after: no middle of the touch is near its stop or
+    its profit there, however wide the spread. Without a trailing stop, which moves."""
+    entry, tick = account.entry[row, ENTRY], grids.floats[row, TICK]
+    wide = max(terms.half_spread_max_bps, terms.half_spread_default_bps) / BPS
+    low, high = 0.0, math.inf
+    if exits.stop > 0.0:
+        low = (entry * (1.0 - exits.stop) + 2.0 * tick) / (1.0 - min(wide, 0.5))
+    if exits.profit > 0.0:
+        high = (entry * (1.0 + exits.profit) - 2.0 * tick) / (1.0 + wide)
+    return low, high

@@ -1,0 +1,177 @@
+"""A coin at two venues is one position: its order goes where it costs least, and never against itself."""
+
+import math
+from dataclasses import replace
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from core.coin_split import coins_at_venues, split_rules
+from core.cost_gate import cost_gate
+from core.messages import AccountState, Balance, Market, Verdicts
+from core.params import CostSettings, ExecutionSettings, RiskSettings, TradeSettings
+from core.record import input_hash
+from core.risk import Risk
+from core.units import Instrument, Side, to_decimal
+from core.warmup import load_risk
+from tests.support.markets import BTC, ETH, intents, market, rules, walk
+
+KRW = 1 / 1_400
+UPBIT = Instrument("upbit", "BTC/KRW")
+ROWS = (BTC, UPBIT, ETH)
+KNOWN = {
+    BTC: rules(BTC, taker_fee=Decimal("0.001")),
+    UPBIT: rules(UPBIT, tick=Decimal(10), min_notional=Decimal(5_000), taker_fee=Decimal("0.0005")),
+    ETH: rules(ETH),
+}
+
+
+def seen(
+    premium: float = 0.0,
+    held: tuple[float, float] = (0.0, 0.0),
+    cash: tuple[float, float] = (5_000.0, 5_000.0),
+    **changes: object,
+) -> Market:
+    """BTC at 100 USDT at Binance and for ``premium`` more at Upbit; money at both, in USDT's worth."""
+    mids = (100.0, 100.0 * (1 + premium) / KRW, 50.0)
+    bars = np.stack([walk(240, 3, volatility=1e-3) for _ in ROWS])
+    for row, mid in enumerate(mids):
+        bars[row, :, :4] *= mid / bars[row, -1, 3]
+        bars[row, :, 4] = 40.0
+    money = (cash[0], cash[1] / KRW, cash[0])
+    balances = (
+        Balance(venue="binance", asset="USDT", free=to_decimal(money[0]), locked=Decimal(0)),
+        Balance(venue="upbit", asset="KRW", free=to_decimal(round(money[1], 2)), locked=Decimal(0)),
+        Balance(venue="binance", asset="BTC", free=to_decimal(held[0]), locked=Decimal(0)),
+        Balance(venue="upbit", asset="BTC", free=to_decimal(held[1]), locked=Decimal(0)),
+    )
+    base = market(ROWS, mids=mids, held=(*held, 0.0), bars=bars)
+    half = np.array([0.005, 5.0, 0.005])
+    return replace(
+        base,
+        bid=np.array(mids) - half,
+        ask=np.array(mids) + half,
+        account=AccountState(at_ms=base.minute, balances=balances),
+        cash=np.array(money),
+        quote_rate=np.array([1.0, KRW, 1.0]),
+        equity=sum(cash) + 100.0 * held[0] + 100.0 * (1 + premium) * held[1],
+        premium_bps=np.array([-1e4 * premium, 1e4 * premium, math.nan]),
+        shown=np.full((2, 3), 0.5),
+        **changes,
+    )
+
+
+def review(
+    at: Market,
+    target: tuple[float, ...] = (0.4, 0.4, math.nan),
+    edge: float = 200.0,
+    limits: dict | None = None,
+    **execution: object,
+) -> Verdicts:
+    settings = ExecutionSettings(**execution)  # type: ignore[arg-type]
+    costs = CostSettings()
+    allowed = RiskSettings(
+        **{
+            "max_order_pct": 50,
+            "max_position_pct": 60,
+            "kelly_fraction": None,
+            "max_position_volatility_pct": None,
+            "target_volatility_pct": None,
+            **(limits or {}),
+        }
+    )
+    trade = TradeSettings(instruments=tuple(map(str, ROWS)), invest_pct=50)
+    risk = Risk(trade, allowed, KNOWN, gate=cost_gate(settings, costs), split=split_rules(settings, costs))
+    return risk.review(at, replace(intents(at, target), edge_bps=np.full(3, edge)))
+
+
+def worth(verdicts: Verdicts, at: Market) -> dict[Instrument, float]:
+    rate = dict(zip(at.instruments, at.mid * at.quote_rate, strict=True))
+    sign = {Side.BUY: 1.0, Side.SELL: -1.0}
+    return {o.instrument: sign[o.side] * float(o.quantity) * rate[o.instrument] for o in verdicts.approved}
+
+
+def test_which_rows_belong_together() -> None:
+    assert coins_at_venues(ROWS) == [[0, 1]]
+    assert coins_at_venues((BTC, ETH)) == []
+
+
+def test_one_order_over_both_and_the_record_says_how() -> None:
+    at = seen()
+    verdicts = review(at)
+    bought = worth(verdicts, at)
+    assert set(bought) == {BTC, UPBIT}
+    assert sum(bought.values()) == pytest.approx(2 * 0.4 * 0.5 * 10_000, rel=1e-3)
+    assert bought[UPBIT] > bought[BTC], "half the fee"
+    first = verdicts.approved[0].arithmetic[0]
+    assert first.startswith("one BTC order of +4000.00: binance +") and "upbit +" in first
+
+
+def test_a_dear_venue_is_left_alone_and_a_cheap_one_taken() -> None:
+    for premium, where in ((0.02, BTC), (-0.02, UPBIT)):
+        at = seen(premium)
+        assert set(worth(review(at, (0.2, 0.2, math.nan)), at)) == {where}
+
+
+def test_where_the_money_is_short_the_other_takes_the_rest() -> None:
+    at = seen(cash=(9_700.0, 300.0))
+    bought = worth(review(at), at)
+    assert 200.0 < bought[UPBIT] <= 300.0
+    assert bought[BTC] + bought[UPBIT] == pytest.approx(4_000.0, rel=1e-3)
+
+
+def test_a_silent_venue_has_no_room() -> None:
+    at = seen()
+    at = replace(at, fresh=np.array([False, True, True]))
+    bought = worth(review(at), at)
+    assert set(bought) == {UPBIT} and bought[UPBIT] == pytest.approx(4_000.0, rel=1e-3)
+    unpriced = replace(at, fresh=np.ones(3, dtype=bool), quote_rate=np.array([1.0, math.nan, 1.0]))
+    assert set(worth(review(unpriced), unpriced)) == {BTC}, "a rate that is missing"
+
+
+def test_nothing_can_be_bought_anywhere_and_the_limit_is_named() -> None:
+    at = replace(seen(), fresh=np.zeros(3, dtype=bool))
+    verdicts = review(at)
+    assert not verdicts.approved
+    assert [r.reason.split(":")[0] for r in verdicts.refused] == ["not_fresh"]
+
+
+def test_what_is_held_at_one_venue_is_not_traded_against_the_other() -> None:
+    # All that both want lies at Upbit already: alone, one row would buy and the other sell.
+    at = seen(held=(0.0, 40.0), cash=(3_000.0, 3_000.0))
+    assert at.equity == pytest.approx(10_000.0)
+    assert review(at).approved == ()
+    alone = worth(review(at, split=False), at)
+    assert alone[BTC] > 0.0 > alone[UPBIT]
+
+
+def test_less_is_sold_where_it_earns_more_and_all_of_it_everywhere() -> None:
+    at = seen(premium=0.01, held=(20.0, 20.0), cash=(3_000.0, 3_000.0))
+    sold = worth(review(at, (0.2, 0.2, math.nan)), at)
+    assert set(sold) == {UPBIT} and sold[UPBIT] == pytest.approx(-2_010.0, rel=0.02)
+    everything = worth(review(at, (0.0, 0.0, math.nan)), at)
+    assert everything[BTC] == pytest.approx(-2_000.0) and everything[UPBIT] == pytest.approx(-2_020.0)
+
+
+def test_a_ceiling_holds_for_the_coin() -> None:
+    at = seen()
+    kelly = {"max_position_volatility_pct": None, "target_volatility_pct": None, "kelly_fraction": 0.002}
+    # Mean 200 bps, spread 10 bps: 0.002 of Kelly is 0.002 x 200 x 10000 / 100 = 40 of equity; of 2 bps, 40 %.
+    free = sum(worth(review(at, limits=kelly, edge=2.0, cost_gate="off"), at).values())
+    held = sum(worth(review(at, limits={**kelly, "kelly_fraction": 0.001}, edge=2.0, cost_gate="off"), at).values())
+    assert free == pytest.approx(4_000.0, rel=1e-3)
+    assert held == pytest.approx(2_000.0, rel=1e-3)
+
+
+def test_a_coins_forecast_is_that_of_its_rows() -> None:
+    at = seen()
+    verdicts = review(at, edge=5.0)
+    assert not verdicts.approved
+    assert {r.reason.split(":")[0] for r in verdicts.refused} == {"cost_gate"}
+
+
+def test_the_minutes_hash_knows_what_was_displayed() -> None:
+    at = seen()
+    assert input_hash(at) != input_hash(replace(at, shown=np.full((2, 3), 0.6)))
+    load_risk(TradeSettings(instruments=tuple(map(str, ROWS))), RiskSettings(), KNOWN)
