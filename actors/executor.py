@@ -1,4 +1,7 @@
-"""The executor live: the machine of the backtest, with awaited calls, a journal on disk and a real venue."""
+"""The executor live: the machine of the backtest, with awaited calls, a journal on disk and a real venue.
+
+Above 400 lines because every call that holds the one lock stands here; what each decides is the machine's.
+"""
 
 import asyncio
 import logging

@@ -13,17 +13,19 @@ from core.coin_split import coins_at_venues
 from core.cost_gate import Seen, cost_gate, cost_lines
 from core.events import Detector
 from core.execution.conditions import conditions_of
-from core.execution.machine import ExecutionMachine
+from core.execution.schedules.adaptive import Sight, choose
+from core.execution.schedules.rule import FIRST, due_lots, jitter_of, next_stage, schedule_of
+from core.execution.schedules.twap import least_order
+from core.execution.schedules.volume_curve import shares_ahead
 from core.execution.split import Quotes, plan_split
-from core.execution.stimuli import Beat, MinuteStarted
 from core.features import HISTORY, N_FEATURES, SEQUENCE, WINDOW
 from core.impact import IMPACT_MINUTES, flow_at
-from core.messages import AccountState, Approved, Detected, Intents, Market, MarketSlice, MinuteTick, Regime, Votes
+from core.messages import AccountState, Detected, Intents, Market, MarketSlice, MinuteTick, Regime, Votes
 from core.params import CostSettings, ExecutionSettings, ProtectionSettings, RiskSettings, TradeSettings
 from core.protection import collar_at, due_at, entry_after, exit_rules, exit_ticks
 from core.risk import Risk
 from core.selection import Selector
-from core.units import MINUTE_MS, Instrument, MarketRules, Side
+from core.units import MINUTE_MS, Instrument, MarketRules
 from core.votes import Answer, assemble_votes
 
 _NOBODY = AccountState(at_ms=0, balances=())
@@ -120,23 +122,11 @@ def load_execution() -> None:
     exit_ticks(entry_after(1.0, 1.0, 1.0, 1.0), 1.0, collar_at(0, exits))
     due_at(1.0, 1.0, 0, 1.0, 0, exits)
     one, where = Decimal(1), Instrument("none", "A/B")
-    rules = MarketRules(
-        instrument=where, tick=one, step=one, min_qty=one, max_qty=one, min_notional=one, status="TRADING"
-    )
-    for algorithm in ("twap", "vwap"):
-        settings = ExecutionSettings(algorithm=algorithm, horizon_minutes=2, jitter_seconds=1)
-        machine = ExecutionMachine(settings, {where: rules}, "warm")
-        market = flat_market((where,))
-        approved = Approved(
-            intent_id="warm-up",
-            minute=0,
-            instrument=where,
-            side=Side.BUY,
-            quantity=one,
-            limit_price=one,
-            reference_price=1.0,
-            arithmetic=(),
-        )
-        seen = conditions_of(market, (where,), machine.schedule)
-        machine.handle(MinuteStarted(minute=0, now_ms=MINUTE_MS, approved=(approved,), conditions=seen))
-        machine.handle(Beat(now_ms=MINUTE_MS + settings.slices * settings.slice_seconds * 1_000 - 1))
+    rules = MarketRules(instrument=where, tick=one, step=one, min_qty=one, max_qty=one, min_notional=one)
+    schedule = schedule_of(ExecutionSettings(algorithm="vwap", horizon_minutes=2, jitter_seconds=1))
+    (seen,) = conditions_of(flat_market((where,)), (where,), schedule)
+    share, ahead = shares_ahead(np.array(seen.curve), 0, schedule.minutes)
+    stage = next_stage(schedule, FIRST, False, 0, 1.0, seen.traded, seen.volume, seen.sigma, 1.0, share, ahead)
+    due_lots(schedule, stage, 0, 1, 1, least_order(rules, one), 1)
+    jitter_of(1, 1, 0, schedule.jitter_s)
+    choose(Sight(0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0))

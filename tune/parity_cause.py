@@ -18,11 +18,14 @@ ROUNDING_BPS = 1e-2
 AT_SPEED = "the replay ran at a speed, not in --lockstep: it decided some market time after the close, at the book of that instant"
 
 
-def cause_of(found: Difference, features_agree: bool | None = None, clock: str = "") -> str:
+def cause_of(
+    found: Difference, features_agree: bool | None = None, clock: str = "", settings: Sequence[str] = ()
+) -> str:
     """The likely reason of a difference between a replay (left) and its backtest (right).
 
     ``features_agree``: whether the members, asked again about this minute, say what they said; None when not known.
-    ``clock``: of the replay, ``lockstep`` or ``speed``; empty when not known.
+    ``clock``: of the replay, ``lockstep`` or ``speed``; empty when not known. ``settings``: what was changed in them
+    before this minute.
     """
     left, right = found.records
     if left is None or right is None:
@@ -38,6 +41,8 @@ def cause_of(found: Difference, features_agree: bool | None = None, clock: str =
             "the same closes, holdings and forecasts, so the same bars and features; what is left is the book (the exchange "
             f"was set to other costs: half spread), free cash, or the mood reading{perhaps}"
         )
+    if found.stage == "verdicts" and settings:
+        return f"settings were changed in mid-run ({'; '.join(settings)}); the backtest keeps those the run began with"
     return _CAUSES[found.stage](left, right)
 
 

@@ -125,7 +125,12 @@ class Comparisons:
         if found is None:
             return None, "", note
         agree = self._features_agree(found)
-        return replace(found, stage="book") if agree else found, cause_of(found, agree, self._replayed.clock), note
+        cause = cause_of(found, agree, self._replayed.clock, self._changed_before(found.minute))
+        return replace(found, stage="book") if agree else found, cause, note
+
+    def _changed_before(self, minute: int) -> list[str]:
+        told = (line for record in self._replayed.records if record.minute <= minute for line in record.settings)
+        return [line for line in told if " -> " in line]
 
     def engine(self) -> Found:
         result = engine_of(self._replayed)

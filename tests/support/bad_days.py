@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import polars as pl
 
 from config.settings import Settings
 from core.messages import MinuteRecord
+from core.params import ExecutionSettings
 from core.units import DAY_MS, MINUTE_MS, Instrument
 from data.market import MarketCut
 from exchanges.simulated.local import SimulatedVenue
@@ -27,6 +28,10 @@ CRASHED = (*HALTED, "XRP/USDT")
 CASH = Decimal(10_000)
 
 
+ALGORITHMS: tuple[str, ...] = get_args(ExecutionSettings.model_fields["algorithm"].annotation)
+"""Every way of working an order that there is, so that a new one is held to the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class Day:
     """What came of a day."""
@@ -39,12 +44,20 @@ class Day:
 
 
 def restless(rows: int, **changes: Any) -> Settings:
-    """Thresholds near zero and next to no band, so that nearly every minute trades; the limits as they are."""
+    """Thresholds near zero and next to no band, so that nearly every minute trades; the limits as they are, but for those
+    that keep a day from coming near the others: pauses after losses, and ceilings by volatility."""
     usual: dict[str, Any] = {
         "selection__entry_edge_bps": 0.5,
         "selection__exit_edge_bps": 0.1,
         "selection__full_edge_bps": 10,
         "risk__rebalance_band_pct": 0.1,
+        "risk__cooldown_minutes": 0,
+        "risk__max_consecutive_losses": 0,
+        "risk__max_stop_outs": 0,
+        "risk__low_profit_trips": 0,
+        "risk__max_position_volatility_pct": None,
+        "risk__target_volatility_pct": None,
+        "risk__kelly_fraction": None,
         "trade__min_order_usdt": 10,
     }
     return make_settings(rows, **{**usual, **changes})

@@ -149,6 +149,18 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
         {"scale": 25.0},
         "50000",
     ),
+    "stop-outs pause": (
+        {
+            "protection__stop_loss_pct": 0.2,
+            "risk__max_stop_outs": 2,
+            "risk__stop_outs_pause_minutes": 4,
+            "risk__cooldown_minutes": 0,
+            "risk__max_consecutive_losses": 0,
+        },
+        {"rows": 3},
+        {},
+        "10000",
+    ),
     "ceilings bind": (
         {
             "trade__max_pct": {"binance:ETH/USDT": 9},
@@ -200,6 +212,8 @@ def test_engine_and_desk_are_equal(name: str) -> None:
         case "guards pause":
             guards = {"cooldown_minutes", "max_consecutive_losses", "low_profit_pct", "max_orders_per_minute"}
             assert guards <= told["limits"]
+        case "stop-outs pause":
+            assert "max_stop_outs" in told["limits"]
         case "ceilings bind":
             why = "\n".join("\n".join(lines) for lines in pair.result.orders["why"].to_list())
             for line in ("volatility ", "of Kelly: at most", "buys x 0.", "max_order_usdt allows", "max_pct allows"):
@@ -268,6 +282,11 @@ def test_engine_and_desk_are_equal_on_wild_markets(seed: int) -> None:
         "risk__collar_bps": float(rng.choice([1.0, 30.0, 500.0])),
         "risk__max_order_pct": float(rng.choice([2.0, 10.0])),
         "trade__min_order_usdt": int(rng.choice([5, 50])),
+        "risk__max_position_volatility_pct": [None, 15.0, 3.0][int(rng.integers(3))],
+        "risk__target_volatility_pct": [None, 40.0, 8.0][int(rng.integers(3))],
+        "risk__cooldown_minutes": int(rng.choice([0, 3])),
+        "risk__max_consecutive_losses": int(rng.choice([0, 3])),
+        "risk__low_profit_trips": int(rng.choice([0, 2])),
         "execution__slices": int(rng.choice([1, 3, 4])),
         "costs__latency_ms": int(rng.choice([0, 86, 10_000])),
         "costs__max_participation_pct": float(rng.choice([1.0, 10.0])),

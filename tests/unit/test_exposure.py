@@ -10,6 +10,7 @@ import pytest
 
 from core.units import MINUTE_MS
 from tests.support.bad_days import (
+    ALGORITHMS,
     CASH,
     CRASH_DAY,
     CRASHED,
@@ -52,6 +53,15 @@ def test_no_limit_is_crossed_in_a_made_up_crash_or_halt(name, bias):
     found = made_up(name, bias).found
     kept(found, 40)
     assert (found.breach is not None) == name.startswith("crash")
+
+
+@pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name != "twap"])
+def test_no_limit_is_crossed_however_an_order_is_worked(algorithm):
+    market = crash()
+    settings = restless(3, **TIGHT, execution__algorithm=algorithm)
+    found = trade_day(settings, market, moods(market, 3, 10.0)).found
+    assert found.crossings == [], found.text()
+    assert found.breach is not None and found.buys > 20, found.text()
 
 
 def test_a_loss_limit_ends_buying_within_the_minute_and_sells_all():
