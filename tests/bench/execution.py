@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -53,10 +54,11 @@ def main(argv: list[str]) -> int:
         print(f"\nprice inside a minute: {'wandering' if wandering else 'as the simulated exchange tells it'}")
         dearer += told(tapes, args.parents, args.seed, algorithms(args.horizon), wandering=wandering)
     took = planning_ms()
-    print(f"\nplanning a minute of {SYMBOLS} symbols x {VENUES} venues, one core: {took:.2f} ms (bar {PLAN_MS:g})")
+    plans = ", ".join(f"{name} {ms:.1f} ms" for name, ms in took.items())
+    print(f"\nplanning a minute of {SYMBOLS} symbols x {VENUES} venues, one core: {plans} (bar {PLAN_MS:g})")
     said = "; ".join(dearer) if dearer else "holds, nowhere dearer beyond its band"
     print(f"adaptive costs at most what each of the others does, in mean and 95th percentile: {said}")
-    return 1 if dearer or took > PLAN_MS else 0
+    return 1 if dearer or max(took.values()) > PLAN_MS else 0
 
 
 def algorithms(minutes: int) -> dict[str, ExecutionSettings]:
@@ -141,19 +143,26 @@ def symbol_of(stem: str) -> str:
     raise DataError(f"{stem}.parquet: name the file after its symbol, like BTCUSDT or KRW-BTC")
 
 
-def planning_ms(rounds: int = 20) -> float:
-    """Processor time, ms, of what a minute's plans ask of the kernels for so many parents, each worked by the dearest
-    rule of each sort: its stage, the slices of an implementation-shortfall schedule, and an adaptive first look."""
+def planning_ms(rounds: int = 20) -> dict[str, float]:
+    """Processor time, ms, of a minute's plans of so many parents: the stage and every slice of an
+    implementation-shortfall schedule, the dearest of the sliced ones, or an adaptive parent's look."""
     schedule = schedule_of(ExecutionSettings(algorithm="is", horizon_minutes=10))
-    parents = [(k, 1_000 + k, 0.5 + 0.001 * k) for k in range(SYMBOLS * VENUES)]
+    parents = [(1_000 + k, 1e4 * (0.5 + 0.001 * k)) for k in range(SYMBOLS * VENUES)]
 
-    def plan() -> None:
-        for number, lots, volume in parents:
-            stage = next_stage(schedule, FIRST, False, 0, float(lots), 1e4, 1e4 * volume, 8e-4, 5e3, 1.0, 0.0)
+    def slices() -> None:
+        for lots, volume in parents:
+            stage = next_stage(schedule, FIRST, False, 0, float(lots), 1e4, volume, 8e-4, 5e3, 1.0, 0.0)
             for slot in range(schedule.slices):
-                due_lots(schedule, stage, slot, lots - slot * number // 3, lots, 1, 10**6)
-            choose(Sight(2e-4, 1e-5, 8e-4, 1e4 * volume, float(lots), 0.0, 1.0, 1 / 30, 1.0, 0.0, 0.0, 0.0))
+                due_lots(schedule, stage, slot, lots, lots, 1, 10**6)
 
+    def looks() -> None:
+        for lots, volume in parents:
+            choose(Sight(2e-4, 1e-5, 8e-4, volume, float(lots), 0.0, 1.0, 1 / 30, 1.0, 0.0, 0.0, 0.0))
+
+    return {"is": _median_ms(slices, rounds), "adaptive": _median_ms(looks, rounds)}
+
+
+def _median_ms(plan: Callable[[], None], rounds: int) -> float:
     plan()
     took = []
     for _ in range(rounds):
