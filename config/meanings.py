@@ -199,6 +199,8 @@ MEANINGS: dict[str, Meaning] = {
     "execution.slices": Meaning("slices of an order; one of the largest", _E, "slices", _a_slice),
     "execution.slice_seconds": Meaning("time between slices", _E, "s"),
     "execution.cost_gate": Meaning("a forecast must pay for", _M, ranks={"round_trip": 0, "one_way": 1, "off": 2}),
+    "execution.split": Meaning("an order is split over the exchanges", _E),
+    "execution.venue_latency_ms.*": Meaning("time to the exchange, for the split", _E, "ms"),
     "execution.horizon_minutes": Meaning("an order is worked for", _E, "minutes"),
     "execution.jitter_seconds": Meaning("a slice comes late by up to", _E, "s"),
     "execution.participation_pct": Meaning("pov: share of the volume", _E, "%"),

@@ -190,4 +190,4 @@ class StartingCap:
         more = replace(self, state=replace(self.state, steps=self.state.steps + 1))
         to = f"{more.level_pct:g} %" + (f", at most {more.usdt():,.2f} USDT" if more.usdt() < math.inf else "")
         days = f"{left} more clean day{'s' if left > 1 else ''} in a row"
-        return f"{share}; {days} raise it to {to}. It stands there because {self.state.reason}"
+        return f"{share}; {days} {'raise' if left > 1 else 'raises'} it to {to}. It stands there because {self.state.reason}"

@@ -4,7 +4,6 @@ Compiled rules are loaded (or, on a fresh machine, compiled) when a process firs
 to many seconds. Each ``load_`` calls all that one part calls in a minute; nothing of it reaches a venue or a record.
 """
 
-from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -12,18 +11,20 @@ import numpy as np
 from core.cache import Cache
 from core.coin_split import coins_at_venues
 from core.cost_gate import Seen, cost_gate, cost_lines
-from core.errors import Defect
 from core.events import Detector
 from core.execution.conditions import conditions_of
-from core.execution.machine import ExecutionMachine
+from core.execution.schedules.adaptive import Sight, choose
+from core.execution.schedules.rule import FIRST, due_lots, jitter_of, next_stage, schedule_of
+from core.execution.schedules.twap import least_order
+from core.execution.schedules.volume_curve import shares_ahead
 from core.execution.split import Quotes, plan_split
-from core.execution.stimuli import Beat, MinuteStarted
 from core.features import HISTORY, N_FEATURES, SEQUENCE, WINDOW
 from core.impact import IMPACT_MINUTES, flow_at
-from core.messages import AccountState, Approved, Detected, Intents, Market, MarketSlice, MinuteTick, Regime, Votes
+from core.messages import AccountState, Detected, Intents, Market, MarketSlice, MinuteTick, Regime, Votes
 from core.params import CostSettings, ExecutionSettings, ProtectionSettings, RiskSettings, TradeSettings
-from core.protection import collar_at, due_at, entry_after, exit_rules, exit_ticks
+from core.protection import collar_at, due_at, entry_after, exit_rules, exit_ticks, is_on
 from core.risk import Risk
+from core.round_trips import TRIP, count_fill
 from core.selection import Selector
 from core.units import MINUTE_MS, Instrument, MarketRules
 from core.votes import Answer, assemble_votes
@@ -116,36 +117,19 @@ def load_risk(trade: TradeSettings, limits: RiskSettings, rules: dict[Instrument
     cost_lines(gate, Seen(one, one, one, one), 0.001, 0, 1.0, True)
 
 
-def _approvals(market: Market, rules: MarketRules) -> tuple[Approved, ...]:
-    """What risk approves of a rich account's wish for the one instrument of ``market``."""
-    rich = replace(market, fresh=np.ones(1, dtype=np.bool_), cash=np.full(1, 1e6), equity=1e6)
-    trade = TradeSettings(instruments=(str(rules.instrument),))
-    risk = Risk(
-        trade,
-        RiskSettings(),
-        {rules.instrument: rules},
-        gate=cost_gate(ExecutionSettings(cost_gate="off"), CostSettings()),
-    )
-    approved = risk.review(rich, replace(no_intents(1), target=np.ones(1))).approved
-    if not approved:
-        raise Defect("the practice order was not approved, so the schedules would be compiled in the first minute")
-    return approved
-
-
 def load_execution() -> None:
     """How an order is cut into slices, by every kind of schedule, and when a position is protected."""
     exits = exit_rules(ProtectionSettings(), RiskSettings())
     exit_ticks(entry_after(1.0, 1.0, 1.0, 1.0), 1.0, collar_at(0, exits))
     due_at(1.0, 1.0, 0, 1.0, 0, exits)
+    is_on(exits)
+    count_fill(np.zeros(TRIP), True, 1.0, 1.0, 1.0)
     one, where = Decimal(1), Instrument("none", "A/B")
-    rules = MarketRules(
-        instrument=where, tick=one, step=one, min_qty=one, max_qty=1_000 * one, min_notional=one, status="TRADING"
-    )
-    for algorithm in ("twap", "vwap"):
-        settings = ExecutionSettings(algorithm=algorithm, horizon_minutes=2, jitter_seconds=1)
-        machine = ExecutionMachine(settings, {where: rules}, "warm")
-        market = flat_market((where,))
-        approved = _approvals(market, rules)
-        seen = conditions_of(market, (where,), machine.schedule)
-        machine.handle(MinuteStarted(minute=0, now_ms=MINUTE_MS, approved=approved, conditions=seen))
-        machine.handle(Beat(now_ms=MINUTE_MS + settings.slices * settings.slice_seconds * 1_000 - 1))
+    rules = MarketRules(instrument=where, tick=one, step=one, min_qty=one, max_qty=one, min_notional=one)
+    schedule = schedule_of(ExecutionSettings(algorithm="vwap", horizon_minutes=2, jitter_seconds=1))
+    (seen,) = conditions_of(flat_market((where,)), (where,), schedule)
+    share, ahead = shares_ahead(np.array(seen.curve), 0, schedule.minutes)
+    stage = next_stage(schedule, FIRST, False, 0, 1.0, seen.traded, seen.volume, seen.sigma, 1.0, share, ahead)
+    due_lots(schedule, stage, 0, 1, 1, least_order(rules, one), 1)
+    jitter_of(1, 1, 0, schedule.jitter_s)
+    choose(Sight(0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0))

@@ -81,6 +81,7 @@ UPBIT: tuple[Row, ...] = (
     _row(O.NOTHING, "block", at=418),
     _row(O.NOTHING, "rate limit", at=429),
     _row(O.STANDS, "our nonces are used once: this very request was read before, under a connection that broke", "nonce_used"),
+    _row(O.STANDS, "the same, its words cut short: a key that is wrong is told so by the next whole answer", NO_CODE, at=401),
     _row(O.STANDS, "an identifier is used up by the first request that names it", at=(400, 499), says="identifier"),
     _row(O.NOTHING, "the firewall", NO_CODE, at=403),
     _row(O.UNKNOWN, "timeout", at=408),

@@ -87,12 +87,12 @@ def expected_figure(run: RecordedParents, losses: Sequence[Shortfall]) -> go.Fig
     """What each filled order was expected to cost before it was sent, and what its fills cost."""
     points = [
         (
-            parent.approved.expected[5],
+            parent.decided.expected[5],
             float((one.total - one.opportunity) / one.filled) * 1e4,
-            parent.approved.intent_id,
+            parent.decided.intent_id,
         )
         for parent, one in zip(run.parents, losses, strict=True)
-        if parent.approved.expected and one.filled
+        if parent.decided.expected and one.filled
     ]
     if not points:
         return None
@@ -152,14 +152,14 @@ def _orders(run: RecordedParents, losses: Sequence[Shortfall]) -> str:
     both = sorted(zip(run.parents, losses, strict=True), key=lambda pair: -pair[1].total)[:MOST_PARENTS]
     rows = []
     for parent, one in both:
-        approved, cents = parent.approved, one.cents()
+        decided, cents = parent.decided, one.cents()
         what = (
-            clock(approved.minute),
-            str(approved.instrument),
-            approved.side.value,
-            f"{approved.quantity.normalize():f}",
+            clock(decided.minute),
+            str(decided.instrument),
+            decided.side.value,
+            f"{decided.quantity.normalize():f}",
         )
-        filled = f"{float(parent.executed / approved.quantity) * 100:.0f} %"
+        filled = f"{float(parent.executed / decided.quantity) * 100:.0f} %"
         rows.append((*what, filled, *(money(float(cents[name])) for name in (*PARTS, "total")), _bps(one, "total")))
     title = (
         f"Orders ({len(rows)} dearest of {len(run.parents)})"

@@ -14,7 +14,7 @@ from exchanges.simulated.server import serve_exchange
 from tests.support.binance_stub import API_KEY, SECRET
 from tests.support.chaos_venues import BINANCE
 from tests.support.fake_venue import MemoryJournal
-from tests.support.mortal_executor import At, intents
+from tests.support.mortal_executor import intents, seen
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ async def test_new_filters_reach_risk_and_machine_with_the_next_minute_over_the_
             approved=(replace(approved, quantity=quantity, limit_price=approved.limit_price // 1),),
             refused=(),
         )
-        return await executor.execute(At(minute, exchange.now_ms), said)
+        return await executor.execute(seen(exchange, minute, exchange.now_ms), said)
 
     async def account():
         return await executor.account(MinuteTick(minute=minute, now_ms=exchange.now_ms, trace="t"))

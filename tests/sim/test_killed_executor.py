@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.params import ExecutionSettings
+from tests.support.bad_days import ALGORITHMS
 from tests.support.mortal_executor import KINDS, Mortality
 
 KILLS = 30
@@ -22,3 +23,12 @@ def test_thirty_deaths_in_mid_schedule_lose_nothing_and_send_nothing_twice(tmp_p
     assert found.unfinished > KILLS * 0.9
     assert found.parents > 20 and found.partly > 3
     assert found.fills > found.orders > 40
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("algorithm", [name for name in ("immediate", "is", "adaptive") if name in ALGORITHMS])
+def test_nor_does_dying_in_any_other_schedule(tmp_path: Path, algorithm: str):
+    found = Mortality(tmp_path, 6, seed=2, execution=TWAP.model_copy(update={"algorithm": algorithm})).run()
+    assert found.differences == []
+    assert sum(found.kinds.values()) == 6
+    assert found.unfinished >= 4 and found.fills > 20

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import polars as pl
 
 from config.settings import Settings
 from core.messages import MinuteRecord
+from core.params import ExecutionSettings
 from core.units import DAY_MS, MINUTE_MS, Instrument
 from data.market import MarketCut
 from exchanges.simulated.local import SimulatedVenue
@@ -25,6 +26,10 @@ CRASH_DAY = 1_681_862_400_000
 HALTED = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "ADA/USDT", "DOGE/USDT")
 CRASHED = (*HALTED, "XRP/USDT")
 CASH = Decimal(10_000)
+
+
+ALGORITHMS: tuple[str, ...] = get_args(ExecutionSettings.model_fields["algorithm"].annotation)
+"""Every way of working an order that there is, so that a new one is held to the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +135,7 @@ def closes_of(market: MarketCut) -> Closes:
         start=market.start_minute,
         close=market.bars[:, :, 3],
         volume=market.bars[:, :, 4],
+        low=market.bars[:, :, 2],
     )
 
 

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import time
+import traceback
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -25,7 +26,8 @@ from actors.executor import ExecutorActor
 from config.settings import ExchangeSettings
 from core.execution.machine import ExecutionMachine
 from core.execution.scribe import replay
-from core.messages import Approved, MinuteTick, TradingState, Verdicts
+from core.features import WINDOW
+from core.messages import Approved, Market, MinuteTick, TradingState, Verdicts
 from core.orders import is_ours, parse_id
 from core.params import ExecutionSettings
 from core.units import MINUTE_MS, Side, floor_to_step, round_price, to_decimal
@@ -36,20 +38,13 @@ from exchanges.simulated.refusals import VenueRefusal
 from exchanges.simulated.server import RunningServer, serve_exchange
 from tests.support.binance_stub import API_KEY, SECRET
 from tests.support.chaos_venues import BINANCE
+from tests.support.markets import market
 
 INSTANCE = "mortal"
 FOREVER = 1 << 62
 KINDS = ("lost", "taken", "any moment")
 """How a life ends: with a request that never arrives, with one that is taken and whose answer nobody hears, or some
 milliseconds after one was answered."""
-
-
-@dataclass(frozen=True, slots=True)
-class At:
-    """The two fields of a market that the executor reads."""
-
-    minute: int
-    now_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +60,17 @@ class Life:
     """It asks for the minute it woke up in once more, as a conductor would that never heard an answer; else it only
     goes on with what the journal says."""
     seed: int
+
+
+def seen(exchange: SimulatedExchange, minute: int, now_ms: int) -> Market:
+    """The market as schedules look at it: the bars so far, and a book at the last close."""
+    tape = exchange.market.tape  # type: ignore[attr-defined]
+    end = (minute - tape.start_minute) // MINUTE_MS + 1
+    bars = tape.bars[:, max(0, end - WINDOW) : end]
+    before = np.repeat(bars[:, :1], WINDOW - bars.shape[1], axis=1)
+    mids = tuple(float(close) for close in bars[:, -1, 3])
+    whole = np.concatenate([before, bars], axis=1)
+    return market(exchange.instruments, mids=mids, minute=minute, bars=whole, now_ms=now_ms)
 
 
 def intents(exchange: SimulatedExchange, minute: int, seed: int) -> tuple[Approved, ...]:
@@ -117,7 +123,7 @@ async def live(life: Life, exchange: SimulatedExchange) -> None:
                     approved=intents(exchange, minute, life.seed),
                     refused=(),
                 )
-                await executor.execute(At(minute, now), said)
+                await executor.execute(seen(exchange, minute, now), said)
                 started = minute
             async with http.post("/sim/advance", json={"to_ms": now // step * step + step}) as answer:
                 now = (await answer.json())["now_ms"]
@@ -167,6 +173,8 @@ def _fork_for_ever(pipe: Any, others: Any, exchange: SimulatedExchange) -> None:
             try:
                 asyncio.run(live(life, exchange))
                 code = 0
+            except Exception:  # The test only sees how it ended.
+                traceback.print_exc()
             finally:
                 # Whatever it was: nothing of the test's process may be cleaned up by a copy of it.
                 os._exit(code)

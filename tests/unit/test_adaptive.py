@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from core.errors import ConfigError
+from core.execution.local import LocalExecutor
 from core.execution.machine import ExecutionMachine
 from core.execution.schedules.adaptive import Sight, choose, waiting_cost
 from core.execution.stimuli import (
@@ -22,10 +23,11 @@ from core.messages import CancelOrder, Fill, OrderSnapshot, OrderState, PlaceOrd
 from core.params import CostSettings, ExecutionSettings
 from core.units import MINUTE_MS, Side
 from exchanges.simulated.tape import Tape
-from tests.bench.execution import ALGORITHMS, synthetic
+from tests.bench.execution import algorithms, synthetic
 from tests.bench.support.shortfall import Case, Scene, draw, work
 from tests.support.engines import Panel, make_forecasts, make_market, make_settings
-from tests.support.fake_venue import BTC, MINUTE, RULES, approved
+from tests.support.fake_venue import BTC, ETH, MINUTE, RULES, MemoryJournal, approved
+from tests.unit.test_execution_crash import DyingVenue, Life, check
 from tune.backtest import make_backtest
 from tune.simulate import simulate
 
@@ -230,7 +232,7 @@ def test_on_the_simulated_exchange_it_costs_less_than_the_others():
     never_crosses = ExecutionSettings(algorithm="adaptive", urgency=0.0)
     done = {
         name: [work(scenes[0], case, rules) for case in cases]
-        for name, rules in {**ALGORITHMS, "never crosses": never_crosses}.items()
+        for name, rules in {**algorithms(1), "never crosses": never_crosses}.items()
     }
     costs = {name: np.array([one.shortfall_bps for one in outcomes]) for name, outcomes in done.items()}
     others = [costs[name] for name in ("immediate", "twap", "vwap")]
@@ -276,3 +278,54 @@ def test_a_backtest_works_it_minute_by_minute():
         for order in record.orders:
             limit = limits[order.intent_id].limit_price
             assert order.price <= limit if order.side is Side.BUY else order.price >= limit
+
+
+class SeenAt:
+    """What the executor reads of a market of two coins that trade at 100."""
+
+    def __init__(self, minute: int) -> None:
+        self.minute, self.now_ms, self.instruments = minute, minute + MINUTE_MS, (BTC, ETH)
+        self.bars = np.tile([100.0, 100.1, 99.9, 100.0, 50.0], (2, 100, 1))
+        self.bars[:, ::2, 3] = 100.05
+        self.quote_rate, self.bid, self.ask = np.ones(2), np.full(2, 99.9), np.full(2, 100.1)
+
+
+class AdaptiveLife(Life):
+    """Adaptive parents of two minutes' life, in a run that dies and begins again."""
+
+    def begin(self) -> LocalExecutor:
+        rules = ExecutionSettings(algorithm="adaptive", horizon_minutes=2, reprice_seconds=15, urgency=0.1)
+        return LocalExecutor(ExecutionMachine(rules, RULES, "main"), self.venue, self.journal)
+
+    def run(self) -> None:
+        for number in range(3):
+            minute = MINUTE + number * MINUTE_MS
+            self.step(lambda e, at=minute: e.account(at + MINUTE_MS))
+            self.step(lambda e, at=minute: self.reports.append(e.execute(SeenAt(at), self.verdicts(at))))
+            for second in (15, 30, 45):
+                self.venue.now_ms = minute + MINUTE_MS + second * 1_000
+                self.venue.mids = dict.fromkeys((BTC, ETH), 100.0 + 0.001 * second)
+                self.step(lambda e: e.beat(self.venue.now_ms))
+        for late in range(3):
+            self.step(lambda e, at=MINUTE + 4 * MINUTE_MS + late * 5_000: e.account(at))
+        self.step(lambda e: e.stop(MINUTE + 5 * MINUTE_MS))
+        self.step(lambda e: e.account(MINUTE + 5 * MINUTE_MS + 10_000))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_killed_in_the_middle_it_loses_nothing_and_sends_nothing_twice(seed):
+    rng = np.random.default_rng(seed)
+    outcomes = ("rest", "rest", "half", "fill", "none", "lost-rest", "lost-half", "lost-before", "unavailable")
+    venue, journal = DyingVenue(rng.choice(outcomes, 60).tolist()), MemoryJournal()
+    life = AdaptiveLife(venue, journal)
+    at = int(rng.integers(1, 7))
+    if seed % 3 == 0:
+        venue.crash_after = at
+    elif seed % 3 == 1:
+        journal.crash_before = at
+    else:
+        journal.crash_after = at
+    life.run()
+    assert life.deaths == 1
+    check(life)
+    assert any(held.placed.time_in_force is TimeInForce.GTC for held in venue.history)

@@ -53,6 +53,7 @@ UPBIT_ROWS = [
     (400, "validation_error", "identifier is already used", S),
     (401, "jwt_verification", "Jwt 토큰 검증에 실패했습니다.", R),
     (401, "nonce_used", "이미 사용한 nonce값입니다.", S),
+    (401, "", "", S),
     (403, "out_of_scope", "권한이 부족합니다.", R),
     (403, "", "", N),
     (404, "order_not_found", "주문을 찾지 못했습니다.", R),

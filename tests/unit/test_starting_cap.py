@@ -181,6 +181,6 @@ def test_a_breached_loss_limit_begins_the_cap_anew_at_once():
 def test_words_say_how_much_and_what_raises_it():
     cap = StartingCap(LIVE, CapState(clean_days=1))
     said = cap.words(30, 5_000)
-    assert "20 % of trade.invest_pct = 300.00 USDT; 1 more clean day in a row raise it to 60 %" in said
+    assert "20 % of trade.invest_pct = 300.00 USDT; 1 more clean day in a row raises it to 60 %" in said
     assert StartingCap(LIVE, CapState(steps=5)).words(30).startswith("starting cap: none")
     assert "never rises" in StartingCap(LIVE.model_copy(update={"cap_step_pct": 0.0})).words(30)

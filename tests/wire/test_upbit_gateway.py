@@ -463,6 +463,7 @@ PLACE_ROWS = {
     "connection cut": (Reply(drop=True), OutcomeUnknown),
     "no answer in time": (Reply(order_answer(), delay_s=1.0), OutcomeUnknown),
     "read before": (refusal("nonce_used", status=401), OutcomeUnknown),
+    "read before, cut": (Reply('{"error":{"na', status=401), OutcomeUnknown),
     "identifier used": (refusal("invalid_identifier", "identifier already used"), OutcomeUnknown),
     "insufficient funds": (refusal("insufficient_funds_bid"), ExchangeRefused),
     "under the minimum": (refusal("under_min_total_bid"), ExchangeRefused),
@@ -484,7 +485,9 @@ async def test_what_a_failed_order_means(stub, reply, kind):
     await gateway.close()
 
 
-@pytest.mark.parametrize("row", ["500 JSON", "502", "cut JSON", "connection cut", "no answer in time", "read before"])
+@pytest.mark.parametrize(
+    "row", ["500 JSON", "502", "cut JSON", "connection cut", "no answer in time", "read before", "read before, cut"]
+)
 async def test_a_failed_question_means_that_nothing_happened(stub, row):
     gateway = UpbitGateway(stub.settings(timeout_ms=500), (ACCESS_KEY, SECRET_KEY), [BTC])
     stub.on("GET", ORDER, PLACE_ROWS[row][0])
