@@ -56,7 +56,9 @@ def main(args: argparse.Namespace) -> int:
         return EXIT_OK
     console.print(_table(shown))
     rest = f", the newest {len(shown)} shown" if len(shown) < len(chosen) else ""
-    console.print("USDT and bps: the shortfall against the decision, above zero is lost.")
+    console.print(
+        "Wanted: base units; mean: of the fills; USDT and bps: shortfall against the decision, above zero is lost."
+    )
     console.print(f"{len(chosen)} of {len(run.parents)} orders{rest}; one in full: --order ID", highlight=False)
     return EXIT_OK
 
@@ -158,7 +160,7 @@ def _wanted(parent: Parent, args: argparse.Namespace) -> bool:
 
 
 def _table(parents: list[Parent]) -> Table:
-    heads = ("id", "side", "quantity", "filled", "mean price", "USDT", "bps")
+    heads = ("id", "side", "wanted", "filled", "mean", "USDT", "bps")
     table = Table(*heads, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in table.columns:
         column.no_wrap = True
@@ -174,7 +176,7 @@ def _table(parents: list[Parent]) -> Table:
             share,
             price(float(str(told["mean_price"]))) if told["mean_price"] else DASH,
             number(float(lost.cents()["total"])),
-            number(lost.bps("total")),
+            number(lost.bps("total"), 1),
         )
     return table
 
