@@ -15,6 +15,7 @@ from core.cost_gate import cost_gate
 from core.messages import Intents, Market, Verdicts
 from core.risk import Risk, RiskState
 from core.starting_cap import LiveDay
+from core.units import Instrument, MarketRules
 from core.warmup import load_risk
 from data.artifacts import ArtifactStore
 from data.impact_law import read_law
@@ -39,8 +40,11 @@ class RiskActor(Shell):
         self._kept: dict[str, str] = {}
 
     def start(self) -> None:
-        """Take up the last state, and the venue's rules from the executor."""
-        rules = ray.get(ray.get_actor("executor", namespace=NAMESPACE).rules.remote(), timeout=60)
+        """Take up the last state, with the venue's rules from the executor."""
+        self.take_up(ray.get(ray.get_actor("executor", namespace=NAMESPACE).rules.remote(), timeout=60))
+
+    def take_up(self, rules: dict[Instrument, MarketRules]) -> None:
+        """Go on from the journal."""
         state, self._kept = taken_up(self._journal.replay())
         settings = self.plan.settings
         load_risk(settings.config.trade, settings.rules.risk, rules)

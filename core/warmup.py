@@ -22,8 +22,9 @@ from core.features import HISTORY, N_FEATURES, SEQUENCE, WINDOW
 from core.impact import IMPACT_MINUTES, flow_at
 from core.messages import AccountState, Detected, Intents, Market, MarketSlice, MinuteTick, Regime, Votes
 from core.params import CostSettings, ExecutionSettings, ProtectionSettings, RiskSettings, TradeSettings
-from core.protection import collar_at, due_at, entry_after, exit_rules, exit_ticks
+from core.protection import collar_at, due_at, entry_after, exit_rules, exit_ticks, is_on
 from core.risk import Risk
+from core.round_trips import TRIP, count_fill
 from core.selection import Selector
 from core.units import MINUTE_MS, Instrument, MarketRules
 from core.votes import Answer, assemble_votes
@@ -121,6 +122,8 @@ def load_execution() -> None:
     exits = exit_rules(ProtectionSettings(), RiskSettings())
     exit_ticks(entry_after(1.0, 1.0, 1.0, 1.0), 1.0, collar_at(0, exits))
     due_at(1.0, 1.0, 0, 1.0, 0, exits)
+    is_on(exits)
+    count_fill(np.zeros(TRIP), True, 1.0, 1.0, 1.0)
     one, where = Decimal(1), Instrument("none", "A/B")
     rules = MarketRules(instrument=where, tick=one, step=one, min_qty=one, max_qty=one, min_notional=one)
     schedule = schedule_of(ExecutionSettings(algorithm="vwap", horizon_minutes=2, jitter_seconds=1))

@@ -11,7 +11,7 @@ from core.execution.tca import PARTS, Shortfall, sum_of
 from tune.recorded_parents import RecordedParents
 from tune.report.drawing import colours, finished
 from tune.report.frame import figure, head, pair, section, write_html
-from tune.report.style import BLUE, DASH, GREY, clock, money, number, plural
+from tune.report.style import BLUE, DASH, GREEN, GREY, RED, clock, money, number, plural
 
 WORDS = {
     "delay": "the mid moved between the decision and the first order",
@@ -22,6 +22,7 @@ WORDS = {
     "opportunity": "what the part that was not filled would have earned until the next decision",
 }
 MOST_PARENTS = 200
+MOST_POINTS = 3_000
 
 
 def write_cost_page(
@@ -59,6 +60,8 @@ def parts_figure(total: Shortfall) -> go.Figure | None:
             x=names,
             y=[total.bps(name) for name in PARTS] + [0.0],
             measure=["relative"] * len(PARTS) + ["total"],
+            increasing={"marker": {"color": RED}},
+            decreasing={"marker": {"color": GREEN}},
             totals={"marker": {"color": BLUE}},
             connector={"line": {"color": GREY, "width": 1, "dash": "dot"}},
             hovertemplate="%{x}: %{delta:.2f} bps<extra></extra>",
@@ -87,19 +90,20 @@ def expected_figure(run: RecordedParents, losses: Sequence[Shortfall]) -> go.Fig
     """What each filled order was expected to cost before it was sent, and what its fills cost."""
     points = [
         (
-            parent.approved.expected[5],
+            parent.decided.expected[5],
             float((one.total - one.opportunity) / one.filled) * 1e4,
-            parent.approved.intent_id,
+            parent.decided.intent_id,
         )
         for parent, one in zip(run.parents, losses, strict=True)
-        if parent.approved.expected and one.filled
+        if parent.decided.expected and one.filled
     ]
     if not points:
         return None
-    expected, paid, names = zip(*points, strict=True)
+    # As many as a browser draws without a graphics card; every so many of more.
+    expected, paid, names = zip(*points[:: len(points) // MOST_POINTS + 1], strict=True)
     most = max(max(expected), 1.0)
     drawn = go.Figure(
-        go.Scattergl(
+        go.Scatter(
             x=expected,
             y=paid,
             text=names,
@@ -112,7 +116,7 @@ def expected_figure(run: RecordedParents, losses: Sequence[Shortfall]) -> go.Fig
     drawn.add_scatter(
         x=[0.0, most], y=[0.0, most], mode="lines", line={"color": GREY, "dash": "dot"}, name="as expected"
     )
-    drawn.update_xaxes(title_text="expected cost, bps of the mid")
+    drawn.update_xaxes(title_text="expected cost of the whole order, bps of the mid")
     drawn.update_yaxes(title_text="cost of its fills, bps", zeroline=True)
     return finished(drawn, 360)
 
@@ -134,9 +138,10 @@ def spread_figure(losses: Sequence[Shortfall]) -> go.Figure | None:
 
 def _parts_table(total: Shortfall) -> str:
     cents = total.cents()
-    rows = [(name, WORDS[name], money(float(cents[name])), _bps(total, name)) for name in PARTS]
-    rows.append(("shortfall", "paper less reality", money(float(cents["total"])), _bps(total, "total")))
-    return _table(("part", "", "USDT", "bps"), rows)
+    rows = [(name, money(float(cents[name])), _bps(total, name)) for name in PARTS]
+    rows.append(("shortfall", money(float(cents["total"])), _bps(total, "total")))
+    words = "".join(f"<li>{name}: {html.escape(WORDS[name])}</li>" for name in PARTS)
+    return f"{_table(('part', 'USDT', 'bps'), rows)}<ul class='assumed'>{words}</ul>"
 
 
 def _groups_table(groups: Mapping[str, Shortfall]) -> str:
@@ -152,14 +157,14 @@ def _orders(run: RecordedParents, losses: Sequence[Shortfall]) -> str:
     both = sorted(zip(run.parents, losses, strict=True), key=lambda pair: -pair[1].total)[:MOST_PARENTS]
     rows = []
     for parent, one in both:
-        approved, cents = parent.approved, one.cents()
+        decided, cents = parent.decided, one.cents()
         what = (
-            clock(approved.minute),
-            str(approved.instrument),
-            approved.side.value,
-            f"{approved.quantity.normalize():f}",
+            clock(decided.minute),
+            str(decided.instrument),
+            decided.side.value,
+            f"{decided.quantity.normalize():f}",
         )
-        filled = f"{float(parent.executed / approved.quantity) * 100:.0f} %"
+        filled = f"{float(parent.executed / decided.quantity) * 100:.0f} %"
         rows.append((*what, filled, *(money(float(cents[name])) for name in (*PARTS, "total")), _bps(one, "total")))
     title = (
         f"Orders ({len(rows)} dearest of {len(run.parents)})"

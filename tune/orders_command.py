@@ -56,7 +56,9 @@ def main(args: argparse.Namespace) -> int:
         return EXIT_OK
     console.print(_table(shown))
     rest = f", the newest {len(shown)} shown" if len(shown) < len(chosen) else ""
-    console.print("USDT and bps: the shortfall against the decision, above zero is lost.")
+    console.print(
+        "Wanted: base units; mean: of the fills; USDT and bps: shortfall against the decision, above zero is lost."
+    )
     console.print(f"{len(chosen)} of {len(run.parents)} orders{rest}; one in full: --order ID", highlight=False)
     return EXIT_OK
 
@@ -64,9 +66,9 @@ def main(args: argparse.Namespace) -> int:
 def find(run: RecordedParents, name: str) -> Parent:
     """The parent with this intent id, or with an order of this client id. DataError with near names when there is none."""
     for parent in run.parents:
-        if name == parent.approved.intent_id or any(name == order.client_id for order in parent.orders):
+        if name == parent.decided.intent_id or any(name == order.client_id for order in parent.orders):
             return parent
-    near = [p.approved.intent_id for p in run.parents if name in p.approved.intent_id]
+    near = [p.decided.intent_id for p in run.parents if name in p.decided.intent_id]
     hint = f"do you mean {near[-1]}?" if near else "python3 run.py orders lists them"
     raise DataError(f"{run.name} has no order {name!r}; {hint}")
 
@@ -77,22 +79,21 @@ def print_parent(console: Console, run: RecordedParents, parent: Parent) -> None
     def say(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    approved, cents = parent.approved, shortfall_of(parent).cents()
-    base = approved.instrument.base
+    decided, cents = parent.decided, shortfall_of(parent).cents()
+    base = decided.instrument.base
+    why = f", to protect the position ({decided.exit})" if decided.exit else f"; forecast {parent.edge_bps:.2f} bps"
     say(
-        f"{approved.intent_id}: {approved.side.value} {approved.quantity.normalize():f} {base} at {approved.limit_price} or better"
+        f"{decided.intent_id}: {decided.side.value} {decided.quantity.normalize():f} {base} at {decided.limit_price} or better"
     )
-    say(
-        f"decided {clock(approved.minute + 60_000, seconds=True)} UTC at a mid of {parent.decision}; forecast {parent.edge_bps:.2f} bps"
-    )
-    for line in approved.arithmetic:
+    say(f"decided {clock(decided.at_ms, seconds=True)} UTC at a mid of {parent.decision}{why}")
+    for line in decided.arithmetic:
         say(f"  {line}")
     when = (
         "nothing was sent"
         if parent.arrived_ms is None
         else f"first sent {clock(parent.arrived_ms, seconds=True)} at a mid of {parent.arrival}"
     )
-    say(f"{when}; filled {parent.executed.normalize():f} of {approved.quantity.normalize():f} {base}")
+    say(f"{when}; filled {parent.executed.normalize():f} of {decided.quantity.normalize():f} {base}")
     say(
         "  "
         + ", ".join(f"{name} {number(float(cents[name]))}" for name in PARTS)
@@ -149,17 +150,17 @@ def _because(order: OrderReport) -> str:
 
 
 def _wanted(parent: Parent, args: argparse.Namespace) -> bool:
-    approved = parent.approved
+    decided = parent.decided
     return (
-        (not args.symbol or args.symbol in (approved.instrument.symbol, str(approved.instrument)))
-        and (not args.side or approved.side.value == args.side)
+        (not args.symbol or args.symbol in (decided.instrument.symbol, str(decided.instrument)))
+        and (not args.side or decided.side.value == args.side)
         and (not args.state or any(order.state.value == args.state for order in parent.orders))
-        and (not args.unfilled or parent.executed < approved.quantity)
+        and (not args.unfilled or parent.executed < decided.quantity)
     )
 
 
 def _table(parents: list[Parent]) -> Table:
-    heads = ("id", "side", "quantity", "filled", "mean price", "USDT", "bps")
+    heads = ("id", "side", "wanted", "filled", "mean", "USDT", "bps")
     table = Table(*heads, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in table.columns:
         column.no_wrap = True
@@ -167,7 +168,7 @@ def _table(parents: list[Parent]) -> Table:
         column.justify = "right"
     for parent in parents:
         told, lost = _in_short(parent), shortfall_of(parent)
-        share = f"{float(parent.executed / parent.approved.quantity) * 100:.0f} %"
+        share = f"{float(parent.executed / parent.decided.quantity) * 100:.0f} %"
         table.add_row(
             str(told["id"]),
             str(told["side"]),
@@ -175,19 +176,19 @@ def _table(parents: list[Parent]) -> Table:
             share,
             price(float(str(told["mean_price"]))) if told["mean_price"] else DASH,
             number(float(lost.cents()["total"])),
-            number(lost.bps("total")),
+            number(lost.bps("total"), 1),
         )
     return table
 
 
 def _in_short(parent: Parent) -> dict[str, object]:
-    approved, money = parent.approved, sum((f.quantity * f.price for f in parent.fills), parent.executed * 0)
+    decided, money = parent.decided, sum((f.quantity * f.price for f in parent.fills), parent.executed * 0)
     return {
-        "id": approved.intent_id,
-        "minute": approved.minute,
-        "instrument": str(approved.instrument),
-        "side": approved.side.value,
-        "quantity": f"{approved.quantity.normalize():f}",
+        "id": decided.intent_id,
+        "minute": decided.minute,
+        "instrument": str(decided.instrument),
+        "side": decided.side.value,
+        "quantity": f"{decided.quantity.normalize():f}",
         "executed": f"{parent.executed.normalize():f}",
         "mean_price": f"{money / parent.executed:.10g}" if parent.executed else None,
         "orders": len(parent.orders),
@@ -208,4 +209,4 @@ def _in_full(run: RecordedParents, parent: Parent) -> dict[str, object]:
         }
         for order in parent.orders
     ]
-    return {**_in_short(parent), "why": list(parent.approved.arithmetic), "children": orders}
+    return {**_in_short(parent), "why": list(parent.decided.arithmetic), "children": orders}

@@ -29,14 +29,14 @@ HEADS = {"opportunity": "unfilled"}
 
 
 def _hour(parent: Parent) -> str:
-    return f"{(parent.approved.minute + MINUTE_MS) // 3_600_000 % 24:02d}:00"
+    return f"{(parent.decided.minute + MINUTE_MS) // 3_600_000 % 24:02d}:00"
 
 
 GROUPS: dict[str, Callable[[Parent], str]] = {
-    "symbol": lambda parent: str(parent.approved.instrument),
+    "symbol": lambda parent: str(parent.decided.instrument),
     "schedule": lambda parent: parent.schedule or "unknown",
     "hour": _hour,
-    "side": lambda parent: parent.approved.side.value,
+    "side": lambda parent: parent.decided.side.value,
 }
 
 
@@ -86,7 +86,7 @@ def main(args: argparse.Namespace) -> int:
         return EXIT_OK
     console = Console()
     if not run.parents:
-        console.print(f"{run.name}: no order was approved", highlight=False)
+        console.print(f"{run.name}: nothing was ordered", highlight=False)
     else:
         console.print(table_of(lines, total, args.by, wide=console.width >= WIDE))
         console.print("Parts in bps of what was decided upon; above zero is lost. Unfilled: what waiting cost.")

@@ -66,18 +66,18 @@ def observations_of(parents: Sequence[Parent], horizon_minutes: int) -> Observat
     over which their forecasts speak."""
     rows = []
     for parent in parents:
-        approved = parent.approved
-        if not parent.fills or len(approved.expected) < 9 or parent.arrived_ms is None:
+        decided = parent.decided
+        if not parent.fills or len(decided.expected) < 9 or parent.arrived_ms is None:
             continue
         lost = shortfall_of(parent)
-        volume, sigma = approved.expected[7], approved.expected[8]
+        volume, sigma = decided.expected[7], decided.expected[8]
         quantity, arrival = float(parent.executed), float(parent.arrival)
         worth = float(lost.filled)
         if not (volume > 0.0 and sigma > 0.0 and worth > 0.0):
             continue
-        sign = 1.0 if approved.side is Side.BUY else -1.0
+        sign = 1.0 if decided.side is Side.BUY else -1.0
         lasted = max(parent.fills[-1].at_ms - parent.arrived_ms, 0) / MINUTE_MS
-        whole = max(approved.minute + 2 * MINUTE_MS - parent.arrived_ms, 0) / MINUTE_MS
+        whole = max(decided.minute + 2 * MINUTE_MS - parent.arrived_ms, 0) / MINUTE_MS
         edge = sign * parent.edge_bps / horizon_minutes if math.isfinite(parent.edge_bps) else 0.0
         known = parent.end != parent.decision or parent.arrival != parent.decision
         moved = sign * math.log(float(parent.end) / arrival) * BPS - edge * whole if known else math.nan

@@ -39,10 +39,30 @@ def no_touch(instrument: Instrument, ms: int) -> tuple[Decimal, Decimal] | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parent:
-    """One approved order and what became of it. Prices in quote units."""
+class Decided:
+    """What was decided: an approved order, or a protective exit (all of its orders in one minute)."""
 
-    approved: Approved
+    intent_id: str
+    minute: int
+    at_ms: int
+    instrument: Instrument
+    side: Side
+    quantity: Decimal
+    limit_price: Decimal
+    reference_price: float
+    """Mid at the decision."""
+    arithmetic: tuple[str, ...]
+    expected: tuple[float, ...] = ()
+    """As in ``Approved``; empty for an exit."""
+    exit: str = ""
+    """Why, of a protective exit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parent:
+    """One order that was decided and what became of it. Prices in quote units."""
+
+    decided: Decided
     rate: Decimal
     """USDT of a quote unit at the decision."""
     decision: Decimal
@@ -71,7 +91,7 @@ class Parent:
     @property
     def notional(self) -> Decimal:
         """USDT that was decided upon."""
-        return self.approved.quantity * self.decision * self.rate
+        return self.decided.quantity * self.decision * self.rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +136,9 @@ class Shortfall:
 
 def shortfall_of(parent: Parent) -> Shortfall:
     """What one parent lost. Where a fill's touch is not known, all it lost beyond delay and fee is timing."""
-    approved = parent.approved
+    decided = parent.decided
     with localcontext(_EXACT):
-        sign = Decimal(1 if approved.side is Side.BUY else -1)
+        sign = Decimal(1 if decided.side is Side.BUY else -1)
         delay = timing = spread = impact = fees = earned = ZERO
         for fill, touch in zip(parent.fills, parent.touches, strict=True):
             bid, ask = touch if touch is not None else (fill.price, fill.price)
@@ -132,7 +152,7 @@ def shortfall_of(parent: Parent) -> Shortfall:
             fees += fee if fee is not None else ZERO
             earned += sign * (parent.end - fill.price) * fill.quantity
         moved = sign * (parent.end - parent.decision)
-        unfilled = approved.quantity - parent.executed
+        unfilled = decided.quantity - parent.executed
         lost = {
             "delay": delay,
             "timing": timing,
@@ -141,8 +161,8 @@ def shortfall_of(parent: Parent) -> Shortfall:
             "fees": fees,
             "opportunity": moved * unfilled,
             # Paper: all of it at the decision's mid. Reality: the fills, and their fees.
-            "total": moved * approved.quantity - (earned - fees),
-            "notional": approved.quantity * parent.decision,
+            "total": moved * decided.quantity - (earned - fees),
+            "notional": decided.quantity * parent.decision,
             "filled": parent.executed * parent.decision,
         }
         return Shortfall(**{name: amount * parent.rate for name, amount in lost.items()}, parents=1)
@@ -168,7 +188,7 @@ def sum_of(shortfalls: Iterable[Shortfall]) -> Shortfall:
 def parents_of(
     records: Sequence[MinuteRecord], touch: Touch, sent_ms: Mapping[str, int], schedule: str = ""
 ) -> list[Parent]:
-    """Every approved order of these records, in their order. ``sent_ms``: intent id → when its first order was sent,
+    """Every approved order and protective exit of these records, in their order. ``sent_ms``: intent id → when its first order was sent,
     where a journal tells (else the decision). One whose currency had no
     rate is left out. A parent ends at the next decision; what is not filled by then is decided
     anew."""
@@ -187,9 +207,10 @@ def parents_of(
     ends = _ends(records)
     found = []
     for record in records:
-        for one in record.approved:
-            row = record.instruments.index(one.instrument)
-            edge = record.edge_bps[row] if record.edge_bps else float("nan")
+        for one in decided_in(record):
+            row = record.instruments.index(one.instrument) if one.instrument in record.instruments else -1
+            known = row >= 0 and len(record.edge_bps) > row and not one.exit
+            edge = record.edge_bps[row] if known else float("nan")
             rate = Decimal(repr(usdt_of(record.rates, one.instrument.quote)))
             if not rate.is_finite():
                 continue
@@ -199,8 +220,47 @@ def parents_of(
     return found
 
 
+def decided_in(record: MinuteRecord) -> list[Decided]:
+    """What one record says was decided: by the ensemble, then by protection (what it chased in one minute is one)."""
+    found = [decided_of(one) for one in record.approved]
+    exits: dict[str, Decided] = {}
+    for one in sorted(record.exits, key=lambda one: one.at_ms):
+        # Later attempts ask for what the first one left.
+        exits.setdefault(
+            one.intent_id,
+            Decided(
+                intent_id=one.intent_id,
+                minute=one.minute,
+                at_ms=one.at_ms,
+                instrument=one.instrument,
+                side=Side.SELL,
+                quantity=one.quantity,
+                limit_price=one.limit_price,
+                reference_price=one.reference_price,
+                arithmetic=one.arithmetic,
+                exit=one.reason,
+            ),
+        )
+    return [*found, *exits.values()]
+
+
+def decided_of(one: Approved) -> Decided:
+    return Decided(
+        intent_id=one.intent_id,
+        minute=one.minute,
+        at_ms=one.minute + MINUTE_MS,
+        instrument=one.instrument,
+        side=one.side,
+        quantity=one.quantity,
+        limit_price=one.limit_price,
+        reference_price=one.reference_price,
+        arithmetic=one.arithmetic,
+        expected=one.expected,
+    )
+
+
 def _parent(
-    one: Approved,
+    one: Decided,
     rate: Decimal,
     edge: float,
     orders: tuple[OrderReport, ...],
@@ -211,14 +271,14 @@ def _parent(
     schedule: str,
 ) -> Parent:
     decision = Decimal(repr(one.reference_price))
-    decided_ms = one.minute + MINUTE_MS
+    decided_ms = one.at_ms
     arrived = sent if sent is not None else (decided_ms if orders else None)
     # What is sent at the decision meets the very prices it was decided upon.
     met = touch(one.instrument, arrived) if arrived is not None and arrived > decided_ms else None
-    end_ms, end = ends.get((one.minute, one.instrument), (decided_ms + MINUTE_MS, decision))
+    end_ms, end = ends.get((one.minute, one.instrument), (one.minute + 2 * MINUTE_MS, decision))
     last = touch(one.instrument, end_ms)
     return Parent(
-        approved=one,
+        decided=one,
         rate=rate,
         decision=decision,
         arrival=_middle(met, decision),
@@ -228,12 +288,12 @@ def _parent(
         fills=fills,
         touches=tuple(touch(fill.instrument, fill.at_ms) or _assumed(fill, one) for fill in fills),
         edge_bps=float(edge),
-        schedule=schedule,
+        schedule=one.exit or schedule,
         unpriced=sum(fee_in_quote(fill) is None for fill in fills),
     )
 
 
-def _assumed(fill: Fill, one: Approved) -> tuple[Decimal, Decimal] | None:
+def _assumed(fill: Fill, one: Decided) -> tuple[Decimal, Decimal] | None:
     """Where no prices were kept: that a taker met a spread as wide as the decision saw, at the touch."""
     if not one.expected or fill.maker:
         return None

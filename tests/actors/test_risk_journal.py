@@ -1,9 +1,15 @@
 """What risk keeps over a restart: the newest of each part, and no more written than what changed."""
 
 import json
+import os
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
-from actors.risk import in_parts, taken_up
+from actors.plan import RunPlan
+from actors.risk import RiskActor, in_parts, taken_up
+from config.load import ROOT
+from config.watch import ConfigSource
 from core.messages import ClosedTrip, TradingState
 from core.params import RiskSettings, TradeSettings
 from core.risk import Risk, RiskState
@@ -52,3 +58,51 @@ def test_a_journal_of_the_first_version_is_taken_up():
         del old[added]
     state, _ = taken_up([("risk_state", json.dumps(old | {"state": "halted"}).encode())])
     assert state.state is TradingState.HALTED
+
+
+def invest(folder: Path, percent: int) -> None:
+    tree = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    tree["trade"] |= {"invest_pct": percent, "instruments": [str(BTC)]}
+    (folder / "config.json").write_text(json.dumps(tree), encoding="utf-8")
+    stamp = (folder / "config.json").stat().st_mtime_ns + 1_000_000 * percent
+    os.utime(folder / "config.json", ns=(stamp, stamp))
+
+
+def started(folder: Path) -> RiskActor:
+    source = ConfigSource(folder=folder)
+    plan = RunPlan(
+        run_id="r",
+        mode="replay",
+        settings=source.load(),
+        config_source=source,
+        root=folder,
+        run_dir=folder,
+        log_dir=folder,
+        artifacts_dir=folder,
+        redis_url="",
+        keys_path=folder / "keys.json",
+        instance="one",
+        clock="lockstep",
+    )
+    risk = RiskActor(plan)
+    risk.take_up({BTC: rules(BTC)})
+    return risk
+
+
+def test_the_minute_after_invest_pct_was_changed_sizes_by_it_and_says_why(tmp_path: Path) -> None:
+    for name in ("config.json", "trading_rules.json"):
+        shutil.copy(ROOT / "config" / name, tmp_path / name)
+    invest(tmp_path, 10)
+    risk = started(tmp_path)
+    now = market((BTC,))
+    first = risk.review(now, intents(now, (0.8,)))
+    invest(tmp_path, 20)
+    later = replace(now, minute=now.minute + 60_000, now_ms=now.now_ms + 60_000)
+    second = risk.review(later, intents(later, (0.8,)))
+    again = replace(later, minute=later.minute + 60_000, now_ms=later.now_ms + 60_000)
+    third = risk.review(again, intents(again, (0.8,)))
+    assert [v.settings for v in (first, second, third)] == [(), ("trade.invest_pct: 10 -> 20",), ()]
+    said = [v.approved[0].arithmetic[0] for v in (first, second, third)]
+    assert said == ["target 0.8000 of 10% of 10000.00 = 800.00"] + ["target 0.8000 of 20% of 10000.00 = 1600.00"] * 2
+    assert second.approved[0].quantity > first.approved[0].quantity
+    assert "trading is active" in risk.health()["trading"][0]

@@ -135,6 +135,7 @@ def closes_of(market: MarketCut) -> Closes:
         start=market.start_minute,
         close=market.bars[:, :, 3],
         volume=market.bars[:, :, 4],
+        low=market.bars[:, :, 2],
     )
 
 

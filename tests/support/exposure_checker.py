@@ -7,7 +7,8 @@ for certain only ``LOSS_MARGIN`` beyond itself.
 
 A limit on exposure binds what is bought: a price that rises over what is held crosses it without anybody's doing. Such
 minutes are no crossings; they are counted in ``Checked.risen``. Sells are never held back by a limit, so of them only
-what cannot be (more than was held) and the price are judged.
+what cannot be (more than was held) and the price are judged: those of the ensemble by the price that was decided upon,
+protective exits, which a moving price sets off, by the lowest of the minute that they were sold in.
 
 By hand: ``python -m tests.support.exposure_checker var/runs/RUN`` over the folder that a replay left.
 """
@@ -58,6 +59,12 @@ class Trade:
         except (IndexError, ValueError):
             return self.at_ms // MINUTE * MINUTE - MINUTE
 
+    @property
+    def protects(self) -> bool:
+        """Sold by a stop or another exit of its own, not by the ensemble: the third part of the name says so."""
+        parts = self.client_id.split("-")
+        return not self.buy and len(parts) > 3 and parts[2] != "ens"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -71,6 +78,8 @@ class Limits:
     max_drawdown_pct: float
     max_orders_per_minute: int
     collar_bps: float
+    exit_collar_bps: float
+    """Of protective exits, whose limit is moved away until they fill."""
     closes: bool
     """A loss limit sells what is held."""
     min_order: float
@@ -83,6 +92,7 @@ class Limits:
         same = ("max_order_pct", "max_position_pct", "max_gross_pct", "daily_loss_pct", "max_drawdown_pct")
         return cls(
             **{name: float(risk[name]) for name in (*same, "collar_bps")},
+            exit_collar_bps=float(told["rules"]["protection"]["max_collar_bps"]),
             invest_pct=float(trade["invest_pct"]),
             max_orders_per_minute=int(risk["max_orders_per_minute"]),
             closes=risk["on_loss_limit"] == "close",
@@ -101,6 +111,8 @@ class Closes:
     """(S, T) quote units."""
     volume: np.ndarray
     """(S, T) base units."""
+    low: np.ndarray
+    """(S, T) quote units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +138,8 @@ class Checked:
     minutes: int = 0
     buys: int = 0
     sells: int = 0
+    exits: int = 0
+    """Protective sells, beside ``sells``."""
     nearest: dict[str, float] = field(default_factory=dict)
     """By limit: the largest share of what it allows that buying came to."""
     risen: dict[str, tuple[int, float]] = field(default_factory=dict)
@@ -142,7 +156,7 @@ class Checked:
         near = ", ".join(f"{name} {share:.1%}" for name, share in sorted(self.nearest.items()))
         risen = ", ".join(f"{name} {n} min up to {top:.2f}%" for name, (n, top) in sorted(self.risen.items()))
         lines = [
-            f"{self.minutes} minutes, {self.buys} buys, {self.sells} sells; equity ended at "
+            f"{self.minutes} minutes, {self.buys} buys, {self.sells} sells, {self.exits} protective; equity ended at "
             f"{self.equity[-1]:.2f}, lowest {self.lowest:+.2f}% of the start",
             f"of what each limit allows, buying used at most: {near or 'nothing'}",
             f"above a limit by prices alone: {risen or 'never'}",
@@ -251,6 +265,12 @@ class _Account:
             self._cross(trade.at_ms, "sold more than was held", row, float(self.held[row]), 0.0)
         if self.cash < 0:
             self._cross(trade.at_ms, "spent more than there was", row, float(self.cash), 0.0)
+        if trade.protects:
+            found.exits += 1
+            lowest = float(self.market.low[row, (trade.at_ms - self.market.start) // MINUTE])
+            below = (1.0 - float(trade.price) / lowest) * 1e4
+            self._within(trade.at_ms, "exit_collar_bps", row, below, self.limits.exit_collar_bps)
+            return
         decision = self.decisions.get(trade.minute)
         if decision is None:
             late = (trade.at_ms - trade.minute - MINUTE) / MINUTE
@@ -359,7 +379,7 @@ def check_run(run_dir: Path) -> Checked:
     with np.load(run_dir / "tape.npz", allow_pickle=False) as tape:
         symbols = tuple(str(name).partition(":")[2] for name in tape["instruments"])
         bars, start = tape["bars"], int(tape["start_minute"])
-    market = Closes(symbols=symbols, start=start, close=bars[:, :, 3], volume=bars[:, :, 4])
+    market = Closes(symbols=symbols, start=start, close=bars[:, :, 3], volume=bars[:, :, 4], low=bars[:, :, 2])
     first = int(told["first_minute"])
     return check(
         trades_of(statement),

@@ -58,7 +58,7 @@ def test_a_round_trip_closes_with_its_result_after_fees():
     trips.take(fill(Side.SELL, "0.999", "100", "0.0999"), stopped=True)
     (closed,) = trips.closed
     spent, earned = 100 + 110.11, 119.88 + 99.9 - 0.0999
-    assert (closed.number, closed.instrument, closed.stopped) == (1, BTC, True)
+    assert (closed.number, closed.instrument, closed.stopped) == (1, BTC, False), "a stop in profit is no stop-out"
     assert closed.result_pct == pytest.approx((earned / spent - 1) * 100)
 
 
@@ -67,8 +67,9 @@ def test_what_cannot_be_sold_any_more_goes_into_the_next_trip_at_its_cost():
     assert len(trips.closed) == 1, "0.04 at 100 is less than the venue's 5 USDT"
     assert trips.closed[0].result_pct == 0.0
     trips.take(fill(Side.BUY, "0.96", "100"), stopped=False)
-    trips.take(fill(Side.SELL, "1", "90"), stopped=False)
+    trips.take(fill(Side.SELL, "1", "90"), stopped=True)
     assert trips.closed[1].result_pct == pytest.approx(-10.0)
+    assert trips.closed[1].stopped
 
 
 def test_coins_that_we_never_bought_close_nothing():

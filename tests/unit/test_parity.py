@@ -283,6 +283,17 @@ def test_the_earliest_stage_is_told_first(original: Path) -> None:
     assert "depth or participation" in cause_of(found)
 
 
+def test_settings_that_changed_in_mid_run_are_named_as_the_cause(original: Path) -> None:
+    records = open_replay(original).records
+    at = next(k for k, record in enumerate(records) if record.approved)
+    larger = first_of(records[at].approved, lambda a: replace(a, quantity=2 * a.quantity))
+    found = first_difference([*records[:at], replace(records[at], approved=larger), *records[at + 1 :]], records)
+    assert found is not None
+    told = cause_of(found, settings=["trade.invest_pct: 10 -> 20"])
+    assert told.startswith("settings were changed in mid-run (trade.invest_pct: 10 -> 20)")
+    assert "settings" not in cause_of(found)
+
+
 def test_a_run_at_speed_is_said_to_be_one(original: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = doctored(original, tmp_path / "run", one(*CAUSES["book"][:2]))
     told = json.loads((folder / "run.json").read_text())

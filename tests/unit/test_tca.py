@@ -1,6 +1,7 @@
 """What an order lost against its decision, part by part: the parts are the shortfall, to the last digit."""
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 
 import run
 from core.errors import ConfigError, DataError
-from core.execution.tca import CENT, PARTS, Parent, Shortfall, parents_of, shortfall_of, sum_of
-from core.messages import Approved, Fill, MinuteRecord
+from core.execution.tca import CENT, PARTS, Parent, Shortfall, decided_of, parents_of, shortfall_of, sum_of
+from core.messages import Approved, Fill, MinuteRecord, OrderReport, OrderState, ProtectiveExit
 from core.units import MINUTE_MS, Side
 from data.artifacts import ArtifactStore
 from data.impact_law import newest_law, read_law
@@ -59,7 +60,7 @@ def fill(quantity: str, price: str, fee: str = "0", asset: str = "USDT", maker: 
 def parent(*fills: tuple[Fill, tuple[str, str] | None], side: Side = Side.BUY, **prices: str) -> Parent:
     known = {"decision": "100", "arrival": "100", "end": "100", "rate": "1", **prices}
     return Parent(
-        approved=approved(side),
+        decided=decided_of(approved(side)),
         rate=D(known["rate"]),
         decision=D(known["decision"]),
         arrival=D(known["arrival"]),
@@ -180,7 +181,39 @@ def test_a_runs_parents_lost_what_its_report_says(folder: Path) -> None:
     assert float(lost.impact) == pytest.approx(told["impact_usdt"].sum(), rel=1e-9, abs=1e-9)
     assert float(lost.fees) == pytest.approx(told["fee_usdt"].sum(), rel=1e-9)
     assert lost.opportunity != 0, "some were not filled whole"
-    assert any(p.arrived_ms == p.approved.minute + MINUTE_MS for p in read.parents)
+    assert any(p.arrived_ms == p.decided.minute + MINUTE_MS for p in read.parents)
+
+
+def test_a_protective_exit_is_an_order_of_its_own(folder: Path) -> None:
+    first, *rest = records_of(folder)[:3]
+    stop = ProtectiveExit(
+        intent_id=f"{first.minute}:{first.instruments[0]}:stop_loss",
+        minute=first.minute,
+        at_ms=first.minute + MINUTE_MS + 7_000,
+        instrument=first.instruments[0],
+        reason="stop_loss",
+        quantity=D("2"),
+        limit_price=D("90"),
+        reference_price=100.0,
+        arithmetic=("stop",),
+    )
+    report = OrderReport(
+        client_id="x",
+        intent_id=stop.intent_id,
+        instrument=stop.instrument,
+        side=Side.SELL,
+        state=OrderState.EXPIRED,
+        quantity=D("2"),
+        price=D("90"),
+        executed=D("1"),
+    )
+    sold = replace(fill("1", "99"), client_id="x", instrument=stop.instrument, side=Side.SELL)
+    again = replace(stop, quantity=D("1"), at_ms=stop.at_ms + 1_000)
+    after = replace(rest[0], approved=(), exits=(stop, again), orders=(report,), fills=(sold,))
+    (one,) = parents_of([replace(first, approved=(), exits=()), after], lambda i, ms: None, {}, "twap")
+    assert (one.schedule, one.decided.quantity, one.executed) == ("stop_loss", 2, 1)
+    lost = shortfall_of(one)
+    assert lost.timing == 1 and exactly(lost) == lost.total
 
 
 def test_groups_are_a_partition(folder: Path) -> None:
@@ -197,7 +230,7 @@ def test_without_prices_the_spread_is_what_the_decision_saw(folder: Path) -> Non
     filled = [p for p in blind if p.fills]
     for one in filled:
         lost = shortfall_of(one)
-        half = D(repr(one.approved.expected[0])) / 10_000 * D(repr(one.approved.reference_price))
+        half = D(repr(one.decided.expected[0])) / 10_000 * D(repr(one.decided.reference_price))
         assert float(lost.spread) == pytest.approx(float(half * one.executed))
         assert lost.impact == 0 and exactly(lost) == lost.total
     assert filled
