@@ -268,19 +268,27 @@ class Mortality:
         self._due -= self._due > 0
         if self._due:
             return self._place(request)
-        self._due = -1
-        parts = parse_id(request.client_id)
-        self.found.kinds[self._kind] += 1
-        self.found.slots[parts.slice if parts is not None else -1] += 1
         if self._kind == "lost":
+            self._ends_with(request)
             self._kill()
             raise VenueRefusal(-1001, "It never arrived, and nobody is there to be told so.")
-        order = self._place(request)
+        try:
+            order = self._place(request)
+        except VenueRefusal:
+            self._due = 1  # Nothing was taken, so there is nothing to be killed over: the next order it is.
+            raise
+        self._ends_with(request)
         if self._kind == "taken":
             self._kill()
         else:
             asyncio.get_running_loop().call_later(float(self.rng.uniform(0.0, 0.03)), self._kill)
         return order
+
+    def _ends_with(self, request: OrderRequest) -> None:
+        self._due = -1
+        parts = parse_id(request.client_id)
+        self.found.kinds[self._kind] += 1
+        self.found.slots[parts.slice if parts is not None else -1] += 1
 
     def _journaled(self) -> ExecutionMachine:
         """What the journal on disk leads to."""
