@@ -18,7 +18,12 @@ compiled = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True)  # type:
 lean = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True, _nrt=False)  # type: ignore[call-overload]
 
 inlined = njit(  # type: ignore[call-overload]
-    error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True, _nrt=False, forceinline=True, pipeline_class=LinkedCompiler
+    error_model="numpy",
+    no_cfunc_wrapper=True,
+    no_cpython_wrapper=True,
+    _nrt=False,
+    forceinline=True,
+    pipeline_class=LinkedCompiler,
 )
 """A lean kernel that becomes part of its caller: for what has one caller or is a line or two, as handing on a tuple of
 arrays costs as much as a hundred additions. Python cannot call it (a crash, not an error; ``tests/unit/test_lean.py``

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-call,attr-defined"
 """Compiling a kernel that only kernels call: what numba makes for Python, and machine code of its own, is left out.
 
 Such a kernel's machine code is part of whoever calls it: numba links and optimises it there once more, so what it would
@@ -51,9 +52,7 @@ class LinkedCompiler(CompilerBase):
 
     def define_pipelines(self) -> list[Any]:
         pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        pipeline.passes = [
-            (LinkedLowering if one is NativeLowering else one, text) for one, text in pipeline.passes
-        ]
+        pipeline.passes = [(LinkedLowering if one is NativeLowering else one, text) for one, text in pipeline.passes]
         pipeline._finalized = False
         pipeline.finalize()
         return [pipeline]
