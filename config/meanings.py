@@ -155,7 +155,7 @@ MEANINGS: dict[str, Meaning] = {
     "selection.entry_edge_bps": Meaning("a forecast opens a position above", _L, "bps", _on_an_order),
     "selection.exit_edge_bps": Meaning("a position is closed below a forecast of", _L, "bps", _on_an_order),
     "selection.full_edge_bps": Meaning("the full share is asked for from", _L, "bps", _on_an_order),
-    "selection.shock_scale": Meaning("in a shock the share is multiplied by", _M),
+    "selection.shock_scale": Meaning("in a shock is bought, of what is wanted, at most", _M),
     "selection.default_weights.*": Meaning("a model's weight before tuning", _E),
     "risk.max_order_pct": Meaning("one order is at most", _M, "%", _share),
     "risk.max_order_usdt": Meaning("one order in money is at most", _M, "USDT", _amount, off=None),

@@ -300,6 +300,8 @@ class Intents:
     """(S,) weighted stdev of the forecast."""
     target: FloatArray
     """(S,) wanted exposure as a fraction of the investable equity, 0..1. NaN = no opinion, keep what is held."""
+    buy_scale: FloatArray | None = None
+    """(S,) at most this part of the target is bought now, 0..1 (a volatility shock); None: all of it."""
     took_ms: float = 0.0
 
 

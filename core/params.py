@@ -127,7 +127,7 @@ class SelectionSettings(Section):
     full_edge_bps: Annotated[float, Field(gt=0, le=10_000)] = 60
     """A forecast of this size asks for the full share."""
     shock_scale: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Exposure is scaled by this for an instrument in a volatility shock."""
+    """In a volatility shock an instrument is bought up to this part of its target; what is held stays."""
     default_weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     """Weight a member when no tuned artifact is loaded; equal when empty."""
 

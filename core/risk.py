@@ -149,8 +149,8 @@ class Risk:
         self._state = state
         rows, floats, ints = self._rows(market, intents, state)
         caps = self._caps(market, state)
-        coins = split_coins(market, intents.edge_bps, rows, caps, self._split)
-        intents = replace(intents, edge_bps=coins.edge)
+        coins = split_coins(market, intents.edge_bps, rows, caps, self._split, intents.buy_scale)
+        intents = replace(intents, edge_bps=coins.edge, buy_scale=coins.buy_scale)
         told = ceilings_of(floats, ints, caps, ceiling_rules(self._limits), market, intents)
         hold_together(coins, rows, caps)
         self._coins = coins.lines

@@ -68,6 +68,7 @@ class Limit(IntEnum):
     POSITION_VOLATILITY = 31
     KELLY = 32
     PORTFOLIO_VOLATILITY = 33
+    SHOCK = 34
 
 
 LIMIT_NAMES: dict[Limit, str] = {
@@ -99,6 +100,7 @@ LIMIT_NAMES: dict[Limit, str] = {
     Limit.POSITION_VOLATILITY: "max_position_volatility_pct",
     Limit.KELLY: "kelly_fraction",
     Limit.PORTFOLIO_VOLATILITY: "target_volatility_pct",
+    Limit.SHOCK: "shock_scale",
 }
 
 _KEEP, _NOTHING, _DUST, _BAND, _PASSED = (int(v) for v in list(Limit)[:5])

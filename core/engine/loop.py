@@ -20,6 +20,7 @@ from core.engine.orders import exact, work
 from core.engine.tables import (
     ASKED,
     BASE,
+    BUY_SCALE,
     BUYS,
     CALM_HIGH,
     CALM_LOW,
@@ -31,7 +32,6 @@ from core.engine.tables import (
     FEE_IN_QUOTE,
     FREE_LOTS,
     FRESH,
-    IN_SHOCK,
     INVESTED,
     IS_ASKED,
     LIMIT,
@@ -340,11 +340,11 @@ def add_up(
 @inner
 def _listen(said: Said, scratch: Scratch, close: FloatArray, selection: SelectionRules, equity: float, k: int) -> None:
     """Weigh the votes of minute ``k`` of ``said`` into targets."""
-    asked, shock = scratch.flags[IS_ASKED], scratch.flags[IN_SHOCK]
+    asked, scale = scratch.flags[IS_ASKED], scratch.floats[BUY_SCALE]
     mean, stdev = scratch.votes[MEAN], scratch.votes[STDEV]
     for i in range(asked.shape[0]):
         asked[i] = said.flags[ASKED, i, k]
-        shock[i] = said.flags[SHOCK, i, k]
+        scale[i] = selection.shock_scale if said.flags[SHOCK, i, k] else 1.0
     for m in range(scratch.weights.shape[0]):
         for i in range(asked.shape[0]):
             mean[m, i] = said.votes[MEAN, m, i, k] if asked[i] else math.nan
@@ -354,7 +354,7 @@ def _listen(said: Said, scratch: Scratch, close: FloatArray, selection: Selectio
     edge, position, fresh = scratch.floats[SEEN_EDGE], scratch.floats[POSITION], scratch.flags[FRESH]
     combine(scratch.weights, mean, edge)
     rate, target = scratch.floats[RATE], scratch.floats[WANTED]
-    choose_targets(edge, position, close, rate, equity, shock, fresh, selection, target)
+    choose_targets(edge, position, close, rate, equity, fresh, selection, target)
 
 
 @inlined
@@ -417,6 +417,7 @@ def _size(
         rules.ceilings,
         edge,
         spread,
+        scratch.floats[BUY_SCALE],
         tape.seen,
         index,
         scratch.returns,
