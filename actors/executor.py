@@ -203,7 +203,7 @@ class ExecutorActor:
         return self._machine.exits.watched() if self._machine is not None else []
 
     async def halt(self) -> None:
-        """Give up what is being bought; what is being sold goes on. Risk approves nothing from the next minute on."""
+        """Give up what is being bought; what is being sold goes on. Risk lets only sales through from the next minute on."""
         async with self._lock:
             if self._machine is not None:
                 await self._run(Halted(now_ms=self._now_ms))

@@ -306,7 +306,7 @@ class Intents:
 
 
 class TradingState(StrEnum):
-    """What risk lets through. Cancels always pass."""
+    """What risk lets through. Cancels and exits always pass: only ACTIVE buys, and HALTED is a person's."""
 
     ACTIVE = "active"
     REDUCING = "reducing"

@@ -1,9 +1,10 @@
 """Risk: the only maker of ``Approved``. Limits that are on by default, and a state that outlives the process.
 
-States: ACTIVE trades; REDUCING only sells; HALTED approves nothing (cancels do not pass through here and always go
-on). Only a person resumes. A breached loss limit (daily loss, drawdown from the highest equity; both marked to
-market every minute) moves ACTIVE to REDUCING and, unless ``on_loss_limit`` is ``hold``, closes what is held, in
-orders within the order limit. A new UTC day starts a new daily loss, and changes no state. Resuming starts both
+States: ACTIVE trades; REDUCING only sells; HALTED, a person's, buys nothing either, and ends at once what is being
+bought (``core.execution.machine``). What reduces a position passes in each of them, as cancels and protective exits do,
+which do not pass through here. Only a person resumes. A breached loss limit (daily loss, drawdown from the highest
+equity; both marked to market every minute) moves ACTIVE to REDUCING and, unless ``on_loss_limit`` is ``hold``, closes
+what is held, in orders within the order limit; also in HALTED, which stays, and no halt ends that. A new UTC day starts a new daily loss, and changes no state. Resuming starts both
 measures anew, or the old peak would reduce again at once, and ends every pause. What reconciliation finds to have come
 or gone by no trade of ours moves the measures with it, so that a deposit is no profit and a withdrawal no loss (what
 moved while the bot was down is not known to it: resume after a large one).
@@ -110,8 +111,8 @@ class Risk:
         self._rules = dict(rules)
 
     def halt(self, by: str, reason: str, at_ms: int) -> None:
-        """Approve nothing until a person resumes."""
-        self._state = self._state.changed(TradingState.HALTED, by, reason, at_ms, closing=False)
+        """Buy nothing until a person resumes; what a loss limit closes it goes on closing."""
+        self._state = self._state.changed(TradingState.HALTED, by, reason, at_ms)
 
     def reduce(self, by: str, reason: str, at_ms: int) -> None:
         """Let only sells through until a person resumes. A halted account stays halted."""

@@ -74,7 +74,7 @@ from core.execution.schedules.twap import least_lots
 from core.guards import GuardRules, close_trip
 from core.impact import IMPACT_MINUTES, flow_at
 from core.lean import inlined, inner, lean, pasted
-from core.loss_limits import ACTIVE, REDUCING, LossLimits, Mark, fill_into, managed, mark
+from core.loss_limits import ACTIVE, LossLimits, Mark, fill_into, is_closing, managed, mark
 from core.messages import CLOSE, HIGH, LOW, VOLUME, FloatArray
 from core.protection import NOT_DUE, STOP_LOSS, TRAILING_STOP, is_on
 from core.round_trips import TRIP, count_fill
@@ -143,7 +143,7 @@ def advance(
     equity, invested, marked_day, moved = math.nan, 0.0, first - first - 1, True
     quiet_low, quiet_high = math.inf, -math.inf
     while index < end:
-        if coasting and not (state.closing and state.state == REDUCING):
+        if coasting and not is_closing(state.state, state.closing):
             stop = min(end, columns.first + minutes.shape[1] - 1)
             stop = min(stop, ((marked_day + 1) * DAY_MS - start_minute) // MINUTE_MS)
             for i in range(count):
@@ -228,7 +228,7 @@ def advance(
                 target[i] = asked_target[i, k]
         # --- what is allowed
         wanted = False
-        closing = state.closing and state.state == REDUCING
+        closing = is_closing(state.state, state.closing)
         for i in range(count):
             if target[i] > 0.0 or (position[i] > 0.0 and (target[i] <= 0.0 or closing)):
                 wanted = True

@@ -224,7 +224,7 @@ class ExecutionMachine:
         return out
 
     def _halted(self, _: Halted) -> list[Instruction]:
-        """Risk approves nothing from the next minute on; the slices of this one would still have been bought."""
+        """Risk approves no purchase from the next minute on; the slices of this one would still have been bought."""
         out: list[Instruction] = []
         for parent in list(self.books.current.values()):
             if parent.side is Side.BUY:
