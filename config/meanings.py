@@ -184,7 +184,7 @@ MEANINGS: dict[str, Meaning] = {
     "risk.low_profit_within_minutes": Meaning("a market's result is that of the last", _E, "minutes"),
     "risk.low_profit_pause_minutes": Meaning("a market with a poor result is left alone for", _L, "minutes"),
     "risk.collar_bps": Meaning("what a limit may lie beyond the mid, an order", _M, "bps", _on_an_order),
-    "risk.rebalance_band_pct": Meaning("a change that is too small to trade", _E, "%", _share),
+    "risk.rebalance_band_pct": Meaning("a change too small to trade, a rise above a cap too", _M, "%", _share),
     "risk.max_premium_bps": Meaning("nothing is bought that is dearer here by", _M, "bps", _on_an_order),
     "risk.on_loss_limit": Meaning("after a loss limit positions", _M, ranks={"close": 0, "hold": 1}),
     "protection.stop_loss_pct": Meaning("a position is sold at a loss of", _M, "%", _of_position, off=None),

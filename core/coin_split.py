@@ -21,7 +21,7 @@ from core.impact import IMPACT_MINUTES, PRIOR, ImpactLaw, flow_at
 from core.messages import FloatArray, Market
 from core.params import CostSettings, ExecutionSettings
 from core.selection import held_back
-from core.sizing import Caps, Rows
+from core.sizing import Caps, Rows, risen_above
 from core.units import Instrument
 
 _ABOVE = 1.0 + 1e-9
@@ -103,12 +103,16 @@ def _split(
 ) -> None:
     target, held = rows.target[members], rows.held[members]
     price = rows.price[members] * rows.rate[members]
-    if np.isnan(target).all() or (held[~(price > 0.0)] > 0.0).any():
+    if (held[~(price > 0.0)] > 0.0).any():
         return
     whole = caps.invest * caps.equity
     worth = np.where(held > 0.0, held * np.where(price > 0.0, price, 0.0), 0.0)
+    # Without an opinion only what has risen above the coin's cap is for trading.
+    most = float(rows.most[members].max())
+    if np.isnan(target).all() and not risen_above(float(worth.sum()), most, caps.equity, caps) > 0.0:
+        return
     asked = np.where(np.isnan(target), worth, np.clip(target, 0.0, 1.0) * whole)
-    total = min(float(asked.sum()), min(caps.max_position, float(rows.most[members].max())) * caps.equity)
+    total = min(float(asked.sum()), min(caps.max_position, most) * caps.equity)
     # Nothing is wanted of it any more: every row sells what it holds, wherever that is.
     if not total > 0.0:
         return

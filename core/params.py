@@ -188,7 +188,8 @@ class RiskSettings(Section):
     collar_bps: Annotated[float, Field(ge=0, le=2_000)] = 30
     """Worst accepted distance of a limit from the mid."""
     rebalance_band_pct: Percent = 1
-    """Changes of a position smaller than this share of equity are not traded."""
+    """Changes of a position smaller than this share of equity are not traded. A position that prices lifted above its cap
+    by more than this is sold back to the cap, also where the ensemble has no opinion."""
     max_premium_bps: Annotated[float, Field(ge=0, le=100_000)] = 500
     """Nothing is bought where a coin costs so much more than at the other venue that is traded (kimchi premium)."""
     on_loss_limit: Literal["close", "hold"] = "close"

@@ -79,7 +79,7 @@ from core.messages import CLOSE, HIGH, LOW, VOLUME, FloatArray
 from core.protection import NOT_DUE, STOP_LOSS, TRAILING_STOP, is_on
 from core.round_trips import TRIP, count_fill
 from core.selection import SelectionRules, choose_targets, combine, disagree, share_out
-from core.sizing import ALLOWED, HELD, LOTS, MID, PRICE, RATE, TARGET, Caps, size_into
+from core.sizing import ALLOWED, HELD, LOTS, MID, MOST, PRICE, RATE, TARGET, Caps, risen_above, size_into
 from core.sizing import ASKED as ASKED_CHANGE
 from core.sizing import TICKS as SIZED_TICKS
 from core.units import DAY_MS, MINUTE_MS
@@ -115,6 +115,7 @@ def advance(
     grid_ints, level = grids.ints, scratch.level
     fresh, position, mid = scratch.flags[FRESH], scratch.floats[POSITION], scratch.floats[SEEN_MID]
     target, rate, worth = scratch.floats[WANTED], scratch.floats[RATE], scratch.worth
+    most = scratch.floats[MOST]
     minutes, states, stride = columns.minutes, columns.state, columns.stride
     ensemble, asked_target, losses, terms = said.ensemble, said.target, rules.losses, rules.terms
     count = grid_ints.shape[0]
@@ -171,6 +172,9 @@ def advance(
                     asked_target,
                     said.first,
                     rate,
+                    most,
+                    rules.caps,
+                    losses,
                     position,
                     close,
                     minutes,
@@ -232,6 +236,9 @@ def advance(
         for i in range(count):
             if target[i] > 0.0 or (position[i] > 0.0 and (target[i] <= 0.0 or closing)):
                 wanted = True
+            elif position[i] > 0.0 and mid[i] == mid[i]:
+                own = managed(equity, losses.capital, losses.capital_usdt)
+                wanted = wanted or risen_above(position[i] * mid[i] * rate[i], most[i], own, rules.caps) > 0.0
         parents = 0
         if wanted:
             _size(tape, grid_ints, rules, account, scratch, state, equity, index, ensemble)

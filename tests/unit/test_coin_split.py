@@ -175,6 +175,16 @@ def test_a_shock_at_one_venue_holds_the_coin_back_and_sells_nothing() -> None:
     assert sum(worth(review(at), at).values()) == pytest.approx(1_000.0, rel=1e-3)
 
 
+def test_a_coin_that_rose_above_its_cap_in_all_is_trimmed_where_nobody_has_an_opinion() -> None:
+    none = (math.nan,) * 3
+    at = seen(held=(31.0, 31.5), cash=(1_750.0, 2_000.0))
+    assert at.equity == pytest.approx(10_000.0)
+    sold = worth(review(at, none), at)
+    assert sum(sold.values()) == pytest.approx(-250.0, abs=5.0), "62.5 of 60 %: neither venue alone is above it"
+    within = seen(held=(30.0, 30.5), cash=(1_950.0, 2_000.0))
+    assert review(within, none).approved == ()
+
+
 def test_a_coins_forecast_is_that_of_its_rows() -> None:
     at = seen()
     verdicts = review(at, edge=5.0)
