@@ -143,6 +143,8 @@ class ExecutorActor:
                 told = replace(self._last_account, reconciled=False, difference=f"{NOT_READ}: {error}", transferred=())
             else:
                 told = self._ledger.reconcile(self._started, account)
+                if (adopted := self._ledger.adopted()) is not None:
+                    await self._run(adopted)
                 if told.reconciled:
                     await self._run(HoldingsSeen(totals=self._started.exits.totals_of(account)))
                 self._last_account = told = self._started.stops.released(told)

@@ -4,10 +4,10 @@ States: ACTIVE trades; REDUCING only sells; HALTED, a person's, buys nothing eit
 bought (``core.execution.machine``). What reduces a position passes in each of them, as cancels and protective exits do,
 which do not pass through here. Only a person resumes. A breached loss limit (daily loss, drawdown from the highest
 equity; both marked to market every minute) moves ACTIVE to REDUCING and, unless ``on_loss_limit`` is ``hold``, closes
-what is held, in orders within the order limit; also in HALTED, which stays, and no halt ends that. A new UTC day starts a new daily loss, and changes no state. Resuming starts both
-measures anew, or the old peak would reduce again at once, and ends every pause. What reconciliation finds to have come
-or gone by no trade of ours moves the measures with it, so that a deposit is no profit and a withdrawal no loss (what
-moved while the bot was down is not known to it: resume after a large one).
+what is held, in orders within the order limit; also in HALTED, which stays, and no halt ends that. A new UTC day starts
+a new daily loss, and changes no state. Resuming starts both measures anew, or the old peak would reduce again at once,
+and ends every pause. What reconciliation finds to have come or gone by no trade of ours moves the measures with it, so
+that a deposit is no profit and a withdrawal no loss, also where it was made while the bot was down.
 
 Guards (``core.guards``) pause buying for a while after losses. A late minute, a clock that ran away, and too many cancels
 buy nothing in that minute. Sales are counted, and held back by none of these.

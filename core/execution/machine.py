@@ -25,6 +25,7 @@ from core.execution.intake import Intake
 from core.execution.pace import part_of, slot_at, stage_of
 from core.execution.schedules.rule import ADAPTIVE, EVEN, Schedule, jitter_seed, schedule_of
 from core.execution.stimuli import (
+    BalancesAgreed,
     Beat,
     BookSeen,
     CancelDone,
@@ -117,6 +118,7 @@ class ExecutionMachine:
             Beat: self._beat,
             PricesSeen: self._prices_seen,
             HoldingsSeen: self._holdings_seen,
+            BalancesAgreed: self._balances_agreed,
             Reconcile: self._reconcile,
             Placed: self._placed,
             PlaceRefused: self._place_refused,
@@ -493,6 +495,10 @@ class ExecutionMachine:
         for instrument, total in stimulus.totals:
             if self.books.positions.shrink(instrument, total):
                 self.books.version += 1
+        return []
+
+    def _balances_agreed(self, stimulus: BalancesAgreed) -> list[Instruction]:
+        self.books.agree({(venue, asset): total for venue, asset, total in stimulus.totals})
         return []
 
     def _reconcile(self, stimulus: Reconcile) -> list[Instruction]:

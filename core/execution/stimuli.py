@@ -108,6 +108,15 @@ class HoldingsSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BalancesAgreed:
+    """What the venues state of every balance is taken for what it must be after our fills so far: from here on a
+    difference is one of after this, also over a restart (``core.execution.ledger``)."""
+
+    totals: tuple[tuple[str, str, Decimal], ...]
+    """(venue, asset, free and locked)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reconcile:
     """Compare with the venue now: ask about every order that has not ended or lacks fills."""
 
@@ -231,6 +240,7 @@ Stimulus = (
     | Beat
     | PricesSeen
     | HoldingsSeen
+    | BalancesAgreed
     | Reconcile
     | Placed
     | PlaceRefused
