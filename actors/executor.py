@@ -81,6 +81,7 @@ class ExecutorActor:
         rules: Mapping[Instrument, MarketRules] | None = None,
         exits: ExitRules = NO_EXITS,
         stops_at: Iterable[str] = (),
+        pairs_at: Iterable[str] = (),
         curves: Curves | None = None,
         leave_others: bool = False,
     ) -> None:
@@ -93,7 +94,7 @@ class ExecutorActor:
         self._journal = journal
         self._rules = dict(rules) if rules is not None else None
         self._exits = exits
-        self._stops_at = tuple(stops_at)
+        self._stops_at, self._pairs_at = tuple(stops_at), tuple(pairs_at)
         self._curves = curves
         self._lock = asyncio.Lock()
         self._reset()
@@ -304,7 +305,7 @@ class ExecutorActor:
         self._ledger.settle_faults(machine)
         self._machine = machine
         try:
-            await self._run(configured(self._settings, rules, self._exits, self._stops_at))
+            await self._run(configured(self._settings, rules, self._exits, self._stops_at, self._pairs_at))
             if replayed:
                 self._watch.restarted()
                 await self._run(Restarted(now_ms=now_ms))

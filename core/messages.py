@@ -432,6 +432,11 @@ class PlaceOrder:
     post_only: bool = False
     stop_price: Decimal | None = None
     """The venue holds the order back until a trade is at or, for a sell, below this; only where it holds stops."""
+    pair: str = ""
+    """Client id of the other order of a pair, of which one cancels the other; both have the same quantity."""
+    pair_price: Decimal | None = None
+    """With a ``stop_price``: the pair is sent as one, the other order a limit at this price (only where the venue holds
+    pairs)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,8 +109,8 @@ class Order:
 
     @property
     def protects(self) -> bool:
-        """A stop left at the venue."""
-        return self.placed.stop_price is not None
+        """A stop left at the venue, or the take-profit beside it."""
+        return self.placed.stop_price is not None or bool(self.placed.pair)
 
     @property
     def executed(self) -> Decimal:

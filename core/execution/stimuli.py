@@ -22,6 +22,8 @@ class Configured:
     exits: ExitRules = NO_EXITS
     stops_at: tuple[str, ...] = ()
     """Venues at which a stop order is left under each position."""
+    pairs_at: tuple[str, ...] = ()
+    """Those of them where it is one of a pair, if there is a take-profit (``core.execution.stops``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
