@@ -61,7 +61,10 @@ VERBS = {
     "why": ("tune.why_command", "why something was traded, or was not: votes, size, limits, orders, fills"),
     "status": ("actors.verbs.status_command", "what the running bot is doing"),
     "stop": ("actors.verbs.stop_command", "stop the running bot cleanly"),
-    "halt": ("actors.verbs.halt_command", "stop trading without stopping the bot, until a person resumes"),
+    "halt": (
+        "actors.verbs.halt_command",
+        "buy nothing more until a person resumes; what is held may still be sold, and the bot goes on",
+    ),
     "resume": ("actors.verbs.resume_command", "let a halted bot trade again"),
     "grafana": ("actors.verbs.grafana_command", "provision the Grafana board"),
     "test": ("tests.check_command", "lint, type-check and test the project"),

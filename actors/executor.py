@@ -81,6 +81,7 @@ class ExecutorActor:
         rules: Mapping[Instrument, MarketRules] | None = None,
         exits: ExitRules = NO_EXITS,
         stops_at: Iterable[str] = (),
+        pairs_at: Iterable[str] = (),
         curves: Curves | None = None,
         leave_others: bool = False,
     ) -> None:
@@ -93,7 +94,7 @@ class ExecutorActor:
         self._journal = journal
         self._rules = dict(rules) if rules is not None else None
         self._exits = exits
-        self._stops_at = tuple(stops_at)
+        self._stops_at, self._pairs_at = tuple(stops_at), tuple(pairs_at)
         self._curves = curves
         self._lock = asyncio.Lock()
         self._reset()
@@ -143,6 +144,8 @@ class ExecutorActor:
                 told = replace(self._last_account, reconciled=False, difference=f"{NOT_READ}: {error}", transferred=())
             else:
                 told = self._ledger.reconcile(self._started, account)
+                if (adopted := self._ledger.adopted()) is not None:
+                    await self._run(adopted)
                 if told.reconciled:
                     await self._run(HoldingsSeen(totals=self._started.exits.totals_of(account)))
                 self._last_account = told = self._started.stops.released(told)
@@ -203,7 +206,7 @@ class ExecutorActor:
         return self._machine.exits.watched() if self._machine is not None else []
 
     async def halt(self) -> None:
-        """Give up what is being bought; what is being sold goes on. Risk approves nothing from the next minute on."""
+        """Give up what is being bought; what is being sold goes on. Risk lets only sales through from the next minute on."""
         async with self._lock:
             if self._machine is not None:
                 await self._run(Halted(now_ms=self._now_ms))
@@ -302,7 +305,7 @@ class ExecutorActor:
         self._ledger.settle_faults(machine)
         self._machine = machine
         try:
-            await self._run(configured(self._settings, rules, self._exits, self._stops_at))
+            await self._run(configured(self._settings, rules, self._exits, self._stops_at, self._pairs_at))
             if replayed:
                 self._watch.restarted()
                 await self._run(Restarted(now_ms=now_ms))

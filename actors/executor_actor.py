@@ -29,9 +29,9 @@ def keys_of(plan: RunPlan) -> Secrets:
     return load_secrets(plan.keys_path, None if plan.mode == "live" else {})
 
 
-def holders(gateways: Mapping[str, Gateway]) -> list[str]:
-    """Venues that hold stop orders."""
-    return [name for name, gateway in gateways.items() if gateway.holds_stops]
+def holders(gateways: Mapping[str, Gateway], *, pairs: bool = False) -> list[str]:
+    """Venues that hold stop orders; ``pairs``: those of which one cancels the other."""
+    return [name for name, gateway in gateways.items() if (gateway.holds_pairs if pairs else gateway.holds_stops)]
 
 
 class LiveExecutor(Shell):
@@ -45,6 +45,7 @@ class LiveExecutor(Shell):
         pairs = {venue: require_keys(keys, venue) for venue in dict.fromkeys(i.venue for i in instruments)}
         gates = {venue: gate_of(plan, venue, reached[venue]) for venue in pairs}
         self._gateways = {v: gateway_of(v, reached[v], pair, instruments, ledger=gates[v]) for v, pair in pairs.items()}
+        left = rules.protection.at_exchange and plan.clock == "wall"
         self._executor = ExecutorActor(
             rules.execution,
             plan.instance,
@@ -55,7 +56,8 @@ class LiveExecutor(Shell):
             leave_others=plan.mode == "live" and config.trade.own_coins == "leave",
             exits=exit_rules(rules.protection, rules.risk),
             # On other clocks a replay is held against its backtest, in which the bot alone looks after positions.
-            stops_at=holders(self._gateways) if rules.protection.at_exchange and plan.clock == "wall" else (),
+            stops_at=holders(self._gateways) if left else (),
+            pairs_at=holders(self._gateways, pairs=True) if left else (),
         )
         self._clocks = ClockWatch(self._gateways, reached) if plan.clock == "wall" else None
         self._look_s = float(rules.protection.look_seconds)

@@ -73,7 +73,7 @@ class RiskActor(Shell):
             return replace(verdicts, settings=told, took_ms=(time.perf_counter() - began) * 1000)
 
     def halt(self, by: str, reason: str, at_ms: int) -> None:
-        """Stop everything but cancels, until a person resumes."""
+        """Buy nothing until a person resumes; exits and cancels pass."""
         assert self._risk is not None, "start() comes first"
         self._risk.halt(by, reason, at_ms)
         self._keep()

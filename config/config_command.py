@@ -11,7 +11,7 @@ from config.argument_types import amount
 from config.changes import HEADINGS, changes, newest_kept, settings_at
 from config.faults import without_password
 from config.meanings import flat
-from config.money import doubts, in_money, money_line, venue_words
+from config.money import doubts, in_money, money_line, state_words, venue_words
 from config.secrets import HIDDEN, Secrets, load_secrets
 from config.settings import Settings
 from core.errors import EXIT_OK, ConfigError
@@ -74,9 +74,11 @@ def shown(settings: Settings, secrets: Secrets) -> dict[str, object]:
 
 def _check(settings: Settings, secrets: Secrets, equity: float, as_json: bool) -> int:
     rows, warnings, venues = in_money(settings, equity), doubts(settings, equity), venue_words(settings)
+    states = state_words(settings, equity)
     if as_json:
         money = {key.partition(" ")[0]: usdt for _, key, usdt in rows if usdt is not None}
-        answer = {"ok": True, "equity": equity, "in_usdt": money, "exchanges": venues, "warnings": warnings}
+        answer = {"ok": True, "equity": equity, "in_usdt": money, "exchanges": venues, "states": states}
+        answer["warnings"] = warnings
         print(json.dumps(answer, ensure_ascii=False))
         return EXIT_OK
     keyed = ", ".join(secrets.venues) or "none (replay, backtest and paper need none)"
@@ -84,7 +86,7 @@ def _check(settings: Settings, secrets: Secrets, equity: float, as_json: bool) -
     print(f"With an equity of {equity:,.0f} USDT:")
     for row in rows:
         print(money_line(*row))
-    for line in venues:
+    for line in (*states, *venues):
         print(line)
     for warning in warnings:
         print(f"  careful: {warning}")

@@ -28,6 +28,27 @@ def money_line(what: str, setting: str, usdt: float | None) -> str:
     return f"  {what:<48}{worth}   {setting}"
 
 
+def state_words(settings: Settings, equity: float) -> list[str]:
+    """A line a state of trading: what it lets through in an account of ``equity`` USDT, and how it comes about."""
+    keyed, risk = flat(settings), settings.rules.risk
+    own = managed_usdt(keyed, equity)
+    amounts = [f"{own * risk.daily_loss_pct / 100:,.2f} USDT in a day"]
+    if risk.daily_loss_usdt is not None:
+        amounts = [f"{min(own * risk.daily_loss_pct / 100, risk.daily_loss_usdt):,.2f} USDT in a day"]
+    amounts.append(f"{own * risk.max_drawdown_pct / 100:,.2f} USDT from the highest equity")
+    after = "sells all that is held" if risk.on_loss_limit == "close" else "leaves the exits to the ensemble"
+    cap, band = own * risk.max_position_pct / 100, own * risk.rebalance_band_pct / 100
+    tolerated = max(band, float(settings.config.trade.min_order_usdt))
+    return [
+        f"active: buys up to {own * settings.config.trade.invest_pct / 100:,.2f} USDT in all, and sells",
+        f"reducing: after a loss of {' or of '.join(amounts)}; buys nothing, {after} (risk.on_loss_limit)",
+        "halted: by a person (halt); what is being bought is given up at once, nothing is bought",
+        "in every state cancels, protective exits and sales pass; only a person's resume leads back to active",
+        f"a position that prices lift above {cap:,.2f} USDT (or its max_pct) by more than {tolerated:,.2f} USDT is sold "
+        "back to that",
+    ]
+
+
 def venue_words(settings: Settings) -> list[str]:
     """A line an exchange: what is traded there, in which money, and the least order; then the gate on premiums."""
     rows = settings.config.trade.rows

@@ -1,11 +1,12 @@
 """How much of one instrument may be held, by how much it moves, how sure its forecast is, and what else is held.
 
-Three ceilings for what is bought; what is held is never sold because of them. They only reduce.
+Ceilings for what is bought; what is held is never sold because of them. They only reduce.
 
 - Volatility: a position may bring ``max_position_volatility_pct`` of the equity a year: share x volatility stays below it.
 - Kelly: the share that grows fastest is mean / variance of the return (Kelly 1956, "A New Interpretation of Information
   Rate", Bell System Technical Journal 35; for a continuous return Thorp 2006, "The Kelly Criterion in Blackjack, Sports
   Betting, and the Stock Market", section 7). A fraction of it allows for means and spreads that are themselves guesses.
+- Shock: while an instrument is in a volatility shock it is bought up to a part of its target only.
 - Portfolio: the sample volatility of all that would be held stays below ``target_volatility_pct``. The portfolio's own
   minute returns are added up, so every correlation of the sample is in it, and all buys shrink by one factor.
 
@@ -49,6 +50,7 @@ VOLATILITY, KELLY, JOINT = range(3)
 of all buys. NaN where it was not looked at."""
 
 _VOLATILITY, _KELLY, _PORTFOLIO = int(Limit.POSITION_VOLATILITY), int(Limit.KELLY), int(Limit.PORTFOLIO_VOLATILITY)
+_SHOCK = int(Limit.SHOCK)
 
 
 class CeilingRules(NamedTuple):
@@ -80,6 +82,7 @@ def set_ceilings(
     rules: CeilingRules,
     edge: FloatArray,
     spread: FloatArray,
+    scale: FloatArray,
     bars: FloatArray,
     index: int,
     returns: FloatArray,
@@ -87,8 +90,8 @@ def set_ceilings(
 ) -> None:
     """Write ``CEILING`` and ``CEILING_LIMIT`` of every row of ``core.sizing``'s tables, filled otherwise.
 
-    ``edge`` and ``spread`` (S,) are the forecast's mean and standard deviation, bps; NaN without one. ``bars`` (S, T, 5)
-    up to ``index``; a minute without a bar is one in which the price stood. ``returns`` (S + 2, MINUTES) is room to work
+    ``edge`` and ``spread`` (S,) are the forecast's mean and standard deviation, bps; NaN without one. ``scale`` (S,) is
+    the part of the target that may be bought (``core.selection.held_back``). ``bars`` (S, T, 5) up to ``index``; a minute without a bar is one in which the price stood. ``returns`` (S + 2, MINUTES) is room to work
     in, ``told`` (3, S) what is written down.
     """
     buying = False
@@ -112,6 +115,11 @@ def set_ceilings(
             if told[KELLY, i] < rows[CEILING, i]:
                 rows[CEILING, i] = told[KELLY, i]
                 marks[CEILING_LIMIT, i] = _KELLY
+        if scale[i] < 1.0:
+            part = scale[i] * min(rows[TARGET, i], 1.0) * caps.invest
+            if part < rows[CEILING, i]:
+                rows[CEILING, i] = part
+                marks[CEILING_LIMIT, i] = _SHOCK
     if buying and rules.portfolio < math.inf:
         _shrink(rows, marks, caps, rules.portfolio, bars, index, returns, told)
 
@@ -129,6 +137,7 @@ def ceilings_of(
         rules,
         np.array(intents.edge_bps, dtype=np.float64),
         np.array(intents.spread_bps, dtype=np.float64),
+        np.ones(count) if intents.buy_scale is None else np.array(intents.buy_scale, dtype=np.float64),
         np.array(market.bars, dtype=np.float64, order="C"),
         market.bars.shape[1] - 1,
         np.zeros((count + 2, MINUTES)),
@@ -234,7 +243,8 @@ def largest_scale(own: float, cross: float, new: float, allowed: float) -> float
     if not (new > 0.0 and inside >= 0.0):
         return 0.0
     root = (math.sqrt(inside) - cross) / new
-    return root if 0.0 < root < 1.0 else 0.0
+    # A hair above 1 is rounding: all of it is too much by the last digit.
+    return min(root, 1.0) if 0.0 < root < 1.0 + 1e-9 else 0.0
 
 
 def ceiling_lines(rules: CeilingRules, volatility: float, kelly: float, joint: float) -> tuple[str, ...]:

@@ -20,7 +20,8 @@ from core.execution.split import MOST_VENUES, Quotes, plan_split
 from core.impact import IMPACT_MINUTES, PRIOR, ImpactLaw, flow_at
 from core.messages import FloatArray, Market
 from core.params import CostSettings, ExecutionSettings
-from core.sizing import Caps, Rows
+from core.selection import held_back
+from core.sizing import Caps, Rows, risen_above
 from core.units import Instrument
 
 _ABOVE = 1.0 + 1e-9
@@ -48,6 +49,8 @@ def split_rules(execution: ExecutionSettings, costs: CostSettings, law: ImpactLa
 class CoinPlan(NamedTuple):
     """What became of the rows of coins at several venues."""
 
+    buy_scale: FloatArray
+    """(S,) which part of a target may still be held back: of the coins here that is done."""
     edge: FloatArray
     """(S,) forecasts, bps: of a coin at several venues that of its rows, by what they want."""
     lines: dict[int, str]
@@ -64,9 +67,18 @@ def coins_at_venues(instruments: Sequence[Instrument]) -> list[list[int]]:
     return [list(by.values())[:MOST_VENUES] for by in found.values() if len(by) > 1]
 
 
-def split_coins(market: Market, edge: FloatArray, rows: Rows, caps: Caps, rules: SplitRules | None) -> CoinPlan:
-    """Rewrite ``rows.target`` of the coins at several venues, in place; ``edge`` (S,) bps. Nothing without ``rules``."""
-    plan = CoinPlan(np.array(edge, dtype=np.float64), {}, [])
+def split_coins(
+    market: Market,
+    edge: FloatArray,
+    rows: Rows,
+    caps: Caps,
+    rules: SplitRules | None,
+    buy_scale: FloatArray | None = None,
+) -> CoinPlan:
+    """Rewrite ``rows.target`` of the coins at several venues, in place; ``edge`` (S,) bps, ``buy_scale`` (S,) which part
+    of each target may be bought now (None: all). Nothing without ``rules``."""
+    scale = np.ones(len(edge)) if buy_scale is None else np.array(buy_scale, dtype=np.float64)
+    plan = CoinPlan(scale, np.array(edge, dtype=np.float64), {}, [])
     if rules is None or not (caps.equity > 0.0 and caps.equity < math.inf and caps.invest > 0.0):
         return plan
     for members in coins_at_venues(market.instruments):
@@ -91,16 +103,22 @@ def _split(
 ) -> None:
     target, held = rows.target[members], rows.held[members]
     price = rows.price[members] * rows.rate[members]
-    if np.isnan(target).all() or (held[~(price > 0.0)] > 0.0).any():
+    if (held[~(price > 0.0)] > 0.0).any():
         return
     whole = caps.invest * caps.equity
     worth = np.where(held > 0.0, held * np.where(price > 0.0, price, 0.0), 0.0)
+    # Without an opinion only what has risen above the coin's cap is for trading.
+    most = float(rows.most[members].max())
+    if np.isnan(target).all() and not risen_above(float(worth.sum()), most, caps.equity, caps) > 0.0:
+        return
     asked = np.where(np.isnan(target), worth, np.clip(target, 0.0, 1.0) * whole)
-    total = min(float(asked.sum()), min(caps.max_position, float(rows.most[members].max())) * caps.equity)
+    total = min(float(asked.sum()), min(caps.max_position, most) * caps.equity)
     # Nothing is wanted of it any more: every row sells what it holds, wherever that is.
     if not total > 0.0:
         return
-    change = total - float(worth.sum())
+    # A shock at one venue is one of the coin.
+    change = held_back(total, float(worth.sum()), float(plan.buy_scale[members].min())) - float(worth.sum())
+    plan.buy_scale[members] = 1.0
     plan.edge[members] = [_edge_of(edge[members], target, float(edge[row])) for row in members]
     rows.target[members] = math.nan
     if abs(change) <= caps.band * caps.equity:

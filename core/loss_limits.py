@@ -76,18 +76,14 @@ def mark(before: Mark, equity: float, day: int, reconciled: bool, limits: LossLi
 
     Gives the new state, what was breached just now, and the equity that the loss is measured from. An equity that is
     unknown or zero marks nothing; debts, where something was owned before, are a loss of more than all of it. A peak, and
-    debts, are only believed of a reconciled account.
+    debts, are only believed of a reconciled account. A halted account stays halted, as only a person re-arms it; what it
+    holds is closed all the same when ``limits.close``.
     """
+    judged = before.by_limit or (before.state == HALTED and (before.closing or not limits.close))
+    reduced = HALTED if before.state == HALTED else REDUCING
     if not (equity > 0.0 and equity < math.inf):
-        if (
-            equity < 0.0
-            and equity > -math.inf
-            and reconciled
-            and before.peak > 0.0
-            and before.state != HALTED
-            and not before.by_limit
-        ):
-            fallen = Mark(REDUCING, True, limits.close, before.peak, before.day, before.day_equity, before.day_money)
+        if equity < 0.0 and equity > -math.inf and reconciled and before.peak > 0.0 and not judged:
+            fallen = Mark(reduced, True, limits.close, before.peak, before.day, before.day_equity, before.day_money)
             return fallen, DRAWDOWN, before.peak
         return before, NO_BREACH, math.nan
     peak, today, start, money = before.peak, before.day, before.day_equity, before.day_money
@@ -96,7 +92,7 @@ def mark(before: Mark, equity: float, day: int, reconciled: bool, limits: LossLi
     if today != day or math.isnan(start):
         today, start, money = day, equity, equity
     after = Mark(before.state, before.by_limit, before.closing, peak, today, start, money)
-    if before.state == HALTED or before.by_limit:
+    if judged:
         return after, NO_BREACH, math.nan
     breach, base = NO_BREACH, math.nan
     if _breached(equity, start, limits.daily_loss_pct, limits):
@@ -107,7 +103,13 @@ def mark(before: Mark, equity: float, day: int, reconciled: bool, limits: LossLi
         breach, base = DRAWDOWN, peak
     if breach == NO_BREACH:
         return after, NO_BREACH, math.nan
-    return Mark(REDUCING, True, limits.close, peak, today, start, money), breach, base
+    return Mark(reduced, True, limits.close, peak, today, start, money), breach, base
+
+
+@pasted
+def is_closing(state: int, closing: bool) -> bool:
+    """A loss limit sells all that is held, in whatever state that does not buy."""
+    return closing and state != ACTIVE
 
 
 @pasted
@@ -168,14 +170,15 @@ def fill_into(
     coin stay).
 
     The others are (S,). Targets are brought within 0..1, infinite ones are no opinion; closing sells everything held. What
-    forbids buying and selling is the gravest reason there is: halted, no rules, no book, reducing, an account that is
-    not reconciled, a market that is not fresh, a guard (``core.guards.Guards.ints``) that holds at ``now_ms``.
+    forbids buying is the gravest reason there is: halted, no rules, no book, reducing, an account that is not
+    reconciled, a market that is not fresh, a guard (``core.guards.Guards.ints``) that holds at ``now_ms``. Only what
+    cannot be done forbids selling (no rules, no book): exits pass in every state.
     """
     for i in range(target.shape[0]):
         held = position[i] if math.isfinite(position[i]) else 0.0
         known = math.isfinite(mid[i]) and mid[i] > 0.0
         wanted = min(max(target[i], 0.0), 1.0) if math.isfinite(target[i]) else math.nan
-        if closing and state == REDUCING and held > 0.0:
+        if is_closing(state, closing) and held > 0.0:
             wanted = 0.0
         rows[TARGET, i] = wanted
         rows[HELD, i] = held
@@ -183,13 +186,16 @@ def fill_into(
         rows[MID, i] = mid[i] if known else math.nan
         rows[PRICE, i] = mid[i] if known else close[i]
         rows[CASH, i] = cash[i] if math.isfinite(cash[i]) else 0.0
-        buy, sell = 0, 0
-        if state == HALTED:
-            buy = sell = _HALTED_LIMIT
-        elif not tradable[i]:
-            buy = sell = _NOT_TRADING
+        sell = 0
+        if not tradable[i]:
+            sell = _NOT_TRADING
         elif not known:
-            buy = sell = _NO_BOOK
+            sell = _NO_BOOK
+        buy = sell
+        if state == HALTED:
+            buy = _HALTED_LIMIT
+        elif sell != 0:
+            pass
         elif state == REDUCING:
             buy = _REDUCING_LIMIT
         elif not reconciled:

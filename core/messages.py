@@ -300,11 +300,13 @@ class Intents:
     """(S,) weighted stdev of the forecast."""
     target: FloatArray
     """(S,) wanted exposure as a fraction of the investable equity, 0..1. NaN = no opinion, keep what is held."""
+    buy_scale: FloatArray | None = None
+    """(S,) at most this part of the target is bought now, 0..1 (a volatility shock); None: all of it."""
     took_ms: float = 0.0
 
 
 class TradingState(StrEnum):
-    """What risk lets through. Cancels always pass."""
+    """What risk lets through. Cancels and exits always pass: only ACTIVE buys, and HALTED is a person's."""
 
     ACTIVE = "active"
     REDUCING = "reducing"
@@ -430,6 +432,11 @@ class PlaceOrder:
     post_only: bool = False
     stop_price: Decimal | None = None
     """The venue holds the order back until a trade is at or, for a sell, below this; only where it holds stops."""
+    pair: str = ""
+    """Client id of the other order of a pair, of which one cancels the other; both have the same quantity."""
+    pair_price: Decimal | None = None
+    """With a ``stop_price``: the pair is sent as one, the other order a limit at this price (only where the venue holds
+    pairs)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -185,6 +185,7 @@ class Newsroom:
 
     def __init__(self) -> None:
         self._state = str(TradingState.ACTIVE)
+        self._reason = ""
         self._silent: dict[str, int] = {}
         self._stale: dict[str, int] = {}
         self._missed = 0
@@ -260,11 +261,13 @@ class Newsroom:
             yield "info", "dust_written_off", {"instrument": str(left.instrument), "quantity": str(left.quantity)}
 
     def _states(self, record: MinuteRecord) -> Iterator[tuple[str, str, dict[str, str]]]:
-        if record.state and record.state != self._state:
+        # A halt stays a halt when a loss limit is breached in it.
+        more = record.state == TradingState.HALTED and record.state_reason != self._reason
+        if record.state and (record.state != self._state or more):
             severity = {"halted": "critical", "reducing": "warning"}.get(record.state, "info")
             values = {"state": record.state, "before": self._state, "reason": record.state_reason or "none"}
             yield severity, "state_changed", values
-            self._state = record.state
+            self._state, self._reason = record.state, record.state_reason
         limits = {(str(r.instrument), r.reason.partition(":")[0]): r.reason for r in record.refused}
         for instrument, name in sorted(limits.keys() - self._limits):
             yield "info", "limit_hit", {"instrument": instrument, "reason": limits[instrument, name]}

@@ -127,7 +127,7 @@ class SelectionSettings(Section):
     full_edge_bps: Annotated[float, Field(gt=0, le=10_000)] = 60
     """A forecast of this size asks for the full share."""
     shock_scale: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Exposure is scaled by this for an instrument in a volatility shock."""
+    """In a volatility shock an instrument is bought up to this part of its target; what is held stays."""
     default_weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     """Weight a member when no tuned artifact is loaded; equal when empty."""
 
@@ -188,7 +188,8 @@ class RiskSettings(Section):
     collar_bps: Annotated[float, Field(ge=0, le=2_000)] = 30
     """Worst accepted distance of a limit from the mid."""
     rebalance_band_pct: Percent = 1
-    """Changes of a position smaller than this share of equity are not traded."""
+    """Changes of a position smaller than this share of equity are not traded. A position that prices lifted above its cap
+    by more than this is sold back to the cap, also where the ensemble has no opinion."""
     max_premium_bps: Annotated[float, Field(ge=0, le=100_000)] = 500
     """Nothing is bought where a coin costs so much more than at the other venue that is traded (kimchi premium)."""
     on_loss_limit: Literal["close", "hold"] = "close"

@@ -124,6 +124,8 @@ class Gateway(Venue, Protocol):
     instruments: tuple[Instrument, ...]
     holds_stops: bool
     """It takes orders with a ``stop_price``; others refuse them."""
+    holds_pairs: bool
+    """It takes those with a ``pair_price``, of which one cancels the other."""
 
     def now_ms(self) -> int:
         """The venue's time as we know it, right only after the first call."""

@@ -43,7 +43,7 @@ class Due(IntEnum):
 
 NAMES: dict[int, str] = {int(due): due.name.lower() for due in Due}
 NOT_DUE = 0
-STOP_LOSS, TRAILING_STOP, _TAKE_PROFIT, _TIME_STOP = (int(due) for due in list(Due)[1:])
+STOP_LOSS, TRAILING_STOP, TAKE_PROFIT, _TIME_STOP = (int(due) for due in list(Due)[1:])
 
 STOPS = frozenset({STOP_LOSS, TRAILING_STOP})
 
@@ -112,7 +112,7 @@ def due_at(entry: float, peak: float, since_ms: int, price: float, now_ms: int, 
     if rules.trail > 0.0 and peak >= entry * (1.0 + rules.activation) and price <= peak * (1.0 - rules.trail):
         return TRAILING_STOP
     if rules.profit > 0.0 and price >= entry * (1.0 + rules.profit):
-        return _TAKE_PROFIT
+        return TAKE_PROFIT
     if rules.time_ms > 0 and now_ms - since_ms >= rules.time_ms:
         return _TIME_STOP
     return NOT_DUE

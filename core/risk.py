@@ -1,12 +1,13 @@
 """Risk: the only maker of ``Approved``. Limits that are on by default, and a state that outlives the process.
 
-States: ACTIVE trades; REDUCING only sells; HALTED approves nothing (cancels do not pass through here and always go
-on). Only a person resumes. A breached loss limit (daily loss, drawdown from the highest equity; both marked to
-market every minute) moves ACTIVE to REDUCING and, unless ``on_loss_limit`` is ``hold``, closes what is held, in
-orders within the order limit. A new UTC day starts a new daily loss, and changes no state. Resuming starts both
-measures anew, or the old peak would reduce again at once, and ends every pause. What reconciliation finds to have come
-or gone by no trade of ours moves the measures with it, so that a deposit is no profit and a withdrawal no loss (what
-moved while the bot was down is not known to it: resume after a large one).
+States: ACTIVE trades; REDUCING only sells; HALTED, a person's, buys nothing either, and ends at once what is being
+bought (``core.execution.machine``). What reduces a position passes in each of them, as cancels and protective exits do,
+which do not pass through here. Only a person resumes. A breached loss limit (daily loss, drawdown from the highest
+equity; both marked to market every minute) moves ACTIVE to REDUCING and, unless ``on_loss_limit`` is ``hold``, closes
+what is held, in orders within the order limit; also in HALTED, which stays, and no halt ends that. A new UTC day starts
+a new daily loss, and changes no state. Resuming starts both measures anew, or the old peak would reduce again at once,
+and ends every pause. What reconciliation finds to have come or gone by no trade of ours moves the measures with it, so
+that a deposit is no profit and a withdrawal no loss, also where it was made while the bot was down.
 
 Guards (``core.guards``) pause buying for a while after losses. A late minute, a clock that ran away, and too many cancels
 buy nothing in that minute. Sales are counted, and held back by none of these.
@@ -110,8 +111,8 @@ class Risk:
         self._rules = dict(rules)
 
     def halt(self, by: str, reason: str, at_ms: int) -> None:
-        """Approve nothing until a person resumes."""
-        self._state = self._state.changed(TradingState.HALTED, by, reason, at_ms, closing=False)
+        """Buy nothing until a person resumes; what a loss limit closes it goes on closing."""
+        self._state = self._state.changed(TradingState.HALTED, by, reason, at_ms)
 
     def reduce(self, by: str, reason: str, at_ms: int) -> None:
         """Let only sells through until a person resumes. A halted account stays halted."""
@@ -149,8 +150,8 @@ class Risk:
         self._state = state
         rows, floats, ints = self._rows(market, intents, state)
         caps = self._caps(market, state)
-        coins = split_coins(market, intents.edge_bps, rows, caps, self._split)
-        intents = replace(intents, edge_bps=coins.edge)
+        coins = split_coins(market, intents.edge_bps, rows, caps, self._split, intents.buy_scale)
+        intents = replace(intents, edge_bps=coins.edge, buy_scale=coins.buy_scale)
         told = ceilings_of(floats, ints, caps, ceiling_rules(self._limits), market, intents)
         hold_together(coins, rows, caps)
         self._coins = coins.lines

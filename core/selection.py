@@ -140,7 +140,7 @@ def disagree(
 
 
 @lean
-def wanted(edge: float, held: bool, shocked: bool, fresh: bool, share: float, rules: SelectionRules) -> float:
+def wanted(edge: float, held: bool, fresh: bool, share: float, rules: SelectionRules) -> float:
     """The fraction of the investable equity that one instrument asks for; ``share`` is the most it may.
 
     Entry: at or above ``entry_edge_bps`` the share grows with the edge, up to the full one at ``full_edge_bps``
@@ -153,8 +153,18 @@ def wanted(edge: float, held: bool, shocked: bool, fresh: bool, share: float, ru
         return 0.0
     if edge >= rules.entry_edge_bps:
         strength = min(max(edge / rules.full_edge_bps, 0.0), 1.0)
-        return strength * (rules.shock_scale if shocked else 1.0) * share
+        return strength * share
     return math.nan if held else 0.0
+
+
+@pasted
+def held_back(target: float, held: float, scale: float) -> float:
+    """What is bought up to of a ``target`` when only ``scale`` of it may be, with ``held`` there already: at least that.
+
+    A shock holds purchases back and sells nothing: a position that was cut for one minute and bought again after it
+    would pay for two round trips. (``core.ceilings`` does the same to sizes: a ceiling at ``scale`` of the target.)
+    """
+    return max(held, scale * target) if target > held else target
 
 
 @pasted
@@ -172,7 +182,6 @@ def choose_targets(
     close: FloatArray,
     rate: FloatArray,
     equity: float,
-    shocked: BoolArray,
     fresh: BoolArray,
     rules: SelectionRules,
     out: FloatArray,
@@ -181,7 +190,7 @@ def choose_targets(
     share = 1.0 / edge.shape[0]
     for i in range(edge.shape[0]):
         held = is_held(position[i], position[i] * close[i] * rate[i], equity)
-        out[i] = wanted(edge[i], held, shocked[i], fresh[i], share, rules)
+        out[i] = wanted(edge[i], held, fresh[i], share, rules)
 
 
 class Selector:
@@ -219,10 +228,11 @@ class Selector:
             weights_version=self._table.version,
             edge_bps=edge,
             spread_bps=spread,
-            target=self.targets(market, edge, in_shock),
+            target=self.targets(market, edge),
+            buy_scale=np.where(in_shock, self._settings.shock_scale, 1.0),
         )
 
-    def targets(self, market: Market, edge: FloatArray, in_shock: BoolArray) -> FloatArray:
+    def targets(self, market: Market, edge: FloatArray) -> FloatArray:
         """(S,) wanted fractions of the investable equity (``choose_targets``)."""
         out = np.empty(len(market.instruments))
         choose_targets(
@@ -231,7 +241,6 @@ class Selector:
             _plain(market.close),
             _plain(market.quote_rate),
             float(market.equity),
-            np.array(in_shock, dtype=np.bool_),
             np.array(market.fresh, dtype=np.bool_),
             selection_rules(self._settings),
             out,

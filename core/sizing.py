@@ -11,6 +11,8 @@ Choices that are the rule:
 - A buy is valued at its limit price (the worst it may pay) for the order limit and the cash, at the mid for exposure.
 - An order that closes a position may be smaller than ``min_order``, never smaller than the venue's minimum. A sell
   never leaves a rest below the minimum: then everything is sold.
+- A position that prices alone lifted above its cap is trimmed even where the ensemble has no opinion: back to the cap,
+  once it is above it by more than the rebalancing band and an order, so that it must rise as far again before the next.
 - The order limit cuts a sell too, but not below twice the minimum, so a large position leaves in sellable pieces.
 - A loss of precision falls on the small side: limits are shaved by 1e-12 of themselves before lots are counted.
 
@@ -68,6 +70,7 @@ class Limit(IntEnum):
     POSITION_VOLATILITY = 31
     KELLY = 32
     PORTFOLIO_VOLATILITY = 33
+    SHOCK = 34
 
 
 LIMIT_NAMES: dict[Limit, str] = {
@@ -99,6 +102,7 @@ LIMIT_NAMES: dict[Limit, str] = {
     Limit.POSITION_VOLATILITY: "max_position_volatility_pct",
     Limit.KELLY: "kelly_fraction",
     Limit.PORTFOLIO_VOLATILITY: "target_volatility_pct",
+    Limit.SHOCK: "shock_scale",
 }
 
 _KEEP, _NOTHING, _DUST, _BAND, _PASSED = (int(v) for v in list(Limit)[:5])
@@ -253,6 +257,16 @@ def largest_order(caps: Caps) -> float:
     return min(caps.max_order * caps.equity, caps.max_order_usdt)
 
 
+@pasted
+def risen_above(worth: float, most: float, equity: float, caps: Caps) -> float:
+    """USDT by which a position without a target is to be trimmed; 0 while it is within its cap and the tolerance.
+
+    ``worth`` USDT, ``most`` the row's own cap as a fraction of ``equity`` (that of ``caps`` is not read).
+    """
+    over = worth - min(most, caps.max_position) * equity
+    return over if over > max(caps.band * equity, caps.min_order) else 0.0
+
+
 @inner
 def _change(
     target: float, held: float, worth: float, most: float, known: bool, solvent: bool, caps: Caps
@@ -260,7 +274,8 @@ def _change(
     """(wanted change of one position in USDT or NaN, SELL or BUY or the Limit that holds it)."""
     asked = math.nan
     if math.isnan(target):
-        return asked, _KEEP
+        over = risen_above(worth, most, caps.equity, caps) if known and solvent else 0.0
+        return (-over, _TO_SELL) if over > 0.0 else (asked, _KEEP)
     if target <= 0.0:
         asked = -worth
         if held <= 0.0:
@@ -439,8 +454,11 @@ def arithmetic(rows: Rows, caps: Caps, sized: Sized, row: int, rules: MarketRule
     lot = rows.step[row] * rows.mid[row] * rows.rate[row]
     worth = rows.held[row] * rows.price[row] * rows.rate[row]
     wanted = "0" if rows.target[row] <= 0 else f"{worth + sized.asked[row]:.2f}"
+    cap = min(rows.most[row], caps.max_position)
     lines = [
-        f"target {rows.target[row]:.4f} of {caps.invest * 100:g}% of {caps.equity:.2f} = {wanted}",
+        f"target {rows.target[row]:.4f} of {caps.invest * 100:g}% of {caps.equity:.2f} = {wanted}"
+        if not math.isnan(rows.target[row])
+        else f"no target; cap {cap * 100:g}% of {caps.equity:.2f} = {cap * caps.equity:.2f}",
         f"held {rows.held[row]:.10g} {base} = {_usdt(worth)}, change {_usdt(sized.asked[row], '+')}",
     ]
     limit = Limit(int(sized.limit[row]))

@@ -78,7 +78,7 @@ def live_day(day: int, records: Iterable[MinuteRecord], audit: Sequence[str]) ->
     breaches = [
         record.state_reason
         for record in mine
-        if record.state == TradingState.REDUCING and record.state_reason.startswith(tuple(BREACH_NAMES.values()))
+        if record.state != TradingState.ACTIVE and record.state_reason.startswith(tuple(BREACH_NAMES.values()))
     ]
     breaches += [record.reason for record in mine if record.status == "missed" and record.reason.startswith("Defect")]
     differences = [record.difference for record in mine if is_difference(record.difference)]

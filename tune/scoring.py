@@ -11,7 +11,7 @@ from numba import njit
 from core.events import REGIMES
 from core.messages import BoolArray, FloatArray
 from core.params import SelectionSettings
-from core.selection import SelectionRules, WeightTable, is_held, selection_rules, wanted
+from core.selection import SelectionRules, WeightTable, held_back, is_held, selection_rules, wanted
 from tune.history import History
 
 COST_BPS = 11.0
@@ -62,7 +62,9 @@ def _hold(
                 if starts[t]:
                     held = 0.0
                 worth = held * invest
-                target = wanted(edge[k, i, t], is_held(worth, worth, 1.0), shock[i, t], fresh[i, t], share, rules)
+                target = wanted(edge[k, i, t], is_held(worth, worth, 1.0), fresh[i, t], share, rules)
+                if shock[i, t]:
+                    target = held_back(target, held, rules.shock_scale)
                 if target == target:
                     held = target
                 out[k, i, t] = held

@@ -238,7 +238,10 @@ def _of_backtest(folder: Path, asked: Asked, *, as_json: bool) -> int:
         print(
             f"\n{row['symbol']}: {row['side'].upper()} {row['quantity']:.10g}, limit {row['limit_price']:.10g}, mid {row['mid']:.10g}"
         )
-        print(f"  forecast {row['edge_bps']:+.2f} bps; wanted: hold {row['target']:.2%} of what may be invested")
+        edge, target = _number(row["edge_bps"]), _number(row["target"])
+        forecast = "nobody spoke" if edge is None else f"forecast {edge:+.2f} bps"
+        wanted = "keep what is held" if target is None else f"hold {target:.2%} of what may be invested"
+        print(f"  {forecast}; wanted: {wanted}")
         print("  size, amounts in USDT:")
         for line in row["why"] or ():
             print(f"    {line}")

@@ -131,14 +131,14 @@ class Launch:
         return ray.get(self._supervisor.status.remote(), timeout=30)
 
     def halt(self, by: str, reason: str) -> None:
-        """Approve nothing more until a person resumes, and give up what is being bought. Raises BotError when risk does
+        """Buy nothing more until a person resumes, and give up what is being bought. Raises BotError when risk does
         not answer."""
         with _named("risk did not halt"):
             self._ask("risk", "halt", 30, by, reason, wall_ms())
         try:
             self._ask("executor", "halt", 30)
         except (ValueError, ray.exceptions.RayError):
-            # It is being started again; the next minute, which approves nothing, ends what it takes up.
+            # It is being started again; the next minute, which buys nothing, ends what it takes up.
             log.exception("the executor did not say that it gave up this minute's buys")
 
     def resume(self, by: str) -> None:

@@ -1,4 +1,4 @@
-"""``run.py halt``: the running bot approves nothing more until a person resumes; cancels still pass."""
+"""``run.py halt``: the running bot buys nothing more until a person resumes; exits and cancels still pass."""
 
 import argparse
 import getpass
@@ -8,7 +8,7 @@ from config import load
 from core.errors import EXIT_OK, NotRunning
 from data.hot import Hot
 
-HELP = "stop trading without stopping the bot, until a person resumes"
+HELP = "buy nothing more until a person resumes; what is held may still be sold, and the bot goes on"
 EXAMPLE = 'python3 run.py halt --reason "news"'
 
 
@@ -26,5 +26,7 @@ def main(args: argparse.Namespace) -> int:
         hot.send_command("halt", by=getpass.getuser(), reason=args.reason)
     finally:
         hot.close()
-    print(f"asked {running.mode} run {running.run_id} to halt")
+    print(
+        f"asked {running.mode} run {running.run_id} to halt: it buys nothing more, and what it holds may still be sold"
+    )
     return EXIT_OK

@@ -276,7 +276,7 @@ def _obey(launch: Launch, follower: Follower, commands: list[dict]) -> bool:
     for told in commands:
         if told["command"] == "halt":
             launch.halt(told["by"], told["reason"])
-            follower.say(f"HALTED by {told['by']}: {told['reason']}; open orders end, nothing new is sent")
+            follower.say(f"HALTED by {told['by']}: {told['reason']}; what is being bought ends, only sales pass")
         elif told["command"] == "resume":
             launch.resume(told["by"])
             follower.say(f"resumed by {told['by']}")

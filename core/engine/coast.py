@@ -9,7 +9,9 @@ import math
 from core.engine.prefetch import prefetch
 from core.engine.tables import AVERAGE_MINUTES, CLOSES, EDGE, EQUITY, INVESTED, WORTH, IntArray
 from core.lean import inlined, pasted
+from core.loss_limits import LossLimits, managed
 from core.messages import CLOSE, HIGH, LOW, VOLUME, FloatArray
+from core.sizing import Caps, risen_above
 
 LEAST, MOST = 64, 512
 """Minutes of a stretch: the first, and the longest. Each is twice as long as the one before."""
@@ -27,6 +29,9 @@ def coast(
     asked: FloatArray,
     asked_first: int,
     rate: FloatArray,
+    most: FloatArray,
+    caps: Caps,
+    losses: LossLimits,
     position: FloatArray,
     close: FloatArray,
     minutes: FloatArray,
@@ -46,8 +51,8 @@ def coast(
 
     ``purse`` is the worth of the quote balance that pays for every row, ``low`` and ``high`` the equities between which
     marking to market changes nothing (nor does it where nothing is held and the account is ``settled``: marked since
-    it last traded), ``asked`` (S, N) the targets from index ``asked_first`` on. A row that is held must show a book, and
-    where positions are protected the bar after each minute (of ``bars``) stays above ``calm_low`` (S,) and below
+    it last traded), ``asked`` (S, N) the targets from index ``asked_first`` on. A row that is held must show a book and
+    stay within its cap (``most`` (S,), ``caps``, of what is managed under ``losses``), and where positions are protected the bar after each minute (of ``bars``) stays above ``calm_low`` (S,) and below
     ``calm_high``.
     What an order in the first minute that is asked for will read of ``recorded`` and ``liquidity`` is fetched ahead.
     """
@@ -88,6 +93,9 @@ def coast(
                     invested[k] += worth
         if held or not settled:
             stop = index + _unmoved(equity, low, high)
+        for i in range(position.shape[0]):
+            if position[i] > 0.0:
+                stop = index + _capped(shown[i, index:stop], equity, position[i] * rate[i], most[i], caps, losses)
         if state != 0:
             states[c : c + stop - index] = state
         while next_row < stop:
@@ -149,6 +157,20 @@ def _unmoved(equity: FloatArray, low: float, high: float) -> int:
     while low < equity[k] <= high:
         k += 1
     return k
+
+
+@pasted
+def _capped(shown: FloatArray, equity: FloatArray, coins: float, most: float, caps: Caps, losses: LossLimits) -> int:
+    """How many minutes pass before one in which a position may have risen above its cap (``core.sizing.risen_above``).
+
+    ``coins`` USDT a quote unit of price. A hair earlier, beyond any doubt of rounding.
+    """
+    coins *= 1.0 + 1e-12
+    for k in range(shown.shape[0]):
+        own = managed(equity[k], losses.capital, losses.capital_usdt)
+        if risen_above(coins * shown[k], most, own, caps) > 0.0:
+            return k
+    return shown.shape[0]
 
 
 @pasted

@@ -20,6 +20,7 @@ from core.engine.orders import exact, work
 from core.engine.tables import (
     ASKED,
     BASE,
+    BUY_SCALE,
     BUYS,
     CALM_HIGH,
     CALM_LOW,
@@ -31,7 +32,6 @@ from core.engine.tables import (
     FEE_IN_QUOTE,
     FREE_LOTS,
     FRESH,
-    IN_SHOCK,
     INVESTED,
     IS_ASKED,
     LIMIT,
@@ -74,12 +74,12 @@ from core.execution.schedules.twap import least_lots
 from core.guards import GuardRules, close_trip
 from core.impact import IMPACT_MINUTES, flow_at
 from core.lean import inlined, inner, lean, pasted
-from core.loss_limits import ACTIVE, REDUCING, LossLimits, Mark, fill_into, managed, mark
+from core.loss_limits import ACTIVE, LossLimits, Mark, fill_into, is_closing, managed, mark
 from core.messages import CLOSE, HIGH, LOW, VOLUME, FloatArray
 from core.protection import NOT_DUE, STOP_LOSS, TRAILING_STOP, is_on
 from core.round_trips import TRIP, count_fill
 from core.selection import SelectionRules, choose_targets, combine, disagree, share_out
-from core.sizing import ALLOWED, HELD, LOTS, MID, PRICE, RATE, TARGET, Caps, size_into
+from core.sizing import ALLOWED, HELD, LOTS, MID, MOST, PRICE, RATE, TARGET, Caps, risen_above, size_into
 from core.sizing import ASKED as ASKED_CHANGE
 from core.sizing import TICKS as SIZED_TICKS
 from core.units import DAY_MS, MINUTE_MS
@@ -115,6 +115,7 @@ def advance(
     grid_ints, level = grids.ints, scratch.level
     fresh, position, mid = scratch.flags[FRESH], scratch.floats[POSITION], scratch.floats[SEEN_MID]
     target, rate, worth = scratch.floats[WANTED], scratch.floats[RATE], scratch.worth
+    most = scratch.floats[MOST]
     minutes, states, stride = columns.minutes, columns.state, columns.stride
     ensemble, asked_target, losses, terms = said.ensemble, said.target, rules.losses, rules.terms
     count = grid_ints.shape[0]
@@ -143,7 +144,7 @@ def advance(
     equity, invested, marked_day, moved = math.nan, 0.0, first - first - 1, True
     quiet_low, quiet_high = math.inf, -math.inf
     while index < end:
-        if coasting and not (state.closing and state.state == REDUCING):
+        if coasting and not is_closing(state.state, state.closing):
             stop = min(end, columns.first + minutes.shape[1] - 1)
             stop = min(stop, ((marked_day + 1) * DAY_MS - start_minute) // MINUTE_MS)
             for i in range(count):
@@ -171,6 +172,9 @@ def advance(
                     asked_target,
                     said.first,
                     rate,
+                    most,
+                    rules.caps,
+                    losses,
                     position,
                     close,
                     minutes,
@@ -228,10 +232,13 @@ def advance(
                 target[i] = asked_target[i, k]
         # --- what is allowed
         wanted = False
-        closing = state.closing and state.state == REDUCING
+        closing = is_closing(state.state, state.closing)
         for i in range(count):
             if target[i] > 0.0 or (position[i] > 0.0 and (target[i] <= 0.0 or closing)):
                 wanted = True
+            elif position[i] > 0.0 and mid[i] == mid[i]:
+                own = managed(equity, losses.capital, losses.capital_usdt)
+                wanted = wanted or risen_above(position[i] * mid[i] * rate[i], most[i], own, rules.caps) > 0.0
         parents = 0
         if wanted:
             _size(tape, grid_ints, rules, account, scratch, state, equity, index, ensemble)
@@ -340,11 +347,11 @@ def add_up(
 @inner
 def _listen(said: Said, scratch: Scratch, close: FloatArray, selection: SelectionRules, equity: float, k: int) -> None:
     """Weigh the votes of minute ``k`` of ``said`` into targets."""
-    asked, shock = scratch.flags[IS_ASKED], scratch.flags[IN_SHOCK]
+    asked, scale = scratch.flags[IS_ASKED], scratch.floats[BUY_SCALE]
     mean, stdev = scratch.votes[MEAN], scratch.votes[STDEV]
     for i in range(asked.shape[0]):
         asked[i] = said.flags[ASKED, i, k]
-        shock[i] = said.flags[SHOCK, i, k]
+        scale[i] = selection.shock_scale if said.flags[SHOCK, i, k] else 1.0
     for m in range(scratch.weights.shape[0]):
         for i in range(asked.shape[0]):
             mean[m, i] = said.votes[MEAN, m, i, k] if asked[i] else math.nan
@@ -354,7 +361,7 @@ def _listen(said: Said, scratch: Scratch, close: FloatArray, selection: Selectio
     edge, position, fresh = scratch.floats[SEEN_EDGE], scratch.floats[POSITION], scratch.flags[FRESH]
     combine(scratch.weights, mean, edge)
     rate, target = scratch.floats[RATE], scratch.floats[WANTED]
-    choose_targets(edge, position, close, rate, equity, shock, fresh, selection, target)
+    choose_targets(edge, position, close, rate, equity, fresh, selection, target)
 
 
 @inlined
@@ -417,6 +424,7 @@ def _size(
         rules.ceilings,
         edge,
         spread,
+        scratch.floats[BUY_SCALE],
         tape.seen,
         index,
         scratch.returns,

@@ -203,10 +203,10 @@ class Logs(NamedTuple):
     and ask are the touch it met, in ticks."""
 
 
-WANTED, POSITION, PAID_FROM, FREE_LOTS, SEEN_MID, SEEN_EDGE, SEEN_SPREAD, CALM_LOW, CALM_HIGH = range(
-    len(ROW_FLOATS), len(ROW_FLOATS) + 9
+WANTED, POSITION, PAID_FROM, FREE_LOTS, SEEN_MID, SEEN_EDGE, SEEN_SPREAD, CALM_LOW, CALM_HIGH, BUY_SCALE = range(
+    len(ROW_FLOATS), len(ROW_FLOATS) + 10
 )
-FRESH, IN_SHOCK, IS_ASKED, TRADABLE = range(4)
+FRESH, IS_ASKED, TRADABLE = range(3)
 ROW, ORDER, LIMIT, UNSENT, BUYS, QUANTITY, BEFORE, AGE = range(8)
 TICKS, STEPS, PART_LEVEL, PART_STEPS = range(4)
 
@@ -215,12 +215,12 @@ class Scratch(NamedTuple):
     """Room to work in, so that a minute allocates nothing."""
 
     floats: FloatArray
-    """(24, S): the sizing's ``ROW_FLOATS``, then target, position, cash, sellable lots, mid, edge and its spread, and
-    between which prices a position needs no looking after."""
+    """(25, S): the sizing's ``ROW_FLOATS``, then target, position, cash, sellable lots, mid, edge and its spread,
+    between which prices a position needs no looking after, and which part of the target may be bought."""
     ints: IntArray
     """(5, S): the sizing's ``ROW_INTS``."""
     flags: BoolArray
-    """(4, S): fresh, in a shock, asked, tradable."""
+    """(3, S): fresh, asked, tradable."""
     votes: FloatArray
     """(2, M, S)"""
     weights: FloatArray
@@ -408,12 +408,13 @@ def make_logs(rows: int, members: int, rules: Rules, least: int = 65_536) -> Log
 
 def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
     count = len(rows.target)
-    floats = np.zeros((len(ROW_FLOATS) + 9, count))
+    floats = np.zeros((len(ROW_FLOATS) + 10, count))
     floats[: len(ROW_FLOATS)] = rows[: len(ROW_FLOATS)]
     floats[SEEN_EDGE] = floats[SEEN_SPREAD] = math.nan
+    floats[BUY_SCALE] = 1.0
     ints = np.zeros((len(ROW_INTS), count), dtype=np.int64)
     ints[PURSE], ints[COIN] = rows.purse, rows.coin
-    flags = np.zeros((4, count), dtype=np.bool_)
+    flags = np.zeros((3, count), dtype=np.bool_)
     flags[TRADABLE] = True
     sizing, flags_of_coins, limits = sizing_room(rows.coin, rows.purse)
     return Scratch(

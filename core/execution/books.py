@@ -109,8 +109,8 @@ class Order:
 
     @property
     def protects(self) -> bool:
-        """A stop left at the venue."""
-        return self.placed.stop_price is not None
+        """A stop left at the venue, or the take-profit beside it."""
+        return self.placed.stop_price is not None or bool(self.placed.pair)
 
     @property
     def executed(self) -> Decimal:
@@ -142,6 +142,14 @@ class Total:
     fills: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """Balances, (venue, asset) -> amount, and what the fills had come to when they were stated."""
+
+    totals: dict[tuple[str, str], Decimal]
+    flows: dict[tuple[str, str], Decimal]
+
+
 class Books:
     """Orders and parents of the last ``retain_minutes``, totals since the beginning."""
 
@@ -161,6 +169,8 @@ class Books:
         self.totals: dict[Instrument, Total] = {}
         self.flows: dict[tuple[str, str], Decimal] = {}
         """(venue, asset) -> net change of the account that the fills account for."""
+        self.agreed: Agreed | None = None
+        """The balances that later ones are compared with; None before the first."""
         self.trips = RoundTrips()
         self.faults: list[str] = []
         self.fault_count = 0
@@ -171,6 +181,11 @@ class Books:
         self._new_exits: list[ProtectiveExit] = []
         self._new_dust: list[WrittenOff] = []
         self.positions = Positions()
+
+    def agree(self, totals: dict[tuple[str, str], Decimal]) -> None:
+        """Later balances are compared with these and the fills from here on."""
+        self.agreed = Agreed(totals, dict(self.flows))
+        self.version += 1
 
     def open_parent(self, parent: Parent) -> None:
         self.parents[parent.minute, parent.instrument] = parent

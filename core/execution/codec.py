@@ -22,6 +22,7 @@ STIMULI: tuple[type, ...] = (
     stimuli.Beat,
     stimuli.PricesSeen,
     stimuli.HoldingsSeen,
+    stimuli.BalancesAgreed,
     stimuli.Reconcile,
     stimuli.Placed,
     stimuli.PlaceRefused,

@@ -4,6 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from core.execution.machine import ExecutionMachine
+from core.execution.stimuli import BalancesAgreed
 from core.messages import AccountState, OrderState, Unexplained
 from core.ports import ZERO
 from core.standing import FILLS_MISSING, OUTCOME_UNKNOWN
@@ -20,12 +21,13 @@ class Ledger:
     """Compares, minute by minute, the venue's balances with the last ones plus the fills counted since.
 
     A difference is reported as long as it changes; one that stays the same for a second comparison was no race but
-    somebody else's doing (a deposit, a trade by hand) and is taken over as the new starting point.
+    somebody else's doing (a deposit, a trade by hand) and is taken over as the new starting point. The starting point is
+    in the machine's books, and so in its journal: what came or went while the bot was down is told in the same way at the
+    next start, and is no profit or loss; what prices did to the balances is.
     """
 
     def __init__(self) -> None:
-        self._base: dict[tuple[str, str], Decimal] | None = None
-        self._flows: dict[tuple[str, str], Decimal] = {}
+        self._adopted: BalancesAgreed | None = None
         self._last: dict[tuple[str, str], Decimal] = {}
         self._transferred: dict[tuple[str, str], Decimal] = {}
         self._faults = 0
@@ -54,6 +56,11 @@ class Ledger:
             transferred=_told(self._transferred),
         )
 
+    def adopted(self) -> BalancesAgreed | None:
+        """The new starting point that the last comparison led to, for the machine; None where the old one leads there."""
+        adopted, self._adopted = self._adopted, None
+        return adopted
+
     def settle_faults(self, machine: ExecutionMachine) -> None:
         """Take the faults so far as told (they are history that a restart replayed)."""
         self._faults = machine.books.fault_count
@@ -67,26 +74,29 @@ class Ledger:
     def _compare(self, machine: ExecutionMachine, account: AccountState) -> list[str]:
         self._transferred = {}
         stated = {(b.venue, b.asset): b.total for b in account.balances}
-        flows = machine.books.flows
-        if self._base is None:
-            self._adopt(stated, flows)
+        flows, agreed = machine.books.flows, machine.books.agreed
+        if agreed is None:
+            self._adopt(stated)
             return []
         found: dict[tuple[str, str], Decimal] = {}
-        for key in sorted(self._base.keys() | stated.keys() | flows.keys()):
-            expected = self._base.get(key, ZERO) + flows.get(key, ZERO) - self._flows.get(key, ZERO)
+        same = True
+        for key in sorted(agreed.totals.keys() | stated.keys() | flows.keys()):
+            expected = agreed.totals.get(key, ZERO) + flows.get(key, ZERO) - agreed.flows.get(key, ZERO)
+            same = same and stated.get(key, ZERO) == expected
             gap = stated.get(key, ZERO) - expected
             if abs(gap) > ABSOLUTE + RELATIVE * abs(expected):
                 found[key] = gap
         texts = [f"{venue} {asset}: {gap:+f} against our fills" for (venue, asset), gap in list(found.items())[:SHOWN]]
-        if not found or found == self._last:
-            self._adopt(stated, flows)
+        if not same and (not found or found == self._last):
+            self._adopt(stated)
         taken_over = found == self._last
         self._transferred = found if taken_over else {}
         self._last = {} if taken_over else found
         return texts
 
-    def _adopt(self, stated: dict[tuple[str, str], Decimal], flows: dict[tuple[str, str], Decimal]) -> None:
-        self._base, self._flows = stated, dict(flows)
+    def _adopt(self, stated: dict[tuple[str, str], Decimal]) -> None:
+        totals = tuple((venue, asset, total) for (venue, asset), total in sorted(stated.items()) if total)
+        self._adopted = BalancesAgreed(totals=totals)
 
 
 def _told(changes: dict[tuple[str, str], Decimal]) -> tuple[Unexplained, ...]:

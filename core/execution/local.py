@@ -115,6 +115,8 @@ class LocalExecutor:
             difference = f"{NOT_READ}: {error}"
             return replace(self._last_account, reconciled=False, difference=difference, transferred=(), rules=rules)
         self._last_account = self._ledger.reconcile(self.machine, account)
+        if (adopted := self._ledger.adopted()) is not None:
+            self._run(adopted)
         if self._last_account.reconciled:
             self._run(HoldingsSeen(totals=self.machine.exits.totals_of(account)))
         self._last_account = self.machine.stops.released(self._last_account)

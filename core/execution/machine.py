@@ -6,8 +6,8 @@ what became of it, or has said twice, ``requery_ms`` apart, that it knows nothin
 instrument may still fill, a newer intent for it waits. (4) What the venue says that cannot be, is noted as a fault and
 blocks nothing; what we ask for that cannot be, is a ``Defect``, raised before anything has changed. (5) The chain of
 answers to one stimulus ends: place -> query -> cancel, and nothing follows an answer to a cancel but what an adaptive
-parent took the order back for, which is not looked at again until time passes, and the sale that waited for a stop to be
-off.
+parent took the order back for, which is not looked at again until time passes, the other order of a pair, and the sale that
+waited for a stop to be off.
 
 Above 400 lines because every decision about orders stands here, one small handler a stimulus; the sums are in
 ``books.py``, the reading of what a venue says in ``intake.py``.
@@ -25,6 +25,7 @@ from core.execution.intake import Intake
 from core.execution.pace import part_of, slot_at, stage_of
 from core.execution.schedules.rule import ADAPTIVE, EVEN, Schedule, jitter_seed, schedule_of
 from core.execution.stimuli import (
+    BalancesAgreed,
     Beat,
     BookSeen,
     CancelDone,
@@ -117,6 +118,7 @@ class ExecutionMachine:
             Beat: self._beat,
             PricesSeen: self._prices_seen,
             HoldingsSeen: self._holdings_seen,
+            BalancesAgreed: self._balances_agreed,
             Reconcile: self._reconcile,
             Placed: self._placed,
             PlaceRefused: self._place_refused,
@@ -194,7 +196,7 @@ class ExecutionMachine:
         self._config, self._schedule = stimulus, _schedule_in(stimulus)
         self._set_rules({rule.instrument: rule for rule in stimulus.rules})
         self.exits.rules = stimulus.exits
-        self.stops.venues = frozenset(stimulus.stops_at)
+        self.stops.venues, self.stops.pairs = frozenset(stimulus.stops_at), frozenset(stimulus.pairs_at)
         self.books.version += 1
         return []
 
@@ -224,7 +226,7 @@ class ExecutionMachine:
         return out
 
     def _halted(self, _: Halted) -> list[Instruction]:
-        """Risk approves nothing from the next minute on; the slices of this one would still have been bought."""
+        """Risk approves no purchase from the next minute on; the slices of this one would still have been bought."""
         out: list[Instruction] = []
         for parent in list(self.books.current.values()):
             if parent.side is Side.BUY:
@@ -484,15 +486,20 @@ class ExecutionMachine:
         """Cancel a stop that was left at the venue."""
         if stop is None:
             return []
-        if stop.standing:
-            stop.standing = False
-            self.books.version += 1
+        for order in self.stops.pair_of(stop):
+            if order.standing:
+                order.standing = False
+                self.books.version += 1
         return self._chase(stop) if stop.state is not OrderState.CANCELLING else []
 
     def _holdings_seen(self, stimulus: HoldingsSeen) -> list[Instruction]:
         for instrument, total in stimulus.totals:
             if self.books.positions.shrink(instrument, total):
                 self.books.version += 1
+        return []
+
+    def _balances_agreed(self, stimulus: BalancesAgreed) -> list[Instruction]:
+        self.books.agree({(venue, asset): total for venue, asset, total in stimulus.totals})
         return []
 
     def _reconcile(self, stimulus: Reconcile) -> list[Instruction]:
@@ -527,7 +534,8 @@ class ExecutionMachine:
         self._take(order, stimulus.snapshot)
         if order.short:
             return [_query(order)]
-        return self._chase(order)
+        # Of a pair the venue's answer is about the stop.
+        return [*map(_query, self.stops.unheard(order)), *self._chase(order)]
 
     def _place_refused(self, stimulus: PlaceRefused) -> list[Instruction]:
         order = self._sent(stimulus.client_id, "a refusal")
@@ -536,9 +544,13 @@ class ExecutionMachine:
             return []
         if "duplicate" in stimulus.text.lower():
             # The venue has an order of this name: the one we sent. It must be asked about, not written off.
-            self._intake.say(order, OrderEvent.LOSE, reason)
-            return [_query(order)]
-        self._intake.say(order, OrderEvent.REFUSE, reason)
+            lost = (order, *self.stops.unheard(order))
+            for one in lost:
+                self._intake.say(one, OrderEvent.LOSE, reason)
+            return [_query(one) for one in lost]
+        for one in (order, *self.stops.unheard(order)):
+            self._intake.say(one, OrderEvent.REFUSE, reason)
+        self.stops.turned_down(order)
         if order.parent is not None and not order.parent.closed:
             # The same request would be refused again; the next minute decides anew.
             return self._close(order.parent, reason)
@@ -547,7 +559,8 @@ class ExecutionMachine:
     def _not_sent(self, stimulus: NotSent) -> list[Instruction]:
         order = self._sent(stimulus.client_id, "a failure to send")
         if order is not None:
-            self._intake.say(order, OrderEvent.DROP, f"not sent: {stimulus.text}")
+            for one in (order, *self.stops.unheard(order)):
+                self._intake.say(one, OrderEvent.DROP, f"not sent: {stimulus.text}")
             self._finish(order.parent)
         return []
 
@@ -555,8 +568,10 @@ class ExecutionMachine:
         order = self._sent(stimulus.client_id, "an unclear outcome")
         if order is None:
             return []
-        self._intake.say(order, OrderEvent.LOSE, f"outcome unclear: {stimulus.text}")
-        return [self._ask(order, stimulus.now_ms)]
+        lost = (order, *self.stops.unheard(order))
+        for one in lost:
+            self._intake.say(one, OrderEvent.LOSE, f"outcome unclear: {stimulus.text}")
+        return [self._ask(one, stimulus.now_ms) for one in lost]
 
     def _queried(self, stimulus: Queried) -> list[Instruction]:
         if stimulus.snapshot is not None:
@@ -681,6 +696,7 @@ def configured(
     rules: dict[Instrument, MarketRules],
     exits: ExitRules = NO_EXITS,
     stops_at: Iterable[str] = (),
+    pairs_at: Iterable[str] = (),
 ) -> Configured:
     """The stimulus that puts these settings and rules in force."""
     schedule = schedule_of(settings)
@@ -692,6 +708,7 @@ def configured(
         rules=tuple(rules[instrument] for instrument in sorted(rules)),
         exits=exits,
         stops_at=tuple(sorted(stops_at)),
+        pairs_at=tuple(sorted(pairs_at)),
     )
 
 

@@ -40,6 +40,8 @@ class Position:
     """Client id of the newest stop order left at the venue."""
     stop_ms: int = 0
     """When it was sent."""
+    alone: bool = False
+    """The venue turned a pair down: its stop is left without a take-profit beside it."""
 
     @property
     def open(self) -> bool:
@@ -51,6 +53,7 @@ class Position:
         self.since_ms = self.due_ms = self.attempts = self.next_ms = 0
         self.due = NOT_DUE
         self.last = ""
+        self.alone = False
 
 
 class Positions:

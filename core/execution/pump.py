@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from core.errors import BotError, Defect, ExchangeRefused, ExchangeUnavailable
 from core.execution.machine import ExecutionMachine
 from core.execution.stimuli import (
+    BalancesAgreed,
     CancelFailed,
     Instruction,
     NotSent,
@@ -34,9 +35,10 @@ class Note:
 
     @property
     def may_wait(self) -> bool:
-        """Losing it in a crash only makes a report repeat itself, or forgets a peak that the next price shows again: it
-        may be written with the next note."""
-        return isinstance(self.stimulus, Reported) or (isinstance(self.stimulus, PricesSeen) and not self.instructions)
+        """Losing it in a crash only makes a report repeat itself, forgets a peak that the next price shows again, or has
+        balances compared with older ones, from which the fills lead to the same: it may be written with the next note."""
+        seldom = isinstance(self.stimulus, BalancesAgreed | Reported)
+        return seldom or (isinstance(self.stimulus, PricesSeen) and not self.instructions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

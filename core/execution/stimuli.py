@@ -22,6 +22,8 @@ class Configured:
     exits: ExitRules = NO_EXITS
     stops_at: tuple[str, ...] = ()
     """Venues at which a stop order is left under each position."""
+    pairs_at: tuple[str, ...] = ()
+    """Those of them where it is one of a pair, if there is a take-profit (``core.execution.stops``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,15 @@ class HoldingsSeen:
     """So much of these instruments' coins the venue says is there, free and locked, when our books agreed with it."""
 
     totals: tuple[tuple[Instrument, Decimal], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalancesAgreed:
+    """What the venues state of every balance is taken for what it must be after our fills so far: from here on a
+    difference is one of after this, also over a restart (``core.execution.ledger``)."""
+
+    totals: tuple[tuple[str, str, Decimal], ...]
+    """(venue, asset, free and locked)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +242,7 @@ Stimulus = (
     | Beat
     | PricesSeen
     | HoldingsSeen
+    | BalancesAgreed
     | Reconcile
     | Placed
     | PlaceRefused

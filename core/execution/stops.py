@@ -4,6 +4,15 @@ The bot's own exits come first: what is left at the venue is one limit order wit
 ``core.protection`` would sell, its limit ``widest`` below that. It binds the coins, so whoever sells takes it off
 first and waits for the venue's word; until then its quantity counts as sold. It is placed when nothing else of ours
 works on the instrument, and anew when the quantity or the level has changed.
+
+Where a take-profit is set, and the venue holds pairs, the stop is one of two: a limit order at the take-profit stands
+above it, one cancels the other. Both are orders in the books, with names and fills of their own; they are sent as one, and
+what the venue does not say of the second in its answer it is asked about. A cancel of one takes both off; a sale waits
+until the venue has said so of each.
+
+The stop does not trail at the venue (trailingDelta): there it would trail from when it was placed, by trades, under a
+limit price that does not move, and could not be held against a hard stop beside it. While the bot is there it moves the
+order itself (``MOVED``); while it is away the last level holds.
 """
 
 import math
@@ -18,7 +27,7 @@ from core.execution.schedules.twap import least_lots_of
 from core.messages import AccountState, OrderState, PlaceOrder, TimeInForce
 from core.orders import OrderEvent
 from core.ports import ZERO
-from core.protection import NOT_DUE, STOPS, ExitRules, stop_level
+from core.protection import NOT_DUE, STOPS, TAKE_PROFIT, ExitRules, exit_intent, stop_level
 from core.units import MINUTE_MS, Instrument, Side
 
 STRATEGY = "stop"
@@ -31,6 +40,11 @@ RETRY_MS = MINUTE_MS
 """After the venue turned one down."""
 
 
+def _near(price: Decimal, level: float) -> bool:
+    """Not worth being moved."""
+    return level > 0.0 and abs(float(price) / level - 1.0) <= MOVED
+
+
 class Stops:
     """The stop orders of one executor, at most one an instrument."""
 
@@ -39,22 +53,41 @@ class Stops:
         self._names = Names(books, instance, STRATEGY)
         self.venues: frozenset[str] = frozenset()
         """Where they are left."""
+        self.pairs: frozenset[str] = frozenset()
+        """Where one may cancel the other."""
 
     def standing(self, instrument: Instrument) -> Order | None:
-        """The stop that the venue has, or may have."""
-        for order in self._books.watch.values():
-            if order.protects and order.live and order.placed.instrument == instrument:
-                return order
-        return None
+        """The stop that the venue has, or may have; what is left of its pair where that is gone."""
+        found = [order for order in self._protecting() if order.placed.instrument == instrument]
+        stops = [order for order in found if order.placed.stop_price is not None]
+        return next(iter(stops or found), None)
+
+    def pair_of(self, order: Order) -> tuple[Order, ...]:
+        """The order, and the other of its pair."""
+        other = self._books.orders.get(order.placed.pair)
+        return (order,) if other is None else (order, other)
+
+    def unheard(self, order: Order) -> tuple[Order, ...]:
+        """The other of its pair, while the venue has said nothing of it."""
+        return tuple(o for o in self.pair_of(order)[1:] if o.state is OrderState.SENT)
+
+    def turned_down(self, order: Order) -> None:
+        """The venue refused it. Better one order than none: not every market takes lists."""
+        position = self._books.positions.held.get(order.placed.instrument)
+        if order.placed.pair and position is not None and position.stop == order.client_id:
+            position.alone = True
+            self._books.version += 1
 
     def too_long(self, instrument: Instrument, now_ms: int) -> Order | None:
         """The stop to be taken off for the exit that is due: at once, or when the venue has had its time with it."""
         position = self._books.positions.held.get(instrument)
         if position is None or position.due == NOT_DUE:
             return None
-        if position.due in STOPS and now_ms < position.due_ms + GRACE_MS:
-            return None
-        return self.standing(instrument)
+        standing = self.standing(instrument)
+        graced = position.due in STOPS or (
+            position.due == TAKE_PROFIT and standing is not None and standing.placed.pair
+        )
+        return None if graced and now_ms < position.due_ms + GRACE_MS else standing
 
     def outdated(self, instrument: Instrument, rules: ExitRules) -> Order | None:
         """The stop that does not fit its position any more."""
@@ -66,8 +99,8 @@ class Stops:
             return order
         quantity = min(lots_of(position.quantity, market), int(market.max_qty // market.step)) * market.step
         level = stop_level(position.entry, position.peak, rules)
-        fits = order.open_quantity == quantity and abs(float(stop) / level - 1.0) <= MOVED if level > 0.0 else False
-        return None if fits else order
+        fits = order.open_quantity == quantity and _near(stop, level)
+        return None if fits and self._is_paired(order, position, rules) else order
 
     def missing(
         self, instrument: Instrument, mid: float, now_ms: int, minute: int, rules: ExitRules
@@ -78,7 +111,9 @@ class Stops:
             return None
         if position.due != NOT_DUE or self._busy(instrument) or self.standing(instrument) is not None:
             return None
-        if self._was_refused(position) and now_ms < position.stop_ms + RETRY_MS:
+        refused = self._refused(position)
+        waits = refused is not None and not (position.alone and refused.placed.pair)
+        if waits and now_ms < position.stop_ms + RETRY_MS:
             return None
         level = stop_level(position.entry, position.peak, rules)
         if not 0.0 < level < mid:
@@ -89,6 +124,9 @@ class Stops:
         name = self._names.next(instrument, minute) if lots >= least_lots_of(market, limit) else ""
         if not name:
             return None
+        profit = self._profit_at(instrument, position, rules)
+        other = self._names.next(instrument, minute) if profit > mid else ""
+        above = math.ceil(profit / float(market.tick)) * market.tick if other else None
         placed = PlaceOrder(
             client_id=name,
             intent_id=f"{minute}:{instrument}:stop",
@@ -98,16 +136,41 @@ class Stops:
             price=limit,
             time_in_force=TimeInForce.GTC,
             stop_price=ticks * market.tick,
+            pair=other,
+            pair_price=above,
         )
-        order = self._books.add_order(placed, minute, None, standing=True)
-        self._books.move(order, OrderEvent.SEND)
+        self._book(placed, minute)
+        if above is not None:
+            named = exit_intent(minute, instrument, TAKE_PROFIT)
+            profit_at = replace(placed, client_id=other, intent_id=named, pair=name, price=above)
+            self._book(replace(profit_at, stop_price=None, pair_price=None), minute)
         position.stop, position.stop_ms = name, now_ms
         return placed
+
+    def _book(self, placed: PlaceOrder, minute: int) -> None:
+        self._books.move(self._books.add_order(placed, minute, None, standing=True), OrderEvent.SEND)
+
+    def _profit_at(self, instrument: Instrument, position: Position, rules: ExitRules) -> float:
+        """Where the other of a pair is to stand; 0 where there is to be none."""
+        wanted = rules.profit > 0.0 and instrument.venue in self.pairs and not position.alone
+        return position.entry * (1.0 + rules.profit) if wanted else 0.0
+
+    def _is_paired(self, stop: Order, position: Position, rules: ExitRules) -> bool:
+        """The other order is as it should be: there, or none."""
+        profit, others = self._profit_at(stop.placed.instrument, position, rules), self.pair_of(stop)[1:]
+        if not profit > 0.0 or not others:
+            return not others and not profit > 0.0
+        return (
+            others[0].live and others[0].open_quantity == stop.open_quantity and _near(others[0].placed.price, profit)
+        )
 
     def released(self, account: AccountState) -> AccountState:
         """The account as it would be with these stops taken off: what they bind can be sold."""
         bound: dict[tuple[str, str], Decimal] = {}
         for order in self._protecting():
+            if order.placed.stop_price is None and any(other.live for other in self.pair_of(order)[1:]):
+                # Two orders, and the coins of one.
+                continue
             key = (order.placed.instrument.venue, order.placed.instrument.base)
             bound[key] = bound.get(key, ZERO) + order.open_quantity
         if not bound:
@@ -128,6 +191,7 @@ class Stops:
             for order in self._books.watch.values()
         )
 
-    def _was_refused(self, position: Position) -> bool:
+    def _refused(self, position: Position) -> Order | None:
+        """The newest one, where the venue turned it down."""
         last = self._books.orders.get(position.stop)
-        return last is not None and last.state is OrderState.REJECTED
+        return last if last is not None and last.state is OrderState.REJECTED else None

@@ -18,6 +18,8 @@ class Call:
     priority: Priority
     placing: bool = False
     """It changes something: a failure without an answer is an unknown outcome."""
+    orders: int = 0
+    """How many it may place."""
     signed: bool = True
     patience_ms: int = 1_000
     """How long it may stand in line for the request budget."""
@@ -31,8 +33,9 @@ TOPS = Call("publicGetTickerBookTicker", "best bid and ask", 4, Priority.EXIT, s
 KLINES = Call("publicGetKlines", "klines", 2, Priority.HISTORY, signed=False, patience_ms=70_000)
 ACCOUNT = Call("privateGetAccount", "account", 20, Priority.ACCOUNT)
 RESTRICTIONS = Call("sapiGetAccountApiRestrictions", "key restrictions", 1, Priority.ACCOUNT)
-ENTER = Call("privatePostOrder", "new order", 1, Priority.ORDER, placing=True)
+ENTER = Call("privatePostOrder", "new order", 1, Priority.ORDER, placing=True, orders=1)
 LEAVE = replace(ENTER, priority=Priority.EXIT)
+PAIR = Call("privatePostOrderListOco", "new order list", 1, Priority.EXIT, placing=True, orders=2)
 CANCEL = Call("privateDeleteOrder", "cancel", 1, Priority.CANCEL, placing=True)
 QUERY = Call("privateGetOrder", "query order", 4, Priority.EXIT)
 OPEN_ORDERS = Call("privateGetOpenOrders", "open orders", 80, Priority.ACCOUNT)

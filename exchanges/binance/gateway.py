@@ -30,6 +30,7 @@ from exchanges.binance.calls import (
     KLINES,
     LEAVE,
     OPEN_ORDERS,
+    PAIR,
     QUERY,
     RESTRICTIONS,
     RULES,
@@ -40,6 +41,7 @@ from exchanges.binance.calls import (
 )
 from exchanges.binance.client import make_client
 from exchanges.binance.names import near, venue_symbol
+from exchanges.binance.pairs import of_list, pair_request
 from exchanges.binance.signing import KeyPair
 from exchanges.binance.standing import ClockReading, KeyRights
 from exchanges.binance.wire import VENUE
@@ -77,6 +79,7 @@ class BinanceGateway:
 
     name = VENUE
     holds_stops = True
+    holds_pairs = True
 
     def __init__(
         self,
@@ -190,12 +193,16 @@ class BinanceGateway:
         )
 
     async def place(self, order: PlaceOrder) -> OrderSnapshot:
-        """Send a limit order under our client id, with a ``stop_price`` one that waits for it (STOP_LOSS_LIMIT). A sell
-        is an exit (spot is long only) and goes first."""
+        """Send a limit order under our client id, with a ``stop_price`` one that waits for it (STOP_LOSS_LIMIT), with a
+        ``pair_price`` too a list of both, of which one cancels the other (OCO). A sell is an exit (spot is long only)
+        and goes first."""
         if not CLIENT_ID.fullmatch(order.client_id):
             raise ExchangeRefused(
                 f"{VENUE} new order: client id {order.client_id!r} is not 1-36 of A-Z a-z 0-9 . : / _ -"
             )
+        if order.pair_price is not None:
+            answer = await self._call(PAIR, pair_request(order))
+            return self._parsed(PAIR, lambda: self._known(answer, order.instrument, order.client_id))
         call = LEAVE if order.side is Side.SELL else ENTER
         params = {
             "symbol": venue_symbol(order.instrument),
@@ -214,7 +221,8 @@ class BinanceGateway:
         return self._parsed(call, lambda: self._known(answer, order.instrument, order.client_id))
 
     async def cancel(self, order: CancelOrder) -> OrderSnapshot:
-        """Cancel by client id. Where the venue has nothing to cancel, the order is what a query says it is."""
+        """Cancel by client id; one of a pair takes the other with it. Where the venue has nothing to cancel, the order is
+        what a query says it is."""
         params = {"symbol": venue_symbol(order.instrument), "origClientOrderId": order.client_id}
         try:
             answer = await self._call(CANCEL, params)
@@ -321,7 +329,7 @@ class BinanceGateway:
 
     async def _attempt(self, call: Call, params: dict[str, Any]) -> Any:
         """Send once, when it is our turn; the answer, or the vendor's error as a value."""
-        costs = binance_costs(call.weight, order=call.method == "privatePostOrder")
+        costs = binance_costs(call.weight, orders=call.orders)
         line = self.gate.turn(costs, call.priority, call.patience_ms, call.where, probe=call is TIME)
         async with line as turn:
             try:
@@ -379,8 +387,8 @@ class BinanceGateway:
         return self._clock.now_ms() if self._clock else (time.monotonic() - self._started) * 1_000
 
     def _known(self, answer: Any, instrument: Instrument, client_id: str) -> OrderSnapshot:
-        """The answer as our order; remembers the venue's id of it."""
-        snapshot = answers.snapshot(read(answer, answers.WireOrder), instrument)
+        """The answer as our order, or as that of its list; remembers the venue's id of it."""
+        snapshot = answers.snapshot(read(of_list(answer, client_id), answers.WireOrder), instrument)
         if snapshot.client_id != client_id:
             raise DataError(f"asked about {client_id}, the answer is about another order")
         self._venue_ids[client_id] = snapshot.venue_id

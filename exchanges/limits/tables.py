@@ -65,9 +65,9 @@ def upbit_line() -> Line:
 LINES = {"binance": binance_line, "upbit": upbit_line}
 
 
-def binance_costs(weight: int, *, order: bool = False) -> dict[str, int]:
+def binance_costs(weight: int, *, orders: int = 0) -> dict[str, int]:
     """What one request takes."""
-    return {WEIGHT: weight, ORDERS: 1, ORDERS_DAY: 1} if order else {WEIGHT: weight}
+    return {WEIGHT: weight, ORDERS: orders, ORDERS_DAY: orders} if orders else {WEIGHT: weight}
 
 
 def stated(headers: Mapping[str, str]) -> dict[str, int]:

@@ -107,7 +107,8 @@ class SimulatedVenue:
         )
 
     def place(self, order: PlaceOrder) -> OrderSnapshot:
-        """Send a limit order. A client id that already stands is OutcomeUnknown, as over the wire: ask about it."""
+        """Send a limit order, or a pair of which one cancels the other. A client id that already stands is
+        OutcomeUnknown, as over the wire: ask about it."""
         request = OrderRequest(
             instrument=order.instrument,
             side=order.side,
@@ -119,6 +120,15 @@ class SimulatedVenue:
             client_id=order.client_id,
         )
         try:
+            if order.pair_price is not None:
+                above = replace(
+                    request,
+                    type=OrderType.LIMIT_MAKER,
+                    price=order.pair_price,
+                    stop_price=None,
+                    client_id=order.pair,
+                )
+                return self._snapshot(self.exchange.place_oco(above, request, order.client_id).orders[1])
             return self._snapshot(self.exchange.place(request), with_fills=True)
         except VenueRefusal as refusal:
             if refusal.is_duplicate:

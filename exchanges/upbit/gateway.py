@@ -72,6 +72,7 @@ class UpbitGateway:
 
     name = VENUE
     holds_stops = False
+    holds_pairs = False
 
     def __init__(
         self,

@@ -40,7 +40,7 @@ async def _turns(store: MemoryStore | FileStore, turns: int, waiters: int) -> tu
     began = time.process_time()
     for _ in range(turns):
         one = time.perf_counter()
-        async with gate.turn(binance_costs(1, order=True), Priority.EXIT, 1_000, "bench") as turn:
+        async with gate.turn(binance_costs(1, orders=1), Priority.EXIT, 1_000, "bench") as turn:
             turn.heard(STATED)
         took.append((time.perf_counter() - one) * 1e6)
     spent = (time.process_time() - began) / turns * 1e6

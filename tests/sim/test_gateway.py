@@ -318,3 +318,36 @@ async def test_a_stop_and_the_touch_are_those_of_the_exchange_in_process(world):
     assert (await world.gateway.query("mh-s", BTC)).state is OrderState.OPEN
     ended = await world.gateway.cancel(CancelOrder(client_id="mh-s", instrument=BTC))
     assert ended.state is OrderState.CANCELLED
+
+
+async def test_a_pair_of_which_one_cancels_the_other_is_placed_and_taken_off_as_one(world):
+    assert world.gateway.holds_pairs
+    stop = world.order("mh-s", Side.SELL, "0.05", 0.1, time_in_force=TimeInForce.GTC)
+    tick = Decimal("0.01")
+    level = round_price(stop.price * Decimal("1.02"), tick, Side.SELL)
+    above = round_price(stop.price * Decimal("1.2"), tick, Side.SELL)
+    pair = replace(stop, stop_price=level, pair="mh-t", pair_price=above)
+    placed, local = await world.gateway.place(pair), world.local.place(pair)
+    assert (placed.client_id, placed.state, placed.price) == (local.client_id, local.state, local.price)
+    legs = {o.client_id: o for o in world.server.state.exchange.open_orders()}
+    assert (str(legs["mh-s"].type), legs["mh-s"].stop_price) == ("STOP_LOSS_LIMIT", level)
+    assert (str(legs["mh-t"].type), legs["mh-t"].price) == ("LIMIT_MAKER", above)
+    (made,) = world.server.state.exchange.order_lists()
+    assert made.client_id == "mh-s"
+    assert (await world.gateway.account()).free("binance", "BTC") == BALANCES["BTC"] - Decimal("0.05")
+    assert {o.client_id for o in await world.gateway.open_orders()} == {"mh-s", "mh-t"}
+    for name in ("mh-t", "mh-s"):
+        assert (await world.gateway.query(name, BTC)).state is OrderState.OPEN
+    # One takes the other with it; a cancel of that one finds that it is off.
+    for name in ("mh-s", "mh-t"):
+        ended = await world.gateway.cancel(CancelOrder(client_id=name, instrument=BTC))
+        assert (ended.client_id, ended.state, ended.executed) == (name, OrderState.CANCELLED, 0)
+    assert made.done and (await world.gateway.account()).free("binance", "BTC") == BALANCES["BTC"]
+
+
+async def test_a_pair_that_the_market_is_not_between_is_refused(world):
+    stop = world.order("mh-s", Side.SELL, "0.05", 0.1, time_in_force=TimeInForce.GTC)
+    below = replace(stop, stop_price=stop.price, pair="mh-t", pair_price=stop.price)
+    with pytest.raises(ExchangeRefused, match="-2010"):
+        await world.gateway.place(below)
+    assert await world.gateway.query("mh-t", BTC) is None

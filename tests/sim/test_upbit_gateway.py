@@ -417,7 +417,7 @@ async def test_the_touch_is_asked_for_and_a_stop_is_refused_before_it_is_sent(wo
     for row, instrument in enumerate((BTC, DOGE)):
         shown = world.exchange.top(row)
         assert (tops[instrument].bid, tops[instrument].ask) == (float(shown.bid), float(shown.ask))
-    assert not world.gateway.holds_stops
+    assert not world.gateway.holds_stops and not world.gateway.holds_pairs
     with pytest.raises(ExchangeRefused, match="holds no stops"):
         await world.gateway.place(replace(world.order("mh-s", Side.SELL, "0.01"), stop_price=D(1_000)))
     assert await world.gateway.open_orders() == ()

@@ -193,11 +193,11 @@ def difference(pair: Pair) -> str:
                 float(approved.quantity),
                 float(approved.limit_price),
                 approved.reference_price,
-                order["target"] if closing else record.target[row],
+                repr(order["target"] if closing else record.target[row]),
                 list(approved.arithmetic),
             )
             names = ("minute", "symbol", "side", "quantity", "limit_price", "mid", "target", "why")
-            ours = tuple(order[n] for n in names)
+            ours = tuple(repr(order[n]) if n == "target" else order[n] for n in names)
             if theirs != ours:
                 return f"{where}: order desk {theirs}, engine {ours}"
             at += 1

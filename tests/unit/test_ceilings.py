@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.ceilings import MINUTES, UNKNOWN_YEAR, YEAR_MINUTES, largest_scale
@@ -75,6 +75,28 @@ def test_what_is_held_is_not_sold_because_of_a_ceiling():
     assert verdicts.refused[0].reason.startswith("max_position_volatility_pct: asked +")
 
 
+def in_shock(held: float, target: float = 0.3):
+    """(orders, refusals) of BTC while it is in a shock, with ``held`` USDT of it there; 1,800 are wanted at 0.3."""
+    now = seen(1e-4, 1e-4, 1e-4, held=(held / 100.0, 0.0, 0.0))
+    asked = replace(intents(now, (target, math.nan, math.nan)), buy_scale=np.array([0.5, 1.0, 1.0]))
+    verdicts = Risk(TRADE, RiskSettings(**{**OFF, **WIDE}), RULES).review(now, asked)
+    return [float(a.quantity) * a.reference_price for a in verdicts.approved], verdicts
+
+
+def test_a_shock_holds_back_purchases_and_sells_nothing():
+    (bought,), _ = in_shock(0.0)
+    assert bought == pytest.approx(900.0, abs=1.0)
+    (more,), verdicts = in_shock(500.0)
+    assert more == pytest.approx(400.0, abs=1.0)
+    assert any(line.startswith("shock_scale allows 400") for line in verdicts.approved[0].arithmetic)
+    for held in (900.0, 1_300.0):
+        orders, verdicts = in_shock(held)
+        assert orders == [], "neither cut nor grown"
+        assert [r.reason.split(":")[0] for r in verdicts.refused] == ["shock_scale"]
+    (sold,), verdicts = in_shock(1_300.0, target=0.1)
+    assert verdicts.approved[0].side is Side.SELL and sold == pytest.approx(700.0, abs=1.0), "what the ensemble wants"
+
+
 def test_of_what_too_little_is_known_counts_as_very_volatile():
     now = seen(1e-4, 1e-4, 1e-4)
     bars = now.bars.copy()
@@ -141,6 +163,7 @@ def test_what_is_held_counts_and_nothing_is_bought_when_it_is_too_much_already()
     assert portfolio_volatility(some, worth) == pytest.approx(0.30, rel=1e-3)
 
 
+@example(2.220446049250313e-16, 2.220446049250313e-16, 3.0, 3.0)
 @given(st.floats(0, 10), st.floats(-5, 5), st.floats(0, 10), st.floats(0, 10))
 @settings(max_examples=300, deadline=None)
 def test_the_largest_factor_that_keeps_the_bound(own, cross, new, allowed):

@@ -67,6 +67,7 @@ def review(
     target: tuple[float, ...] = (0.4, 0.4, math.nan),
     edge: float = 200.0,
     limits: dict | None = None,
+    buy_scale: np.ndarray | None = None,
     **execution: object,
 ) -> Verdicts:
     settings = ExecutionSettings(**execution)  # type: ignore[arg-type]
@@ -83,7 +84,7 @@ def review(
     )
     trade = TradeSettings(instruments=tuple(map(str, ROWS)), invest_pct=50)
     risk = Risk(trade, allowed, KNOWN, gate=cost_gate(settings, costs), split=split_rules(settings, costs))
-    return risk.review(at, replace(intents(at, target), edge_bps=np.full(3, edge)))
+    return risk.review(at, replace(intents(at, target), edge_bps=np.full(3, edge), buy_scale=buy_scale))
 
 
 def worth(verdicts: Verdicts, at: Market) -> dict[Instrument, float]:
@@ -162,6 +163,26 @@ def test_a_ceiling_holds_for_the_coin() -> None:
     held = sum(worth(review(at, limits={**kelly, "kelly_fraction": 0.001}, edge=2.0, cost_gate="off"), at).values())
     assert free == pytest.approx(4_000.0, rel=1e-3)
     assert held == pytest.approx(2_000.0, rel=1e-3)
+
+
+def test_a_shock_at_one_venue_holds_the_coin_back_and_sells_nothing() -> None:
+    shocked = np.array([0.5, 1.0, 1.0])
+    at = seen()
+    assert sum(worth(review(at, buy_scale=shocked), at).values()) == pytest.approx(2_000.0, rel=1e-3)
+    # Half of the 4,000 that are wanted are there: more is not bought now, and none of it is sold.
+    at = seen(held=(5.0, 25.0), cash=(4_000.0, 3_000.0))
+    assert review(at, buy_scale=shocked).approved == ()
+    assert sum(worth(review(at), at).values()) == pytest.approx(1_000.0, rel=1e-3)
+
+
+def test_a_coin_that_rose_above_its_cap_in_all_is_trimmed_where_nobody_has_an_opinion() -> None:
+    none = (math.nan,) * 3
+    at = seen(held=(31.0, 31.5), cash=(1_750.0, 2_000.0))
+    assert at.equity == pytest.approx(10_000.0)
+    sold = worth(review(at, none), at)
+    assert sum(sold.values()) == pytest.approx(-250.0, abs=5.0), "62.5 of 60 %: neither venue alone is above it"
+    within = seen(held=(30.0, 30.5), cash=(1_950.0, 2_000.0))
+    assert review(within, none).approved == ()
 
 
 def test_a_coins_forecast_is_that_of_its_rows() -> None:

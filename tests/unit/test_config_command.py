@@ -66,6 +66,7 @@ def test_check_as_json(tmp_path, capsys):
     assert run("check", "--json", "--equity", "400", "--keys", str(tmp_path / "none")) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["in_usdt"]["trade.invest_pct"] == 120.0
+    assert [line.partition(":")[0] for line in said["states"][:3]] == ["active", "reducing", "halted"]
     assert "nothing can be traded" in said["warnings"][0]
 
 

@@ -25,6 +25,7 @@ from core.units import MINUTE_MS
 from exchanges.simulated.filters import Limits
 from tests.support.engines import (
     HISTORY,
+    NAMES,
     cut_of,
     describe,
     difference,
@@ -328,6 +329,26 @@ def test_given_targets_are_worked_as_on_a_desk(seed: int) -> None:
     }
     pair = run_targets(make_settings(rows, **changes), market, wishes(rng, 150, rows))
     assert difference(pair) == ""
+
+
+def test_a_position_that_rises_above_its_cap_is_trimmed_and_not_churned() -> None:
+    market = make_market(2, 400)
+    bars = market.bars.copy()
+    grown = np.ones(HISTORY + 400)
+    grown[HISTORY + 20 : HISTORY + 220] = np.linspace(1.0, 1.5, 200)
+    # Then up and down by less than the band, again and again.
+    grown[HISTORY + 220 :] = 1.5 * (1.0 + 0.02 * np.sin(np.arange(180) / 6.0))
+    bars[0, :, :4] *= grown[:, None]
+    target = np.full((HISTORY + 400, 2), np.nan)
+    target[HISTORY + 5 : HISTORY + 12] = (0.49, 0.2)
+    rules = make_settings(2, trade__capital_pct=80, trade__invest_pct=30, risk__rebalance_band_pct=1)
+    pair = run_targets(rules, replace(market, bars=bars), target)
+    assert difference(pair) == ""
+    sold = pair.result.orders.filter(side="sell", symbol=NAMES[0])
+    assert 3 <= sold.height <= 8
+    assert sold["minute"].max() < market.first_minute + 225 * MINUTE_MS, "a price that goes to and fro sells nothing"
+    share = [r.position[0] * r.close[0] / (0.8 * r.equity) for r in pair.records if r.status == "done"]
+    assert 0.158 < max(share) < 0.168
 
 
 def test_a_day_turns_while_nothing_is_asked_for() -> None:

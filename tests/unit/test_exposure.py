@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from core.params import MemberSettings, ModelSettings
 from core.units import MINUTE_MS
+from data.artifacts import ArtifactStore
+from serve.models.rules import DEFAULTS, ChartRules
 from tests.support.bad_days import (
     ALGORITHMS,
     CASH,
@@ -27,6 +30,8 @@ from tests.support.bad_days import (
     trade_day,
 )
 from tests.support.exposure_checker import CLOSING_MINUTES, Checked, Limits, Trade, check
+from tests.support.outspoken import keep_untrained
+from tune.train import ensure_members
 
 TIGHT = {"risk__daily_loss_pct": 2, "risk__max_position_pct": 12, "risk__max_gross_pct": 40}
 UNPROTECTED = {"protection__stop_loss_pct": None}
@@ -117,6 +122,14 @@ def test_no_limit_is_crossed_on_the_day_of_the_halt(shared_data: Path):
     halted = range(HALT_DAY + 689 * MINUTE_MS, HALT_DAY + 840 * MINUTE_MS)
     assert not [t for t in trades if t.at_ms in halted]
     assert any(t.at_ms > halted.stop for t in trades)
+
+
+def test_untrained_rules_are_there_to_speak_where_trained_members_are_silent(tmp_path: Path):
+    """So that a replay of days on which nothing was ever proved trades all the same."""
+    keep_untrained(tmp_path)
+    settings = ModelSettings(members=(MemberSettings(name="rules", family="rules"),))
+    found = ensure_members(None, (), None, settings, ArtifactStore(tmp_path / "artifacts"), before=HALT_DAY)
+    assert ChartRules.load(found["rules"].path).coefficients.tolist() == list(DEFAULTS)
 
 
 # --- the checker is no ornament ------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from core.errors import DataError
+from core.execution.books import Agreed
 from core.execution.ledger import Ledger
 from core.guards import GuardBook, guard_rules
 from core.messages import AccountState, ClosedTrip, Fill, TradingState, Unexplained
@@ -358,6 +359,7 @@ class NoOrders:
     def __init__(self) -> None:
         self.books = self
         self.flows: dict = {}
+        self.agreed = None
         self.fault_count = 0
         self.faults = ()
         self.trips = RoundTrips()
@@ -370,7 +372,10 @@ def test_reconciliation_tells_what_is_unexplained_then_that_it_was_taken_over():
     ledger, machine = Ledger(), NoOrders()
 
     def state(usdt: str) -> AccountState:
-        return ledger.reconcile(machine, market(ROWS, mids=(1.0, 1.0, 1.0), cash=float(usdt)).account)
+        told = ledger.reconcile(machine, market(ROWS, mids=(1.0, 1.0, 1.0), cash=float(usdt)).account)
+        if (adopted := ledger.adopted()) is not None:
+            machine.agreed = Agreed({(v, a): total for v, a, total in adopted.totals}, {})
+        return told
 
     assert state("1000").reconciled
     first = state("400")

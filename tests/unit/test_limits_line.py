@@ -128,7 +128,7 @@ def test_history_stops_at_half_the_budget_and_others_go_on():
 def test_a_cancel_waits_for_nobody_who_waits_longer():
     line = known()
     spend(line, MINUTE, used=5_995)
-    late, wait = take(line, MINUTE + 1, Priority.ORDER, binance_costs(1, order=True))
+    late, wait = take(line, MINUTE + 1, Priority.ORDER, binance_costs(1, orders=1))
     assert wait is not None
     assert take(line, MINUTE + 2, Priority.CANCEL, binance_costs(1))[1] is None
     assert line.admit(MINUTE + 3, late) is not None
@@ -137,9 +137,9 @@ def test_a_cancel_waits_for_nobody_who_waits_longer():
 def test_who_waits_for_orders_holds_up_nobody_who_needs_none():
     line = known()
     line.counters[ORDERS].limit = 1
-    _, wait = take(line, MINUTE, Priority.ORDER, binance_costs(1, order=True))
+    _, wait = take(line, MINUTE, Priority.ORDER, binance_costs(1, orders=1))
     assert wait is None
-    _, wait = take(line, MINUTE, Priority.ORDER, binance_costs(1, order=True))
+    _, wait = take(line, MINUTE, Priority.ORDER, binance_costs(1, orders=1))
     assert wait is not None
     assert take(line, MINUTE, Priority.ACCOUNT, binance_costs(20))[1] is None
     assert take(line, MINUTE, Priority.CANCEL, binance_costs(1))[1] is None
@@ -148,20 +148,20 @@ def test_who_waits_for_orders_holds_up_nobody_who_needs_none():
 def test_a_filled_order_gives_its_count_back():
     line = known()
     line.counters[ORDERS].limit = 1
-    number, _ = take(line, MINUTE, Priority.EXIT, binance_costs(1, order=True))
+    number, _ = take(line, MINUTE, Priority.EXIT, binance_costs(1, orders=1))
     line.finish(MINUTE + 50, number, {WEIGHT: 0, ORDERS: 0})
-    assert take(line, MINUTE + 60, Priority.ORDER, binance_costs(1, order=True))[1] is None
+    assert take(line, MINUTE + 60, Priority.ORDER, binance_costs(1, orders=1))[1] is None
 
 
 def test_an_order_that_rests_keeps_its_count_until_the_ten_seconds_are_over():
     line = known()
     line.counters[ORDERS].limit = 1
-    number, _ = take(line, MINUTE, Priority.EXIT, binance_costs(1, order=True))
+    number, _ = take(line, MINUTE, Priority.EXIT, binance_costs(1, orders=1))
     line.finish(MINUTE + 50, number, {WEIGHT: 0, ORDERS: 1})
-    late, wait = take(line, MINUTE + 60, Priority.ORDER, binance_costs(1, order=True))
+    late, wait = take(line, MINUTE + 60, Priority.ORDER, binance_costs(1, orders=1))
     assert 9_000 < wait.ms < 11_000
     line.leave(late)
-    assert take(line, MINUTE + 10_060, Priority.ORDER, binance_costs(1, order=True))[1] is None
+    assert take(line, MINUTE + 10_060, Priority.ORDER, binance_costs(1, orders=1))[1] is None
 
 
 def test_what_others_spend_from_this_address_is_believed():
@@ -282,10 +282,10 @@ def test_three_hundred_connects_in_five_minutes_are_never_reached():
 
 def test_too_many_orders_is_no_matter_of_cancels():
     line = known()
-    number, _ = take(line, MINUTE, Priority.ORDER, binance_costs(1, order=True))
+    number, _ = take(line, MINUTE, Priority.ORDER, binance_costs(1, orders=1))
     line.finish(MINUTE + 20, number, {}, over=ORDERS)
     assert take(line, MINUTE + 30, Priority.CANCEL, binance_costs(1))[1] is None
-    assert take(line, MINUTE + 30, Priority.EXIT, binance_costs(1, order=True))[1] is not None
+    assert take(line, MINUTE + 30, Priority.EXIT, binance_costs(1, orders=1))[1] is not None
 
 
 def test_a_429_of_an_upbit_group_is_no_matter_of_the_others():

@@ -95,8 +95,15 @@ def test_a_change_of_state_is_told_with_its_reason(state, severity):
     (notice,) = room.read(quiet(1, state=state, state_reason="daily_loss_pct: lost 5.02%"))
     assert (notice.key, notice.severity) == ("state_changed", severity)
     assert "daily_loss_pct: lost 5.02%" in text(notice, "en")
-    assert room.read(quiet(2, state=state, state_reason="the same")) == ()
+    assert room.read(quiet(2, state=state, state_reason="daily_loss_pct: lost 5.02%")) == ()
     assert [(n.key, n.severity) for n in room.read(quiet(3))] == [("state_changed", "info")]
+
+
+def test_a_loss_limit_breached_in_a_halt_is_told_once():
+    room = Newsroom()
+    states = ["news", "news", "daily_loss_pct: lost 6.00%", "daily_loss_pct: lost 6.00%"]
+    told = [keys(room.read(quiet(n, state="halted", state_reason=why))) for n, why in enumerate(states)]
+    assert told == [["state_changed"], [], ["state_changed"], []]
 
 
 def test_a_limit_is_told_when_it_begins_to_hold():

@@ -136,15 +136,14 @@ def test_an_unlisted_or_stopped_market_is_not_traded():
     assert risk(known={}).review(three(), intents(three(), (0.1,) * 3)).approved == ()
 
 
-def test_halted_approves_nothing_until_a_person_resumes():
+def test_halted_lets_exits_pass_and_buys_nothing_until_a_person_resumes():
     desk = risk()
     seen = three(held=(10.0, 0.0, 0.0))
     desk.halt("anna", "something is odd", MINUTE)
     verdicts = desk.review(seen, intents(seen, (0.0, 0.2, math.nan)))
-    assert verdicts.approved == ()
+    assert [(o.instrument, o.side, float(o.quantity)) for o in verdicts.approved] == [(BTC, Side.SELL, 10.0)]
     assert (verdicts.state, verdicts.state_reason) == (TradingState.HALTED, "something is odd")
-    assert all(reason.startswith("halted: ") for reason in reasons(verdicts).values())
-    assert len(verdicts.refused) == 2
+    assert {name: reason.split(":")[0] for name, reason in reasons(verdicts).items()} == {"ETH": "halted"}
     desk.reduce("bob", "less", MINUTE)
     assert desk.state.state is TradingState.HALTED
     desk.resume("anna", MINUTE + 5)
@@ -187,6 +186,38 @@ def test_a_daily_loss_reduces_closes_and_stays(fall, limit):
     desk.resume("anna", tomorrow.now_ms)
     after = later(tomorrow)
     assert desk.review(after, intents(after, (math.nan, 0.1, math.nan))).state is TradingState.ACTIVE
+
+
+def test_a_loss_limit_breached_in_a_halt_closes_and_stays_halted():
+    seen = three(held=(10.0, 0.0, 0.0))
+    for how, sold in (("close", [BTC]), ("hold", [])):
+        desk = risk(limits=RiskSettings(on_loss_limit=how))
+        desk.review(seen, intents(seen, (math.nan,) * 3))
+        desk.halt("anna", "news", seen.now_ms)
+        worse = later(seen, equity=seen.equity * 0.9)
+        verdicts = desk.review(worse, intents(worse, (math.nan, 0.1, math.nan)))
+        assert verdicts.state is TradingState.HALTED
+        assert [order.instrument for order in verdicts.approved] == sold
+        assert desk.state.by == (BY_LIMIT if sold else "anna")
+        again = later(worse, equity=seen.equity * 0.8)
+        desk.review(again, intents(again, (math.nan,) * 3))
+        assert len(desk.state.history) == (2 if sold else 1), "told once"
+
+
+def test_a_halt_does_not_end_what_a_loss_limit_closes():
+    desk = risk()
+    seen = three(held=(10.0, 5.0, 0.0))
+    desk.review(seen, intents(seen, (math.nan,) * 3))
+    worse = later(seen, equity=seen.equity * 0.9)
+    assert len(desk.review(worse, intents(worse, (math.nan,) * 3)).approved) == 2
+    desk.halt("anna", "news", worse.now_ms)
+    after = later(worse)
+    verdicts = desk.review(after, intents(after, (math.nan, math.nan, 0.1)))
+    assert [(o.instrument, o.side) for o in verdicts.approved] == [(BTC, Side.SELL), (ETH, Side.SELL)]
+    assert (verdicts.state, desk.state.by) == (TradingState.HALTED, "anna")
+    desk.resume("anna", after.now_ms)
+    calm = later(after)
+    assert [o.side for o in desk.review(calm, intents(calm, (math.nan, math.nan, 0.1))).approved] == [Side.BUY]
 
 
 def test_hold_leaves_the_exits_to_the_ensemble():
@@ -312,8 +343,6 @@ def test_whatever_is_asked_what_is_approved_keeps_the_limits(asked, state):
     verdicts = desk.review(seen, wants)
     spent = Decimal(0)
     gross = float(sum(p * m for p, m in zip(seen.position, seen.mid, strict=True) if p > 0 and math.isfinite(m)))
-    if state is TradingState.HALTED:
-        assert verdicts.approved == ()
     for order in verdicts.approved:
         row = ROWS.index(order.instrument)
         grid = RULES[order.instrument]

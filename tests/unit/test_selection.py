@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from core.errors import DataError, Defect
 from core.messages import MarketEvent, Regime
 from core.params import SelectionSettings
-from core.selection import Selector, WeightTable
+from core.selection import Selector, WeightTable, held_back
 from tests.support.markets import BTC, ETH, MINUTE, detected, market, votes
 
 MEMBERS = ("ridge", "tcn")
@@ -88,11 +88,22 @@ def test_dust_is_not_a_position():
     assert math.isnan(choose(unknown, {"ridge": (5.0, 0.0), "tcn": (5.0, 0.0)}).target[0])
 
 
-def test_a_shock_scales_its_instrument_only():
+def test_a_shock_holds_back_what_is_bought_of_its_instrument_and_asks_for_no_sale():
     shock = MarketEvent(kind="volatility_shock", instrument=BTC, size=4.0)
     surge = MarketEvent(kind="volume_surge", instrument=ETH, size=9.0)
     found = choose(PAIR, {"ridge": (30.0, 30.0), "tcn": (30.0, 30.0)}, events=(shock, surge))
-    assert found.target.tolist() == [0.25, 0.5]
+    assert found.target.tolist() == [0.5, 0.5]
+    assert found.buy_scale.tolist() == [0.5, 1.0]
+    everywhere = choose(PAIR, {"ridge": (30.0, 30.0), "tcn": (30.0, 30.0)}, events=(replace(shock, instrument=None),))
+    assert everywhere.buy_scale.tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("target", "held", "after"), [(0.5, 0.0, 0.25), (0.5, 0.1, 0.25), (0.5, 0.4, 0.4), (0.3, 0.4, 0.3), (0.0, 0.4, 0.0)]
+)
+def test_in_a_shock_what_is_held_stays(target, held, after):
+    assert held_back(target, held, 0.5) == after
+    assert math.isnan(held_back(math.nan, held, 0.5))
 
 
 def test_what_is_not_fresh_has_no_target():

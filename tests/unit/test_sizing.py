@@ -76,6 +76,12 @@ def one(caps: Caps = CAPS, **changes) -> tuple[float, Limit]:
     [
         ({"target": 0.2}, 600, Limit.PASSED),
         ({"target": math.nan}, 0, Limit.KEEP),
+        ({"target": math.nan, "held": 15.9}, 0, Limit.KEEP),
+        ({"target": math.nan, "held": 16.1}, -110, Limit.PASSED),
+        ({"target": math.nan, "held": 6.1, "most": 0.05}, -110, Limit.PASSED),
+        ({"target": math.nan, "held": 16.1, "mid": math.nan, "price": 100.0}, 0, Limit.KEEP),
+        ({"target": math.nan, "held": 16.1, "rate": math.nan}, 0, Limit.KEEP),
+        ({"target": math.nan, "held": 30.0}, -999, Limit.MAX_ORDER),
         ({"target": 0.0}, 0, Limit.NOTHING),
         ({"target": 0.2, "held": 6.5}, 0, Limit.BAND),
         ({"target": 0.2, "held": 8.0}, -200, Limit.PASSED),
@@ -108,6 +114,17 @@ def test_an_order_in_money_and_a_row_with_a_cap_of_its_own_are_named():
     assert "max_order_usdt allows 200.00" in arithmetic(r, caps, size_rows(r, caps), 0, rules())
     r = rows(target=0.2, most=0.02)
     assert "max_pct allows 200.00" in arithmetic(r, CAPS, size_rows(r, CAPS), 0, rules())
+
+
+def test_a_position_that_rose_above_its_cap_is_trimmed_and_the_arithmetic_says_so():
+    r = rows(target=math.nan, held=16.5)
+    assert arithmetic(r, CAPS, size_rows(r, CAPS), 0, rules())[:2] == (
+        "no target; cap 15% of 10000.00 = 1500.00",
+        "held 16.5 BTC = 1650.00, change -150.00",
+    )
+    poor = CAPS._replace(equity=1_000.0)
+    assert one(poor, target=math.nan, held=1.9) == (0, Limit.KEEP), "less than an order is no reason to trade"
+    assert one(poor, target=math.nan, held=2.1) == (-60, Limit.PASSED)
 
 
 def test_a_sell_leaves_no_rest_that_cannot_be_sold():
@@ -159,12 +176,13 @@ def test_buys_share_the_purse_in_row_order_after_all_sells():
 def test_gross_and_invested_exposure_bound_the_buys():
     held = [0.0, 0.0, 25.0]
     target = [0.4, 0.4, math.nan]
-    sized = size_rows(rows(3, target=target, held=held), CAPS)
+    caps = CAPS._replace(max_position=0.3)
+    sized = size_rows(rows(3, target=target, held=held), caps)
     assert sized.lots.tolist() == [499, 0, 0]
     assert [Limit(int(x)) for x in sized.limit[:2]] == [Limit.INVEST, Limit.INVEST]
-    sized = size_rows(rows(3, target=target, held=held), CAPS._replace(invest=0.9, max_gross=0.3))
+    sized = size_rows(rows(3, target=target, held=held), caps._replace(invest=0.9, max_gross=0.3))
     assert Limit(int(sized.limit[0])) is Limit.MAX_GROSS
-    unknown = size_rows(rows(3, target=target, held=held, price=[100, 100, math.nan]), CAPS)
+    unknown = size_rows(rows(3, target=target, held=held, price=[100, 100, math.nan]), caps)
     assert not unknown.lots.any()
     assert Limit(int(unknown.limit[0])) is Limit.NO_EQUITY
 
@@ -173,8 +191,8 @@ def test_one_coin_on_two_markets_is_sold_once_and_counted_once():
     sized = size_rows(rows(2, target=0.0, held=8.0, coin=[0, 0]), CAPS)
     assert sized.lots.tolist() == [-800, 0]
     assert Limit(int(sized.limit[1])) is Limit.SAME_COIN
-    third = size_rows(rows(3, target=[math.nan, math.nan, 0.2], held=[20.0, 20.0, 0.0], coin=[0, 0, 1]), CAPS)
-    assert third.lots[2] == 600
+    third = size_rows(rows(3, target=[math.nan, math.nan, 0.2], held=[15.0, 15.0, 0.0], coin=[0, 0, 1]), CAPS)
+    assert third.lots.tolist() == [0, 0, 600]
 
 
 def test_amounts_in_another_currency_are_compared_in_dollars():
@@ -256,7 +274,9 @@ def test_no_size_breaks_a_limit(inputs, cash, caps):
     for i in active:
         quantity, price = abs(lots[i]) * r.step[i], ticks[i] * r.tick[i]
         at_mid, at_limit = quantity * r.mid[i] * r.rate[i], quantity * price * r.rate[i]
-        assert math.isfinite(r.target[i])
+        if math.isnan(r.target[i]):
+            over = r.held[i] * r.price[i] * r.rate[i] - min(caps.max_position, r.most[i]) * caps.equity
+            assert lots[i] < 0 and over > max(caps.band * caps.equity, caps.min_order)
         assert r.min_qty[i] * loose <= quantity <= r.max_qty[i] * tight
         assert quantity * min(price, r.mid[i]) >= r.min_notional[i] * loose
         least = max(caps.min_order, r.min_notional[i] * r.rate[i])

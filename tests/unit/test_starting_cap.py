@@ -119,6 +119,8 @@ def test_loss_limits_and_our_own_mistakes_are_breaches_and_a_persons_halt_is_non
     late = replace(minute(2), status="missed", reason="late: no record within 20 s")
     by_hand = replace(minute(3), state="halted", state_reason="news")
     assert live_day(DAY, [held, wrong, late, by_hand], ()).breaches == (held.state_reason, wrong.reason)
+    lost = replace(by_hand, state_reason="max_drawdown_pct: lost 16%")
+    assert live_day(DAY, [by_hand, lost], ()).breaches == (lost.state_reason,), "a loss limit breached in a halt"
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ async def test_headers_reach_the_request_of_the_task_that_hears_them():
 
     await asyncio.gather(
         ask(COST, {"X-MBX-USED-WEIGHT-1M": "7"}),
-        ask(binance_costs(1, order=True), {"X-MBX-ORDER-COUNT-10S": "9"}),
+        ask(binance_costs(1, orders=1), {"X-MBX-ORDER-COUNT-10S": "9"}),
     )
     assert gate.look(lambda line, now: line.used(now, ORDERS)) in (9, 10)
     gate.heard({"X-MBX-USED-WEIGHT-1M": "99"})  # of nobody's request: says nothing

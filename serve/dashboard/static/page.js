@@ -11,7 +11,7 @@ const MODES = {
   live: ["LIVE", "REAL MONEY · orders reach the exchange"],
 };
 
-const ALLOWED = { active: "may buy and sell", reducing: "may only reduce", halted: "nothing new is traded" };
+const ALLOWED = { active: "may buy and sell", reducing: "may only reduce", halted: "halted by a person; may only reduce" };
 
 const view = {
   seq: 0, runId: "", state: {}, health: {}, minutes: new Map(), equity: [], latency: [],
