@@ -11,11 +11,11 @@ import socket
 from dataclasses import dataclass
 
 import aiohttp
-import ccxt.async_support as ccxt
 import msgspec
 
 from core.errors import BotError, ConfigError, ExchangeRefused, ExchangeUnavailable, OutcomeUnknown
 from exchanges.outcomes import Outcome, read
+from exchanges.vendor import errors as ccxt
 
 DUPLICATE = "duplicate order"
 """Text of an order with a client id that already stands, where a vendor library swallowed the code."""

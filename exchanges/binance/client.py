@@ -8,10 +8,9 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import ccxt.async_support as ccxt
-
 from config.settings import ExchangeSettings
 from exchanges.faults import VenueFault
+from exchanges.vendor import binance
 
 QUIET = logging.getLogger("minutehand.vendor")
 """Given to vendor clients: at DEBUG they would write signed URLs and API keys."""
@@ -27,7 +26,7 @@ OPTIONS = {
 """Spot only; no requests beside the ones asked for; never resend a request on its own."""
 
 
-class BinanceClient(ccxt.binance):
+class BinanceClient(binance):
     """ccxt's client with our time stamps, raising ``VenueFault`` for every answer that is an error."""
 
     stamp_ms: Callable[[], int]
