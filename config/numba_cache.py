@@ -13,6 +13,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 VARIABLE = "NUMBA_CACHE_DIR"
+LEVEL = "NUMBA_OPT"
+LEVEL_WANTED = "1"
+"""How hard LLVM tries. Measured: at 1 the kernels run as fast as at 3 (they are branches and single numbers, little of
+which can be done several at a time), and are compiled an eighth sooner."""
 KEPT = 4
 """Newest folders that stay, whatever their age."""
 STALE_S = 6 * 3_600.0
@@ -26,6 +30,7 @@ def cache_root(root: Path) -> Path:
 def sources_hash(root: Path) -> str:
     """Names what compiled rules depend on: every source of ``core``, numba, llvmlite, and Python."""
     digest = hashlib.sha256(f"{sys.version_info[:3]}".encode())
+    digest.update(f"{LEVEL} {os.environ.get(LEVEL, LEVEL_WANTED)}\0".encode())
     for package in ("numba", "llvmlite", "numpy"):
         try:
             digest.update(f"{package} {version(package)}\0".encode())
@@ -37,10 +42,12 @@ def sources_hash(root: Path) -> str:
 
 
 def prepare_numba(root: Path) -> Path | None:
-    """Point numba, here and in child processes, at the folder for these sources; None where the user chose another.
+    """Point numba, here and in child processes, at the folder for these sources (None where the user chose another), and
+    tell it how hard to optimise.
 
     Call before anything imports numba. Ray's workers inherit the variable.
     """
+    os.environ.setdefault(LEVEL, LEVEL_WANTED)
     home = cache_root(root)
     chosen = os.environ.get(VARIABLE)
     if chosen and Path(chosen).parent != home:

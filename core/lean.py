@@ -11,19 +11,26 @@ import gc
 from numba import njit
 from numba.core import event
 
+from core.linked import LinkedCompiler
+
 compiled = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True)  # type: ignore[call-overload]
 
 lean = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True, _nrt=False)  # type: ignore[call-overload]
 
 inlined = njit(  # type: ignore[call-overload]
-    error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True, _nrt=False, forceinline=True
+    error_model="numpy",
+    no_cfunc_wrapper=True,
+    no_cpython_wrapper=True,
+    _nrt=False,
+    forceinline=True,
+    pipeline_class=LinkedCompiler,
 )
 """A lean kernel that becomes part of its caller: for what has one caller or is a line or two, as handing on a tuple of
 arrays costs as much as a hundred additions. Python cannot call it (a crash, not an error; ``tests/unit/test_lean.py``
 looks for such calls): what only it needs would be compiled with each, and kept on disk, for nobody."""
 
 inner = njit(  # type: ignore[call-overload]
-    error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True, _nrt=False
+    error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True, _nrt=False, pipeline_class=LinkedCompiler
 )
 """A lean kernel that only kernels call, compiled once. Python cannot call it either: unpacking its arguments for Python
 would take longer to compile than many a kernel."""

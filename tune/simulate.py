@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from config.load import load_settings
 from config.settings import Settings
 from core.bars import fill_gaps, last_known
 from core.costs import UNITS, fees_of
@@ -29,6 +30,7 @@ from core.engine.tables import (
     Columns,
     Logs,
     Said,
+    Tape,
     fresh_mark,
     make_account,
     make_columns,
@@ -42,14 +44,16 @@ from core.errors import ConfigError, DataError
 from core.events import LONG, event_rules, read_span_of_market
 from core.execution.schedules.rule import VOLUME_CURVE
 from core.impact import PRIOR, ImpactLaw
+from core.loss_limits import Mark
 from core.messages import CLOSE, VOLUME, BoolArray, FloatArray, Regime
 from core.orders import REPLAY_INSTANCE
 from core.selection import WeightTable
 from core.units import MINUTE_MS
 from data.market import MarketCut, market_curves
+from tune.compiling import compile_side_by_side, is_compiled, small_market
 from tune.found import INDEX, Found, priced_of
 from tune.pieces import Pieces
-from tune.prepared import Prepared, prepare
+from tune.prepared import Prepared, prepare, terms_in
 from tune.result import Result, grid_of
 from tune.simulated_result import make_result
 from tune.spool import Spool, room_for
@@ -134,6 +138,26 @@ def simulate_targets(
     return _Run(settings, market, None, target, [], cash, name, regimes, prepared).finish(progress)
 
 
+def compile_engine() -> None:
+    """Compile all that a run needs, if that was not done before: once a machine and version of the rules."""
+    if not is_compiled():
+        compile_side_by_side(_compile_loop)
+
+
+def _compile_loop() -> None:
+    """Call the loop for no minute at all, with arguments of the types it always has."""
+    settings = load_settings(environ={})
+    market = small_market()
+    bars, (rows, minutes) = market.bars, market.bars.shape[:2]
+    tape = Tape(bars, bars, np.zeros((rows, minutes + 1, 2)), np.zeros((rows, 1)), np.zeros((rows, minutes)), 0)
+    nothing = Prepared(
+        market=market, terms=terms_in(settings), tape=tape, first_price=(1.0,), minute=np.zeros(1, np.int64)
+    )
+    run = _Run(settings, market, None, np.zeros((minutes, rows)), [], Decimal(1), "", False, nothing)
+    said = run._said(run.first, minutes)
+    run.advance(fresh_mark(), said, run.first, run.first, 0)
+
+
 class _Run:
     """One run: what it is made of, then chunk by chunk."""
 
@@ -160,6 +184,7 @@ class _Run:
                 " another algorithm (--set execution.algorithm=twap)"
             )
         if prepared is None or not prepared.fits(settings, market):
+            compile_engine()
             prepared = prepare(settings, market)
         self.rules = prepared.rules(settings)
         members = forecasts.members if forecasts else ()
@@ -205,20 +230,7 @@ class _Run:
                 first, end = self.first + self.done, self.first + min(self.done + chunk, minutes)
                 said = self._said(first, end)
                 while index < end:
-                    why, index, state, more, fills = advance(
-                        self.tape,
-                        self.grids,
-                        self.account_rules,
-                        self.account,
-                        state,
-                        said,
-                        self.scratch,
-                        self.columns,
-                        self.logs,
-                        index,
-                        end,
-                        orders,
-                    )
+                    why, index, state, more, fills = self.advance(state, said, index, end, orders)
                     logs, orders = self.logs, orders + more
                     # The logs are written over by the next call; those of the last one are kept as they are.
                     kept = why == DONE and end == self.first + minutes
@@ -241,6 +253,23 @@ class _Run:
             when = _utc(self.market.first_minute + self.done * MINUTE_MS)
             self.notes += (f"interrupted: {self.done} of {minutes} minutes were run, up to {when} UTC",)
         return make_result(self._found())
+
+    def advance(self, state: Mark, said: Said, first: int, end: int, orders: int) -> tuple[int, int, Mark, int, int]:
+        """The loop over [first, end), after so many orders."""
+        return advance(
+            self.tape,
+            self.grids,
+            self.account_rules,
+            self.account,
+            state,
+            said,
+            self.scratch,
+            self.columns,
+            self.logs,
+            first,
+            end,
+            orders,
+        )
 
     def _said(self, first: int, end: int) -> Said:
         """What the engine needs of the minutes [first, end)."""
