@@ -194,7 +194,7 @@ MEANINGS: dict[str, Meaning] = {
     "protection.time_stop_minutes": Meaning("a position is sold after", _E, "minutes", off=None),
     "protection.look_seconds": Meaning("positions are looked after every", _M, "s"),
     "protection.max_collar_bps": Meaning("what an exit may lie below the mid, an order", _M, "bps", _on_an_order),
-    "protection.at_exchange": Meaning("a stop is left at the exchange", _L),
+    "protection.at_exchange": Meaning("stop and profit are left at the exchange", _L),
     "execution.algorithm": Meaning("an order is worked by", _E),
     "execution.slices": Meaning("slices of an order; one of the largest", _E, "slices", _a_slice),
     "execution.slice_seconds": Meaning("time between slices", _E, "s"),

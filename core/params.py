@@ -276,9 +276,9 @@ class ProtectionSettings(Section):
     """An exit that was not filled is sent again at twice the distance from the mid, up to this. The first stands at
     ``risk.collar_bps``."""
     at_exchange: bool = False
-    """Paper and live: also leave a stop order under each position at the exchange, where it holds such (Binance), as a
-    net for when the bot is away; it stays there when the bot is stopped. It binds the coins, so that every sale takes it
-    off first."""
+    """Paper and live: also leave a stop order under each position at the exchange, where it holds such (Binance), with a
+    take-profit the two of which one cancels the other, as a net for when the bot is away; it stays there when the bot is
+    stopped. It binds the coins, so that every sale takes it off first."""
 
     @property
     def on(self) -> bool:

@@ -11,6 +11,7 @@ from actors.runs.brief import run_briefly
 from config.secrets import ApiKeys
 from config.settings import ExchangeSettings
 from core.errors import BotError
+from core.execution.stops import stays
 from core.messages import MinuteRecord, OrderReport, OrderState
 from core.orders import LIVE, is_ours
 from core.units import Instrument
@@ -114,7 +115,7 @@ async def _compare(
             if executed:
                 theirs |= {(name, f.trade_id): f.quantity for f in await gateway.fills(name, order.instrument)}
         still = await gateway.open_orders() if ended else ()
-        left = [o.client_id for o in still if is_ours(o.client_id, instance)]
+        left = [o.client_id for o in still if is_ours(o.client_id, instance) and not stays(o.client_id)]
     finally:
         await gateway.close()
     found += [f"order {name} is still open at {venue}" for name in left]

@@ -25,7 +25,7 @@ from core.execution.names import Names
 from core.execution.positions import Position, lots_of
 from core.execution.schedules.twap import least_lots_of
 from core.messages import AccountState, OrderState, PlaceOrder, TimeInForce
-from core.orders import OrderEvent
+from core.orders import OrderEvent, parse_id
 from core.ports import ZERO
 from core.protection import NOT_DUE, STOPS, TAKE_PROFIT, ExitRules, exit_intent, stop_level
 from core.units import MINUTE_MS, Instrument, Side
@@ -43,6 +43,12 @@ RETRY_MS = MINUTE_MS
 def _near(price: Decimal, level: float) -> bool:
     """Not worth being moved."""
     return level > 0.0 and abs(float(price) / level - 1.0) <= MOVED
+
+
+def stays(name: str) -> bool:
+    """Whether an order of this name may stand at the venue when the bot has gone: that is what it is for."""
+    parts = parse_id(name)
+    return parts is not None and parts.strategy == STRATEGY
 
 
 class Stops:

@@ -129,6 +129,19 @@ async def test_open_orders_of_another_run_are_named_at_upbit_too(server, tmp_pat
     assert said.differences == (f"order {other} is still open at upbit",)
 
 
+async def test_a_stop_that_was_left_under_a_position_is_no_difference_at_the_end(server):
+    gateway = gateway_of("upbit", where(server), (KEY, SECRET), (BTC,))
+    left = client_id("live", "stop", BEGIN, "BTC/KRW", 0)
+    price = (server.state.exchange.top(0).bid * D("0.9") / 1_000).to_integral_value() * 1_000
+    standing = {"quantity": D("0.001"), "price": price, "time_in_force": TimeInForce.GTC}
+    try:
+        await gateway.place(PlaceOrder(client_id=left, intent_id="i", instrument=BTC, side=Side.BUY, **standing))
+    finally:
+        await gateway.close()
+    said = await asyncio.to_thread(audit_live, where(server), (KEY, SECRET), (BTC,), [], "live", None, "upbit")
+    assert said.differences == ()
+
+
 def test_keys_are_found_by_venue(tmp_path):
     path = tmp_path / "api_keys.json"
     path.write_text('{"binance": {"api_key": "kkkkkk", "api_secret": "ssssss"}}')

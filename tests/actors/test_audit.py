@@ -6,6 +6,7 @@ import pytest
 
 from actors.runs.audit import audit
 from core.messages import Fill
+from core.orders import client_id
 from core.units import Instrument, Side
 
 BTC, KRW = Instrument("binance", "BTC/USDT"), Instrument("upbit", "BTC/KRW")
@@ -75,3 +76,9 @@ def test_what_the_journal_executed_is_held_against_the_exchange(both):
     assert "order b: journal 0.02, exchange 0.01" in found
     assert "order b was never settled" in found
     assert "order a is still open at binance" in found
+
+
+def test_a_stop_that_was_left_at_the_exchange_is_no_difference(both):
+    books, statements, fills = both
+    statements[0]["open_orders"] = [client_id("paper", "stop", 60_000, "BTC/USDT", n) for n in (0, 1)]
+    assert audit(books, statements, fills, CASH).differences == ()

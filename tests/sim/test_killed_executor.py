@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.params import ExecutionSettings
+from core.protection import ExitRules
 from tests.support.bad_days import ALGORITHMS
 from tests.support.mortal_executor import KINDS, Mortality
 
@@ -32,3 +33,13 @@ def test_nor_does_dying_in_any_other_schedule(tmp_path: Path, algorithm: str):
     assert found.differences == []
     assert sum(found.kinds.values()) == 6
     assert found.unfinished >= 2 and found.fills > 20
+
+
+@pytest.mark.timeout(120)
+def test_nor_does_dying_with_stops_and_profits_left_at_the_exchange(tmp_path: Path):
+    """Each position has a pair there that comes near: some are executed, all others are taken off before a sale."""
+    near = ExitRules(stop=0.004, profit=0.004)
+    found = Mortality(tmp_path, 20, seed=3, execution=TWAP, exits=near).run()
+    assert found.differences == []
+    assert sum(found.kinds.values()) == 20
+    assert found.pairs >= 10 and found.over_pairs >= 1 and found.fills > 50

@@ -12,12 +12,12 @@ import signal
 import time
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import numpy as np
@@ -30,9 +30,11 @@ from core.features import WINDOW
 from core.messages import Approved, Market, MinuteTick, TradingState, Verdicts
 from core.orders import is_ours, parse_id
 from core.params import ExecutionSettings
+from core.protection import NO_EXITS, ExitRules
 from core.units import MINUTE_MS, Side, floor_to_step, round_price, to_decimal
 from data.journal import SqliteJournal, read_journal
 from exchanges.simulated.exchange import SimulatedExchange
+from exchanges.simulated.lists import OrderList
 from exchanges.simulated.orders import OrderRequest, SimOrder
 from exchanges.simulated.refusals import VenueRefusal
 from exchanges.simulated.server import RunningServer, serve_exchange
@@ -41,6 +43,7 @@ from tests.support.chaos_venues import BINANCE
 from tests.support.markets import market
 
 INSTANCE = "mortal"
+Taken = TypeVar("Taken", SimOrder, OrderList)
 FOREVER = 1 << 62
 KINDS = ("lost", "taken", "any moment")
 """How a life ends: with a request that never arrives, with one that is taken and whose answer nobody hears, or some
@@ -56,6 +59,8 @@ class Life:
     execution: ExecutionSettings
     end_ms: int
     """It stops by itself when the venue's clock is there."""
+    exits: ExitRules
+    """With pairs left at the venue, where any is set."""
     repeats: bool
     """It asks for the minute it woke up in once more, as a conductor would that never heard an answer; else it only
     goes on with what the journal says."""
@@ -103,7 +108,11 @@ def intents(exchange: SimulatedExchange, minute: int, seed: int) -> tuple[Approv
 async def live(life: Life, exchange: SimulatedExchange) -> None:
     """Trade minute by minute, moving the venue's clock, until the end or death. ``exchange`` only says what is wanted."""
     gateway = BINANCE.gateway(life.settings, exchange.instruments)
-    executor = ExecutorActor(life.execution, INSTANCE, gateway, SqliteJournal(life.journal))
+    venues = [BINANCE.name] if life.exits.on else []
+    journal = SqliteJournal(life.journal)
+    executor = ExecutorActor(
+        life.execution, INSTANCE, gateway, journal, exits=life.exits, stops_at=venues, pairs_at=venues
+    )
     step = life.execution.slice_seconds * 1_000
     async with aiohttp.ClientSession(life.settings.rest_url) as http:
         now = await gateway.server_time_ms()
@@ -129,7 +138,7 @@ async def live(life: Life, exchange: SimulatedExchange) -> None:
                 now = (await answer.json())["now_ms"]
         for _ in range(10):
             left = await executor.stop()
-            if left == {"open": [], "unsettled": []}:
+            if not left["open"] and not left["unsettled"]:
                 break
             async with http.post("/sim/advance", json={"to_ms": now + 3_000}) as answer:
                 now = (await answer.json())["now_ms"]
@@ -197,6 +206,10 @@ class Deaths:
     partly: int = 0
     """Parents that did not get all they wanted."""
     orders: int = 0
+    pairs: int = 0
+    """Of a stop and a take-profit, that the venue was asked for."""
+    over_pairs: int = 0
+    """Deaths over one of them."""
     fills: int = 0
     differences: list[str] = field(default_factory=list)
 
@@ -204,12 +217,14 @@ class Deaths:
 class Mortality:
     """``kills`` lives that end by SIGKILL at moments of ``seed``, and a last one that ends by itself."""
 
-    def __init__(self, folder: Path, kills: int, seed: int, execution: ExecutionSettings) -> None:
-        self.folder, self.kills, self.seed, self.execution = folder, kills, seed, execution
+    def __init__(
+        self, folder: Path, kills: int, seed: int, execution: ExecutionSettings, exits: ExitRules = NO_EXITS
+    ) -> None:
+        self.folder, self.kills, self.seed, self.execution, self.exits = folder, kills, seed, execution, exits
         self.rng = np.random.default_rng(seed)
         self.exchange = BINANCE.make(seed)
         self.found = Deaths()
-        self._place = self.exchange.place
+        self._place, self._place_pair = self.exchange.place, self.exchange.place_oco
         self._pid = 0
         self._due = -1
         """Orders until this life ends; -1: it is not to end."""
@@ -226,6 +241,7 @@ class Mortality:
 
     async def _run(self, nursery: Nursery) -> None:
         self.exchange.place = self._place_and_kill  # type: ignore[method-assign]
+        self.exchange.place_oco = self._pair_and_kill  # type: ignore[method-assign]
         server = await serve_exchange(self.exchange, credentials={API_KEY: SECRET})
         settings = ExchangeSettings(
             rest_url=server.url, stream_url=server.stream_url, user_stream_url=server.user_stream_url
@@ -241,6 +257,7 @@ class Mortality:
                     settings=settings,
                     journal=self.folder / "journal.sqlite",
                     execution=self.execution,
+                    exits=self.exits,
                     end_ms=self.exchange.now_ms + 2 * MINUTE_MS if last else FOREVER,
                     repeats=bool(self.rng.random() < 0.5),
                     seed=self.seed,
@@ -262,18 +279,25 @@ class Mortality:
         self.found.unfinished += any(not p.closed or p.open for p in machine.books.parents.values())
 
     def _place_and_kill(self, request: OrderRequest) -> SimOrder:
+        return self._and_kill(request, lambda: self._place(request))
+
+    def _pair_and_kill(self, above: OrderRequest, below: OrderRequest, client_id: str = "") -> OrderList:
+        self.found.pairs += 1
+        return self._and_kill(below, lambda: self._place_pair(above, below, client_id))
+
+    def _and_kill(self, request: OrderRequest, place: Callable[[], Taken]) -> Taken:
         if self._died_at:
             self.found.took_s.append(time.perf_counter() - self._died_at)
             self._died_at = 0.0
         self._due -= self._due > 0
         if self._due:
-            return self._place(request)
+            return place()
         if self._kind == "lost":
             self._ends_with(request)
             self._kill()
             raise VenueRefusal(-1001, "It never arrived, and nobody is there to be told so.")
         try:
-            order = self._place(request)
+            order = place()
         except VenueRefusal:
             self._due = 1  # Nothing was taken, so there is nothing to be killed over: the next order it is.
             raise
@@ -288,6 +312,7 @@ class Mortality:
         self._due = -1
         parts = parse_id(request.client_id)
         self.found.kinds[self._kind] += 1
+        self.found.over_pairs += request.stop_price is not None
         self.found.slots[parts.slice if parts is not None else -1] += 1
 
     def _journaled(self) -> ExecutionMachine:
@@ -309,8 +334,17 @@ class Mortality:
                 taken.setdefault(name, []).append(order)
         found.differences += list(machine.faults)
         found.differences += [f"{name}: sent {len(o)} times" for name, o in taken.items() if len(o) > 1]
-        found.differences += [f"{o.client_id}: not settled" for o in machine.unsettled()]
-        found.differences += [f"{o.client_id}: open at the venue" for o in self.exchange.open_orders()]
+        # Pairs stay, under what is still held.
+        found.differences += [f"{o.client_id}: not settled" for o in machine.unsettled() if not o.protects]
+        found.differences += [
+            f"{o.client_id}: open at the venue"
+            for o in self.exchange.open_orders()
+            if o.client_id not in books.orders or not books.orders[o.client_id].protects
+        ]
+        for instrument in self.exchange.instruments:
+            left = [o for o in self.exchange.order_lists() if not o.done and o.orders[0].instrument == instrument]
+            if len(left) > 1:
+                found.differences.append(f"{instrument}: {len(left)} pairs for one position")
         found.differences += [f"{name}: the journal does not know it" for name in taken.keys() - books.orders.keys()]
         for name, ours in books.orders.items():
             theirs = sum((o.executed_quantity for o in taken.get(name, ())), Decimal(0))
