@@ -50,6 +50,7 @@ VERBS = {
     "tca": ("tune.tca_command", "what every order of a run cost against its decision, part by part, with a page"),
     "train": ("tune.train_command", "train the ensemble's models on the lake (--rl: the reinforcement-learning agent)"),
     "tune": ("tune.tune_command", "search the ensemble's weights on walk-forward folds"),
+    "models": ("tune.models_command", "list and compare the models' versions; promote one, or roll back"),
     "check": ("tune.check_command", "find what knows its own future (lookahead) or answers too soon (warmup)"),
     "parity": ("tune.parity_command", "hold a replay against the backtest of the same minutes"),
     "paper": ("actors.verbs.paper_command", "trade the real market with simulated orders"),

@@ -263,6 +263,24 @@ class Detected:
     took_ms: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelStep:
+    """Something that happened to a version of a member; the steps of a member, in order, are its history."""
+
+    kind: str
+    """``started``, ``challenged``, ``promoted``, ``advised``, ``confirmed``, ``rolled_back`` or ``rejected``; what each
+    does is in ``core/champions.py``."""
+    member: str
+    version: str
+    """The version it is about: of a roll-back, the one that serves again."""
+    before: str = ""
+    """The champion when it happened."""
+    by: str = ""
+    """A person's name, or ``shadow``, ``start``."""
+    why: str = ""
+    at_ms: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Votes:
     """Every ensemble member's forecast of the log return over ``horizon`` minutes."""
@@ -281,6 +299,8 @@ class Votes:
     """Why each member is silent (empty when it spoke)."""
     horizon: int
     latency_ms: tuple[float, ...] = ()
+    steps: tuple[ModelStep, ...] = ()
+    """What happened to the members' versions since the last vote."""
     took_ms: float = 0.0
 
 
@@ -573,6 +593,8 @@ class MinuteRecord:
     """How the account differed from our books; empty when it did not."""
     settings: tuple[str, ...] = field(default=(), compare=False)
     """What changed in the settings before this minute, or why a change was not taken over."""
+    models: tuple[ModelStep, ...] = field(default=(), compare=False)
+    """What happened to the members' versions before this minute. The versions that voted are in the votes."""
     timings: tuple[tuple[str, float], ...] = field(default=(), compare=False)
     """(step, milliseconds), in the order of the minute."""
 

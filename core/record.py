@@ -70,6 +70,7 @@ def make_record(
         premium_bps=() if market.premium_bps is None else _floats(market.premium_bps),
         difference="" if market.account.reconciled else market.account.difference or "could not be compared",
         settings=verdicts.settings,
+        models=votes.steps,
         timings=tuple((name, float(message.took_ms)) for name, message in steps),
     )
 

@@ -44,7 +44,20 @@ _NATIVE: dict[str, pa.DataType] = {
     "premium_bps": _FLOATS,
     "difference": pa.string(),
 }
-_JSON = ("events", "votes", "approved", "refused", "orders", "fills", "exits", "dust", "rates", "settings", "timings")
+_JSON = (
+    "events",
+    "votes",
+    "approved",
+    "refused",
+    "orders",
+    "fills",
+    "exits",
+    "dust",
+    "rates",
+    "settings",
+    "models",
+    "timings",
+)
 """Fields kept as JSON text. A field that a record has and this table does not know goes here as well."""
 
 

@@ -12,6 +12,7 @@ from core.messages import FloatArray
 from core.params import MemberSettings, ModelSettings
 from core.units import MINUTE_MS, Instrument
 from data.artifacts import Artifact, ArtifactStore
+from data.model_registry import fitting
 from serve.models.base import Member, TrainingSet
 from serve.models.registry import new_member
 from serve.panel import forecast_history
@@ -180,7 +181,7 @@ def ensure_members(
     before: int | None = None,
     progress: Progress = lambda text, share: None,
 ) -> dict[str, Artifact]:
-    """The newest usable artifact of every enabled member, training on ``span`` those that have none.
+    """The champion of every enabled member, or the newest usable artifact, training on ``span`` those that have none.
 
     ``before`` (epoch ms): take only artifacts whose data ended by then, so that a replay or backtest that starts
     there never meets a member that has seen its future. An ``rl`` member without an artifact stays out of the
@@ -189,7 +190,7 @@ def ensure_members(
     found: dict[str, Artifact] = {}
     for member in models.enabled:
         where = usable(models.horizon_minutes, member.family)
-        artifact = store.latest(KIND, member.name, schema=schema_hash(), ends_by=before, where=where)
+        artifact = fitting(store, member.name, schema=schema_hash(), where=where, ends_by=before)
         if artifact is not None:
             # A damaged one is said, not quietly trained over.
             found[member.name] = store.load(artifact.reference, schema=schema_hash())

@@ -26,6 +26,7 @@ from core.units import DAY_MS, MINUTE_MS, Instrument, Side
 from data.artifacts import ArtifactStore
 from data.journal import read_journal
 from data.market import MarketSource
+from data.model_registry import fitting
 from exchanges.venues import gateway_of
 
 RECENT_MINUTES = 5
@@ -169,12 +170,12 @@ def read_past(run_dir: Path, settings: Settings, instance: str) -> JournalState:
 
 
 def find_models(store: ArtifactStore, settings: Settings) -> tuple[dict[str, str], list[Finding]]:
-    """Artifact version of every enabled member; a finding names those without one that fits."""
+    """Artifact version of every enabled member, the champion's where it fits; a finding names those without one that fits."""
     models = settings.rules.models
     found: dict[str, str] = {}
     for member in models.enabled:
-        artifact = store.latest(
-            "model",
+        artifact = fitting(
+            store,
             member.name,
             schema=schema_hash(),
             where=lambda a, m=member: a.family == m.family and a.extra.get("horizon") == models.horizon_minutes,
