@@ -39,6 +39,7 @@ from core.execution.stimuli import (
     Stopped,
 )
 from core.execution.summary import summary
+from core.impact import PRIOR, ImpactLaw
 from core.messages import (
     AccountState,
     CancelOrder,
@@ -84,8 +85,11 @@ class ExecutorActor:
         pairs_at: Iterable[str] = (),
         curves: Curves | None = None,
         leave_others: bool = False,
+        law: ImpactLaw = PRIOR,
     ) -> None:
-        """``leave_others``: only the coins that our own fills brought are told of (``core.execution.ours``)."""
+        """``leave_others``: only the coins that our own fills brought are told of (``core.execution.ours``); ``law``:
+        what schedules believe of impact."""
+        self._law = law
         self._leave_others = leave_others
         self._settings = settings
         self._instance = instance
@@ -298,14 +302,16 @@ class ExecutorActor:
         rules = self._rules if self._rules is not None else await self._venue.rules()
         self._reset()
         self._now_ms = now_ms
-        machine = ExecutionMachine(self._settings, rules, self._instance, self._strategy, exits=self._exits)
+        machine = ExecutionMachine(
+            self._settings, rules, self._instance, self._strategy, exits=self._exits, law=self._law
+        )
         replayed = self._scribe.replay(machine)
         self._fresh = replayed == 0
         # What the machine was told before the crash is history: only what is found now is news.
         self._ledger.settle_faults(machine)
         self._machine = machine
         try:
-            await self._run(configured(self._settings, rules, self._exits, self._stops_at, self._pairs_at))
+            await self._run(configured(self._settings, rules, self._exits, self._stops_at, self._pairs_at, self._law))
             if replayed:
                 self._watch.restarted()
                 await self._run(Restarted(now_ms=now_ms))

@@ -18,6 +18,8 @@ from core.ports import Gateway
 from core.protection import exit_rules
 from core.units import Instrument, MarketRules
 from core.warmup import load_execution
+from data.artifacts import ArtifactStore
+from data.impact_law import read_law
 from data.journal import SqliteJournal
 from data.volume_curves import kept
 from exchanges.composite import Venues
@@ -58,6 +60,7 @@ class LiveExecutor(Shell):
             # On other clocks a replay is held against its backtest, in which the bot alone looks after positions.
             stops_at=holders(self._gateways) if left else (),
             pairs_at=holders(self._gateways, pairs=True) if left else (),
+            law=read_law(ArtifactStore(plan.artifacts_dir), plan.impact_version),
         )
         self._clocks = ClockWatch(self._gateways, reached) if plan.clock == "wall" else None
         self._look_s = float(rules.protection.look_seconds)

@@ -132,4 +132,4 @@ def load_execution() -> None:
     stage = next_stage(schedule, FIRST, False, 0, 1.0, seen.traded, seen.volume, seen.sigma, 1.0, share, ahead)
     due_lots(schedule, stage, 0, 1, 1, least_order(rules, one), 1)
     jitter_of(1, 1, 0, schedule.jitter_s)
-    choose(Sight(0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0))
+    choose(Sight(0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0))

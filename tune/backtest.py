@@ -90,7 +90,7 @@ def make_backtest(
     filled, filler = fill_gaps(past)
     cache.restore(filled, filler, market.first_minute - MINUTE_MS)
     exits = exit_rules(rules.protection, rules.risk)
-    machine = ExecutionMachine(rules.execution, venue.rules(), REPLAY_INSTANCE, exits=exits)
+    machine = ExecutionMachine(rules.execution, venue.rules(), REPLAY_INSTANCE, exits=exits, law=law)
     curves = dict(zip(market.instruments, market_curves(market), strict=True))
     executor = LocalExecutor(machine, venue, journal, curves)
     members = tuple(m.name for m in rules.models.enabled)

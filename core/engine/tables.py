@@ -338,7 +338,7 @@ def make_rules(
         losses=loss_limits(trade, limits),
         selection=selection_rules(selection),
         terms=terms_of(costs),
-        schedule=schedule_of(execution),
+        schedule=schedule_of(execution, law),
         guards=guard_rules(limits),
         max_orders_per_day=float(limits.max_orders_per_day),
         ceilings=ceiling_rules(limits),

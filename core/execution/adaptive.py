@@ -82,6 +82,7 @@ def sight_of(parent: Parent, rules: MarketRules, now_ms: int) -> Sight | None:
         / BPS
         / parent.schedule.edge_minutes,
         maker_saves=float(rules.taker_fee - rules.maker_fee),
+        coefficient=parent.schedule.coefficient,
     )
 
 

@@ -55,6 +55,7 @@ from core.execution.stimuli import (
     Stopped,
 )
 from core.execution.stops import Stops
+from core.impact import PRIOR, ImpactLaw
 from core.messages import (
     Approved,
     CancelOrder,
@@ -93,6 +94,7 @@ class ExecutionMachine:
         strategy: str = "ens",
         retain_minutes: int = RETAIN_MINUTES,
         exits: ExitRules = NO_EXITS,
+        law: ImpactLaw = PRIOR,
     ) -> None:
         client_id(instance, strategy, 0, "BTC/USDT", 0)
         self.instance = instance
@@ -105,7 +107,7 @@ class ExecutionMachine:
         self.exits = Exits(self.books, instance)
         self.stops = Stops(self.books, instance)
         self.exits.rules = exits
-        self._config = configured(settings, rules, exits)
+        self._config = configured(settings, rules, exits, law=law)
         self._schedule = _schedule_in(self._config)
         self._set_rules(dict(rules))
         self._handlers: dict[type, Callable[[Any], list[Instruction]]] = {
@@ -697,9 +699,10 @@ def configured(
     exits: ExitRules = NO_EXITS,
     stops_at: Iterable[str] = (),
     pairs_at: Iterable[str] = (),
+    law: ImpactLaw = PRIOR,
 ) -> Configured:
     """The stimulus that puts these settings and rules in force."""
-    schedule = schedule_of(settings)
+    schedule = schedule_of(settings, law)
     return Configured(
         slices=schedule.slices,
         slice_ms=schedule.slice_ms,

@@ -9,6 +9,7 @@ import numpy as np
 
 from config.settings import Config, Settings, TradingRules
 from core.execution.machine import symbol_code
+from core.impact import PRIOR, ImpactLaw
 from core.messages import Detected, Intents, Market, MinuteRecord, ProtectiveExit, TradingState, Votes
 from core.orders import parse_id
 from core.protection import is_exit
@@ -117,12 +118,18 @@ class Pair:
 
 
 def run_both(
-    settings: Settings, market: MarketCut, forecasts: Forecasts, cash: str = "10000", weights: WeightTable | None = None
+    settings: Settings,
+    market: MarketCut,
+    forecasts: Forecasts,
+    cash: str = "10000",
+    weights: WeightTable | None = None,
+    law: ImpactLaw = PRIOR,
 ) -> Pair:
     panel = Panel(market, forecasts, settings.rules.models.horizon_minutes)
-    test = make_backtest(settings, market, panel, cash=Decimal(cash), weights=weights)
+    test = make_backtest(settings, market, panel, cash=Decimal(cash), weights=weights, law=law)
     records = list(test.run())
-    return Pair(records=records, result=simulate(settings, market, forecasts, cash=Decimal(cash), weights=weights))
+    found = simulate(settings, market, forecasts, cash=Decimal(cash), weights=weights, law=law)
+    return Pair(records=records, result=found)
 
 
 class Wishes:

@@ -45,6 +45,7 @@ CALM = Sight(
     lost=0.0,
     decay=0.0,
     maker_saves=0.0,
+    coefficient=1.0,
 )
 
 

@@ -18,6 +18,7 @@ from core.costs import UNITS
 from core.engine.prepared import liquidity_table
 from core.engine.shown import shown_table
 from core.engine.tables import AVERAGE_MINUTES, MAX_NOTIONAL_UNITS, MULTIPLIER_DOWN, MULTIPLIER_UP, TICK_NUM
+from core.impact import PRIOR
 from core.liquidity import half_spreads, hour_column, liquidity_at
 from core.messages import Regime
 from core.selection import WeightTable
@@ -394,6 +395,18 @@ def test_costs_add_up_and_members_share_the_gross() -> None:
     assert result.contribution.sum() == pytest.approx(costs.gross, abs=1e-6)
     cents = costs.cents()
     assert round(cents["gross"] - sum(cents[k] for k in ("fees", "spread", "impact", "delay")) - cents["net"], 9) == 0
+
+
+def test_engine_and_desk_work_a_shortfall_by_the_law_that_was_learnt() -> None:
+    """The law is of the run: another one plans other slices, the same ones in both."""
+    rules = make_settings(2, execution__algorithm="is", execution__horizon_minutes=5, execution__risk_aversion=1.0)
+    market = make_market(2, 120)
+    forecasts = make_forecasts(market)
+    law = PRIOR._replace(coefficient=6.0)
+    pair = run_both(rules, market, forecasts, law=law)
+    assert difference(pair) == ""
+    believed = simulate(rules, market, forecasts, cash=Decimal(10_000))
+    assert pair.result.fills.height > 10 and not pair.result.fills.equals(believed.fills)
 
 
 def same(a, b) -> bool:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from core.execution.schedules.rule import FIRST, due_lots, jitter_of, jitter_seed, next_stage, schedule_of
 from core.execution.schedules.volume_curve import learn_curve, shares_ahead
+from core.impact import PRIOR
 from core.params import ExecutionSettings
 from core.session import beat_times
 from core.units import DAY_MS, MINUTE_MS
@@ -178,3 +179,14 @@ def test_a_curve_of_too_little_is_even_and_an_hour_offset_keeps_its_minute():
 
 def test_a_curve_goes_on_over_midnight():
     assert shares_ahead(np.arange(1_440.0), 1_439, 3) == (1_439.0, 1.0)
+
+
+def test_who_believes_that_orders_move_the_price_four_times_as_far_hurries_half_as_much():
+    """kappa goes with 1 / sqrt(Y), in the schedule of a shortfall as in Almgren and Chriss's eta."""
+    rules = ExecutionSettings(algorithm="is", horizon_minutes=10, risk_aversion=0.05)
+
+    def kappa(y: float) -> float:
+        schedule = schedule_of(rules, PRIOR._replace(coefficient=y))
+        return next_stage(schedule, FIRST, False, 0, 1_000.0, 500.0, 1_000.0, 1e-3, 1e5, 0.0, 0.0).kappa
+
+    assert kappa(4.0) == pytest.approx(kappa(1.0) / 2.0, rel=1e-12) and kappa(1.0) > 0.0

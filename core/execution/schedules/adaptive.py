@@ -13,14 +13,10 @@ Everything is in log price (fractions of the mid), and the same for a sale under
 """
 
 import math
-import os
 from typing import NamedTuple
 
-from core.impact import COEFFICIENT
 from core.lean import lean, pasted
 
-KK = float(os.environ.get("KK", "1"))
-KC = float(os.environ.get("KC", "0.8"))
 SPLITS = 4
 """What is left is crossed in quarters: none, one, two, three or all of it."""
 PLACES = 3
@@ -57,6 +53,8 @@ class Sight(NamedTuple):
     """What the forecast loses a minute."""
     maker_saves: float
     """By how much the maker's fee is below the taker's."""
+    coefficient: float
+    """Y of the law of impact."""
 
 
 class Choice(NamedTuple):
@@ -77,7 +75,7 @@ def _impact(sight: Sight, quantity: float) -> float:
     """Mean price above the touch of crossing so much more than what was crossed (the square-root law)."""
     if not quantity > 0.0:
         return 0.0
-    scale = COEFFICIENT * sight.sigma / math.sqrt(sight.volume)
+    scale = sight.coefficient * sight.sigma / math.sqrt(sight.volume)
     whole = sight.crossed + quantity
     return scale * (whole * math.sqrt(whole) - sight.crossed * math.sqrt(sight.crossed)) / quantity
 

@@ -16,7 +16,7 @@ import math
 from typing import NamedTuple
 
 from core.execution.schedules.twap import next_slice
-from core.impact import COEFFICIENT
+from core.impact import COEFFICIENT, PRIOR, ImpactLaw
 from core.lean import lean, pasted
 from core.params import ExecutionSettings
 from core.units import Instrument
@@ -48,9 +48,11 @@ class Schedule(NamedTuple):
     """Of the adaptive kind: how often it looks."""
     edge_minutes: float = 1.0
     """Of the adaptive kind: how long a forecast lasts."""
+    coefficient: float = COEFFICIENT
+    """Y of the law of impact that is believed (``core.impact.ImpactLaw``)."""
 
 
-def schedule_of(settings: ExecutionSettings) -> Schedule:
+def schedule_of(settings: ExecutionSettings, law: ImpactLaw = PRIOR) -> Schedule:
     over_time = EVEN if settings.horizon_minutes == 1 else TIME
     kinds = {
         "immediate": EVEN,
@@ -72,6 +74,7 @@ def schedule_of(settings: ExecutionSettings) -> Schedule:
         urgency=settings.urgency,
         reprice_ms=settings.reprice_seconds * SECOND_MS,
         edge_minutes=settings.edge_minutes,
+        coefficient=law.coefficient,
     )
 
 
@@ -96,7 +99,9 @@ def jitter_of(seed: int, minute: int, slot: int, most: int) -> int:
 
 
 @pasted
-def urgency_of(risk_aversion: float, notional: float, sigma: float, share: float, minutes: int) -> float:
+def urgency_of(
+    coefficient: float, risk_aversion: float, notional: float, sigma: float, share: float, minutes: int
+) -> float:
     """kappa a minute: how fast an implementation-shortfall schedule decays.
 
     kappa² = lambda sigma² / eta (Almgren & Chriss 2000, the limit of their equation 15 for small steps). eta is the
@@ -106,7 +111,7 @@ def urgency_of(risk_aversion: float, notional: float, sigma: float, share: float
     """
     if not (share > 0.0 and sigma > 0.0 and notional > 0.0):
         return 0.0
-    return math.sqrt(risk_aversion * notional * sigma / (COEFFICIENT * math.sqrt(share) * minutes))
+    return math.sqrt(risk_aversion * notional * sigma / (coefficient * math.sqrt(share) * minutes))
 
 
 @pasted
@@ -172,7 +177,12 @@ def next_stage(
         now = schedule.participation * volume
     elif schedule.kind == SHORTFALL and age == 0:
         kappa = urgency_of(
-            schedule.risk_aversion, notional, sigma, quantity / (volume * schedule.minutes), schedule.minutes
+            schedule.coefficient,
+            schedule.risk_aversion,
+            notional,
+            sigma,
+            quantity / (volume * schedule.minutes),
+            schedule.minutes,
         )
     return Stage(age, before, passed, now, ahead, kappa)
 
