@@ -16,6 +16,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from core.news import News
 from core.units import Instrument, MarketRules, Side
 
 FloatArray = np.ndarray
@@ -110,6 +111,8 @@ class MarketSlice:
     revised: tuple[BarRevised, ...] = ()
     """Bars of earlier minutes that the venue's history now has otherwise, oldest first."""
     sentiment: Sentiment | None = None
+    news: News | None = None
+    """Headlines and funding rates known by now, of the last day; None where nobody is asked for them."""
     rates: tuple[QuoteRate, ...] = ()
     """What the markets of quote currencies against USDT showed."""
     took_ms: float = 0.0
