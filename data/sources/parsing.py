@@ -9,13 +9,13 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from io import BytesIO
 from typing import Any
 
 import feedparser
 
 from core.news import FundingRate
-from core.units import BPS
 from data.sources.fetching import SourceFault
 
 MOST_ITEMS = 300
@@ -115,9 +115,9 @@ def parse_funding(body: bytes, now_ms: int, *, recorded: bool = False) -> tuple[
     found: dict[tuple[str, int], FundingRate] = {}
     for row in rows:
         try:
-            symbol, rate = str(row["symbol"]), float(row["lastFundingRate"]) * BPS
+            symbol, rate = str(row["symbol"]), float(Decimal(str(row["lastFundingRate"])) * 10_000)
             knowable = int(row["time"]) if recorded else now_ms
-        except (KeyError, TypeError, ValueError, OverflowError):
+        except (KeyError, TypeError, ValueError, OverflowError, InvalidOperation):
             continue
         quote = next((q for q in _QUOTES if symbol.endswith(q) and len(symbol) > len(q)), None)
         if quote is None or not math.isfinite(rate) or abs(rate) > MOST_FUNDING_BPS or knowable > now_ms:

@@ -8,7 +8,6 @@ from xml.etree import ElementTree
 import orjson
 from aiohttp import web
 
-from core.units import BPS
 from exchanges.simulated.answers import json_answer
 from exchanges.simulated.binance.payloads import number
 from exchanges.simulated.exchange import STATUSES
@@ -132,7 +131,11 @@ async def funding(request: web.Request) -> web.Response:
     exchange = request.app[SERVED].exchange
     return json_answer(
         [
-            {"symbol": f"{one.base}USDT", "lastFundingRate": repr(one.rate_bps / BPS), "time": one.knowable_ms}
+            {
+                "symbol": f"{one.base}USDT",
+                "lastFundingRate": f"{Decimal(repr(one.rate_bps)) / 10_000:f}",
+                "time": one.knowable_ms,
+            }
             for one in exchange.market.news_at(exchange.now_ms).funding
         ]
     )

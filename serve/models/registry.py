@@ -11,6 +11,7 @@ FAMILIES = {
     "ridge": ("serve.models.ridge", "Ridge"),
     "tcn": ("serve.models.tcn", "Tcn"),
     "rules": ("serve.models.rules", "ChartRules"),
+    "sentiment": ("serve.models.sentiment", "SentimentMember"),
     "rl": ("serve.models.rl", "RlPolicy"),
 }
 
