@@ -302,6 +302,8 @@ class Votes:
     """Why each member is silent (empty when it spoke)."""
     horizon: int
     latency_ms: tuple[float, ...] = ()
+    trust: FloatArray | None = None
+    """(M, S) how far each was believed, 0..1, for how like its training the market is; already in the mean."""
     steps: tuple[ModelStep, ...] = ()
     """What happened to the members' versions since the last vote."""
     took_ms: float = 0.0
@@ -553,6 +555,8 @@ class MemberVote:
     weight: float
     mean_bps: tuple[float, ...]
     stdev_bps: tuple[float, ...]
+    trust: tuple[float, ...] = field(default=(), compare=False)
+    """(S,) how far it was believed, already in the mean: its weight is ``weight`` times this. Empty: whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
