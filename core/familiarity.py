@@ -2,7 +2,7 @@
 
 The distance is the root mean square of the newest feature row, standardised by the training rows and each feature cut at
 ±6 as members cut theirs. Up to the edge a member is believed whole, beyond it by ``(edge / distance)^4``: at one and a
-half times the edge a fifth, at twice a sixteenth. The edge is the 99.9 % quantile of distances over the training rows,
+half times the edge a fifth, at twice a sixteenth. The edge is the 99 % quantile of distances over the training rows,
 each measured by the other three quarters of the time, so that the drift from one week to the next is no alarm.
 
 Only what comes from prices and volumes counts. Time goes on by nature, a daily index has said little in a few days, and
@@ -19,7 +19,7 @@ from core.messages import FloatArray
 MARKET_FEATURES = blocks.COUNT - len(context.SPECS)
 """The first so many features are of prices and volumes."""
 CUT = 6.0
-QUANTILE = 0.999
+QUANTILE = 0.99
 POWER = 4
 PARTS = 4
 MOST_ROWS = 20_000

@@ -32,20 +32,21 @@ def seen():
     return learn(rows, np.arange(len(rows))), rows
 
 
-def test_what_was_learned_from_is_believed_whole(seen) -> None:
+def test_what_was_learned_from_is_believed(seen) -> None:
     guard, rows = seen
-    assert (guard.trust(rows) == 1.0).mean() > 0.995
+    assert (guard.trust(rows) == 1.0).mean() >= 0.99
+    assert guard.trust(rows).mean() > 0.995
 
 
 def test_the_same_kind_of_market_at_another_time_is_no_alarm(seen) -> None:
     guard, _ = seen
-    assert (guard.trust(rows_of(2)) == 1.0).mean() > 0.99
+    assert (guard.trust(rows_of(2)) == 1.0).mean() > 0.97
 
 
 def test_a_market_five_times_as_wild_is_strange_and_one_ten_times_stranger(seen) -> None:
     guard, _ = seen
     five, ten = (float(guard.trust(rows_of(3, 1e-3 * by)).mean()) for by in (5.0, 10.0))
-    assert ten < five < 0.75
+    assert ten < five < 0.6
 
 
 def test_trust_falls_smoothly_and_without_a_step(seen) -> None:
@@ -89,7 +90,7 @@ def test_a_trained_member_carries_its_guard_through_the_disk_and_says_less_in_a_
     plain, stdev = member.member.forecast(windows)
     mean, same = back.forecast(windows)
     np.testing.assert_array_equal(stdev, same)
-    assert (mean == plain).mean() > 0.98
+    assert (mean == plain).mean() > 0.97
     strange = windows.copy()
     strange[:, :, 1:MARKET_FEATURES] *= 4.0
     assert np.abs(back.forecast(strange)[0]).mean() < 0.3 * np.abs(member.member.forecast(strange)[0]).mean()
