@@ -55,27 +55,39 @@ class NewsLog:
         for path in sorted(self.folder.glob("*.jsonl")):
             if since_ms is not None and path.stem < _month(since_ms):
                 continue
-            bad = 0
-            for text in path.read_bytes().decode(errors="replace").splitlines():
-                try:
-                    line = json.loads(text)
-                    if since_ms is not None and line["knowable_ms"] < since_ms:
-                        continue
-                    if line["kind"] == "headline":
-                        headlines.append(_headline(line))
-                    elif line["kind"] == "funding":
-                        funding.append(
-                            FundingRate(
-                                knowable_ms=int(line["knowable_ms"]),
-                                base=str(line["base"]),
-                                rate_bps=float(line["rate_bps"]),
-                            )
-                        )
-                except (ValueError, KeyError, TypeError):
-                    bad += 1
+            found, bad = read_file(path, since_ms)
+            headlines += found.headlines
+            funding += found.funding
             if bad:
                 log.warning("%s: %d lines are no items and are left out (a crash may have cut one short)", path, bad)
         return News.of(headlines, funding)
+
+
+def read_file(path: Path, since_ms: int | None = None) -> tuple[News, int]:
+    """The items of one file, and how many of its lines are none."""
+    headlines: list[Headline] = []
+    funding: list[FundingRate] = []
+    bad = 0
+    for text in path.read_bytes().decode(errors="replace").split("\n"):
+        if not text:
+            continue
+        try:
+            line = json.loads(text)
+            if since_ms is not None and line["knowable_ms"] < since_ms:
+                continue
+            if line["kind"] == "headline":
+                headlines.append(_headline(line))
+            elif line["kind"] == "funding":
+                funding.append(_funding(line))
+            else:
+                bad += 1
+        except (ValueError, KeyError, TypeError):
+            bad += 1
+    return News.of(headlines, funding), bad
+
+
+def _funding(line: dict[str, Any]) -> FundingRate:
+    return FundingRate(knowable_ms=int(line["knowable_ms"]), base=str(line["base"]), rate_bps=float(line["rate_bps"]))
 
 
 def _headline(line: dict[str, Any]) -> Headline:

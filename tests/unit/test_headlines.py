@@ -14,6 +14,7 @@ from data.import_report import ImportOptions
 from data.importing import import_path
 from data.lake import Lake
 from data.sources.log import NewsLog
+from data.verify import verify
 
 DAY = 1_709_251_200_000  # 2024-03-01T00:00Z
 
@@ -126,3 +127,13 @@ def test_a_log_of_nonsense_is_an_empty_one(tmp_path) -> None:
     folder.mkdir(parents=True)
     (folder / "2024-03.jsonl").write_bytes(b"\xff\xfe\n[]\n" + json.dumps({"kind": "headline"}).encode() + b"\n")
     assert not load_news(tmp_path)
+
+
+def test_verify_reads_headlines_and_what_was_heard(tmp_path) -> None:
+    store_headlines(tmp_path, [headline(DAY, "a"), headline(DAY, "b", score=3.0)], "transformer:x")
+    NewsLog(heard_folder(tmp_path)).append([headline(DAY, "c")], [], LEXICON)
+    with next(heard_folder(tmp_path).glob("*.jsonl")).open("ab") as file:
+        file.write(b"{")
+    stored, heard = sorted(verify(Lake(tmp_path)).files, key=lambda check: -check.rows)
+    assert (stored.rows, [f.code for f in stored.findings]) == (2, ["bad_headline"])
+    assert (heard.rows, [f.code for f in heard.findings]) == (1, ["torn"])
