@@ -7,6 +7,7 @@ slice leaves it. What is waited for and asked is in ``actors.bar_feed``, what is
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -17,10 +18,16 @@ from actors.plan import RunPlan
 from actors.shell import Shell, keep_memory
 from actors.top_news import TopNews
 from actors.venue_feed import VenueFeed
+from config.secrets import load_source_keys
 from core.currency import read_rates, watched_markets
 from core.messages import MarketSlice, MinuteTick, Sentiment
+from core.news import News
 from core.units import MINUTE_MS
+from data.headline_scores import make_scorer
 from data.sentiment import FearGreedClient
+from data.sources.log import NewsLog
+from data.sources.newsroom import Newsroom
+from data.sources.spec import KEY
 from exchanges.venues import own
 
 GRACE_S = {"lockstep": 0.5, "speed": 1.0, "wall": 2.5}
@@ -59,6 +66,10 @@ class FeedActor(Shell):
         self._mood = FearGreedClient(plan.sentiment_url) if plan.sentiment_url else None
         self._sentiment: Sentiment | None = None
         self._sentiment_asked_ms: int | None = None
+        self._newsroom = newsroom_of(plan, self._time.now_ms) if plan.sources else None
+        # On the wall clock a slow source must not hold up the minute; elsewhere the minute waits for the record.
+        self._beside = plan.clock == "wall"
+        self._looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Connect and subscribe everywhere; returns when every venue has confirmed."""
@@ -104,6 +115,7 @@ class FeedActor(Shell):
                 late=tuple(i for i in self._instruments if i in late),
                 revised=tuple(revised),
                 sentiment=await self._mood_at(tick.now_ms),
+                news=await self._news_at(tick.now_ms),
                 rates=read_rates({i: top for i, top in tops.items() if top is not None}),
                 took_ms=(time.perf_counter() - began) * 1000,
             )
@@ -119,3 +131,26 @@ class FeedActor(Shell):
             self._sentiment_asked_ms = now_ms
             self._sentiment = await self._mood.fetch(now_ms)
         return self._sentiment
+
+    async def _news_at(self, now_ms: int) -> News | None:
+        if self._newsroom is None:
+            return None
+        if not self._beside:
+            await self._newsroom.look()
+        elif self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._newsroom.look())
+        return self._newsroom.known(now_ms)
+
+
+def newsroom_of(plan: RunPlan, now_ms: Callable[[], int]) -> Newsroom:
+    """The newsroom of a run's sources; reads keys of sources alone, and only where one is asked for."""
+    settings = plan.settings.config.sentiment
+    keys = load_source_keys(plan.notices_path or plan.keys_path) if any(KEY in s.url for s in plan.sources) else {}
+    return Newsroom(
+        plan.sources,
+        make_scorer(settings.scorer, settings.transformer),
+        now_ms,
+        frozenset(i.base for i in plan.settings.config.trade.rows),
+        keys=keys,
+        store=NewsLog(plan.news_dir) if plan.news_dir is not None else None,
+    )

@@ -7,6 +7,7 @@ from typing import Literal
 
 from config.settings import ExchangeSettings, Settings
 from config.watch import ConfigSource
+from data.sources.spec import SourceSpec
 
 Mode = Literal["replay", "paper", "live"]
 ClockMode = Literal["lockstep", "speed", "wall"]
@@ -44,6 +45,11 @@ class RunPlan:
     sim_urls: tuple[str, ...] = ()
     """Base URLs of the simulated exchanges whose clocks drive a replay."""
     sentiment_url: str | None = None
+    """Publisher of the mood index; None asks nobody."""
+    sources: tuple[SourceSpec, ...] = ()
+    """Feeds of headlines and funding rates."""
+    news_dir: Path | None = None
+    """Where what they say is written down; None (recorded sources): nowhere."""
     first_minute: int | None = None
     """First minute to decide (replay); None = from now on."""
     minutes: int | None = None

@@ -103,7 +103,7 @@ def load_secrets(path: Path | str | None = None, environ: Mapping[str, str] | No
         tree = read_json(file, name, "")
         tree.pop("$schema", None)
     for key in tree:
-        if key not in (known := (*VENUES, "notification_urls", "grafana_token")):
+        if key not in (known := (*VENUES, "notification_urls", "grafana_token", "source_keys")):
             close = faults.near(key, known)
             hint = f"did you mean {close!r}?" if close else f"known: {', '.join(known)}"
             raise ConfigError(f"{name}: unknown key {key!r}; {hint}")
@@ -116,6 +116,26 @@ def load_secrets(path: Path | str | None = None, environ: Mapping[str, str] | No
 def load_api_keys(path: Path | str | None = None, environ: Mapping[str, str] | None = None) -> dict[str, ApiKeys]:
     """The key pairs of all venues that have one; see ``load_secrets``."""
     return load_secrets(path, environ).venues
+
+
+def load_source_keys(path: Path | str | None = None, environ: Mapping[str, str] | None = None) -> dict[str, Secret]:
+    """The keys of news sources by name, and nothing else of the private file: who asks sources holds no exchange's key.
+
+    Also ``MINUTEHAND_SOURCE_KEY_<NAME>``. Raises ConfigError as ``load_secrets`` does.
+    """
+    environ = os.environ if environ is None else environ
+    file = Path(path) if path is not None else API_KEYS_PATH
+    name = shown(file.absolute(), ROOT)
+    told: Any = {}
+    if file.exists():
+        _refuse_open_file(file, name)
+        told = read_json(file, name, "").get("source_keys", {})
+    if not isinstance(told, dict):
+        raise ConfigError(f"{name}: source_keys must be an object of names and keys")
+    found = {str(k): Secret(_text(told, k, f"{name}: source_keys.{k}")) for k in told}
+    prefix = "MINUTEHAND_SOURCE_KEY_"
+    found |= {k.removeprefix(prefix).lower(): Secret(v) for k, v in environ.items() if k.startswith(prefix) and v}
+    return found
 
 
 def require_keys(secrets: Secrets, venue: str) -> ApiKeys:

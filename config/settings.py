@@ -5,9 +5,11 @@ An unknown key is an error. Units are in the names: ``_pct`` is per cent (0..100
 only its own section. ``config/load.py`` reads the files and turns faults into one clear line.
 """
 
+import re
 from typing import Annotated, Literal
+from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from core.params import (
     CostSettings,
@@ -80,6 +82,59 @@ class LogSettings(Section):
     keep: Annotated[int, Field(ge=1, le=100)] = 5
 
 
+def _source_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_-]{1,40}", text):
+        raise ValueError(f"a source's name is of a-z, 0-9, - and _, not {text!r}")
+    return text
+
+
+def _source_url(text: str) -> str:
+    """An address without a key in it. What is wrong is said without the address, which may hold one."""
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("not a web address (want http:// or https://)")
+    named = {name.lower() for name, value in parse_qsl(parts.query) if value != "{key}"}
+    if parts.username or parts.password or named & _KEY_NAMES:
+        raise ValueError("the address holds a key; write {key} there and put it into api_keys.json under source_keys")
+    return text
+
+
+_KEY_NAMES = frozenset({"key", "apikey", "api_key", "api-key", "token", "auth", "auth_token", "access_token", "secret"})
+SourceName = Annotated[str, AfterValidator(_source_name)]
+SourceUrl = Annotated[str, AfterValidator(_source_url)]
+
+
+class SentimentSettings(Section):
+    """Which sources outside of the exchanges are asked, and how gently. A replay asks none of them."""
+
+    enabled: bool = True
+    """Off: nothing is fetched, and models see masks."""
+    fear_greed_url: SourceUrl | None = "https://api.alternative.me"
+    """Publisher of the fear-and-greed index; null asks nobody."""
+    feeds: dict[SourceName, SourceUrl] = Field(
+        default={
+            "cointelegraph": "https://cointelegraph.com/rss",
+            "coindesk": "https://www.coindesk.com/arc/outboundfeeds/rss/",
+            "decrypt": "https://decrypt.co/feed",
+        },
+        max_length=50,
+    )
+    """RSS or Atom feeds by name; ``{key}`` in an address stands for the key of that name in api_keys.json."""
+    funding_url: SourceUrl | None = "https://fapi.binance.com/fapi/v1/premiumIndex"
+    """Funding rates of perpetuals, in Binance's format; null asks nobody."""
+    every_minutes: Annotated[int, Field(ge=1, le=1_440)] = 5
+    timeout_s: Annotated[float, Field(ge=0.5, le=60)] = 10.0
+    max_kb: Annotated[int, Field(ge=10, le=20_000)] = 2_048
+    """A larger answer is not read."""
+    scorer: Literal["lexicon", "transformer"] = "lexicon"
+    transformer: str | None = None
+    """Folder of a text classifier for ``transformer``, which needs the package transformers."""
+
+
 class Config(Section):
     """``config/config.json``: what to trade, where, and with which resources."""
 
@@ -98,6 +153,7 @@ class Config(Section):
     notifications: NotificationSettings = NotificationSettings()
     grafana: GrafanaSettings = GrafanaSettings()
     logs: LogSettings = LogSettings()
+    sentiment: SentimentSettings = SentimentSettings()
 
     @model_validator(mode="after")
     def _venues_are_configured(self) -> "Config":

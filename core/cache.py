@@ -13,7 +13,8 @@ from core.bars import fill_gaps, is_sound
 from core.currency import Rates, premium_bps, rate_column
 from core.errors import Defect, StaleData
 from core.extras import Extras, Readings, mood_at, premium_of
-from core.features import HISTORY, LOOKBACK, N_FEATURES, SEQUENCE, WINDOW, feature_rows, feature_table
+from core.features import HISTORY, LOOKBACK, N_FEATURES, NEWS, SEQUENCE, WINDOW, feature_rows, feature_table
+from core.indicators.news import columns as news_columns
 from core.messages import (
     CLOSE,
     VOLUME,
@@ -28,6 +29,7 @@ from core.messages import (
     QuoteRate,
     Top,
 )
+from core.news import NO_NEWS, News
 from core.units import MINUTE_MS, Instrument
 
 MAX_BOOK_AGE_MS = 120_000
@@ -54,6 +56,7 @@ class Cache:
         self._mood = np.full(HISTORY + _SLACK, np.nan)
         self._premium = np.full((rows, HISTORY + _SLACK), np.nan)
         self._readings: list[tuple[int, float]] = []
+        self._news = NO_NEWS
         self._end = HISTORY  # the first HISTORY columns stand for "before anything was known"
         self._seen = 0
         self._last_minute: int | None = None
@@ -71,11 +74,18 @@ class Cache:
         """(first, last) minute that was never seen and is filled by stand-ins; ``restore`` closes it."""
         return self._gap
 
-    def restore(self, bars: FloatArray, filler: BoolArray, last_minute: int, readings: Readings = ()) -> None:
+    def restore(
+        self,
+        bars: FloatArray,
+        filler: BoolArray,
+        last_minute: int,
+        readings: Readings = (),
+        news: News | None = None,
+    ) -> None:
         """Start from history: ``bars`` (S, N, 5) and ``filler`` (S, N), the last column being ``last_minute``.
 
         HISTORY columns make the first minute's features whole; missing minutes may be NaN. ``readings`` of the mood,
-        where some are known, are added to those heard so far. Raises ValueError when the rows are not this cache's.
+        where some are known, are added to those heard so far; ``news`` takes the place of what was heard. Raises ValueError when the rows are not this cache's.
         """
         rows = len(self._instruments)
         if bars.ndim != 3 or bars.shape[0] != rows or bars.shape[2] != 5 or filler.shape != bars.shape[:2]:
@@ -94,7 +104,8 @@ class Cache:
         self._premium[:] = np.nan
         self._end = HISTORY
         held = slice(HISTORY - keep, HISTORY)
-        extras = Extras.of(self._instruments, filled, quiet, first_minute, self._readings)
+        self._news = self._news if news is None else news
+        extras = Extras.of(self._instruments, filled, quiet, first_minute, self._readings, self._news)
         self._bars[:, held] = filled
         self._filler[:, held] = quiet
         self._mood[held] = extras.mood
@@ -123,6 +134,8 @@ class Cache:
         self._close_distance(tick.minute)
         if slice.sentiment is not None:
             self._hear([(slice.sentiment.knowable_ms, slice.sentiment.value)])
+        if slice.news is not None and slice.news != self._news:
+            self._read(slice.news)
         self._revise(slice.revised)
         real = np.array([_is_final(bar, tick.minute) for bar in slice.bars], dtype=np.bool_)
         self._append(tick.minute, tuple(bar if ok else None for bar, ok in zip(slice.bars, real, strict=True)))
@@ -208,7 +221,7 @@ class Cache:
             first_minute = self._last_minute - (size - 1) * MINUTE_MS
             bars, filler = self._bars[:, held], self._filler[:, held]
             self._premium[:, held] = premium_of(self._instruments, bars, filler)
-            extras = Extras(self._mood[held], self._premium[:, held])
+            extras = Extras(self._mood[held], self._premium[:, held], self._features[:, held, NEWS])
             self._features[:, held] = feature_table(bars, filler, first_minute, extras)
 
     def _append(self, minute: int, bars: tuple[Bar | None, ...]) -> None:
@@ -236,6 +249,7 @@ class Cache:
         known = slice(at + 1 - min(self._seen, LOOKBACK), at + 1)
         extras = Extras(self._mood[known], self._premium[:, known])
         self._features[:, at] = feature_rows(self._bars[:, known], self._filler[:, known], minute, extras)
+        self._features[:, newest, NEWS] = news_columns(self._news, self._instruments, minute, 1)
 
     def _hear(self, readings: Readings) -> None:
         """Take in what is known of the mood; what was decided before it was heard is put right where models look back."""
@@ -252,8 +266,18 @@ class Cache:
         if np.array_equal(mood, self._mood[held], equal_nan=True):
             return
         self._mood[held] = mood
-        extras = Extras(mood, self._premium[:, held])
+        extras = Extras(mood, self._premium[:, held], self._features[:, held, NEWS])
         self._features[:, held] = feature_table(self._bars[:, held], self._filler[:, held], first_minute, extras)
+
+    def _read(self, news: News) -> None:
+        """Take in the news; minutes decided before an item was heard are put right, as far as models look back."""
+        self._news = news
+        if self._last_minute is None or not self._seen:
+            return
+        size = min(self._seen, SEQUENCE)
+        held = np.s_[self._end - size : self._end]
+        first_minute = self._last_minute - (size - 1) * MINUTE_MS
+        self._features[:, held, NEWS] = news_columns(news, self._instruments, first_minute, size)
 
     def _premium_now(self, mid: FloatArray, rates: tuple[QuoteRate, ...]) -> FloatArray | None:
         """(S,) bps against the other venue, None where no coin trades at two."""

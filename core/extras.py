@@ -1,4 +1,4 @@
-"""What features know beyond an instrument's bars: the market's mood, and the price of the same coin at another venue."""
+"""What features know beyond an instrument's bars: the market's mood, the news, and the same coin's price at another venue."""
 
 import math
 from collections.abc import Sequence
@@ -7,8 +7,10 @@ from typing import Self
 
 import numpy as np
 
+from core.indicators import news as told
 from core.lean import compiled
 from core.messages import CLOSE, BoolArray, FloatArray
+from core.news import NO_NEWS, News
 from core.units import MINUTE_MS, Instrument
 
 MOOD_DELAY_MS = 10 * MINUTE_MS
@@ -29,6 +31,8 @@ class Extras:
     """(T,) the fear-and-greed index in force when each minute is decided, 0..100."""
     premium: FloatArray
     """(S, T) log of the own price over the other venue's, in one currency."""
+    news: FloatArray | None = None
+    """(S, T, 7) the features of ``core.indicators.news``; None where nothing was ever heard, which is all zero."""
 
     @classmethod
     def unknown(cls, rows: int, minutes: int) -> Self:
@@ -42,9 +46,15 @@ class Extras:
         filler: BoolArray,
         first_minute: int,
         readings: Readings = (),
+        news: News = NO_NEWS,
     ) -> Self:
-        """From gap-filled bars (S, T, 5) whose first column is ``first_minute`` (epoch ms), and the mood's readings."""
-        return cls(mood_at(readings, first_minute, bars.shape[1]), premium_of(instruments, bars, filler))
+        """From gap-filled bars (S, T, 5) whose first column is ``first_minute`` (epoch ms), the mood's readings, and news."""
+        minutes = bars.shape[1]
+        return cls(
+            mood_at(readings, first_minute, minutes),
+            premium_of(instruments, bars, filler),
+            told.columns(news, instruments, first_minute, minutes) if news else None,
+        )
 
 
 def mood_at(readings: Readings, first_minute: int, minutes: int) -> FloatArray:

@@ -4,7 +4,7 @@ What each is stands beside its arithmetic, in ``core.indicators``: name, unit, l
 compares with TA-Lib. Every feature looks back over a finite number of bars (LOOKBACK at most) and never forward, and is
 free of scale: doubling all prices, or all volumes, changes none. A flat market, or one without volume, gives a defined
 value; NaN says that a look-back is not whole or holds an unknown bar, and nothing else. Where something may be missing
-for good (other instruments, the mood, a second venue), a mask beside it says so.
+for good (other instruments, the mood, the news, a second venue), a mask beside it says so.
 
 A model stores ``schema_hash()``; a model whose hash differs was trained on other features and must not be asked.
 """
@@ -15,7 +15,7 @@ import json
 import numpy as np
 
 from core.extras import Extras
-from core.indicators import blocks, context
+from core.indicators import blocks, context, news
 from core.indicators.spec import ANCHOR_BARS, BLOCK_MINUTES
 from core.indicators.spec import LOOKBACK as LOOKBACK
 from core.indicators.spec import FeatureSpec as FeatureSpec
@@ -31,13 +31,15 @@ HISTORY = LOOKBACK + SEQUENCE - 1
 CODE_VERSION = 2
 """Raise it when the arithmetic of a feature changes; every stored model then asks to be trained anew."""
 
-FEATURES: tuple[FeatureSpec, ...] = blocks.SPECS
+FEATURES: tuple[FeatureSpec, ...] = (*blocks.SPECS, *news.SPECS)
 N_FEATURES = len(FEATURES)
 FEATURE_NAMES: tuple[str, ...] = tuple(spec.name for spec in FEATURES)
 
 # An anchored indicator knows itself whether its look-back is whole.
-_NEEDS = np.array([0 if spec.anchored else spec.lookback for spec in FEATURES], dtype=np.float64)
+_NEEDS = np.array([0 if spec.anchored else spec.lookback for spec in blocks.SPECS], dtype=np.float64)
 _CLOCK = context.clock_table()
+NEWS = np.s_[blocks.COUNT :]
+"""The columns that come from headlines and funding, not from bars."""
 
 if len(set(FEATURE_NAMES)) < N_FEATURES or max(spec.lookback for spec in FEATURES) > LOOKBACK:
     raise RuntimeError("core/indicators: two features have one name, or one looks back beyond LOOKBACK")
@@ -64,6 +66,7 @@ def feature_table(bars: FloatArray, filler: BoolArray, first_minute: int, extras
     bars, filler, extras = _plain(bars, filler, extras)
     out = np.empty((*filler.shape, N_FEATURES))
     blocks.table(bars, filler, extras.mood, extras.premium, first_minute // MINUTE_MS, _NEEDS, _CLOCK, out)
+    out[:, :, NEWS] = 0.0 if extras.news is None else extras.news
     return out
 
 
@@ -85,6 +88,7 @@ def feature_rows(bars: FloatArray, filler: BoolArray, minute: int, extras: Extra
         out,
         0,
     )
+    out[:, 0, NEWS] = 0.0 if extras.news is None else extras.news[:, -1]
     return out[:, 0]
 
 
@@ -98,5 +102,9 @@ def _plain(bars: FloatArray, filler: BoolArray, extras: Extras | None) -> tuple[
             f"want mood (T,) and premium (S, T) of the bars' {filler.shape}, "
             f"got {extras.mood.shape} and {extras.premium.shape}"
         )
-    plain = Extras(np.require(extras.mood, np.float64, ["C", "W"]), np.require(extras.premium, np.float64, ["C", "W"]))
+    if extras.news is not None and extras.news.shape != (*filler.shape, news.COUNT):
+        raise ValueError(f"want news (S, T, {news.COUNT}) of the bars' {filler.shape}, got {extras.news.shape}")
+    plain = Extras(
+        np.require(extras.mood, np.float64, ["C", "W"]), np.require(extras.premium, np.float64, ["C", "W"]), extras.news
+    )
     return np.require(bars, np.float64, ["C", "W"]), np.require(filler, np.bool_, ["C", "W"]), plain

@@ -16,6 +16,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from core.news import News
 from core.units import Instrument, MarketRules, Side
 
 FloatArray = np.ndarray
@@ -110,6 +111,8 @@ class MarketSlice:
     revised: tuple[BarRevised, ...] = ()
     """Bars of earlier minutes that the venue's history now has otherwise, oldest first."""
     sentiment: Sentiment | None = None
+    news: News | None = None
+    """Headlines and funding rates known by now, of the last day; None where nobody is asked for them."""
     rates: tuple[QuoteRate, ...] = ()
     """What the markets of quote currencies against USDT showed."""
     took_ms: float = 0.0
@@ -299,6 +302,8 @@ class Votes:
     """Why each member is silent (empty when it spoke)."""
     horizon: int
     latency_ms: tuple[float, ...] = ()
+    trust: FloatArray | None = None
+    """(M, S) how far each was believed, 0..1, for how like its training the market is; already in the mean."""
     steps: tuple[ModelStep, ...] = ()
     """What happened to the members' versions since the last vote."""
     took_ms: float = 0.0
@@ -550,6 +555,8 @@ class MemberVote:
     weight: float
     mean_bps: tuple[float, ...]
     stdev_bps: tuple[float, ...]
+    trust: tuple[float, ...] = field(default=(), compare=False)
+    """(S,) how far it was believed, already in the mean: its weight is ``weight`` times this. Empty: whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

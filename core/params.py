@@ -79,7 +79,7 @@ class MemberSettings(Section):
     """One ensemble member."""
 
     name: str
-    family: Literal["ridge", "tcn", "rules", "rl"]
+    family: Literal["ridge", "tcn", "rules", "sentiment", "rl"]
     enabled: bool = True
     deadline_ms: Annotated[int, Field(ge=10, le=60_000)] = 5_000
     """Its vote is left out when it takes longer."""

@@ -148,6 +148,13 @@ def _member_votes(votes: Votes, intents: Intents) -> tuple[MemberVote, ...]:
             weight=intents.weights[m],
             mean_bps=_floats(votes.mean_bps[m]),
             stdev_bps=_floats(votes.stdev_bps[m]),
+            trust=_trust(votes, m),
         )
         for m, member in enumerate(votes.members)
     )
+
+
+def _trust(votes: Votes, m: int) -> tuple[float, ...]:
+    if votes.trust is None or not (votes.trust[m] < 1.0).any():
+        return ()
+    return _floats(votes.trust[m])

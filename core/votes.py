@@ -30,6 +30,8 @@ class Answer:
     minute: int | None = None
     """The minute it was asked about; None when it does not say."""
     latency_ms: float = 0.0
+    trust: FloatArray | None = None
+    """(S,) how far the member was believed, 0..1; already in the mean. None: whole, or it does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,7 @@ def assemble_votes(
     silence: list[str] = []
     versions: list[str] = []
     latency: list[float] = []
+    trust = np.ones(shape)
     for row, member in enumerate(members):
         answer = answers.get(member, Silence(reason=ABSENT))
         versions.append(answer.version)
@@ -93,7 +96,9 @@ def assemble_votes(
         if not fault:
             mean[row, asked] = np.asarray(answer.mean_bps, dtype=np.float64)[asked]
             stdev[row, asked] = np.asarray(answer.stdev_bps, dtype=np.float64)[asked]
-    for array in (mean, stdev):
+            if answer.trust is not None and np.shape(answer.trust) == asked.shape:
+                trust[row, asked] = np.asarray(answer.trust, dtype=np.float64)[asked]
+    for array in (mean, stdev, trust):
         array.flags.writeable = False
     return Votes(
         minute=market.minute,
@@ -106,6 +111,7 @@ def assemble_votes(
         silence=tuple(silence),
         horizon=horizon,
         latency_ms=tuple(latency),
+        trust=trust,
     )
 
 

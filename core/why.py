@@ -190,4 +190,6 @@ def _vote(vote: MemberVote, row: int) -> str:
     if not vote.spoke or mean is None:
         return f"{name}: silent ({vote.silence or 'no finite number'})"
     band = "" if stdev is None else f" ± {stdev:.2f}"
-    return f"{name}: {mean:+.2f}{band} bps, weight {vote.weight:.3f}"
+    trust = at(vote.trust, row)
+    strange = "" if trust is None or trust >= 1.0 else f", believed to {trust:.0%}: the market is unlike its training"
+    return f"{name}: {mean:+.2f}{band} bps, weight {vote.weight:.3f}{strange}"

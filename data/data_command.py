@@ -12,6 +12,7 @@ from config import load
 from config.argument_types import number, whole
 from core.errors import EXIT_FAILURE, EXIT_OK
 from data.checks import iso
+from data.headlines import load_news
 from data.import_report import ImportOptions
 from data.importing import import_path
 from data.lake import Lake
@@ -145,15 +146,25 @@ def _import(args: argparse.Namespace) -> int:
 
 def _list(args: argparse.Namespace) -> int:
     lake = lake_of(args)
-    found, mood = lake.survey(), load_series(lake.root)
+    found, mood, news = lake.survey(), load_series(lake.root), load_news(lake.root)
     if args.json:
         bars = [
             {**asdict(r), "instrument": str(r.instrument), "first": _time(r.first), "last": _time(r.last)}
             for r in found.rows
         ]
-        print_json({"lake": lake.root, "bars": bars, "faults": found.faults, "sentiment_readings": len(mood)})
+        print_json(
+            {
+                "lake": lake.root,
+                "bars": bars,
+                "faults": found.faults,
+                "sentiment_readings": len(mood),
+                "headlines": len(news.headlines),
+            }
+        )
     else:
         show_catalog(lake.root, found, len(mood), sys.stdout)
+        if news:
+            print(f"headlines: {len(news.headlines)}, funding rates: {len(news.funding)}")
     return EXIT_FAILURE if found.faults else EXIT_OK
 
 

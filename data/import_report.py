@@ -25,7 +25,7 @@ class FileReport:
 
     path: Path
     kind: str = "bars"
-    """``bars``, ``sentiment`` or ``other`` (not a file of bars by its name)."""
+    """``bars``, ``sentiment``, ``headlines`` or ``other`` (not a file of bars by its name)."""
     instrument: Instrument | None = None
     rows: int = 0
     new: int = 0

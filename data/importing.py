@@ -19,6 +19,8 @@ from core.units import MINUTE_MS, Instrument
 from data.arrange import describe, each_minute_once, note_disorder, wrong_spacing
 from data.checks import FAULT, NAMES, NOTE, WARNING, Finding, grouped, iso, row_faults, swapped_columns
 from data.columns import Columns, find_columns, find_symbol_column, is_sentiment, unusable
+from data.headline_scores import LEXICON, lexicon
+from data.headlines import is_headlines, read_headlines, read_stored, store_headlines
 from data.import_report import FileReport, ImportOptions, ImportReport
 from data.lake import Lake
 from data.naming import parse_symbol, symbol_from_path, venue_from_path
@@ -61,6 +63,9 @@ def _import_file(lake: Lake, path: Path, options: ImportOptions) -> Iterator[Fil
     if table.synthetic is not None:
         text = f"is a synthetic market ({table.synthetic}); it does not go among real bars. Use its own lake (--lake)"
         yield FileReport(path=path, rows=len(table.rows), findings=[Finding(FAULT, "synthetic", text)])
+        return
+    if is_headlines(table.frame.columns):
+        yield _import_headlines(lake, path, table, options)
         return
     if is_sentiment(table.frame.columns):
         yield _import_sentiment(lake, path, table, options)
@@ -278,4 +283,24 @@ def _import_sentiment(lake: Lake, path: Path, table: Table, options: ImportOptio
     if not options.dry_run and (report.new or report.revised):
         knowable = np.array(sorted(stored), dtype=np.int64)
         store_series(lake.root, SentimentSeries(knowable, np.array([stored[int(k)] for k in knowable]), old.synthetic))
+    return report
+
+
+def _import_headlines(lake: Lake, path: Path, table: Table, options: ImportOptions) -> FileReport:
+    """A history of headlines goes beside the bars; one that is there stays as it was first known."""
+    report = FileReport(path=path, kind="headlines", rows=len(table.rows))
+    if load_series(lake.root).synthetic is not None:
+        text = "the lake is a synthetic market's; real headlines do not go into it"
+        report.findings = [Finding(FAULT, "synthetic", text)]
+        return report
+    read = read_headlines(path, table, lexicon())
+    report.findings, report.duplicates = list(read.findings), read.repeated
+    report.bad = report.count(FAULT)
+    stored = {one.key: one for one in read_stored(lake.root)}
+    new = [one for one in read.headlines if one.key not in stored]
+    report.new, report.unchanged = len(new), len(read.headlines) - len(new)
+    if read.headlines:
+        report.first, report.last = read.headlines[0].knowable_ms, read.headlines[-1].knowable_ms
+    if new and not options.dry_run:
+        store_headlines(lake.root, (*stored.values(), *new), LEXICON)
     return report

@@ -12,7 +12,9 @@ import numpy as np
 from core.errors import DataError
 from core.execution.schedules.volume_curve import learn_curves
 from core.features import HISTORY
+from core.news import KEPT_MS, NO_NEWS, News
 from core.units import MINUTE_MS, Instrument
+from data.headlines import load_news
 from data.lake import Lake
 from data.sentiment import SentimentSeries, load_series
 from data.synthetic import SyntheticSpec, make_market, write_market
@@ -61,6 +63,8 @@ class MarketCut:
     """(knowable_ms, fear-and-greed value)."""
     content: str = ""
     """Names the bars by what they were cut from, where that is known: equal names, equal bars."""
+    news: News = NO_NEWS
+    """Headlines and funding rates that the cut may look at."""
     curves: np.ndarray | None = None
     """(S, 1440) intraday volume curves learnt from before the first minute; None: from the history cut out with it."""
 
@@ -152,12 +156,18 @@ def cut_out(
         bars=source.lake.window(instruments, start, history + minutes),
         synthetic=source.synthetic,
         sentiment=mood_of(source, first_minute + minutes * MINUTE_MS),
+        news=news_of(source, start, first_minute + minutes * MINUTE_MS),
     )
 
 
 def mood_of(source: MarketSource, end_ms: int) -> tuple[tuple[int, float], ...]:
     """The readings beside a source's lake that are knowable before ``end_ms``."""
     return _known(load_series(source.lake.root), end_ms)
+
+
+def news_of(source: MarketSource, start_ms: int, end_ms: int) -> News:
+    """The items beside a source's lake that are knowable before ``end_ms`` and in force from ``start_ms`` on."""
+    return load_news(source.lake.root).between(start_ms - KEPT_MS, end_ms - 1)
 
 
 def _known(series: SentimentSeries, end_ms: int) -> tuple[tuple[int, float], ...]:

@@ -11,6 +11,7 @@ from core.errors import DataError
 from core.messages import VOLUME
 from data.checks import FAULT, NOTE, WARNING, Finding, grouped, iso, price_typos, row_faults
 from data.downloads import FOLDER as DOWNLOADS
+from data.headlines import headlines_path, heard_folder, read_stored
 from data.lake import Lake
 from data.schema import (
     META_CONTENT,
@@ -24,6 +25,7 @@ from data.schema import (
     read_metadata,
 )
 from data.sentiment import load_series, series_path
+from data.sources.log import read_file
 
 MARKET_FILE = "market.json"
 """Stands in the root of a synthetic market; not the lake's, but expected."""
@@ -56,6 +58,10 @@ def verify(lake: Lake) -> VerifyReport:
         place = path.relative_to(lake.root).parts
         if path == series_path(lake.root):
             checks.append(_check_sentiment(lake, path))
+        elif path == headlines_path(lake.root):
+            checks.append(_check_headlines(lake, path))
+        elif path.parent == heard_folder(lake.root) and path.suffix == ".jsonl":
+            checks.append(_check_heard(path))
         elif path.name.startswith(".") and path.name.endswith(".tmp"):
             text = "left by a write that was cut off; nothing reads it, it may be deleted"
             checks.append(FileCheck(path, 0, (Finding(WARNING, "leftover", text),)))
@@ -142,6 +148,26 @@ def _row_findings(path: Path, frame: pl.DataFrame) -> list[Finding]:
                 Finding(NOTE, "not_final", f"{len(open_bars)} bars are not final yet", first + 1, None, int(ts[first]))
             )
     return findings
+
+
+def _check_headlines(lake: Lake, path: Path) -> FileCheck:
+    try:
+        stored = read_stored(lake.root)
+    except DataError as error:
+        text = str(error).removeprefix(f"{path}: ")
+        return FileCheck(path, 0, (Finding(FAULT, "unreadable", text),))
+    bad = [
+        Finding(FAULT, "bad_headline", f"score {one.score} is not between -1 and 1", number)
+        for number, one in enumerate(stored, 1)
+        if not -1.0 <= one.score <= 1.0
+    ]
+    return FileCheck(path, len(stored), tuple(bad))
+
+
+def _check_heard(path: Path) -> FileCheck:
+    news, bad = read_file(path)
+    torn = (Finding(WARNING, "torn", f"{bad} lines are no items and are left out"),) if bad else ()
+    return FileCheck(path, len(news.headlines) + len(news.funding), torn)
 
 
 def _check_sentiment(lake: Lake, path: Path) -> FileCheck:

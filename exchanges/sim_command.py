@@ -147,7 +147,7 @@ def make_exchange(args: argparse.Namespace, now_ms: int) -> SimulatedExchange:
         raise ConfigError(f"--start {start}: not a whole minute of the tape ({tape.start_minute} to {tape.end_ms})")
     if args.minutes is not None:
         keep = (start - tape.start_minute) // MINUTE_MS + args.minutes
-        tape = Tape(tape.instruments, tape.start_minute, tape.bars[:, :keep], tape.synthetic, tape.sentiment)
+        tape = Tape(tape.instruments, tape.start_minute, tape.bars[:, :keep], tape.synthetic, tape.sentiment, tape.news)
     return _exchange(args, tape, start, costs)
 
 
@@ -192,7 +192,7 @@ def _only(tape: Tape, symbols: tuple[str, ...]) -> Tape:
 
 def _rows(tape: Tape, rows: list[int]) -> Tape:
     chosen = tuple(tape.instruments[r] for r in rows)
-    return Tape(chosen, tape.start_minute, tape.bars[rows], tape.synthetic, tape.sentiment)
+    return Tape(chosen, tape.start_minute, tape.bars[rows], tape.synthetic, tape.sentiment, tape.news)
 
 
 def _instrument(venue: str, symbol: str) -> Instrument:

@@ -21,6 +21,7 @@ from core.messages import FloatArray
 from core.params import MemberSettings, ModelSettings
 from data.artifacts import ArtifactStore
 from serve.models.base import Member
+from serve.models.guard import Trusting
 from serve.models.registry import USES_TORCH, load_member
 
 log = logging.getLogger(__name__)
@@ -50,12 +51,15 @@ class MemberReplica:
         artifact = self._store.load(f"{KIND}/{self._name}/{version}", schema=schema_hash())
         return load_member(self._family, artifact.path), artifact.version
 
-    async def forecast(self, features: FloatArray, minute: int) -> tuple[FloatArray, FloatArray, str, int]:
-        """(S, L, F) features → mean (S,), stdev (S,), version that answered, and the minute asked about."""
+    async def forecast(
+        self, features: FloatArray, minute: int
+    ) -> tuple[FloatArray, FloatArray, str, int, FloatArray | None]:
+        """(S, L, F) features → mean (S,), stdev (S,), version that answered, the minute asked about, and how far the
+        member is believed (S,), where it has a guard."""
         # One read of both: a swap between them must not pair one model's answer with another's name.
         member, version = self._member, self._version
         mean, stdev = member.forecast(features)
-        return mean, stdev, version, minute
+        return mean, stdev, version, minute, member.trust(features) if isinstance(member, Trusting) else None
 
     async def swap(self, version: str) -> str:
         """Load ``version`` beside the one that serves, then exchange them; requests go on meanwhile."""

@@ -18,6 +18,7 @@ from core.messages import FloatArray, Market, MinuteRecord, Votes
 from core.units import MINUTE_MS, Instrument
 from core.votes import Answer, Silence, assemble_votes
 from serve.models.base import Member
+from serve.models.guard import Trusting
 
 HISTORY_BATCH = 512
 PRECOMPUTED_TOLERANCE_BPS = 1e-3
@@ -79,6 +80,7 @@ class LocalPanel:
                 version=version,
                 minute=market.minute,
                 latency_ms=(time.perf_counter() - asked) * 1e3,
+                trust=member.trust(market.features) if isinstance(member, Trusting) else None,
             )
         return _stamped(assemble_votes(market, answers, self._names, self._horizon), began)
 
@@ -98,7 +100,9 @@ class LocalPanel:
 
 
 class ForecastCall(Protocol):
-    def remote(self, features: FloatArray, minute: int) -> Awaitable[tuple[FloatArray, FloatArray, str, int]]: ...
+    def remote(self, features: FloatArray, minute: int) -> Awaitable[tuple]:
+        """mean, stdev, version, minute; and how far the member is believed, where it says."""
+        ...
 
 
 class MemberHandle(Protocol):
@@ -131,7 +135,7 @@ class ServePanel:
         began = time.perf_counter()
         try:
             async with asyncio.timeout(deadline):
-                mean, stdev, version, minute = await handle.forecast.remote(market.features, market.minute)
+                mean, stdev, version, minute, *more = await handle.forecast.remote(market.features, market.minute)
         except TimeoutError:
             return Silence(
                 reason=f"late: no answer within {deadline * 1e3:.0f} ms", latency_ms=(time.perf_counter() - began) * 1e3
@@ -149,6 +153,7 @@ class ServePanel:
             version=version,
             minute=minute,
             latency_ms=(time.perf_counter() - began) * 1e3,
+            trust=more[0] if more else None,
         )
 
 

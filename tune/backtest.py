@@ -56,7 +56,7 @@ class Backtest:
 
 def make_tape(market: MarketCut) -> Tape:
     """The market as the simulated exchange plays it."""
-    return Tape(market.instruments, market.start_minute, market.bars, market.synthetic, market.sentiment)
+    return Tape(market.instruments, market.start_minute, market.bars, market.synthetic, market.sentiment, market.news)
 
 
 def make_backtest(

@@ -10,7 +10,9 @@ from core.errors import DataError
 from core.extras import Extras, Readings
 from core.features import HISTORY, SEQUENCE, feature_table
 from core.messages import CLOSE, BoolArray, FloatArray
+from core.news import NO_NEWS, News
 from core.units import BPS, Instrument
+from data.headlines import load_news
 from data.sentiment import load_series
 from serve.models.base import TrainingSet
 
@@ -51,10 +53,16 @@ def readings_of(root: Path) -> Readings:
 
 
 def tables(
-    instruments: tuple[Instrument, ...], bars: FloatArray, filler: BoolArray, first_minute: int, readings: Readings = ()
+    instruments: tuple[Instrument, ...],
+    bars: FloatArray,
+    filler: BoolArray,
+    first_minute: int,
+    readings: Readings = (),
+    news: News = NO_NEWS,
 ) -> FloatArray:
     """(S, T, 5) filled bars → (S, T, F) features of every minute, as live computes them; NaN until a look-back is whole."""
-    return feature_table(bars, filler, first_minute, Extras.of(instruments, bars, filler, first_minute, readings))
+    extras = Extras.of(instruments, bars, filler, first_minute, readings, news)
+    return feature_table(bars, filler, first_minute, extras)
 
 
 def training_set(
@@ -67,7 +75,7 @@ def training_set(
             f"the forecast horizon {horizon} more; import more days or ask for a longer span"
         )
     bars, filler = fill_gaps(lake.window(instruments, first_minute, minutes))
-    features = tables(instruments, bars, filler, first_minute, readings_of(lake.root))
+    features = tables(instruments, bars, filler, first_minute, readings_of(lake.root), load_news(lake.root))
     target = forward_return_bps(bars[:, :, CLOSE], horizon)
     data = TrainingSet(
         features=features,

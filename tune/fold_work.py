@@ -13,6 +13,7 @@ from core.features import schema_hash
 from core.messages import FloatArray
 from core.selection import WeightTable
 from core.units import MINUTE_MS
+from data.headlines import load_news
 from data.market import WARMUP_MINUTES, MarketCut, MarketSource
 from data.schema import META_CONTENT, read_metadata
 from serve.models.base import Member
@@ -184,6 +185,16 @@ class FoldWork:
                 str(i): [(p.name, read_metadata(p).get(META_CONTENT)) for p in self.source.lake.files(i, start, end)]
                 for i in self.settings.config.trade.rows
             },
+            "news": [
+                (h.key, h.knowable_ms, h.score)
+                for h in load_news(self.source.lake.root).headlines
+                if h.knowable_ms < end
+            ],
+            "funding": [
+                (f.knowable_ms, f.base, f.rate_bps)
+                for f in load_news(self.source.lake.root).funding
+                if f.knowable_ms < end
+            ],
             "mood": [reading for reading in readings_of(self.source.lake.root) if reading[0] < end],
             "schema": schema_hash(),
             "code": CODE,

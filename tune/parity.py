@@ -209,6 +209,7 @@ def open_replay(run_dir: Path) -> Replayed:
         bars=tape.bars,
         synthetic=tape.synthetic,
         sentiment=tape.sentiment,
+        news=tape.news,
         curves=np.stack([curves[i] for i in tape.instruments]) if curves else None,
     )
     return Replayed(

@@ -26,7 +26,7 @@ from core.liquidity import half_spreads, hour_column
 from core.messages import CLOSE, VOLUME, FloatArray
 from core.units import MINUTE_MS, Instrument, MarketRules
 from data.lake import Lake
-from data.market import MarketCut, MarketSource, mood_of
+from data.market import MarketCut, MarketSource, mood_of, news_of
 from data.schema import META_CONTENT, read_metadata
 from exchanges.simulated.rules import default_rules
 from exchanges.simulated.tape import Tape as RecordedTape
@@ -164,6 +164,7 @@ def mapped_cut(
         bars=found["bars"],
         synthetic=source.synthetic,
         sentiment=mood_of(source, first_minute + minutes * MINUTE_MS),
+        news=news_of(source, start, first_minute + minutes * MINUTE_MS),
         content=content,
     )
 
@@ -198,7 +199,7 @@ def _check(market: MarketCut, plain: FloatArray) -> None:
     if fits and alone and whole and all_sound(plain):
         return
     # Something is wrong, or odd: looked at again, slowly, for the words.
-    RecordedTape(market.instruments, market.start_minute, bars, market.synthetic, market.sentiment)
+    RecordedTape(market.instruments, market.start_minute, bars, market.synthetic, market.sentiment, market.news)
     with np.errstate(invalid="ignore"):
         wild = (bars[..., :4] >= MAX_PRICE).any(axis=2) | (bars[..., VOLUME] >= MAX_VOLUME)
     if wild.any():

@@ -15,6 +15,7 @@ from core.errors import DataError
 from core.features import HISTORY, LOOKBACK, N_FEATURES, SEQUENCE
 from core.messages import CLOSE, VOLUME, BoolArray, FloatArray
 from core.units import MINUTE_MS, Instrument
+from data.headlines import load_news
 from serve.models.base import Member, TrainingSet
 from serve.panel import forecast_history
 from tune.dataset import forward_return_bps, readings_of, sample_rows, tables
@@ -107,7 +108,7 @@ def walk(
     start = origin + (first + horizon) * MINUTE_MS
     pieces = lake.chunks(instruments, start, origin + (end + horizon) * MINUTE_MS, min(most, minutes or most), history)
     known = np.full(len(instruments), np.nan)
-    readings = readings_of(lake.root)
+    readings, news = readings_of(lake.root), load_news(lake.root)
     for start_minute, raw in pieces:
         _carry(raw, known)
         bars, filler = fill_gaps(raw)
@@ -116,7 +117,7 @@ def walk(
         known = bars[:, count - 1, CLOSE]
         at = (start_minute - origin) // MINUTE_MS + LOOK_BACK
         table = tables(
-            instruments, bars[:, : LOOK_BACK + count], filler[:, : LOOK_BACK + count], start_minute, readings
+            instruments, bars[:, : LOOK_BACK + count], filler[:, : LOOK_BACK + count], start_minute, readings, news
         )
         judged = slice(LOOK_BACK, LOOK_BACK + count)
         target = (

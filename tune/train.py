@@ -14,6 +14,7 @@ from core.units import MINUTE_MS, Instrument
 from data.artifacts import Artifact, ArtifactStore
 from data.model_registry import fitting
 from serve.models.base import Member, TrainingSet
+from serve.models.guard import Guarded
 from serve.models.registry import new_member
 from serve.panel import forecast_history
 from tune.dataset import BarSource, training_set
@@ -75,11 +76,12 @@ def _ranks(values: FloatArray) -> FloatArray:
 
 
 def fit_on(family: str, data: TrainingSet, seed: int) -> tuple[Member, dict[str, float]]:
-    """A new member of a family, fitted. Raises DataError when there is too little to learn from."""
+    """A new member of a family, fitted, with its guard. Raises DataError when there is too little to learn from."""
     if data.size < LEAST_SAMPLES:
         raise DataError(f"{data.size} samples are too few to train a {family} member; import more days")
     member = new_member(family)
-    return member, member.fit(data, seed)
+    notes = member.fit(data, seed)
+    return Guarded.taught(member, data), notes
 
 
 def out_of_fold(

@@ -137,7 +137,7 @@ def start_simulators(
 
 
 def make_tape(market: MarketCut) -> Tape:
-    return Tape(market.instruments, market.start_minute, market.bars, market.synthetic, market.sentiment)
+    return Tape(market.instruments, market.start_minute, market.bars, market.synthetic, market.sentiment, market.news)
 
 
 def tape_of(source: MarketSource, market: MarketCut, venue: str) -> Tape:
@@ -151,4 +151,4 @@ def tape_of(source: MarketSource, market: MarketCut, venue: str) -> Tape:
         history = (market.first_minute - market.start_minute) // MINUTE_MS
         beside = cut_out(source, watched, market.first_minute, market.minutes, history)
         instruments, bars = (*instruments, *watched), np.concatenate([bars, beside.bars])
-    return Tape(instruments, market.start_minute, bars, market.synthetic, market.sentiment)
+    return Tape(instruments, market.start_minute, bars, market.synthetic, market.sentiment, market.news)

@@ -32,6 +32,7 @@ from actors.runs.launch import Launch
 from actors.runs.live_audit import audit_live, together
 from actors.runs.live_days import LiveDays, Midnight
 from actors.runs.live_words import tell_live
+from actors.runs.news_sources import sources_of
 from actors.runs.only_one import AccountLock
 from actors.runs.reach import ReachedAll, reach_all, won_a_usdt
 from actors.runs.running import note_run, noted, refuse_second
@@ -54,7 +55,6 @@ from data.impact_law import newest_law
 from data.logs import configure_logs
 from data.market import MarketSource
 from data.records import RecordStore, read_records
-from data.sentiment import PUBLIC_URL
 from data.starting_caps import CapKeeper, read_cap
 from data.volume_curves import keep, learn_from
 from data.weights import newest_weights
@@ -301,7 +301,7 @@ def _run(
         clock=reached.clock,
         speed=reached.speed,
         sim_urls=reached.sim_urls,
-        sentiment_url=reached.sim_url or PUBLIC_URL,
+        **sources_of(settings, reached.sim_url),
         minutes=args.minutes,
         synthetic=reached.synthetic,
         weights_version=newest_weights(ArtifactStore(source.root / "artifacts"), reached.server_ms),

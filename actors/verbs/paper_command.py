@@ -17,6 +17,7 @@ from actors.runs.audit import audit_run
 from actors.runs.edge import judge_edge
 from actors.runs.ending import end_run
 from actors.runs.launch import Launch
+from actors.runs.news_sources import sources_of
 from actors.runs.paper_account import DEFAULT_CASH, PaperAccount, open_account
 from actors.runs.reach import Reached, ReachedAll, let_run, reach_all, won_a_usdt
 from actors.runs.running import note_run, noted, refuse_second
@@ -36,7 +37,6 @@ from data.impact_law import newest_law
 from data.logs import configure_logs
 from data.market import MarketSource, real_source, synthetic_source
 from data.records import read_records
-from data.sentiment import PUBLIC_URL
 from data.volume_curves import keep, learn_from
 from data.weights import newest_weights
 from exchanges.simulated.process import Simulator, start_server
@@ -208,7 +208,7 @@ def _run(
             orders_at={v: venue_of(part, reached.speed) for v, part in venues.parts.items()},
             speed=reached.speed,
             sim_urls=reached.sim_urls,
-            sentiment_url=reached.sim_url or PUBLIC_URL,
+            **sources_of(settings, reached.sim_url),
             minutes=args.minutes,
             synthetic=reached.synthetic,
             weights_version=newest_weights(ArtifactStore(source.root / "artifacts"), reached.server_ms),

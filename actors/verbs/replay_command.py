@@ -38,6 +38,7 @@ from data.logs import configure_logs
 from data.market import MarketCut, MarketSource
 from data.market_arguments import add_market, add_span, cut_of, fitted, source_of
 from data.records import read_records
+from data.sources.spec import recorded
 from data.volume_curves import keep, learn_from
 from data.weights import newest_weights
 
@@ -166,6 +167,7 @@ def _run(
             speed=speed,
             sim_urls=simulators.urls,
             sentiment_url=simulators.urls[0],
+            sources=recorded(settings.config.sentiment, simulators.urls[0]) if market.news else (),
             first_minute=market.first_minute,
             minutes=market.minutes,
             synthetic=source.synthetic,

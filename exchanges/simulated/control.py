@@ -1,6 +1,9 @@
-"""What is no venue's: the clock's controls, and the mood index that alternative.me serves."""
+"""What is no venue's: the clock's controls, the mood index that alternative.me serves, and recorded news."""
 
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from email.utils import format_datetime
+from xml.etree import ElementTree
 
 import orjson
 from aiohttp import web
@@ -101,7 +104,46 @@ async def fear_and_greed(request: web.Request) -> web.Response:
     return json_answer({"name": "Fear and Greed Index", "data": rows, "metadata": {"error": None}})
 
 
+async def news_feed(request: web.Request) -> web.Response:
+    """GET /news/rss: the headlines in force at the simulated now as RSS 2.0; each says when it could be known."""
+    exchange = request.app[SERVED].exchange
+    root = ElementTree.Element("rss", {"version": "2.0", "xmlns:mh": "urn:minutehand:news"})
+    channel = ElementTree.SubElement(root, "channel")
+    ElementTree.SubElement(channel, "title").text = "Recorded headlines"
+    for one in exchange.market.news_at(exchange.now_ms).headlines:
+        item = ElementTree.SubElement(channel, "item")
+        parts = {"title": one.title, "guid": one.key, "mh:knowable": str(one.knowable_ms)}
+        if one.published_ms is not None:
+            parts["pubDate"] = format_datetime(datetime.fromtimestamp(one.published_ms // 1_000, UTC))
+        for name, text in parts.items():
+            ElementTree.SubElement(item, name).text = _plain(text)
+    body = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return web.Response(body=body, content_type="application/rss+xml")
+
+
+def _plain(text: str) -> str:
+    """Without what XML can not hold."""
+    return "".join(c for c in text if c.isprintable())
+
+
+async def funding(request: web.Request) -> web.Response:
+    """GET /news/funding: the funding rates in force at the simulated now, as the futures venue writes them."""
+    exchange = request.app[SERVED].exchange
+    return json_answer(
+        [
+            {
+                "symbol": f"{one.base}USDT",
+                "lastFundingRate": f"{Decimal(repr(one.rate_bps)) / 10_000:f}",
+                "time": one.knowable_ms,
+            }
+            for one in exchange.market.news_at(exchange.now_ms).funding
+        ]
+    )
+
+
 ROUTES = [
+    web.get("/news/rss", news_feed),
+    web.get("/news/funding", funding),
     web.get("/sim/state", state),
     web.post("/sim/advance", advance),
     web.post("/sim/run", run),

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from core.book import ANY, DEEP, LEVELS
 from core.messages import Bar, Sentiment, Top
+from core.news import NO_NEWS, News
 from core.units import MINUTE_MS, Instrument, MarketRules, Side
 from exchanges.simulated.ladder import EMPTY, Ladder, Levels
 from exchanges.simulated.market import SECOND_MS, Passage
@@ -235,6 +236,9 @@ class FollowedMarket:
         if closes:
             return sum(closes) / len(closes)
         return self.price(row, ms)
+
+    def news_at(self, ms: int) -> News:
+        return NO_NEWS
 
     def sentiment_at(self, ms: int) -> Sentiment | None:
         return self._sentiment if self._sentiment is not None and self._sentiment.knowable_ms <= ms else None

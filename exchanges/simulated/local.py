@@ -78,6 +78,7 @@ class SimulatedVenue:
             tops=tuple(self._top(row) for row in rows),
             late=tuple(i for i, bar in zip(exchange.instruments, bars, strict=True) if bar is None),
             sentiment=exchange.market.sentiment_at(exchange.now_ms),
+            news=exchange.market.news_at(exchange.now_ms),
         )
 
     def _top(self, row: int) -> Top | None:

@@ -10,6 +10,7 @@ from core.book import LEVELS, half_spread_of, room_of, side_levels
 from core.costs import UNITS, terms_of
 from core.liquidity import half_spreads, hour_column, liquidity_at
 from core.messages import CLOSE, VOLUME, Bar, Sentiment
+from core.news import News
 from core.params import CostSettings
 from core.path import extremes_at, place_of, price_at
 from core.units import MINUTE_MS, Instrument, MarketRules
@@ -87,6 +88,10 @@ class MarketSource(Protocol):
     def average_price(self, row: int, ms: int, minutes: int) -> float | None: ...
 
     def sentiment_at(self, ms: int) -> Sentiment | None: ...
+
+    def news_at(self, ms: int) -> News:
+        """Headlines and funding rates in force at ``ms``."""
+        ...
 
     def join(self, order: SimOrder) -> Place | None:
         """An order comes to rest: the place that this market will move; None where seconds pass over it instead."""
@@ -212,6 +217,9 @@ class TapeMarket:
 
     def sentiment_at(self, ms: int) -> Sentiment | None:
         return self.tape.sentiment_at(ms)
+
+    def news_at(self, ms: int) -> News:
+        return self.tape.news.known_at(ms)
 
     def join(self, order: SimOrder) -> Place | None:
         return None

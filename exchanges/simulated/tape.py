@@ -6,13 +6,15 @@ bar exists for that minute: a trading halt, or not listed.
 
 import os
 import zipfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import orjson
 
 from core.errors import DataError
 from core.messages import CLOSE, HIGH, LOW, OPEN, VOLUME, Bar, Sentiment
+from core.news import NO_NEWS, FundingRate, Headline, News
 from core.params import CostSettings
 from core.units import MINUTE_MS, Instrument, MarketRules
 from exchanges.simulated.rules import DEFAULT_COSTS, default_rules
@@ -34,6 +36,8 @@ class Tape:
     """Made up, and to be labelled so wherever it is shown."""
     sentiment: tuple[tuple[int, float], ...] = ()
     """(knowable_ms, fear-and-greed value), sorted by time; times are whole seconds."""
+    news: News = NO_NEWS
+    """Headlines and funding rates beside the bars."""
 
     def __post_init__(self) -> None:
         bars = np.ascontiguousarray(self.bars, dtype=np.float64)
@@ -113,6 +117,7 @@ class Tape:
                 bars=self.bars,
                 synthetic=np.bool_(self.synthetic),
                 sentiment=np.array(self.sentiment, dtype=np.float64).reshape(-1, 2),
+                news=np.frombuffer(orjson.dumps(asdict(self.news)), dtype=np.uint8),
             )
         os.replace(partial, path)
 
@@ -131,8 +136,17 @@ class Tape:
                     file["bars"],
                     bool(file["synthetic"]),
                     tuple((int(ms), float(value)) for ms, value in file["sentiment"]),
+                    _news(file["news"].tobytes()) if "news" in file else NO_NEWS,
                 )
         except FileNotFoundError as error:
             raise DataError(f"tape {path}: no such file") from error
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(f"tape {path}: not a tape ({error}); make it again") from error
+
+
+def _news(text: bytes) -> News:
+    told = orjson.loads(text)
+    return News(
+        tuple(Headline(**{**one, "bases": tuple(one["bases"])}) for one in told["headlines"]),
+        tuple(FundingRate(**one) for one in told["funding"]),
+    )

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from core.errors import ConfigError
 from serve.models.base import Member
+from serve.models.guard import with_guard
 
 FAMILIES = {
     "ridge": ("serve.models.ridge", "Ridge"),
     "tcn": ("serve.models.tcn", "Tcn"),
     "rules": ("serve.models.rules", "ChartRules"),
+    "sentiment": ("serve.models.sentiment", "SentimentMember"),
     "rl": ("serve.models.rl", "RlPolicy"),
 }
 
@@ -30,5 +32,5 @@ def new_member(family: str) -> Member:
 
 
 def load_member(family: str, folder: Path) -> Member:
-    """The member stored in an artifact's folder."""
-    return _family(family).load(folder)
+    """The member stored in an artifact's folder, with its guard."""
+    return with_guard(_family(family).load(folder), folder)

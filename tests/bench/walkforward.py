@@ -15,6 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from core.features import N_FEATURES
 from tests.bench.support.big_lake import big_lake
 from tests.bench.support.processes import ONE_THREAD, ROOT, Failed, answer_of, environment, own_command
 from tests.support.table import table
@@ -60,7 +61,7 @@ def main(argv: list[str]) -> int:
     )
     print(
         f"memory: {max(stage[2] for stage in told['stages']):,.0f} MB at most, of which {told['before_mb']:,.0f} MB were "
-        f"there after the imports, and {told['peak_mb']:,.0f} MB with the pages of mapped files; the lake's bars alone would be {bars * 40 / 2**20:,.0f} MB, their features {bars * 84 * 8 / 2**20:,.0f} MB"
+        f"there after the imports, and {told['peak_mb']:,.0f} MB with the pages of mapped files; the lake's bars alone would be {bars * 40 / 2**20:,.0f} MB, their features {bars * N_FEATURES * 8 / 2**20:,.0f} MB"
     )
     return 0
 

@@ -3,7 +3,7 @@
 import sys
 
 from core.features import FEATURES, LOOKBACK, N_FEATURES
-from core.indicators import blocks
+from core.indicators import blocks, news
 from core.indicators.spec import ANCHOR_BARS, BLOCK_MINUTES
 
 HEAD = f"""# Features
@@ -22,9 +22,9 @@ The {N_FEATURES} numbers a model sees of each instrument every minute, from the 
 def page() -> str:
     """The whole page."""
     lines = [HEAD]
-    groups = ("returns", "volume", "channels", "smoothed", "candles", "cross", "context")
+    groups = ("returns", "volume", "channels", "smoothed", "candles", "cross", "context", "news")
     for group in groups:
-        module = getattr(blocks, group)
+        module = news if group == "news" else getattr(blocks, group)
         title = module.__doc__.strip().splitlines()[0].rstrip(".:")
         lines += [f"## {title}", "", "| name | unit | bars | what | source | TA-Lib |", "|---|---|---|---|---|---|"]
         for spec in module.SPECS:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from core.extras import Extras
+from core.indicators import news
 from core.indicators.spec import ANCHOR_BARS, BLOCK_MINUTES
 from core.messages import CLOSE, HIGH, LOW, OPEN, VOLUME
 from core.units import MINUTE_MS
@@ -28,6 +29,8 @@ def reference(bars: np.ndarray, filler: np.ndarray, minute: int, extras: Extras,
     out["premium"] = float(np.nan_to_num(hour[-1]))
     out["premium_gap_60"] = hour[-1] - hour.mean() if np.isfinite(hour).all() else 0.0
     out["premium_known"] = np.isfinite(hour).mean()
+    for k, spec in enumerate(news.SPECS):
+        out[spec.name] = 0.0 if extras.news is None else extras.news[s, -1, k]
     out["is_filler"] = float(filler[s, -1])
     out["filler_share_30"] = filler[s, -30:].mean()
     return out

@@ -41,11 +41,12 @@ def extras_of(bars: np.ndarray, seed: int = 0) -> Extras:
     mood[bars.shape[1] // 2 :] = 55.0
     premium = rng.normal(0.02, 0.003, bars.shape[:2])
     premium[rng.random(premium.shape) < 0.01] = np.nan
-    return Extras(mood, premium)
+    news = rng.normal(0.0, 1.0, (*bars.shape[:2], 7))
+    return Extras(mood, premium, news)
 
 
 def cut(extras: Extras, part: slice) -> Extras:
-    return Extras(extras.mood[part], extras.premium[:, part])
+    return Extras(extras.mood[part], extras.premium[:, part], extras.news[:, part])
 
 
 def test_the_library_is_large_and_every_feature_is_written_down():
@@ -70,7 +71,7 @@ def test_every_feature_is_what_its_description_says(seed):
     filler[:, -1] = False
     extras = extras_of(bars, seed)
     if seed % 2 == 0:
-        extras = Extras(extras.mood, np.nan_to_num(extras.premium, nan=0.01))
+        extras = Extras(extras.mood, np.nan_to_num(extras.premium, nan=0.01), extras.news)
     found = feature_rows(bars, filler, MINUTE, extras)
     for s in range(3):
         expected = reference(bars, filler, MINUTE, extras, s)

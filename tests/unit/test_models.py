@@ -183,5 +183,5 @@ def test_shrinkage_believes_truth_and_not_noise() -> None:
 
 
 def test_an_unknown_family_names_the_known() -> None:
-    with pytest.raises(ConfigError, match="ridge, rl, rules, tcn"):
+    with pytest.raises(ConfigError, match="ridge, rl, rules, sentiment, tcn"):
         new_member("oracle")

@@ -1,7 +1,8 @@
 """Other futures: the same market up to a cut, and something else after it.
 
 A cut is a minute index: bars before it are the past and stay as they are, what comes from it on is changed. Mood
-readings that become knowable after the past's last close are of the future too. The same seed makes the same future.
+readings and news that become knowable after the past's last close are of the future too. The same seed makes the same
+future.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from core.messages import CLOSE, VOLUME, FloatArray
+from core.news import FundingRate, Headline, News
 from core.units import MINUTE_MS
 from data.market import MarketCut
 
@@ -39,14 +41,14 @@ def history_of(market: MarketCut) -> int:
 
 def truncate(market: MarketCut, cut: int, seed: int) -> MarketCut:
     """Nothing after the cut."""
-    return _of(market, market.bars[:, :cut], _known(market, cut))
+    return _of(market, market.bars[:, :cut], _known(market, cut), market.news.between(0, _now(market, cut)))
 
 
 def shock(market: MarketCut, cut: int, seed: int) -> MarketCut:
     """Wild noise at other prices and volumes after the cut, and another mood."""
     bars = np.array(market.bars)
     bars[:, cut:] = _noise(market, cut, bars.shape[1] - cut, seed)
-    return _of(market, bars, _other_mood(market, cut, seed))
+    return _of(market, bars, _other_mood(market, cut, seed), _other_news(market, cut, seed))
 
 
 def halt(market: MarketCut, cut: int, seed: int) -> MarketCut:
@@ -60,20 +62,22 @@ def halt(market: MarketCut, cut: int, seed: int) -> MarketCut:
     future[still, VOLUME] = 0.0
     future[(chance >= HALTED / 2) & (chance < HALTED)] = np.nan
     future[0] = np.nan
-    return _of(market, bars, changed.sentiment)
+    return _of(market, bars, changed.sentiment, changed.news)
 
 
 def append(market: MarketCut, cut: int, seed: int) -> MarketCut:
     """The whole market and more minutes after it; the cut is its end."""
     more = _noise(market, minutes_of(market), APPENDED, seed)
-    return _of(market, np.concatenate([market.bars, more], axis=1), _other_mood(market, minutes_of(market), seed))
+    end = minutes_of(market)
+    mood, news = _other_mood(market, end, seed), _other_news(market, end, seed)
+    return _of(market, np.concatenate([market.bars, more], axis=1), mood, news)
 
 
 def one_bar(market: MarketCut, index: int, seed: int) -> MarketCut:
     """Only the bar at ``index`` is another one; before and after all stays."""
     bars = np.array(market.bars)
     bars[:, index] = _noise(market, index, 1, seed)[:, 0]
-    return _of(market, bars, market.sentiment)
+    return _of(market, bars, market.sentiment, market.news)
 
 
 def past_changed(market: MarketCut, start: int, seed: int) -> MarketCut:
@@ -109,13 +113,19 @@ def _noise(market: MarketCut, cut: int, count: int, seed: int) -> FloatArray:
     return np.stack([opened, high, low, close, traded], axis=2)
 
 
-def _of(market: MarketCut, bars: FloatArray, mood: tuple[tuple[int, float], ...]) -> MarketCut:
-    return replace(market, bars=bars, minutes=max(0, bars.shape[1] - history_of(market)), sentiment=mood)
+def _of(market: MarketCut, bars: FloatArray, mood: tuple[tuple[int, float], ...], news: News) -> MarketCut:
+    minutes = max(0, bars.shape[1] - history_of(market))
+    return replace(market, bars=bars, minutes=minutes, sentiment=mood, news=news)
+
+
+def _now(market: MarketCut, cut: int) -> int:
+    """The close of the bar before the cut."""
+    return market.start_minute + cut * MINUTE_MS
 
 
 def _known(market: MarketCut, cut: int) -> tuple[tuple[int, float], ...]:
     """Readings that the decision at the close of the bar before the cut may know."""
-    now = market.start_minute + cut * MINUTE_MS
+    now = _now(market, cut)
     return tuple((ms, value) for ms, value in market.sentiment if ms <= now)
 
 
@@ -123,5 +133,18 @@ def _other_mood(market: MarketCut, cut: int, seed: int) -> tuple[tuple[int, floa
     known = _known(market, cut)
     rng = np.random.default_rng([seed, cut, 3])
     later = tuple((ms, float(rng.integers(0, 101))) for ms, _ in market.sentiment[len(known) :])
-    now = market.start_minute + cut * MINUTE_MS
+    now = _now(market, cut)
     return (*known, *later) if later else (*known, (now + MINUTE_MS, float(rng.integers(0, 101))))
+
+
+def _other_news(market: MarketCut, cut: int, seed: int) -> News:
+    """What was known stays; a moment after the close there is loud news of every coin, and other funding rates."""
+    rng = np.random.default_rng([seed, cut, 5])
+    now, bases = _now(market, cut), tuple(sorted({i.base for i in market.instruments}))
+    known = market.news.between(0, now)
+    loud = [
+        Headline(knowable_ms=now + 1, key=f"other-{k}", source="check", title="", bases=about, score=rng.uniform(-1, 1))
+        for k, about in enumerate((bases, (), bases[:1]))
+    ]
+    rates = [FundingRate(knowable_ms=now + 1, base=base, rate_bps=float(rng.normal(0.0, 20.0))) for base in bases]
+    return News.of((*known.headlines, *loud), (*known.funding, *rates))

@@ -17,7 +17,7 @@ from tune.dataset import tables, training_set
 def table_of(market: MarketCut) -> FloatArray:
     """(S, T, F) features of every minute, gaps filled as live does."""
     bars, filler = fill_gaps(market.bars)
-    return tables(market.instruments, bars, filler, market.start_minute, market.sentiment)
+    return tables(market.instruments, bars, filler, market.start_minute, market.sentiment, market.news)
 
 
 def samples_of(market: MarketCut, horizon: int) -> TrainingSet:

@@ -67,7 +67,7 @@ class World:
 def market_features(market: MarketCut) -> FloatArray:
     """(S, T, F) of all bars of a cut, by the live rule."""
     bars, filler = fill_gaps(market.bars)
-    return tables(market.instruments, bars, filler, market.start_minute, market.sentiment)
+    return tables(market.instruments, bars, filler, market.start_minute, market.sentiment, market.news)
 
 
 class MinuteEnv(gymnasium.Env):

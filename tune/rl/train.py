@@ -47,6 +47,7 @@ def worlds(settings: Settings, market: MarketCut) -> tuple[World, World]:
         bars=market.bars[:, :learn_end],
         synthetic=market.synthetic,
         sentiment=market.sentiment,
+        news=market.news,
     )
     held_from = learn_end - WARMUP_MINUTES
     held = MarketCut(
@@ -57,6 +58,7 @@ def worlds(settings: Settings, market: MarketCut) -> tuple[World, World]:
         bars=market.bars[:, held_from:],
         synthetic=market.synthetic,
         sentiment=market.sentiment,
+        news=market.news,
     )
     first = World(settings=settings, market=learn, features=seen, mean=mean, scale=scale)
     return first, World(settings=settings, market=held, features=features[:, held_from:], mean=mean, scale=scale)

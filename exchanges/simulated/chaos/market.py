@@ -8,6 +8,7 @@ and nothing passes.
 from collections.abc import Sequence
 
 from core.messages import Bar, Sentiment
+from core.news import News
 from core.units import MINUTE_MS
 from exchanges.simulated.ladder import EMPTY, Ladder
 from exchanges.simulated.market import MarketSource, Passage
@@ -71,6 +72,9 @@ class InterruptedMarket:
 
     def sentiment_at(self, ms: int) -> Sentiment | None:
         return self._market.sentiment_at(ms)
+
+    def news_at(self, ms: int) -> News:
+        return self._market.news_at(ms)
 
     def join(self, order: SimOrder) -> Place | None:
         return self._market.join(order)
