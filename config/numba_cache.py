@@ -15,8 +15,8 @@ from pathlib import Path
 VARIABLE = "NUMBA_CACHE_DIR"
 LEVEL = "NUMBA_OPT"
 LEVEL_WANTED = "1"
-"""How hard LLVM tries. Measured: at 1 the kernels run as fast as at 3 (they are branches and single numbers, little of
-which can be done several at a time), and are compiled an eighth sooner."""
+"""How hard LLVM tries. Measured: at 1 the engine and the features run as fast as at 3 (they are branches and single
+numbers, little of which can be done several at a time), and the engine compiles in 19.9 s instead of 21.2."""
 KEPT = 4
 """Newest folders that stay, whatever their age."""
 STALE_S = 6 * 3_600.0

@@ -9,6 +9,8 @@ A member's standing is nothing but the sum of its steps, in order. A step names 
 - ``confirmed``: the watch is over, the champion stays.
 - ``rolled_back``: this version, which was champion before, is champion again; the one that it relieves is out.
 - ``rejected``: the version is out: it challenges no more.
+
+Today a person promotes and rolls back (``run.py models``); no running bot writes the other kinds yet.
 """
 
 from collections.abc import Iterable

@@ -2,7 +2,7 @@
 """Compiling a kernel that only kernels call: what numba makes for Python, and machine code of its own, is left out.
 
 Such a kernel's machine code is part of whoever calls it: numba links and optimises it there once more, so what it would
-generate for the kernel by itself nobody runs. That generation was a sixth of the time that the engine takes to compile.
+generate for the kernel by itself nobody runs. Without it the engine compiles in 2 s less of 28 (measured).
 """
 
 import weakref

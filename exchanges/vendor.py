@@ -1,7 +1,7 @@
 """The one exchange of ccxt that we use, without the hundred others.
 
-``import ccxt`` runs through the modules of all its exchanges: four seconds of a processor in each process that talks to
-Binance, a third of what the whole bot takes to come up. Here its two packages are stood in for while the one module
+``import ccxt`` runs through the modules of all its exchanges: 4.4 s of a processor in each process that talks to
+Binance, and 1.4 s so (measured with the gateway). Here its two packages are stood in for while the one module
 is imported, and taken away again: whoever imports ccxt afterwards gets all of it, with these very classes.
 """
 

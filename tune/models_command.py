@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ("list", "every version of every member, with its standing"),
         ("show", "one version in full, with the history of its member"),
         ("compare", "two versions of a member side by side"),
-        ("promote", "make a version the champion; a running bot swaps to it at its next minute"),
+        ("promote", "make a version the champion; the next start takes it"),
         ("rollback", "make the champion before this one champion again"),
     ):
         one = verbs.add_parser(name, help=text, description=text)
@@ -243,7 +243,9 @@ def _step(kind: str, args: argparse.Namespace, version: str, now: Standing) -> M
 def _done(step: ModelStep | None, console: Console) -> object:
     assert step is not None, "both rules give a step or raise"
     words = f"{step.member}: {step.version} is champion" + (f", {step.before} was" if step.before else "")
-    console.print(f"{words}; a running bot swaps to it at its next minute", markup=False, highlight=False)
+    console.print(
+        f"{words}; the next start takes it; a running bot goes on with what it has", markup=False, highlight=False
+    )
     return asdict(step)
 
 
