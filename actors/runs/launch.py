@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 from ray import serve as ray_serve
@@ -31,6 +31,7 @@ log = logging.getLogger("launch")
 
 SYSTEM_START_S = 180.0
 Say = Callable[[str], None]
+T = TypeVar("T")
 
 
 class Launch:
@@ -83,8 +84,12 @@ class Launch:
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         self._next("the page")
         with _named("the page did not come up"):
-            self.dashboard_url = deploy_dashboard(
-                config.dashboard, self.plan.redis_url, self.plan.run_id, (config.logs, self.plan.log_dir)
+            self.dashboard_url = twice(
+                lambda: deploy_dashboard(
+                    config.dashboard, self.plan.redis_url, self.plan.run_id, (config.logs, self.plan.log_dir)
+                ),
+                ray_serve.shutdown,
+                self._say,
             )
         self._stage(f"page: {self.dashboard_url}")
         self._next("the models: trained ones are loaded, missing ones trained first")
@@ -218,6 +223,18 @@ def _named(what: str) -> Iterator[None]:
             f"{what}: {words[-1] if words else type(error).__name__}; look into var/logs, "
             "and try again when the machine is less busy"
         ) from error
+
+
+def twice(work: Callable[[], T], undo: Callable[[], object], say: Say) -> T:
+    """``work``, and once more after ``undo`` when an actor it started died: on a busy machine Ray gives up on one that is
+    slow to begin. For what begins with nothing and holds nothing; a second death is told as it is."""
+    try:
+        return work()
+    except ray.exceptions.RayActorError as error:
+        log.warning("tried again: %s", str(error).strip().splitlines()[-1])
+        say("a part of it did not come up; trying once more …")
+        undo()
+        return work()
 
 
 def _quietly(work: Callable[[], object]) -> None:
