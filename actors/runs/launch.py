@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import ray
-from ray import serve as ray_serve
 
 from actors.clock import wall_ms
 from actors.plan import NAMESPACE, RunPlan
@@ -26,6 +25,7 @@ from data.hot import Hot
 from data.redis_server import EmbeddedRedis
 from serve.app import deploy_members
 from serve.dashboard.app import deploy as deploy_dashboard
+from serve.ray_serve import ray_serve
 
 log = logging.getLogger("launch")
 
