@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import ray
-from ray import serve as ray_serve
-from ray.serve.handle import DeploymentHandle
 
 from config.settings import ResourceSettings
 from core.features import schema_hash
@@ -23,6 +21,7 @@ from data.artifacts import ArtifactStore
 from serve.models.base import Member
 from serve.models.guard import Trusting
 from serve.models.registry import NETWORKS, USES_TORCH, load_member
+from serve.ray_serve import DeploymentHandle, ray_serve
 
 log = logging.getLogger(__name__)
 
