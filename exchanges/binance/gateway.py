@@ -342,9 +342,10 @@ class BinanceGateway:
             return answer if isinstance(answer, dict | list) else UnreadableAnswer()
 
     def _obey(self, turn: Turn, fault: VenueFault) -> VenueFault:
-        """Note that the venue turned us away for rate."""
+        """Note that the venue turned us away for rate, or its firewall did."""
         turn.answered()
-        if fault.status not in (418, 429):
+        firewall = fault.status == 403 and not fault.code
+        if fault.status not in (418, 429) and not firewall:
             return fault
         if fault.code == "-1015":
             # Too many orders; cancels and questions may go on.

@@ -112,9 +112,18 @@ class DepthFrame(msgspec.Struct):
     data: DepthDiff
 
 
+class WirePause(msgspec.Struct):
+    """How long to stay away: both in epoch ms, by the venue's clock."""
+
+    serverTime: int = 0
+    retryAfter: int = 0
+
+
 class VenueError(msgspec.Struct):
     code: int = 0
     msg: str = ""
+    data: msgspec.Raw = msgspec.Raw()
+    """With a 429 or 418 of the WebSocket API a ``WirePause``."""
 
 
 class MarketFrame(msgspec.Struct):
