@@ -17,6 +17,8 @@ from enum import Enum, auto
 from heapq import nlargest, nsmallest
 from typing import NamedTuple
 
+from core.bars import MAX_PRICE, MAX_VOLUME
+
 Level = tuple[float, float]
 """Price and quantity; quantity 0 in a diff deletes the level."""
 
@@ -27,6 +29,11 @@ class Snapshot(NamedTuple):
     last_id: int
     bids: list[Level]
     asks: list[Level]
+
+
+def is_touch(bid: float, bid_qty: float, ask: float, ask_qty: float) -> bool:
+    """Whether these can be the best of a book's two sides: positive, not crossed, no number beyond a market's."""
+    return 0.0 < bid <= ask < MAX_PRICE and 0.0 <= bid_qty < MAX_VOLUME and 0.0 <= ask_qty < MAX_VOLUME
 
 
 NO_BID, NO_ASK = 0.0, float("inf")

@@ -337,8 +337,8 @@ class BinanceGateway:
             except VENDOR_ERRORS as error:
                 return self._obey(turn, error) if isinstance(error, VenueFault) else error
             turn.answered()
-            if call is TIME and isinstance(answer, dict) and isinstance(answer.get("serverTime"), int):
-                turn.clock_read(answer["serverTime"])
+            if call is TIME and (stated := answers.stated_ms(answer)) is not None:
+                turn.clock_read(stated)
             return answer if isinstance(answer, dict | list) else UnreadableAnswer()
 
     def _obey(self, turn: Turn, fault: VenueFault) -> VenueFault:
