@@ -17,7 +17,8 @@ from enum import Enum, auto
 from heapq import nlargest, nsmallest
 from typing import NamedTuple
 
-from core.bars import MAX_PRICE, MAX_VOLUME
+MAX_PRICE, MAX_VOLUME = 1e15, 1e18
+"""Those of ``core.bars``, which loads numba: two seconds that a process with a gateway alone need not spend."""
 
 Level = tuple[float, float]
 """Price and quantity; quantity 0 in a diff deletes the level."""
