@@ -14,6 +14,7 @@ Above 400 lines because every decision about orders stands here, one small handl
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -373,7 +374,9 @@ class ExecutionMachine:
             if quantity and quantity <= free and not parent.closed and parent.slot < MOST_SENDS:
                 free -= quantity
                 parent.slot += 1
-                sent += self._send(parent, self._place(parent, quantity, parent.slot, price, how))
+                placed = self._place(parent, quantity, parent.slot, price, how)
+                # What is to rest must not take: a market that came to its price first is looked at again.
+                sent += self._send(parent, replace(placed, post_only=how is TimeInForce.GTC))
         if not sent and (is_last_look(parent, now_ms) or not move.rest):
             return self._close(parent, f"{parent.unsent} is below the venue's smallest order, or was not due yet")
         return sent
@@ -550,6 +553,10 @@ class ExecutionMachine:
             for one in lost:
                 self._intake.say(one, OrderEvent.LOSE, reason)
             return [_query(one) for one in lost]
+        if order.placed.post_only and stimulus.would_take:
+            # An ordinary event: its parent looks again and prices it anew.
+            self._intake.say(order, OrderEvent.EXPIRE, reason)
+            return []
         for one in (order, *self.stops.unheard(order)):
             self._intake.say(one, OrderEvent.REFUSE, reason)
         self.stops.turned_down(order)
