@@ -102,7 +102,6 @@ class Parents:
             unsent=approved.quantity,
             seed=jitter_seed(self._instance, approved.instrument),
             seen=seen,
-            arrival=approved.reference_price,
             edge_bps=approved.edge_bps,
         )
         if seen is not None:

@@ -43,8 +43,8 @@ CALM = Sight(
     crossed=0.0,
     minutes_left=1.0,
     look=1 / 30,
+    waited=0.0,
     urgency=1.0,
-    lost=0.0,
     decay=0.0,
     maker_saves=0.0,
     coefficient=1.0,
@@ -62,7 +62,7 @@ def test_it_rests_where_the_spread_is_wide_and_the_market_calm():
         {"urgency": 10.0},
         {"half_spread": 5e-6},  # crossing is cheap
         {"decay": 0.1},  # the forecast is gone soon
-        {"lost": 2e-3},  # the price has run away already
+        {"waited": 0.9},  # patience is over
         {"minutes_left": 0.0},
         {"volume": float("nan")},
     ],
@@ -77,7 +77,7 @@ def test_a_large_order_is_crossed_in_part():
 
 
 def test_waiting_costs_more_the_longer_it_takes():
-    costs = [waiting_cost(CALM, quantity, -CALM.half_spread) for quantity in (1.0, 100.0, 400.0, 2_000.0)]
+    costs = [waiting_cost(CALM, quantity, -CALM.half_spread, 1.0) for quantity in (1.0, 100.0, 400.0, 2_000.0)]
     assert costs == sorted(costs) and costs[0] < 0.0 < costs[-1]
 
 
