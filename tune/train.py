@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -75,11 +76,12 @@ def _ranks(values: FloatArray) -> FloatArray:
     return (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
 
 
-def fit_on(family: str, data: TrainingSet, seed: int) -> tuple[Member, dict[str, float]]:
-    """A new member of a family, fitted, with its guard. Raises DataError when there is too little to learn from."""
+def fit_on(family: str, data: TrainingSet, seed: int, **hyper: Any) -> tuple[Member, dict[str, float]]:
+    """A new member of a family with these hyper-parameters (its own defaults without), fitted, with its guard. Raises
+    DataError when there is too little to learn from."""
     if data.size < LEAST_SAMPLES:
         raise DataError(f"{data.size} samples are too few to train a {family} member; import more days")
-    member = new_member(family)
+    member = new_member(family, **hyper)
     notes = member.fit(data, seed)
     return Guarded.taught(member, data), notes
 
