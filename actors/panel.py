@@ -3,14 +3,13 @@
 import time
 from dataclasses import replace
 
-from ray import serve as ray_serve
-
 from actors.plan import RunPlan
 from actors.shell import Shell
 from core.messages import Market, Votes
 from core.warmup import flat_market
 from serve.app import app_name
 from serve.panel import ServePanel
+from serve.ray_serve import ray_serve
 
 
 class PanelActor(Shell):

@@ -26,6 +26,7 @@ from actors.recorder import RecorderActor
 from actors.risk import RiskActor
 from actors.selector import SelectorActor
 from actors.supervisor import SupervisorActor
+from config.ray_environment import worker_environment
 from config.settings import Config
 from core.errors import BotError
 
@@ -67,10 +68,8 @@ def start_ray(config: Config, root: Path, dashboard_port: int) -> None:
     Token authentication is on in both cases (``config.ray_environment``, before ray was imported).
     Raises BotError naming what to do when Ray does not come up.
     """
-    # Workers find our rooms wherever the program was started.
-    worker_env = {"env_vars": {"PYTHONPATH": str(root)}}
     own = config.ray.address == "local"
-    options: dict[str, Any] = {"namespace": NAMESPACE, "runtime_env": worker_env, "log_to_driver": False}
+    options: dict[str, Any] = {"namespace": NAMESPACE, "runtime_env": worker_environment(root), "log_to_driver": False}
     if own:
         options |= {
             "num_cpus": max(4, os.cpu_count() or 1),

@@ -155,6 +155,7 @@ MEANINGS: dict[str, Meaning] = {
     "models.members.*.family": Meaning("kind of the model", _E),
     "models.members.*.enabled": Meaning("the model votes", _E),
     "models.members.*.deadline_ms": Meaning("how long its vote is waited for", _E, "ms"),
+    "models.members.*.hyper.*": Meaning("how the model learns", _E),
     "models.horizon_minutes": Meaning("how far is forecast", _E, "minutes"),
     "events.volatility_shock": Meaning("a shock is a return of so many times the usual", _M, "times"),
     "events.volume_surge": Meaning("a surge is a volume of so many times the usual", _E, "times"),

@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import ray
-from ray import serve as ray_serve
-from ray.serve.handle import DeploymentHandle
 
 from config.settings import ResourceSettings
 from core.features import schema_hash
@@ -22,12 +20,13 @@ from core.params import MemberSettings, ModelSettings
 from data.artifacts import ArtifactStore
 from serve.models.base import Member
 from serve.models.guard import Trusting
-from serve.models.registry import USES_TORCH, load_member
+from serve.models.registry import NETWORKS, USES_TORCH, load_member
+from serve.ray_serve import DeploymentHandle, ray_serve
 
 log = logging.getLogger(__name__)
 
 KIND = "model"
-USES_GPU = frozenset({"tcn"})
+USES_GPU = NETWORKS
 """Families that gain from a GPU. The rl policy is a few thousand multiplications, not worth a CUDA context."""
 CPU_SHARE = 0.05
 """What a replica claims of the cluster's logical CPUs: it works some milliseconds a minute."""

@@ -63,7 +63,7 @@ def learned(
     about_data, own = split(hyper)
     seed = table.task.seed
     data = table.learn(windowed(fold, float(about_data.get(WINDOW, ALL_DAYS))), samples, seed)
-    member, notes = fit_on(family, data, seed, **own)
+    member, notes = fit_on(family, data, seed, own)
     return member, data, notes
 
 

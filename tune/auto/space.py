@@ -100,27 +100,111 @@ COMMON: tuple[Range, ...] = (
     ),
 )
 
+
+def _schooling(steps: tuple[int, int], rate: tuple[float, float]) -> tuple[Range, ...]:
+    """What all networks have."""
+    return (
+        Whole(
+            name="steps",
+            low=steps[0],
+            high=steps[1],
+            log=True,
+            unit="batches of 256 windows at most",
+            why="too few learn nothing; it ends by itself where more do not help",
+        ),
+        Real(
+            name="learning_rate",
+            low=rate[0],
+            high=rate[1],
+            log=True,
+            unit="per step, at its highest",
+            why="decides how far so few steps get, and whether they diverge",
+        ),
+        Real(
+            name="weight_decay",
+            low=1e-3,
+            high=3e-1,
+            log=True,
+            unit="per step, times the rate",
+            why="returns are nearly all noise: small weights follow less of it",
+        ),
+        Real(
+            name="dropout", low=0.0, high=0.5, unit="share of units", why="against following single paths of the past"
+        ),
+    )
+
+
 FAMILIES: dict[str, Family] = {
     "ridge": Family(
-        ranges=(),
-        needs_mb=600,
-        why="the linear yardstick; chooses its own penalty by cross-validation inside what it learns from",
-    ),
-    "rules": Family(ranges=(), needs_mb=600, why="chart rules with a price: few numbers, hard to overfit"),
-    "tcn": Family(
         ranges=(
-            Whole(
-                name="steps",
-                low=100,
-                high=1_200,
+            Real(
+                name="penalty",
+                low=1e-3,
+                high=30.0,
                 log=True,
-                unit="batches of 256 windows",
-                why="too few learn nothing, too many learn the noise",
+                unit="per sample, on standardised coefficients",
+                why="from nearly free to nearly silent",
+            ),
+            Real(
+                name="outlier",
+                low=2.0,
+                high=8.0,
+                unit="standard deviations at which returns are cut",
+                why="how much a few wild minutes may teach",
             ),
         ),
-        needs_mb=1_000,
-        why="sees an hour of bars as a sequence",
+        needs_mb=800,
+        why="the linear yardstick",
     ),
+    "lightgbm": Family(
+        ranges=(
+            Whole(name="trees", low=50, high=600, log=True, unit="at most", why="with the rate, how far it follows"),
+            Whole(name="leaves", low=3, high=63, log=True, unit="a tree", why="how many features may act together"),
+            Real(name="learning_rate", low=0.01, high=0.1, log=True, unit="a tree", why="small steps overfit later"),
+            Real(
+                name="least_leaf",
+                low=0.002,
+                high=0.05,
+                log=True,
+                unit="share of the samples in a leaf",
+                why="a leaf of few minutes is an anecdote",
+            ),
+            Real(name="features", low=0.2, high=1.0, unit="share a tree looks at", why="trees that differ err apart"),
+            Real(name="l2", low=0.1, high=100.0, log=True, unit="LightGBM's lambda_l2", why="pulls leaves to zero"),
+        ),
+        needs_mb=900,
+        why="finds thresholds and features that act together",
+    ),
+    "tcn": Family(
+        ranges=(
+            OneOf(name="channels", choices=(8, 16, 32), unit="a layer", why="how many patterns it keeps apart"),
+            *_schooling((75, 600), (5e-4, 1e-2)),
+        ),
+        needs_mb=1_100,
+        why="sees an hour of bars as a sequence, the same way at every place",
+    ),
+    "gru": Family(
+        ranges=(
+            Whole(name="hidden", low=8, high=64, log=True, unit="state", why="how much it remembers"),
+            OneOf(
+                name="stride", choices=(2, 4, 8), unit="minutes in one step", why="longer steps are faster and blunter"
+            ),
+            *_schooling((75, 600), (5e-4, 1e-2)),
+        ),
+        needs_mb=1_100,
+        why="walks through the hour and forgets by itself",
+    ),
+    "patch": Family(
+        ranges=(
+            OneOf(name="width", choices=(16, 32, 64), unit="of a patch", why="how much is kept of each patch"),
+            Whole(name="layers", low=1, high=3, unit="of attention", why="how many steps of comparing"),
+            OneOf(name="minutes", choices=(4, 8, 16), unit="in a patch", why="what is looked at as one thing"),
+            *_schooling((75, 600), (3e-4, 6e-3)),
+        ),
+        needs_mb=1_100,
+        why="compares parts of the hour with each other",
+    ),
+    "rules": Family(ranges=(), needs_mb=800, why="chart rules with a price: few numbers, hard to overfit"),
 }
 """Family → what may be searched. ``rl`` learns by another way (``train --rl``); ``sentiment`` has nothing to choose."""
 
