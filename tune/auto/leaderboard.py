@@ -12,8 +12,6 @@ from typing import Any, Self
 
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from core.errors import DataError
 from tune.auto.budget import size
@@ -175,25 +173,27 @@ def show(console: Console, board: Leaderboard) -> None:
 
 
 def _trials(console: Console, board: Leaderboard) -> None:
-    table = Table(
-        title=f"Leaderboard: {board.trials} trials, out of sample (gain in 1e-4 nats a forecast, 0 is silence)"
+    console.print(
+        f"leaderboard: {board.trials} trials, judged out of sample (gain in 1e-4 nats a forecast: 0 is silence)",
+        highlight=False,
+        soft_wrap=True,
     )
-    for name in ("", "family", "settings", "learned", "gain", "ic", "cover 80", "deflated", "s", "MB", "outcome"):
-        words = name in ("family", "settings", "outcome")
-        table.add_column(name, justify="left" if words else "right", no_wrap=name in ("family", "outcome"))
+    rows = [("", "family", "learned", "gain", "ic", "cover 80", "deflated", "s", "MB", "outcome", "settings")]
     for place, row in enumerate(board.rows[:SHOWN], 1):
-        table.add_row(
-            str(place),
-            row.family,
-            escape(in_words(row.hyper)),
-            f"{row.ninths}/{NINTHS[-1]}",
-            *_figures(row.gain, row.figures),
-            _chance(row),
-            f"{row.seconds:.0f}",
-            f"{row.peak / 1e6:.0f}",
-            row.outcome,
+        rows.append(
+            (
+                str(place),
+                row.family,
+                f"{row.ninths}/{NINTHS[-1]}",
+                *_figures(row.gain, row.figures),
+                _chance(row),
+                f"{row.seconds:.0f}",
+                f"{row.peak / 1e6:.0f}",
+                row.outcome,
+                in_words(row.hyper),
+            )
         )
-    console.print(table)
+    _lines(console, rows, words=(1, 9, 10))
     if len(board.rows) > SHOWN:
         console.print(f"… and {len(board.rows) - SHOWN} more", highlight=False)
 
@@ -212,26 +212,37 @@ def _chance(row: Row) -> str:
 
 def _finals(console: Console, board: Leaderboard) -> None:
     families = {row.key: row.family for row in board.rows}
-    table = Table(title="Finalists, on the part that no trial saw")
-    for name in ("candidate", "family", "gain", "ic", "cover 80", "net %", "trades", "s", "MB", "verdict"):
-        words = name in ("candidate", "family", "verdict")
-        table.add_column(name, justify="left" if words else "right", no_wrap=words)
+    console.print("finalists, on the part that no trial saw", highlight=False)
+    rows = [("candidate", "family", "gain", "ic", "cover 80", "net %", "trades", "s", "MB", "verdict")]
     for one in board.finalists:
-        table.add_row(
-            f"{one.member} {one.version}",
-            families.get(one.key, ""),
-            *_figures(one.held_out.get("gain"), one.held_out),
-            f"{one.net_pct:+.2f}",
-            str(one.trades),
-            f"{one.seconds:.0f}",
-            f"{one.peak / 1e6:.0f}",
-            one.verdict,
+        rows.append(
+            (
+                f"{one.member} {one.version}",
+                families.get(one.key, ""),
+                *_figures(one.held_out.get("gain"), one.held_out),
+                f"{one.net_pct:+.2f}",
+                str(one.trades),
+                f"{one.seconds:.0f}",
+                f"{one.peak / 1e6:.0f}",
+                one.verdict,
+            )
         )
-    console.print(table)
+    _lines(console, rows, words=(0, 1, 9))
     net = "" if board.net_pct is None else f" (all finalists voting: {board.net_pct:+.2f} % net)"
     console.print(f"verdict: {board.verdict}{net}", highlight=False)
     for reason in board.reasons:
         console.print(f"  - {reason}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _lines(console: Console, rows: Sequence[tuple[str, ...]], words: tuple[int, ...]) -> None:
+    """Plain lines: a table cut to the 80 columns of a pipe would hide what it is for. ``words``: columns set left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            f"{cell:<{width}}" if at in words else f"{cell:>{width}}"
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        console.print("  ".join(cells).rstrip(), markup=False, highlight=False, soft_wrap=True)
 
 
 def in_short(board: Leaderboard) -> str:
