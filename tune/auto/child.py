@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from core.errors import BotError, DataError
 from core.features import SEQUENCE
 from core.messages import FloatArray
 from serve.models.base import Member, TrainingSet
+from serve.models.registry import new_member
 from serve.panel import HISTORY_BATCH, forecast_history
 from tune.auto.judging import Judged, judge, together, yardstick
 from tune.auto.space import ALL_DAYS, WINDOW, Value, split
@@ -110,7 +111,8 @@ def final(folder: Path, ask: dict[str, Any], say: Say) -> dict[str, Any]:
     test = table.test(fold, task.judged)
     judged = judge(*asked(member, test), test, width)
     _keep_series(folder, f"{ask['key']}-final", judged)
-    return _told(judged) | {"notes": notes, "samples": size, "learned": span}
+    settings = asdict(new_member(ask["family"], **split(ask["hyper"])[1]).settings)
+    return _told(judged) | {"notes": notes, "samples": size, "learned": span, "hyper": settings}
 
 
 def ready(folder: Path, ask: dict[str, Any], say: Say) -> dict[str, Any]:

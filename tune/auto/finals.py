@@ -23,6 +23,7 @@ from core.selection import WeightTable
 from core.units import MINUTE_MS
 from data.artifacts import Artifact, ArtifactStore
 from data.market import MarketSource
+from data.model_registry import CANDIDATE
 from tune.auto.leaderboard import Finalist, Leaderboard, Row
 from tune.auto.space import split
 from tune.auto.task import NINTHS, Task
@@ -41,8 +42,6 @@ from tune.verdict import Verdict, judge
 from tune.walk_outcome import prices_of
 
 ANSWER, VERSION = "answer.json", "version.txt"
-CANDIDATE = "candidate"
-"""In an artifact's ``extra``: made by a search; nobody takes it before it was promoted."""
 CASH = Decimal(10_000)
 Say = Callable[[str, float], None]
 
@@ -151,7 +150,7 @@ def _registered(
             "horizon": task.horizon,
             "samples": told["samples"],
             "folds": len(task.folds),
-            "hyper": split(row.hyper)[1],
+            "hyper": told["hyper"],
             "data": about_data,
             "trials": board.trials,
             "seconds": row.seconds,

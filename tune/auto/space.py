@@ -204,7 +204,27 @@ FAMILIES: dict[str, Family] = {
         needs_mb=1_100,
         why="compares parts of the hour with each other",
     ),
-    "rules": Family(ranges=(), needs_mb=800, why="chart rules with a price: few numbers, hard to overfit"),
+    "rules": Family(
+        ranges=(
+            Real(
+                name="penalty",
+                low=1e-3,
+                high=1.0,
+                log=True,
+                unit="per sample, on the coefficients",
+                why="what a signal must show before it has a price",
+            ),
+            Real(
+                name="outlier",
+                low=2.0,
+                high=8.0,
+                unit="usual moves at which returns are cut",
+                why="how much a few wild minutes may teach",
+            ),
+        ),
+        needs_mb=800,
+        why="chart rules with a price: few numbers, hard to overfit",
+    ),
 }
 """Family → what may be searched. ``rl`` learns by another way (``train --rl``); ``sentiment`` has nothing to choose."""
 

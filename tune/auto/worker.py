@@ -10,7 +10,7 @@ import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,11 @@ WITH_PARENT = ROOT / "data" / "with_parent.py"
 class Worker:
     """One process. ``limit``: resident memory in bytes; ``folder``: the search's."""
 
-    def __init__(self, folder: Path, limit: int, threads: int, niceness: int) -> None:
+    def __init__(
+        self, folder: Path, limit: int, threads: int, niceness: int, program: Sequence[str] = ("-m", WORKER)
+    ) -> None:
         self._folder, self._limit, self._threads, self._niceness = folder, limit, threads, niceness
+        self._program = program
         self._process: subprocess.Popen[bytes] | None = None
 
     def ask(
@@ -106,7 +109,7 @@ class Worker:
         # One arena: memory that is free again goes back, and the sum stays what it looks like.
         environment = os.environ | dict.fromkeys(names, threads) | {"MALLOC_ARENA_MAX": "1", "PYTHONPATH": str(ROOT)}
         self._folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", WORKER, str(self._folder), str(self._limit), str(self._niceness)]
+        command = [sys.executable, *self._program, str(self._folder), str(self._limit), str(self._niceness)]
         with (self._folder / "trials.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, str(WITH_PARENT), str(os.getpid()), *command],
