@@ -1,7 +1,6 @@
 """``train --auto`` in a process of its own: killed without mercy it leaves nobody behind, and goes on where it was."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from tune.auto.records import FILE, read
 
 pytestmark = pytest.mark.ray
 ROOT = Path(__file__).resolve().parents[2]
-TRIALS = 6
+TRIALS = 12
 PATIENCE_S = 120.0
 
 
@@ -32,23 +31,34 @@ def command(var: Path, *more: str) -> list[str]:
     return [sys.executable, str(ROOT / "run.py"), *words, *limits, *more, *changes]
 
 
-def steps_in(market: Path) -> int:
-    return sum(path.read_text().count("\n") for path in market.glob(f"auto/*/{FILE}"))
+def started(var: Path, *more: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command(var, *more), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
 
 
-def test_a_search_that_is_killed_goes_on_and_ends_in_the_registry(tmp_path: Path) -> None:
+def after_steps(market: Path, count: int, process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Wait until so many steps are on record; who is below the process then."""
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
+        if sum(path.read_text().count("\n") for path in market.glob(f"auto/*/{FILE}")) >= count:
+            return psutil.Process(process.pid).children(recursive=True)
+        if process.poll() is not None:
+            break
+        time.sleep(0.02)
+    process.kill()
+    raise AssertionError(f"{count} steps were not reached: {process.communicate()}")
+
+
+def test_a_search_that_is_killed_and_interrupted_goes_on_and_ends_in_the_registry(tmp_path: Path) -> None:
     market = tmp_path / "synth" / "small"
     spec = SyntheticSpec(name="small", seed=3, days=3, binance=("BTC", "ETH"), upbit=(), edge_bps=150.0)
     write_market(make_market(spec), market)
-    first = subprocess.Popen(command(tmp_path), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    below: list[psutil.Process] = []
-    until = time.monotonic() + PATIENCE_S
-    while steps_in(market) < 3 and time.monotonic() < until:
-        assert first.poll() is None, "it ended before it was killed"
-        below = psutil.Process(first.pid).children(recursive=True)
-        time.sleep(0.05)
-    os.kill(first.pid, signal.SIGKILL)
-    first.wait()
+
+    killed = started(tmp_path)
+    below = after_steps(market, 3, killed)
+    killed.kill()
+    killed.communicate()
     (folder,) = (market / "auto").iterdir()
     before = read(folder)
     assert len(before) >= 3
@@ -56,22 +66,32 @@ def test_a_search_that_is_killed_goes_on_and_ends_in_the_registry(tmp_path: Path
     assert not alive, f"left behind: {[p.name() for p in alive]}"
     assert len(gone) > 4, "Ray and the trials were there"
 
-    again = subprocess.run(
-        command(tmp_path, "--resume", "--json"), cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S * 2
-    )
-    assert again.returncode == 0, again.stderr
-    told = json.loads(again.stdout)
-    assert told["starts"] == 2
+    interrupted = started(tmp_path)
+    after_steps(market, len(before) + 2, interrupted)
+    interrupted.send_signal(signal.SIGINT)
+    said, _ = interrupted.communicate(timeout=PATIENCE_S)
+    assert interrupted.returncode == 130
+    assert "leaderboard: " in said
+    assert "the same command goes on" in said
+    between = read(folder)
+    # What was on record is there as it was.
+    assert {key: between[key] for key in before} == before
+
+    ended = started(tmp_path, "--resume", "--json")
+    answer, complaint = ended.communicate(timeout=2 * PATIENCE_S)
+    assert ended.returncode == 0, complaint
+    told = json.loads(answer)
+    assert told["starts"] == 3
     assert 0 < told["peak_bytes"] < 6e9
     after = read(folder)
-    # What was on record before is there as it was: nothing was done twice.
-    assert {key: after[key] for key in before} == before
-    lines = [json.loads(line) for line in (folder / FILE).read_text().splitlines()]
-    assert len(lines) == len({(line["key"], line["ninths"]) for line in lines})
+    done = {key for key, step in between.items() if step.ok}
+    assert {key: after[key] for key in done} == {key: between[key] for key in done}
+    lines = [json.loads(line) for line in (folder / FILE).read_text().splitlines() if '"ok"' in line]
+    assert len(lines) == len({(line["key"], line["ninths"]) for line in lines}), "a step was done twice"
 
     board = Leaderboard.load(Path(told["leaderboard"]))
     assert board.verdict in ("edge", "unproven", "none")
-    assert {one.member for one in board.finalists} == {"ridge", "rules"}
+    assert {"ridge", "rules"} <= {one.member for one in board.finalists}
     assert board.rows[0].gain > 0.0, "the edge is planted"
     store = ArtifactStore(market / "artifacts")
     kept = {a.version: a for a in store.list("model")}
@@ -82,8 +102,3 @@ def test_a_search_that_is_killed_goes_on_and_ends_in_the_registry(tmp_path: Path
         assert artifact.span[1] <= told["held_out"][0]
         # Nobody takes it before it was promoted.
         assert fitting(store, one.member, schema=artifact.schema, where=lambda a: True) is None
-
-    third = subprocess.run(command(tmp_path), cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
-    assert third.returncode == 0, third.stderr
-    assert "this search had ended before" in third.stdout
-    assert read(folder) == after

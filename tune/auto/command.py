@@ -29,6 +29,7 @@ LONGEST_MINUTES = 7 * 24 * 60
 SAID_EVERY_S = 15.0
 """Where there is no terminal, a line so often."""
 EXIT_INTERRUPTED = 130
+GOES_ON = "the same command goes on"
 OPTIONS = ("minutes", "memory", "cores", "resume", "trials")
 
 
@@ -98,7 +99,7 @@ def main(args: argparse.Namespace, settings: Settings, source: MarketSource, spa
         console.print(f"budget: {made.in_words()}", highlight=False, soft_wrap=True)
         return made
 
-    with line(Console(stderr=True)) as told:
+    with line(Console(stderr=True)) as told, kept_at_ctrl_c(console):
         ended = session.run(
             source,
             settings,
@@ -122,10 +123,20 @@ def main(args: argparse.Namespace, settings: Settings, source: MarketSource, spa
             soft_wrap=True,
         )
     if ended.interrupted:
-        console.print("interrupted: what is done is kept; the same command goes on", highlight=False)
+        console.print(f"interrupted: what is done is kept; {GOES_ON}", highlight=False)
     if args.json:
         print(json.dumps({"leaderboard": str(ended.path), "verdict": ended.board.verdict} | ended.board.about))
     return EXIT_INTERRUPTED if ended.interrupted else EXIT_OK
+
+
+@contextmanager
+def kept_at_ctrl_c(console: Console) -> Iterator[None]:
+    """Say what became of the work when Ctrl-C comes outside of the trials; those end in order, with a leaderboard."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print(f"interrupted: what is done is kept; {GOES_ON}", highlight=False)
+        raise
 
 
 @contextmanager
