@@ -1,16 +1,26 @@
-"""The panel as an actor: asks every ensemble member on Serve for its vote, all at once, each with its deadline."""
+"""The panel as an actor: asks every ensemble member on Serve for its vote, all at once, each with its deadline.
 
+Beside the votes it watches the registry, so that a champion named while the bot runs is taken over at a minute's boundary.
+"""
+
+import asyncio
 import time
 from dataclasses import replace
 
+import ray
 from ray import serve as ray_serve
 
+from actors.model_watch import ModelWatch, Served
 from actors.plan import RunPlan
 from actors.shell import Shell
 from core.messages import Market, Votes
 from core.warmup import flat_market
+from data.artifacts import ArtifactStore
 from serve.app import app_name
 from serve.panel import ServePanel
+
+LOOK_S = 1.0
+"""How often the registry is looked at."""
 
 
 class PanelActor(Shell):
@@ -19,19 +29,45 @@ class PanelActor(Shell):
     def __init__(self, plan: RunPlan) -> None:
         super().__init__(plan, "panel")
         self._panel: ServePanel | None = None
+        self._watch: ModelWatch | None = None
+        self._watching: asyncio.Task | None = None
 
     async def start(self) -> None:
         models = self.plan.settings.rules.models
         deployed = [name for name in self.plan.member_names if (self.plan.serving_dir / f"{name}.json").exists()]
         handles = {name: ray_serve.get_deployment_handle(name, app_name(name)) for name in deployed}
         deadlines = {member.name: member.deadline_ms / 1000 for member in models.enabled}
-        self._panel = ServePanel(handles, deadlines, models.horizon_minutes)
+        self._panel = ServePanel(handles, deadlines, models.horizon_minutes, share=ray.put)
         # The first call through a handle sets up its router, and a replica's first forecast its kernels.
         await self._panel.forecast(flat_market(self.plan.settings.config.trade.rows))
+        self._watch = ModelWatch(
+            ArtifactStore(self.plan.artifacts_dir),
+            {m.name: Served(handle=handles[m.name], family=m.family) for m in models.enabled if m.name in handles},
+            horizon=models.horizon_minutes,
+            run=self.plan.run_id,
+            seen=self.plan.run_dir / "registry_seen.json",
+            first_minute=self.plan.first_minute or 0,
+            crowns=self.plan.judges_versions,
+        )
+        self._watching = asyncio.get_running_loop().create_task(self._look_on(self._watch))
 
     async def forecast(self, market: Market) -> Votes:
         began = time.perf_counter()
         assert self._panel is not None, "start() comes first"
         with self.minute(market.minute, market.trace):
+            if self._watch is not None:
+                self._watch.minute = max(self._watch.minute, market.minute)
             votes = await self._panel.forecast(market)
-            return replace(votes, took_ms=(time.perf_counter() - began) * 1000)
+            steps = self._watch.told() if self._watch is not None else ()
+            return replace(votes, steps=steps, took_ms=(time.perf_counter() - began) * 1000)
+
+    async def _look_on(self, watch: ModelWatch) -> None:
+        begun = False
+        while True:
+            try:
+                await (watch.look() if begun else watch.begin())
+                begun = True
+            except Exception as error:
+                # Beside trading: whatever is wrong with the registry or a version must not end the watch, nor a vote.
+                self.log.warning("the registry was not looked at: %s: %s", type(error).__name__, error)
+            await asyncio.sleep(LOOK_S)

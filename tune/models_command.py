@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ("list", "every version of every member, with its standing"),
         ("show", "one version in full, with the history of its member"),
         ("compare", "two versions of a member side by side"),
-        ("promote", "make a version the champion; the next start takes it"),
+        ("promote", "make a version the champion; a running bot takes it over, else the next start"),
         ("rollback", "make the champion before this one champion again"),
     ):
         one = verbs.add_parser(name, help=text, description=text)
@@ -244,7 +244,10 @@ def _done(step: ModelStep | None, console: Console) -> object:
     assert step is not None, "both rules give a step or raise"
     words = f"{step.member}: {step.version} is champion" + (f", {step.before} was" if step.before else "")
     console.print(
-        f"{words}; the next start takes it; a running bot goes on with what it has", markup=False, highlight=False
+        f"{words}; a running bot takes it over at a minute's boundary when it passes its checks, else the next start does",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
     )
     return asdict(step)
 

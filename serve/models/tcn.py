@@ -16,6 +16,7 @@ from core.errors import Defect
 from core.features import FEATURE_NAMES, SEQUENCE
 from core.messages import FloatArray
 from serve.models.base import TrainingSet, shrinkage, standardise, standardiser
+from serve.models.device import preferred
 from serve.models.threads import cap_threads
 
 FILE = "tcn.pt"
@@ -67,7 +68,7 @@ class Tcn:
 
     def __init__(self, *, steps: int = STEPS, device: str | None = None) -> None:
         self.steps = steps
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = torch.device(device or preferred())
         self.columns = np.array([FEATURE_NAMES.index(name) for name in READS])
         self.mean = np.zeros(len(READS))
         self.scale = np.ones(len(READS))
