@@ -5,10 +5,14 @@ Beside the votes it watches the registry, so that a champion named while the bot
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import ray
 from ray import serve as ray_serve
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
 
 from actors.model_watch import ModelWatch, Served
 from actors.plan import RunPlan
@@ -21,6 +25,8 @@ from serve.panel import ServePanel
 
 LOOK_S = 1.0
 """How often the registry is looked at."""
+ASK_EVERY, ASK_S = 3, 2.0
+"""At every so many looks the replicas are asked how they are, for so long."""
 
 
 class PanelActor(Shell):
@@ -31,6 +37,7 @@ class PanelActor(Shell):
         self._panel: ServePanel | None = None
         self._watch: ModelWatch | None = None
         self._watching: asyncio.Task | None = None
+        self._replicas: dict[str, dict] = {}
 
     async def start(self) -> None:
         models = self.plan.settings.rules.models
@@ -49,7 +56,7 @@ class PanelActor(Shell):
             first_minute=self.plan.first_minute or 0,
             crowns=self.plan.judges_versions,
         )
-        self._watching = asyncio.get_running_loop().create_task(self._look_on(self._watch))
+        self._watching = asyncio.get_running_loop().create_task(self._look_on(self._watch, handles))
 
     async def forecast(self, market: Market) -> Votes:
         began = time.perf_counter()
@@ -61,13 +68,26 @@ class PanelActor(Shell):
             steps = self._watch.told() if self._watch is not None else ()
             return replace(votes, steps=steps, took_ms=(time.perf_counter() - began) * 1000)
 
-    async def _look_on(self, watch: ModelWatch) -> None:
-        begun = False
+    async def health(self) -> dict:
+        """With what was last heard of each member's replica: process, versions, device."""
+        return super().health() | {"replicas": self._replicas}
+
+    async def _look_on(self, watch: ModelWatch, handles: Mapping[str, Any]) -> None:
+        begun, looks = False, 0
         while True:
             try:
                 await (watch.look() if begun else watch.begin())
                 begun = True
+                if looks % ASK_EVERY == 0:
+                    await asyncio.gather(*(self._ask(name, handle) for name, handle in handles.items()))
             except Exception as error:
                 # Beside trading: whatever is wrong with the registry or a version must not end the watch, nor a vote.
                 self.log.warning("the registry was not looked at: %s: %s", type(error).__name__, error)
+            looks += 1
             await asyncio.sleep(LOOK_S)
+
+    async def _ask(self, name: str, handle: Any) -> None:
+        try:
+            self._replicas[name] = await asyncio.wait_for(handle.health.remote(), ASK_S)
+        except (RayError, RayServeException, TimeoutError):
+            self._replicas[name] = {}

@@ -99,6 +99,18 @@ class LocalPanel:
         return mean, stdev
 
 
+class ReigningPanel:
+    """Members in this process whose versions change over time, as they did in a run that took over new champions."""
+
+    def __init__(self, panels: Sequence[tuple[int, LocalPanel]]) -> None:
+        """(first minute, panel), ascending; the first one answers for what came before as well."""
+        self._panels = tuple(panels)
+
+    def forecast(self, market: Market) -> Votes:
+        first, *later = self._panels
+        return max((p for p in later if p[0] <= market.minute), key=lambda p: p[0], default=first)[1].forecast(market)
+
+
 class ForecastCall(Protocol):
     def remote(self, features: FloatArray, minute: int) -> Awaitable[tuple]:
         """mean, stdev, version, minute; and how far the member is believed, where it says."""
