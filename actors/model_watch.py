@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from ray.exceptions import RayError
-from ray.serve.exceptions import RayServeException
 
 from core.champions import CROWNING, REFUSED, ROLLED_BACK, SERVING, STARTED, Standing, standing
 from core.errors import DataError
@@ -24,6 +23,7 @@ from core.notices import clock
 from data.artifacts import Artifact, ArtifactStore
 from data.model_registry import KIND, ModelRegistry
 from serve.load_check import Unfit
+from serve.ray_serve import RayServeException
 
 log = logging.getLogger("models")
 

@@ -10,9 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import ray
-from ray import serve as ray_serve
 from ray.exceptions import RayError
-from ray.serve.exceptions import RayServeException
 
 from actors.model_watch import ModelWatch, Served
 from actors.plan import RunPlan
@@ -22,6 +20,7 @@ from core.warmup import flat_market
 from data.artifacts import ArtifactStore
 from serve.app import app_name
 from serve.panel import ServePanel
+from serve.ray_serve import RayServeException, ray_serve
 
 LOOK_S = 1.0
 """How often the registry is looked at."""

@@ -26,7 +26,6 @@ from core.units import MINUTE_MS
 from core.votes import Answer, assemble_votes
 from data.artifacts import Artifact, ArtifactStore
 from data.model_registry import KIND, ModelRegistry
-from serve.gpu import leave
 from serve.load_check import Bounds, Unfit, load_checked
 from serve.models.base import Member
 
@@ -228,7 +227,8 @@ class ShadowActor(Shell):
         super().__init__(plan, "shadow")
         if hasattr(os, "nice"):
             os.nice(NICENESS)
-        leave()
+        # The GPU is for those that vote. Said before torch looks for one.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self._shadow: Shadow | None = None
         self._one = asyncio.Lock()
         self._counted: Counter[str] = Counter()

@@ -29,6 +29,7 @@ from actors.runs.retraining import Command, RayWork, run_all
 from actors.selector import SelectorActor
 from actors.shadow import ShadowActor
 from actors.supervisor import SupervisorActor
+from config.ray_environment import worker_environment
 from config.settings import Config, RetrainingSettings
 from core.errors import BotError
 
@@ -77,10 +78,8 @@ def start_ray(config: Config, root: Path, dashboard_port: int) -> None:
     Token authentication is on in both cases (``config.ray_environment``, before ray was imported).
     Raises BotError naming what to do when Ray does not come up.
     """
-    # Workers find our rooms wherever the program was started.
-    worker_env = {"env_vars": {"PYTHONPATH": str(root)}}
     own = config.ray.address == "local"
-    options: dict[str, Any] = {"namespace": NAMESPACE, "runtime_env": worker_env, "log_to_driver": False}
+    options: dict[str, Any] = {"namespace": NAMESPACE, "runtime_env": worker_environment(root), "log_to_driver": False}
     if own:
         options |= {
             "num_cpus": max(4, os.cpu_count() or 1),

@@ -156,6 +156,7 @@ MEANINGS: dict[str, Meaning] = {
     "models.members.*.family": Meaning("kind of the model", _E),
     "models.members.*.enabled": Meaning("the model votes", _E),
     "models.members.*.deadline_ms": Meaning("how long its vote is waited for", _E, "ms"),
+    "models.members.*.hyper.*": Meaning("how the model learns", _E),
     "champions.shadow": Meaning("newer versions of a model forecast beside the vote", _E),
     "champions.in_replay": Meaning("in replays too", _N),
     "champions.promotion": Meaning("what becomes of a version that is better", _E),

@@ -79,10 +79,12 @@ class MemberSettings(Section):
     """One ensemble member."""
 
     name: str
-    family: Literal["ridge", "tcn", "rules", "sentiment", "rl"]
+    family: Literal["ridge", "tcn", "rules", "lightgbm", "gru", "patch", "sentiment", "rl"]
     enabled: bool = True
     deadline_ms: Annotated[int, Field(ge=10, le=60_000)] = 5_000
     """Its vote is left out when it takes longer."""
+    hyper: dict[str, int | float] = Field(default_factory=dict)
+    """Hyper-parameters of its training that differ from the family's own."""
 
 
 class ChampionSettings(Section):

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import ray
-from ray import serve as ray_serve
-from ray.serve.handle import DeploymentHandle
 
 from config.settings import ResourceSettings
 from core.features import schema_hash
@@ -19,6 +17,7 @@ from data.artifacts import ArtifactStore
 from serve.gpu import USES_GPU, gpu_share
 from serve.load_check import Bounds
 from serve.models.registry import USES_TORCH
+from serve.ray_serve import DeploymentHandle, ray_serve
 from serve.replica import KIND, MemberReplica, write_pin
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,6 @@ from core.units import Instrument
 from core.votes import Answer, assemble_votes
 from core.warmup import flat_market
 from data.artifacts import ArtifactStore
-from serve.gpu import is_out_of_memory
 from serve.models.base import Member
 from serve.models.registry import load_member
 
@@ -94,8 +93,6 @@ def check(member: Member, version: str, bounds: Bounds) -> Passed:
             took.append((time.perf_counter() - began) * 1e3)
         alone, _ = member.forecast(features[1:2])
     except (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError) as error:
-        if is_out_of_memory(error):
-            raise
         raise Unfit(f"{version}: its probe forecast failed: {type(error).__name__}: {error}") from None
     market = replace(flat_market(PROBED), features=features)
     said = Answer(mean_bps=mean, stdev_bps=stdev, version=version)
@@ -124,8 +121,7 @@ def load_checked(
     schema: str,
     bounds: Bounds,
 ) -> tuple[Member, Passed]:
-    """The member stored under ``reference``, loaded and tried. Raises Unfit naming what is wrong, files included; what a
-    GPU without memory raises passes through."""
+    """The member stored under ``reference``, loaded and tried. Raises Unfit naming what is wrong, files included."""
     try:
         artifact = store.load(reference, schema=schema)
     except DataError as error:
@@ -134,18 +130,6 @@ def load_checked(
         raise Unfit(f"{artifact.version}: is of family {artifact.family}, the member is {family}")
     try:
         member = load_member(family, artifact.path)
-    # Files of the right hash whose content is wrong: what a reader makes of it depends on the reader.
-    except (
-        OSError,
-        ArithmeticError,
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        EOFError,
-        RuntimeError,
-    ) as error:
-        if is_out_of_memory(error):
-            raise
-        raise Unfit(f"{artifact.version}: cannot be read: {type(error).__name__}: {error}") from None
+    except DataError as error:
+        raise Unfit(f"{artifact.version}: {error}") from None
     return member, check(member, artifact.version, bounds)

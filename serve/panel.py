@@ -23,7 +23,7 @@ from serve.models.guard import Trusting
 HISTORY_BATCH = 512
 PRECOMPUTED_TOLERANCE_BPS = 1e-3
 """How far a forecast made in batches may lie from the same made alone. ``ridge`` and ``rules`` are equal to the last
-bit; ``tcn`` (float64) differs by about 1e-12 and ``rl`` (float32) by about 1e-5, in the order of summation."""
+bit, so are ``lightgbm`` and ``sentiment``; networks and ``rl`` (float32) differ by about 1e-5, in the order of summation."""
 
 
 def forecast_history(member: Member, table: FloatArray, first: int, end: int) -> tuple[FloatArray, FloatArray]:

@@ -19,11 +19,11 @@ from core.features import schema_hash
 from core.messages import FloatArray
 from core.units import MINUTE_MS
 from data.artifacts import ArtifactStore
-from serve.gpu import cap_memory, is_out_of_memory, leave, to_cpu
+from serve.gpu import cap_memory
 from serve.load_check import Bounds, Passed, Unfit, load_checked
 from serve.models.base import Member
 from serve.models.guard import Trusting
-from serve.models.registry import USES_TORCH, load_member
+from serve.models.registry import load_member
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +54,11 @@ class MemberReplica:
         self._store = ArtifactStore(Path(store_root))
         self._pin = Path(pin)
         self._bounds = bounds
-        self._device = "cpu"
-        if family in USES_TORCH and gpu_share > 0.0:
-            self._device = cap_memory(gpu_share, import_module("torch"))
+        if gpu_share > 0.0:
+            # Before anything is loaded: torch is imported by those alone that have a share.
+            cap_memory(gpu_share, import_module("torch"))
         self._taking = asyncio.Lock()
         self._newest = 0
-        self.moved = 0
-        """How often a version was moved from the GPU to the CPU for want of memory."""
         pinned = read_pin(self._pin)
         now = self._begun(pinned["version"], pinned["from"])
         before = pinned["before"] and self._begun(pinned["before"], 0)
@@ -78,18 +76,7 @@ class MemberReplica:
         return _Reign(load_member(self._family, artifact.path), artifact.version, minute)
 
     def _load_checked(self, version: str, bounds: Bounds) -> tuple[Member, Passed]:
-        def load() -> tuple[Member, Passed]:
-            reference = f"{KIND}/{self._name}/{version}"
-            return load_checked(self._store, reference, self._family, schema_hash(), bounds)
-
-        try:
-            return load()
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-        self._told_moved(version)
-        leave()
-        return load()
+        return load_checked(self._store, f"{KIND}/{self._name}/{version}", self._family, schema_hash(), bounds)
 
     async def forecast(
         self, features: FloatArray, minute: int
@@ -98,14 +85,7 @@ class MemberReplica:
         member is believed (S,), where it has a guard."""
         self._newest = max(self._newest, minute)
         reign = self._of(minute)
-        try:
-            mean, stdev = reign.member.forecast(features)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            self._told_moved(reign.version)
-            to_cpu(reign.member)
-            mean, stdev = reign.member.forecast(features)
+        mean, stdev = reign.member.forecast(features)
         trust = reign.member.trust(features) if isinstance(reign.member, Trusting) else None
         return mean, stdev, reign.version, minute, trust
 
@@ -118,11 +98,6 @@ class MemberReplica:
                 self._reigns = (now,)
             return now
         return former
-
-    def _told_moved(self, version: str) -> None:
-        self.moved += 1
-        self._device = "cpu"
-        log.warning("%s %s: the GPU's memory is not enough; it goes on on the CPU", self._name, version)
 
     async def take(self, version: str, after: int = 0) -> tuple[str, int]:
         """Load and try ``version`` beside the one that answers, then let it answer from the first minute on that nobody
@@ -156,9 +131,10 @@ class MemberReplica:
         return self._reigns[-1].version
 
     async def health(self) -> dict[str, Any]:
-        """Process, versions that are loaded, device, and how often the GPU was left for want of memory."""
-        loaded = [reign.version for reign in self._reigns]
-        return {"pid": os.getpid(), "versions": loaded, "device": self._device, "moved": self.moved}
+        """Process, versions that are loaded, and where the newest one computes."""
+        member = self._reigns[-1].member
+        device = getattr(getattr(member, "member", member), "device", "cpu")
+        return {"pid": os.getpid(), "versions": [r.version for r in self._reigns], "device": str(device)}
 
     async def pid(self) -> int:
         """Process id, for tests that kill it."""

@@ -111,7 +111,7 @@ class FoldWork:
         notes: dict[str, dict[str, float]] = {}
         for one in models.enabled:
             say(f"{where}: {one.name} learns from {data.size:,} samples")
-            members[one.name], notes[one.name] = fit_on(one.family, data, self.plan.seed)
+            members[one.name], notes[one.name] = fit_on(one.family, data, self.plan.seed, one.hyper)
         about = {
             "learned_ms": [self.ms(fold.train_first), self.ms(fold.train_end)],
             "left_out_ms": [list(map(self.ms, pair)) for pair in fold.left_out],
@@ -198,7 +198,7 @@ class FoldWork:
             "mood": [reading for reading in readings_of(self.source.lake.root) if reading[0] < end],
             "schema": schema_hash(),
             "code": CODE,
-            "members": [(m.name, m.family) for m in models.enabled],
+            "members": [(m.name, m.family, sorted(m.hyper.items())) for m in models.enabled],
             "horizon": models.horizon_minutes,
             "seed": self.plan.seed,
             "samples": self.plan.samples,

@@ -77,9 +77,18 @@ class DrawnSet(TrainingSet):
         return self.features[self.place]
 
     @property
-    def effective_size(self) -> float:
+    def flat(self) -> FloatArray:
+        return self.features
+
+    def newest(self, chosen: np.ndarray) -> np.ndarray:
+        return self.place[chosen]
+
+    def _also(self, horizon: int, chosen: np.ndarray) -> FloatArray:
+        return self.also[horizon][self.place[chosen]]
+
+    def effective(self, horizon: int) -> float:
         """Spans of one horizon that any sample lies in: all of them when every minute was drawn."""
-        return float(len(np.unique(self.rows[:, 1] // self.horizon)))
+        return float(len(np.unique(self.rows[:, 1] // horizon)))
 
     def windows(self, chosen: np.ndarray, length: int = SEQUENCE) -> FloatArray:
         return self.features[self.place[chosen][:, None] + np.arange(-length + 1, 1)]

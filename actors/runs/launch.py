@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import ray
-from ray import serve as ray_serve
 
 from actors.clock import wall_ms
 from actors.plan import NAMESPACE, RunPlan
@@ -30,6 +30,8 @@ from data.market import MarketSource
 from data.redis_server import EmbeddedRedis
 from serve.app import deploy_members
 from serve.dashboard.app import deploy as deploy_dashboard
+from serve.dashboard.app import free_port
+from serve.ray_serve import ray_serve
 
 log = logging.getLogger("launch")
 
@@ -66,6 +68,10 @@ class Launch:
         be trained meanwhile. The actors' processes come up while Serve deploys; they are told to start after it.
         """
         config = self.plan.settings.config
+        own = config.ray.address == "local"
+        if own:
+            # Told now, not after Ray has come up; in a cluster of somebody else's Serve may hold the port for us.
+            free_port(config.dashboard.host, config.dashboard.port)
         rehearsal = Rehearsal(self.plan.root)
         self._exits.callback(rehearsal.close)
         if config.redis_url == "embedded":
@@ -79,7 +85,11 @@ class Launch:
         hot.publish_state(dict(about))
         dashboard_port = ray_dashboard_port(config)
         self._next("Ray")
-        start_ray(config, self.plan.root, dashboard_port)
+        begin = partial(start_ray, config, self.plan.root, dashboard_port)
+        if own:
+            twice(begin, ray.shutdown, self._say, BotError)
+        else:
+            begin()
         self._exits.callback(ray.shutdown)
         self._stage("Ray" + (f" (dashboard http://127.0.0.1:{dashboard_port})" if config.ray.dashboard else ""))
         self._exits.callback(_quietly, stop_system)
@@ -254,13 +264,18 @@ def _named(what: str) -> Iterator[None]:
         ) from error
 
 
-def twice(work: Callable[[], T], undo: Callable[[], object], say: Say) -> T:
-    """``work``, and once more after ``undo`` when an actor it started died: on a busy machine Ray gives up on one that is
-    slow to begin. For what begins with nothing and holds nothing; a second death is told as it is."""
+def twice(
+    work: Callable[[], T],
+    undo: Callable[[], object],
+    say: Say,
+    error: type[Exception] = ray.exceptions.RayActorError,
+) -> T:
+    """``work``, and once more after ``undo`` when it ended in ``error``: on a busy machine Ray gives up on what is slow
+    to begin. For what begins with nothing and holds nothing; a second failure is told as it is."""
     try:
         return work()
-    except ray.exceptions.RayActorError as error:
-        log.warning("tried again: %s", str(error).strip().splitlines()[-1])
+    except error as first:
+        log.warning("tried again: %s", str(first).strip().splitlines()[-1])
         say("a part of it did not come up; trying once more …")
         undo()
         return work()

@@ -30,7 +30,7 @@ class Guarded:
 
     def __init__(self, member: Member, familiarity: Familiarity) -> None:
         self.member, self.familiarity = member, familiarity
-        self.family, self.depth = member.family, member.depth
+        self.family, self.settings, self.depth = member.family, member.settings, member.depth
 
     @classmethod
     def taught(cls, member: Member, data: TrainingSet) -> Self:

@@ -120,7 +120,7 @@ async def test_foreign_damaged_and_unreadable_versions_are_named(store, tmp_path
         seed=0,
         code="test",
     )
-    with pytest.raises(Unfit, match="cannot be read"):
+    with pytest.raises(Unfit, match="holds no ridge member that can be read"):
         await replica.take(nonsense.version)
     assert await said(replica, 0) == old.version
 
