@@ -20,6 +20,7 @@ from core.messages import FloatArray
 from core.units import MINUTE_MS
 from data.artifacts import ArtifactStore
 from serve.gpu import cap_memory
+from serve.half import halved
 from serve.load_check import Bounds, Passed, Unfit, load_checked
 from serve.models.base import Member
 from serve.models.guard import Trusting
@@ -54,9 +55,8 @@ class MemberReplica:
         self._store = ArtifactStore(Path(store_root))
         self._pin = Path(pin)
         self._bounds = bounds
-        if gpu_share > 0.0:
-            # Before anything is loaded: torch is imported by those alone that have a share.
-            cap_memory(gpu_share, import_module("torch"))
+        # Before anything is loaded: torch is imported by those alone that have a share.
+        self._capped = gpu_share > 0.0 and cap_memory(gpu_share, import_module("torch"))
         self._taking = asyncio.Lock()
         self._newest = 0
         pinned = read_pin(self._pin)
@@ -76,7 +76,12 @@ class MemberReplica:
         return _Reign(load_member(self._family, artifact.path), artifact.version, minute)
 
     def _load_checked(self, version: str, bounds: Bounds) -> tuple[Member, Passed]:
-        return load_checked(self._store, f"{KIND}/{self._name}/{version}", self._family, schema_hash(), bounds)
+        reference = f"{KIND}/{self._name}/{version}"
+        member, passed = load_checked(self._store, reference, self._family, schema_hash(), bounds)
+        if self._capped and device_of(member) == "cuda":
+            member, found = halved(member, import_module("torch"))
+            log.info("%s: %s", passed.version, found)
+        return member, passed
 
     async def forecast(
         self, features: FloatArray, minute: int
@@ -132,13 +137,18 @@ class MemberReplica:
 
     async def health(self) -> dict[str, Any]:
         """Process, versions that are loaded, and where the newest one computes."""
-        member = self._reigns[-1].member
-        device = getattr(getattr(member, "member", member), "device", "cpu")
-        return {"pid": os.getpid(), "versions": [r.version for r in self._reigns], "device": str(device)}
+        loaded = [reign.version for reign in self._reigns]
+        return {"pid": os.getpid(), "versions": loaded, "device": device_of(self._reigns[-1].member)}
 
     async def pid(self) -> int:
         """Process id, for tests that kill it."""
         return os.getpid()
+
+
+def device_of(member: Member) -> str:
+    """``cpu`` or ``cuda``: where a member, or the one under its guard, computes."""
+    device = getattr(getattr(member, "member", member), "device", "cpu")
+    return str(device).partition(":")[0]
 
 
 def write_pin(path: Path, version: str, minute: int = 0, before: str = "") -> None:

@@ -13,6 +13,9 @@ from config.settings import ResourceSettings
 from core.units import MINUTE_MS
 from data.artifacts import ArtifactStore
 from serve.gpu import cap_memory, gpu_share
+from serve.half import MEAN_BPS, STDEV_SHARE, HalfPrecision, halved
+from serve.load_check import probe_features
+from serve.models.guard import Guarded
 from serve.models.tcn import Tcn
 from serve.replica import MemberReplica, write_pin
 from tests.support.markets import MINUTE
@@ -90,3 +93,31 @@ async def test_a_version_that_does_not_fit_on_the_gpu_serves_from_the_cpu(tmp_pa
     assert version == artifact.version
     newer = kept(store, member)
     assert await replica.take(newer.version) == (newer.version, MINUTE + MINUTE_MS)
+
+
+def test_half_precision_is_used_where_it_says_the_same_and_nowhere_else():
+    member = Tcn(steps=30, device="cpu")
+    member.fit(made_up(5.0))
+    member.shrink = np.ones_like(member.shrink)
+    # On the CPU torch halves to bfloat16, which is coarser than what a GPU takes: the rule is tried, no speed.
+    half, found = halved(member, torch, "cpu")
+    probe = probe_features()
+    (mean, stdev), (half_mean, half_stdev) = member.forecast(probe), HalfPrecision(member, torch, "cpu").forecast(probe)
+    assert not np.array_equal(mean, half_mean), "nothing was halved"
+    apart, wider = np.abs(half_mean - mean).max(), np.abs(half_stdev / stdev - 1.0).max()
+    assert (half is not member) == (apart <= MEAN_BPS and wider <= STDEV_SHARE)
+    assert f"{apart:.3g} bps" in found
+    # Ten times the opinion is ten times the error: beyond what is stated, it is left whole.
+    member.shrink = np.full_like(member.shrink, 1e4)
+    whole, found = halved(member, torch, "cpu")
+    assert whole is member
+    assert "not used" in found
+    member.shrink = np.zeros_like(member.shrink)
+    member.network.head.weight.data.zero_()
+    half, found = halved(member, torch, "cpu")
+    assert isinstance(half, HalfPrecision)
+    assert half.horizon == member.horizon
+    guarded, _ = halved(Guarded.taught(member, made_up(5.0)), torch, "cpu")
+    assert isinstance(guarded, Guarded)
+    assert isinstance(guarded.member, HalfPrecision)
+    assert guarded.trust(probe).shape == (50,)
