@@ -234,15 +234,22 @@ class ShadowActor(Shell):
         self._counted: Counter[str] = Counter()
 
     async def start(self) -> None:
+        try:
+            await asyncio.to_thread(self._begin)
+        except BotError as error:
+            # A registry that cannot be read must not keep a run from trading; tried again with each minute.
+            self.log.error("nothing is judged yet: %s", error)
+
+    def _begin(self) -> Shadow:
         config, models = self.plan.settings.config, self.plan.settings.rules.models
-        self._shadow = await asyncio.to_thread(
-            Shadow,
+        self._shadow = Shadow(
             ArtifactStore(self.plan.artifacts_dir),
             models.enabled,
             config.champions,
             horizon=models.horizon_minutes,
             memory_mb=config.resources.member_memory_mb,
         )
+        return self._shadow
 
     async def observe(self, market: Market, votes: Votes) -> None:
         """One minute after the other, in a thread: loading torch takes long, and whether we live is asked meanwhile."""
@@ -252,8 +259,7 @@ class ShadowActor(Shell):
     def _observe(self, market: Market, votes: Votes) -> None:
         with self.minute(market.minute, market.trace):
             try:
-                assert self._shadow is not None, "start() comes first"
-                self._shadow.observe(market, votes)
+                (self._shadow or self._begin()).observe(market, votes)
                 self._counted["minutes"] += 1
             except BotError as error:
                 # The disk or the registry: told, and tried again with the next minute.
