@@ -13,13 +13,16 @@ from core.messages import FloatArray
 from core.params import MemberSettings, ModelSettings
 from core.units import MINUTE_MS, Instrument
 from data.artifacts import Artifact, ArtifactStore
+from data.lake import Lake
 from data.model_registry import fitting
 from serve.models.base import Member, TrainingSet
 from serve.models.guard import Guarded
 from serve.models.registry import new_member
 from serve.panel import forecast_history
-from tune.dataset import BarSource, training_set
+from tune.array_store import ArrayStore
+from tune.dataset import BarSource, also_of, training_set
 from tune.folds import Fold, walk_forward
+from tune.stored_set import stored_set
 from tune.trials import Trial, TrialLog, key_of
 
 KIND = "model"
@@ -123,14 +126,16 @@ def train_members(
     source: str = "",
     progress: Progress = lambda text, share: None,
     log: TrialLog | None = None,
+    cache: ArrayStore | None = None,
 ) -> tuple[Artifact, ...]:
     """Fit each member on the whole span after judging its family on walk-forward folds; keep each as an artifact.
 
-    ``rl`` members learn in ``tune.rl`` and are not taken here. With a ``log`` each judged variant is a trial; a member
+    They learn ``HORIZONS`` beside the vote's. With a ``cache`` features are mapped from it, and so bounded in memory;
+    without one they are made in memory. ``rl`` members learn in ``tune.rl`` and are not taken here. With a ``log`` each judged variant is a trial; a member
     that is merely needed and missing is not one.
     """
     progress("reading bars, computing features", 0.0)
-    data = training_set(lake, instruments, span.first_minute, span.minutes, horizon)
+    data, version = samples_of(lake, instruments, span, horizon, cache, seed)
     folds = walk_forward(span.minutes, FOLDS, purge=horizon, first=data.first)
     made = []
     for number, settings in enumerate(members):
@@ -161,6 +166,8 @@ def train_members(
                     "horizon": horizon,
                     "samples": data.size,
                     "folds": FOLDS,
+                    "data": version,
+                    "horizons": data.horizons,
                     "hyper": asdict(member.settings),
                 },
             )
@@ -169,6 +176,21 @@ def train_members(
         log.append([_trial(artifact, horizon) for artifact in made])
     progress("done", 1.0)
     return tuple(made)
+
+
+def samples_of(
+    lake: BarSource,
+    instruments: tuple[Instrument, ...],
+    span: Span,
+    horizon: int,
+    cache: ArrayStore | None = None,
+    seed: int = 0,
+) -> tuple[TrainingSet, str]:
+    """(what members learn from, its version; empty where it is made in memory)."""
+    also = also_of(horizon)
+    if cache is None or not isinstance(lake, Lake):
+        return training_set(lake, instruments, span.first_minute, span.minutes, horizon, also), ""
+    return stored_set(lake, instruments, span.first_minute, span.minutes, horizon, also, cache, code=CODE, seed=seed)
 
 
 def _trial(artifact: Artifact, horizon: int) -> Trial:
@@ -210,6 +232,7 @@ def ensure_members(
     source: str = "",
     before: int | None = None,
     progress: Progress = lambda text, share: None,
+    cache: ArrayStore | None = None,
 ) -> dict[str, Artifact]:
     """The champion of every enabled member, or the newest usable artifact, training on ``span`` those that have none.
 
@@ -236,6 +259,7 @@ def ensure_members(
             seed=seed,
             source=source,
             progress=progress,
+            cache=cache,
         )
         found |= {artifact.name: artifact for artifact in trained}
     return {m.name: found[m.name] for m in models.enabled if m.name in found}

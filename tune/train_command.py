@@ -19,6 +19,7 @@ from data.artifacts import Artifact, ArtifactStore
 from data.folder_source import folder_source
 from data.market import MarketSource, demo_source, real_source, synthetic_source
 from data.market_arguments import fitted
+from tune.array_store import ArrayStore
 from tune.train import Span, ensure_members, lower_priority, train_members
 from tune.trials import TrialLog
 
@@ -64,7 +65,7 @@ def main(args: argparse.Namespace) -> int:
         def progress(text: str, share: float) -> None:
             bar.update(task, description=text, completed=share)
 
-        common = {"seed": args.seed, "source": source.name, "progress": progress}
+        common = {"seed": args.seed, "source": source.name, "progress": progress, "cache": cache_of(source)}
         if args.rl:
             # RLlib takes four seconds to import: only who asked for it waits for it.
             agent = import_module("tune.rl.train").train_agent(
@@ -91,6 +92,11 @@ def main(args: argparse.Namespace) -> int:
         metrics = {name: a.metrics for name, a in made.items()}
         print(json.dumps({"members": versions, "metrics": metrics, "store": str(store.root)}))
     return EXIT_OK
+
+
+def cache_of(source: MarketSource) -> ArrayStore:
+    """Where features that members learn from are kept, beside the market's bars."""
+    return ArrayStore(source.root / "cache" / "samples")
 
 
 def add_trained_market(parser: argparse.ArgumentParser) -> None:

@@ -65,6 +65,13 @@ class TrainingSet:
             found[self.rows[chosen, 1][:, None] + np.array(self.horizons) >= self.until] = np.nan
         return found
 
+    def at(self, horizon: int) -> "TrainingSet":
+        """For one of ``horizons`` alone, with the samples whose return over it is known."""
+        if horizon == self.horizon:
+            return replace(self, also={})
+        known = np.isfinite(self.ahead(np.arange(self.size))[:, self.horizons.index(horizon)])
+        return replace(self.where(known), horizon=horizon, also={}, target_bps=self.also[horizon])
+
     def _also(self, horizon: int, chosen: np.ndarray) -> FloatArray:
         return self.also[horizon][self.rows[chosen, 0], self.rows[chosen, 1]]
 

@@ -15,9 +15,9 @@ import numpy as np
 from core.features import FEATURE_NAMES
 from core.messages import FloatArray
 from serve.models.base import TrainingSet, only_whole, shrinkage, usual_move_bps
+from serve.models.horizons import OneByOne
 from serve.models.hyper import made
 
-FILE = "rules.json"
 SIGNALS = ("ema_cross", "rsi", "breakout", "confirmed")
 DEFAULTS = (0.05, 0.05, 0.05, 0.05)
 """Coefficients before any training: follow the cross, fade the extreme, follow the break and the confirmed
@@ -77,27 +77,31 @@ class Settings:
     """Returns are cut at this many usual moves while fitting."""
 
 
-class ChartRules:
+class ChartRules(OneByOne):
     """mean = usual move · (signals · coefficients); stdev = usual move · width."""
 
     family = "rules"
     Settings: ClassVar[type[Settings]] = Settings
+    FILE = "rules.json"
     depth = MEMORY
 
     def __init__(self, horizon: int = 15, **hyper: Any) -> None:
+        super().__init__()
         self.settings = made(Settings, self.family, hyper)
         self.horizon = horizon
         self.coefficients = np.array(DEFAULTS)
         self.width = 1.0
 
-    def fit(self, data: TrainingSet, seed: int = 0) -> dict[str, float]:
+    def fit_one(self, data: TrainingSet) -> dict[str, float]:
         """Least squares of the return over the usual move on the signals, shrunk by how well coefficients from one
-        half of the time (less one horizon) hold in the other. ``seed`` is not needed: nothing is drawn."""
+        half of the time (less one horizon) hold in the other."""
         self.horizon = data.horizon
         unit = usual_move_bps(data.last, data.horizon)
         live = unit > STDEV_FLOOR_BPS
         if live.sum() < 10:
-            return {"shrink": 1.0, "samples": float(live.sum())}
+            # Nothing moved: nothing is known of what a signal is worth.
+            self.coefficients = np.zeros(len(SIGNALS))
+            return {"shrink": 0.0, "samples": float(live.sum())}
         x, minute = self._signals_of(data)[live], data.rows[live, 1]
         cut, penalty = self.settings.outlier, self.settings.penalty
         y = np.clip(data.y[live] / unit[live], -cut, cut)
@@ -115,9 +119,7 @@ class ChartRules:
     def _signals_of(self, data: TrainingSet, batch: int = 4_096) -> FloatArray:
         """(N, 4), a few windows in memory at a time."""
         starts = range(0, data.size, batch)
-        return np.concatenate(
-            [signals(data.windows(np.arange(k, min(k + batch, data.size)), self.horizon)) for k in starts]
-        )
+        return np.concatenate([signals(data.windows(np.arange(k, min(k + batch, data.size)), MEMORY)) for k in starts])
 
     def forecast(self, features: FloatArray) -> tuple[FloatArray, FloatArray]:
         last = features[:, -1, :]
@@ -126,14 +128,14 @@ class ChartRules:
         stdev = np.maximum(unit * self.width, STDEV_FLOOR_BPS)
         return only_whole(features[:, -MEMORY:], mean, stdev)
 
-    def save(self, folder: Path) -> None:
+    def write(self, path: Path) -> None:
         stored = {"horizon": self.horizon, "coefficients": self.coefficients.tolist(), "width": self.width}
         stored["settings"] = asdict(self.settings)
-        (folder / FILE).write_text(json.dumps(stored), encoding="utf-8")
+        path.write_text(json.dumps(stored), encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        stored = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    def read(cls, path: Path) -> Self:
+        stored = json.loads(path.read_text(encoding="utf-8"))
         member = cls(stored["horizon"], **stored["settings"])
         member.coefficients = np.array(stored["coefficients"])
         member.width = stored["width"]

@@ -16,10 +16,10 @@ import numpy as np
 from core.features import FEATURE_NAMES
 from core.messages import FloatArray
 from serve.models.base import TrainingSet, only_whole, shrinkage, standardise, standardiser, usual_move_bps
+from serve.models.horizons import OneByOne
 from serve.models.hyper import made
 from serve.models.rules import STDEV_FLOOR_BPS
 
-FILE = "sentiment.npz"
 INPUTS = (
     "fear_greed",
     "news_score",
@@ -49,24 +49,25 @@ class Settings:
     """Returns are cut at this many usual moves while fitting."""
 
 
-class SentimentMember:
+class SentimentMember(OneByOne):
     """mean = shrink · usual move · (z · beta); stdev = usual move · width."""
 
     family = "sentiment"
     Settings: ClassVar[type[Settings]] = Settings
+    FILE = "sentiment.npz"
     depth = 1
 
     def __init__(self, horizon: int = 15, **hyper: Any) -> None:
+        super().__init__()
         self.settings = made(Settings, self.family, hyper)
         self.horizon = horizon
         self.mean, self.scale = np.zeros(len(_INPUTS)), np.ones(len(_INPUTS))
         self.beta = np.zeros(len(_INPUTS))
         self.width = 1.0
 
-    def fit(self, data: TrainingSet, seed: int = 0) -> dict[str, float]:
+    def fit_one(self, data: TrainingSet) -> dict[str, float]:
         """Ridge regression of the return over the usual move, shrunk by how coefficients of the other blocks of time
-        (less one horizon) hold in each. With too few minutes of known mood or news it stays without an opinion.
-        ``seed`` is not needed: nothing is drawn."""
+        (less one horizon) hold in each. With too few minutes of known mood or news it stays without an opinion."""
         self.horizon = data.horizon
         last = data.last
         unit = usual_move_bps(last, data.horizon)
@@ -105,9 +106,9 @@ class SentimentMember:
         told = known(last) & np.isfinite(mean)
         return only_whole(features[:, -1:], np.where(told, mean, np.nan), np.where(told, stdev, np.nan))
 
-    def save(self, folder: Path) -> None:
+    def write(self, path: Path) -> None:
         np.savez(
-            folder / FILE,
+            path,
             mean=self.mean,
             scale=self.scale,
             beta=self.beta,
@@ -117,8 +118,8 @@ class SentimentMember:
         )
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        with np.load(folder / FILE, allow_pickle=False) as stored:
+    def read(cls, path: Path) -> Self:
+        with np.load(path, allow_pickle=False) as stored:
             member = cls(int(stored["horizon"]), **json.loads(str(stored["settings"])))
             member.mean, member.scale, member.beta = stored["mean"], stored["scale"], stored["beta"]
             member.width = float(stored["width"])
