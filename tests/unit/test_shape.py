@@ -34,6 +34,7 @@ CATCHES_ALL = {
     "actors/conductor_actor.py": {"_answers", "_run"},
     "actors/runs/launch.py": {"_quietly"},
     "actors/notifier.py": {"_try"},
+    "actors/panel.py": {"_look_on"},
     "actors/system.py": {"start_ray"},
     "actors/supervisor.py": {"_check", "_restart", "_publish"},
     "serve/panel.py": {"_ask"},
