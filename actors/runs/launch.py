@@ -4,6 +4,7 @@ Whatever was started is ended by ``close()``, in the opposite order, whether the
 also watch our pid, so that nothing is orphaned when this process is killed.
 """
 
+import argparse
 import json
 import logging
 import time
@@ -18,11 +19,14 @@ import ray
 from actors.clock import wall_ms
 from actors.plan import NAMESPACE, RunPlan
 from actors.runs.rehearsal import Rehearsal
-from actors.system import ray_dashboard_port, start_ray, start_system, stop_system
+from actors.runs.retraining import Command, Retraining, train_commands
+from actors.system import begin_training, ray_dashboard_port, start_ray, start_system, stop_system
 from core.errors import BotError
 from core.messages import Notice
 from core.starting_cap import LiveDay
+from data.artifacts import ArtifactStore
 from data.hot import Hot
+from data.market import MarketSource
 from data.redis_server import EmbeddedRedis
 from serve.app import deploy_members
 from serve.dashboard.app import deploy as deploy_dashboard
@@ -49,6 +53,7 @@ class Launch:
         self._began = time.perf_counter()
         self._supervisor: Any = None
         self._redis: EmbeddedRedis | None = None
+        self._retraining: Retraining | None = None
 
     def __enter__(self) -> "Launch":
         return self
@@ -131,15 +136,39 @@ class Launch:
             instruments=str(len(plan.settings.config.trade.rows)),
         )
 
+    def train_beside(self, source: MarketSource, market: Command, args: argparse.Namespace, *, downloads: bool) -> None:
+        """From now on, whenever ``progress`` is asked for, see to it that models are trained when it is time
+        (``retraining`` of the settings). ``downloads``: the newest bars are fetched first."""
+        config = self.plan.settings.config
+        rows = config.trade.rows
+        overrides = tuple(f"--set={change}" for change in args.overrides)
+        overrides += ("--config-dir", str(args.config_dir)) if args.config_dir else ()
+        self._retraining = Retraining(
+            config.retraining,
+            ArtifactStore(self.plan.artifacts_dir),
+            source.lake,
+            rows,
+            commands=train_commands(self.plan.root, market, overrides, rows, config.retraining.days, downloads),
+            begin=lambda commands: begin_training(config.retraining, self.plan.log_dir / "training.log", commands),
+            tell=lambda severity, key, **values: _quietly(lambda: self.tell(severity, key, **values)),
+            downloads=downloads,
+            now_ms=wall_ms,
+        )
+        self._exits.callback(_quietly, self._retraining.close)
+
     def progress(self) -> dict | None:
-        """What the conductor says; None while it is being started again. Also keeps our Redis alive."""
+        """What the conductor says; None while it is being started again. Also keeps our Redis alive, and training on time."""
         if self._redis is not None:
             self._redis.ensure()
         try:
             conductor = ray.get_actor("conductor", namespace=NAMESPACE)
-            return ray.get(conductor.progress.remote(), timeout=10)
+            told = ray.get(conductor.progress.remote(), timeout=10)
         except (ValueError, ray.exceptions.RayError):
             return None
+        if self._retraining is not None:
+            retraining, minute = self._retraining, told["minute"] or 0
+            _quietly(lambda: retraining.look(minute))
+        return told
 
     def status(self) -> dict:
         """State of every actor."""

@@ -222,7 +222,7 @@ def advance(
                 equity, invested = add_up(amount, grid_ints, mid, close, rate, worth)
             if not (day == marked_day and quiet_low < equity <= quiet_high):
                 state, _, _ = mark(state, equity, day, True, losses)
-                quiet_low, quiet_high = _quiet(state, losses)
+                quiet_low, quiet_high = quiet_between(state, losses)
             marked_day, moved = day, False
         # --- what is wanted
         if ensemble:
@@ -241,7 +241,7 @@ def advance(
                 wanted = wanted or risen_above(position[i] * mid[i] * rate[i], most[i], own, rules.caps) > 0.0
         parents = 0
         if wanted:
-            _size(tape, grid_ints, rules, account, scratch, state, equity, index, ensemble)
+            size_wanted(tape, grid_ints, rules, account, scratch, state, equity, index, ensemble)
             _gate(tape, grids, rules, account, level, scratch, index)
             regime = said.which[REGIME, k] if ensemble else -1
             parents = _log_orders(scratch, logs, orders, orders_before, index, regime, equity)
@@ -299,7 +299,7 @@ def advance(
 
 
 @inner
-def _quiet(state: Mark, losses: LossLimits) -> tuple[float, float]:
+def quiet_between(state: Mark, losses: LossLimits) -> tuple[float, float]:
     """Between which equities (above the first, up to the second) marking to market on the same day changes nothing.
 
     The lower one stands a little above where a limit is breached, beyond any doubt of rounding: there ``mark`` decides.
@@ -365,7 +365,7 @@ def _listen(said: Said, scratch: Scratch, close: FloatArray, selection: Selectio
 
 
 @inlined
-def _size(
+def size_wanted(
     tape: Tape,
     grid: IntArray,
     rules: Rules,
