@@ -21,6 +21,7 @@ from actors.plan import RunPlan
 from actors.runs.audit import audit_run
 from actors.runs.follow import Follower, make_follower
 from actors.runs.launch import Launch
+from actors.runs.retraining import market_words
 from actors.runs.running import note_run, noted, refuse_second
 from actors.runs.simulators import Balances, opening_balances, start_simulators
 from actors.runs.summary import print_summary
@@ -184,6 +185,7 @@ def _run(
         }
         with Launch(plan, lambda text: console.print(text, highlight=False)) as launch:
             launch.start(versions, about)
+            launch.train_beside(source, market_words(source, args.data), args, downloads=False)
             told = {
                 "settings": settings.model_dump(mode="json"),
                 "market": source.name,

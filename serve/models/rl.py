@@ -6,25 +6,33 @@ full share at ``full_edge_bps``, so the policy's vote is ``mean = a · full_edge
 action distribution, ``stdev = width · full_edge_bps``. A negative ``a`` is a vote against holding.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
 
 from core.errors import Defect
 from core.messages import FloatArray
-from serve.models.base import TrainingSet, standardise
+from serve.models.base import TrainingSet, only_whole, standardise
 from serve.models.threads import cap_threads
 
 POLICY = "policy.ts"
 NUMBERS = "policy.npz"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """None: what the agent learns by is set where it is trained."""
+
+
 class RlPolicy:
     """Traced module (N, F) float32 standardised features → (N, 2): action and log width."""
 
     family = "rl"
+    Settings: ClassVar[type[Settings]] = Settings
+    settings = Settings()
     depth = 1
 
     def __init__(
@@ -50,7 +58,7 @@ class RlPolicy:
             out = self.module(torch.from_numpy(z.astype(np.float32))).double().numpy()
         action = np.clip(out[:, 0], -1.0, 1.0)
         width = np.exp(np.clip(out[:, 1], -8.0, 2.0))
-        return action * self.full_edge_bps, width * self.full_edge_bps
+        return only_whole(features[:, -1:], action * self.full_edge_bps, width * self.full_edge_bps)
 
     def save(self, folder: Path) -> None:
         if self.module is None:
