@@ -20,9 +20,12 @@ from optuna import logging as optuna_logging
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import TPESampler
 from ray import tune as ray_tune
+from ray.exceptions import RayError
+from ray.tune.error import TuneError
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
+from core.errors import BotError
 from tune.auto.budget import Budget
 from tune.auto.space import MB, Space
 from tune.auto.task import NINTHS
@@ -101,7 +104,13 @@ def search(
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     optuna_logging.set_verbosity(optuna_logging.ERROR)
     where = str(folder.resolve())
-    ENDS[where], LISTENERS[where] = deadline, told
+    last = [Standing(0, 0, None)]
+
+    def heard(now: Standing) -> None:
+        last[0] = now
+        told(now)
+
+    ENDS[where], LISTENERS[where] = deadline, heard
     trainable = ray_tune.with_parameters(
         SearchTrial,
         folder=where,
@@ -138,11 +147,19 @@ def search(
         ),
     )
     # Tune prints to stdout what belongs on stderr; stdout is for the answer.
-    with redirect_stdout(sys.stderr):
-        results = tuner.fit()
+    try:
+        with redirect_stdout(sys.stderr):
+            results = tuner.fit()
+    except (RayError, TuneError) as error:
+        text = (str(error).strip().splitlines() or [""])[0][:300]
+        raise BotError(
+            f"Ray ended in the middle of the search ({type(error).__name__}: {text}); what is done is kept, the same command "
+            "goes on"
+        ) from error
     if time.monotonic() >= deadline:
         return True
-    return most_trials is not None and sum(bool(r.metrics) for r in results) >= most_trials
+    ended = max(last[0].done, sum(bool(r.metrics) for r in results))
+    return most_trials is not None and ended >= most_trials
 
 
 def _sampler(seed: int) -> TPESampler:

@@ -260,7 +260,7 @@ class _Session:
 
         def standing(now: Any) -> None:
             best = "none yet" if now.best is None else f"{now.best * 1e4:+.2f}"
-            doing.what = f"{now.done} trials done, {now.running} running, best {best}"
+            doing.what = f"{now.done} trials done, {now.running} running, best gain {best}"
 
         workers = self.budget.at_once * (self.budget.trial_bytes + ACTOR_BYTES)
         with self.ray(resolve_var(self.settings), self.budget.cores, memory=workers, object_store=OBJECT_STORE_BYTES):
