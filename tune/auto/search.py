@@ -45,8 +45,10 @@ class Standing:
 
     done: int
     running: int
-    best: float | None
-    """Highest score so far, nats."""
+    best: float | None = None
+    """Highest score so far, nats, of those that learned from as many samples as any did."""
+    ninths: int = 0
+    """How many that is."""
 
 
 Told = Callable[[Standing], object]
@@ -68,8 +70,9 @@ class Reporter(ray_tune.Callback):
         if told is None:
             return
         ended = [t for t in trials if t.status in ("TERMINATED", "ERROR")]
-        scores = [t.last_result["score"] for t in trials if t.last_result and t.last_result.get("status") == "ok"]
-        told(Standing(len(ended), sum(t.status == "RUNNING" for t in trials), max(scores, default=None)))
+        known = [t.last_result for t in trials if t.last_result and t.last_result.get("status") == "ok"]
+        ninths, best = max(((r["ninths"], r["score"]) for r in known), default=(0, None))
+        told(Standing(len(ended), sum(t.status == "RUNNING" for t in trials), best, ninths))
 
 
 class OutOfTime(ray_tune.Stopper):
@@ -104,7 +107,7 @@ def search(
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     optuna_logging.set_verbosity(optuna_logging.ERROR)
     where = str(folder.resolve())
-    last = [Standing(0, 0, None)]
+    last = [Standing(0, 0)]
 
     def heard(now: Standing) -> None:
         last[0] = now
