@@ -58,6 +58,7 @@ class FeedActor(Shell):
                 GRACE_S[plan.clock],
                 gate_of(plan, venue, config.exchanges[venue]),
                 lockstep=plan.clock == "lockstep",
+                heals=plan.clock == "wall",
                 on_top=self._top_news.hear if self._top_news is not None else None,
             )
             for venue in dict.fromkeys(i.venue for i in self._instruments)

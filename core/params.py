@@ -250,8 +250,9 @@ class ExecutionSettings(Section):
     risk_aversion: Annotated[float, Field(gt=0, le=1)] = 1e-3
     """``is``: lambda of Almgren & Chriss, per USDT: how much a variance of 1 USDT² weighs against a cost of 1 USDT."""
     urgency: Annotated[float, Field(ge=0, le=10)] = 1.0
-    """``adaptive``: how much one standard deviation of waiting weighs against a certain cost."""
-    reprice_seconds: Annotated[int, Field(ge=1, le=20)] = 2
+    """``adaptive``: how much one standard deviation of waiting weighs against a certain cost; a higher one also waits
+    less long."""
+    reprice_seconds: Annotated[int, Field(ge=1, le=20)] = 1
     """``adaptive``: how often it looks at the book."""
     edge_minutes: Annotated[float, Field(gt=0, le=1_440)] = 15
     """``adaptive``: how long a forecast's edge lasts; what waits loses it evenly."""

@@ -18,7 +18,7 @@ from core.messages import ModelStep
 from core.shadow import Evidence, Pair, gathered
 from core.succession import told as evidence_words
 from data.artifacts import Artifact, ArtifactStore
-from data.model_registry import KIND, ModelRegistry
+from data.model_registry import CANDIDATE, KIND, ModelRegistry
 from tune.train_command import add_trained_market, picked
 
 HELP = "list and compare the models' versions; promote one, or roll back"
@@ -101,8 +101,11 @@ def place(artifact: Artifact, now: Standing) -> str:
         return "champion before"
     if version in now.advised:
         return "challenger, better"
-    later = now.champion and number_of(version) > number_of(now.champion)
-    return "challenger" if later and fits(artifact) else ""
+    if not fits(artifact):
+        return ""
+    if now.champion and number_of(version) > number_of(now.champion):
+        return "challenger"
+    return "candidate" if artifact.extra.get(CANDIDATE) else ""
 
 
 def size_of(artifact: Artifact) -> int:

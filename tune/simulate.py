@@ -280,8 +280,7 @@ class _Run:
         if self.forecasts is None:
             # Nothing but the target is read of it then.
             target = np.ascontiguousarray(self.target[first:end].T, dtype=np.float64)  # type: ignore[index]
-            flags, which = np.zeros((2, rows, 0), dtype=np.bool_), np.zeros((2, 0), dtype=np.int64)
-            return Said(first, False, np.zeros((2, 0, rows, 0)), flags, which, np.zeros((1, len(Regime), 0)), target)
+            return nothing_said(rows)._replace(first=first, target=target)
         flags, which = np.empty((2, rows, size), dtype=np.bool_), np.empty((2, size), dtype=np.int64)
         which[REGIME], flags[SHOCK] = regime, shock
         votes = np.stack(
@@ -326,6 +325,13 @@ class _Run:
             priced=priced_of(fills, mid, rules, self.grids.ints[:, FEE_IN_QUOTE] > 0, self.folder),
             notes=self.notes,
         )
+
+
+def nothing_said(rows: int) -> Said:
+    """What members say where targets are given: nothing."""
+    flags, which = np.zeros((2, rows, 0), dtype=np.bool_), np.zeros((2, 0), dtype=np.int64)
+    tables = np.zeros((1, len(Regime), 0))
+    return Said(0, False, np.zeros((2, 0, rows, 0)), flags, which, tables, np.zeros((rows, 0)))
 
 
 def last_closes(bars: FloatArray, end: int) -> FloatArray:

@@ -222,7 +222,7 @@ def advance(
                 equity, invested = add_up(amount, grid_ints, mid, close, rate, worth)
             if not (day == marked_day and quiet_low < equity <= quiet_high):
                 state, _, _ = mark(state, equity, day, True, losses)
-                quiet_low, quiet_high = _quiet(state, losses)
+                quiet_low, quiet_high = quiet_between(state, losses)
             marked_day, moved = day, False
         # --- what is wanted
         if ensemble:
@@ -241,7 +241,7 @@ def advance(
                 wanted = wanted or risen_above(position[i] * mid[i] * rate[i], most[i], own, rules.caps) > 0.0
         parents = 0
         if wanted:
-            _size(tape, grid_ints, rules, account, scratch, state, equity, index, ensemble)
+            size_wanted(tape, grid_ints, rules, account, scratch, state, equity, index, ensemble)
             _gate(tape, grids, rules, account, level, scratch, index)
             regime = said.which[REGIME, k] if ensemble else -1
             parents = _log_orders(scratch, logs, orders, orders_before, index, regime, equity)
@@ -299,7 +299,7 @@ def advance(
 
 
 @inner
-def _quiet(state: Mark, losses: LossLimits) -> tuple[float, float]:
+def quiet_between(state: Mark, losses: LossLimits) -> tuple[float, float]:
     """Between which equities (above the first, up to the second) marking to market on the same day changes nothing.
 
     The lower one stands a little above where a limit is breached, beyond any doubt of rounding: there ``mark`` decides.
@@ -365,7 +365,7 @@ def _listen(said: Said, scratch: Scratch, close: FloatArray, selection: Selectio
 
 
 @inlined
-def _size(
+def size_wanted(
     tape: Tape,
     grid: IntArray,
     rules: Rules,
@@ -449,7 +449,9 @@ def _count_fills(
         else:
             money += fee if buying else -fee
         trip = guards.floats[row, :TRIP]
-        least = least_lots(grid[MIN_LOTS], grid[MIN_NOTIONAL], log[k, 6] * grid[UNIT]) * grid[STEP_UNITS]
+        least = 0 * coins
+        if not buying:
+            least = least_lots(grid[MIN_LOTS], grid[MIN_NOTIONAL], log[k, 6] * grid[UNIT]) * grid[STEP_UNITS]
         closed, result = count_fill(trip, buying, coins / float(UNITS), money / float(UNITS), least / float(UNITS))
         if closed:
             due = logs.orders[log[k, 0] - orders_before, 6]

@@ -38,6 +38,7 @@ CATCHES_ALL = {
     "actors/system.py": {"start_ray"},
     "actors/supervisor.py": {"_check", "_restart", "_publish"},
     "serve/panel.py": {"_ask"},
+    "tune/auto/child.py": {"answer"},
 }
 """The outermost loops, by function: each records what it caught and goes on. ``start_ray`` gives Ray's bare Exception
 a name. Anything else names its errors."""

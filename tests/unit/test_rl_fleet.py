@@ -1,0 +1,151 @@
+"""Many accounts stepped at once are worth, minute by minute, what the backtest of the same actions says."""
+
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.units import MINUTE_MS
+from data.market import MarketCut
+from tests.support.engines import make_market, make_settings
+from tune.rl.levels import FULL, KEEP, LEVELS, OUT
+from tune.rl.vector_env import VectorEnv, agent_market
+from tune.simulate import simulate_targets
+
+CASH = Decimal(10_000)
+WIDE = {"risk__daily_loss_pct": 100, "risk__max_drawdown_pct": 100}
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any], float]] = {
+    "one coin, all costs": ({}, {"rows": 1, "minutes": 240}, 0.2),
+    "three coins, gaps": (WIDE, {"rows": 3, "minutes": 200, "gaps": 0.1, "seed": 5}, 0.3),
+    "a loss limit closes": ({"risk__daily_loss_pct": 0.2}, {"rows": 2, "minutes": 200, "seed": 2}, 0.3),
+    "stops, profits, times": (
+        {
+            **WIDE,
+            "protection__stop_loss_pct": 0.5,
+            "protection__take_profit_pct": 0.5,
+            "protection__time_stop_minutes": 20,
+        },
+        {"rows": 2, "minutes": 240, "seed": 3},
+        0.1,
+    ),
+    "a trailing stop": ({**WIDE, "protection__trailing_stop_pct": 0.4}, {"rows": 1, "minutes": 200, "seed": 4}, 0.1),
+    "late into the next minute": (
+        {**WIDE, "execution__slices": 12, "execution__slice_seconds": 5, "costs__latency_ms": 9000},
+        {"rows": 2, "minutes": 120, "seed": 6},
+        0.4,
+    ),
+    "at once, in a thin market": (
+        {**WIDE, "execution__algorithm": "immediate"},
+        {"rows": 2, "minutes": 200, "seed": 7, "money": 300.0},
+        0.3,
+    ),
+}
+
+
+def world_of(rows: int, minutes: int, rules: dict[str, Any], **market: Any):
+    settings = make_settings(rows, **rules)
+    cut = make_market(rows, minutes, **market)
+    features = np.random.default_rng(0).normal(size=(*cut.bars.shape[:2], 5))
+    return agent_market(settings, cut, features, np.zeros(5), np.ones(5)), settings, cut
+
+
+def engine_equity(settings, cut: MarketCut, target: np.ndarray) -> np.ndarray:
+    first = (cut.first_minute - cut.start_minute) // MINUTE_MS
+    asked = np.full((cut.bars.shape[1], target.shape[1]), np.nan)
+    asked[first:] = target
+    return simulate_targets(settings, cut, asked, cash=CASH, regimes=False).equity
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_episode_is_worth_what_the_backtest_of_its_actions_says(case: str) -> None:
+    rules, market, chance = CASES[case]
+    world, settings, cut = world_of(rules=rules, **market)
+    rng = np.random.default_rng(11)
+    count, rows, minutes = 4, len(cut.instruments), cut.minutes
+    # The fourth account never asks for anything.
+    asked = rng.random((minutes, count, rows)) < chance
+    asked[:, 3] = False
+    target = np.where(asked, rng.choice([0.0, 0.3, 0.5, 1.0], (minutes, count, rows)) / rows, np.nan)
+    env = VectorEnv(world, count, cash=CASH, whole=True)
+    env.reset()
+    found = [env.equity.copy()]
+    for k in range(minutes - 1):
+        found.append(env.step_targets(target[k]).equity.copy())
+    found = np.array(found)
+    for e in range(count):
+        np.testing.assert_array_equal(found[:, e], engine_equity(settings, cut, target[:, e]))
+    assert np.ptp(found[:, 0]) > 0
+    assert np.ptp(found[:, 3]) == 0
+
+
+def test_episodes_begin_anew_by_themselves_and_alike_for_one_seed() -> None:
+    world, _, _ = world_of(2, 200, {})
+    runs = []
+    for _ in range(2):
+        env = VectorEnv(world, 8, minutes=30, cash=CASH)
+        rng = np.random.default_rng(3)
+        env.reset(seed=5)
+        starts = env.fleet.at[:, 0].copy()
+        told = []
+        for k in range(1, 66):
+            seen = env.step(rng.integers(0, len(LEVELS), (8, 2)))
+            assert seen.ended.all() == (k % 30 == 0)
+            if seen.ended.any():
+                assert (env.equity == float(CASH)).all()
+                assert not (env.fleet.at[:, 0] == starts).all()
+                shares = seen.last[:, :, -len(LEVELS) - 2]
+                assert (seen.obs[:, :, -len(LEVELS) - 2] == 0).all() and (shares >= 0).all() and shares.any()
+            told.append((seen.reward.copy(), seen.obs.copy()))
+        runs.append(told)
+    for (one, first), (other, second) in zip(*runs, strict=True):
+        np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(first, second)
+
+
+def test_the_observation_is_the_minute_that_is_decided() -> None:
+    world, _, cut = world_of(2, 100, {})
+    env = VectorEnv(world, 1, cash=CASH, whole=True)
+    obs = env.reset()
+    shown = world.shown()
+    for _ in range(40):
+        k = int(env.fleet.at[0, 0])
+        np.testing.assert_array_equal(obs[0, :, :6], shown[k])
+        position = env.fleet.amount[0, 1:] * cut.bars[:, k, 3] / env.equity[0]
+        np.testing.assert_allclose(obs[0, :, 6], position, rtol=2e-3)
+        np.testing.assert_allclose(obs[0, 0, 7] + obs[0, :, 6].sum(), 1.0, rtol=1e-5)
+        obs = env.step(np.full((1, 2), FULL)).obs
+    assert (position > 0).all()
+
+
+def test_a_reward_is_growth_less_the_penalty() -> None:
+    world, _, _ = world_of(1, 100, {})
+    plain, averse = (VectorEnv(world, 2, cash=CASH, whole=True, risk_aversion=a) for a in (0.0, 50.0))
+    plain.reset(), averse.reset()
+    action = np.array([[FULL], [OUT]])
+    for _ in range(30):
+        first, second = plain.step(action), averse.step(action)
+        np.testing.assert_array_equal(first.reward, first.growth)
+        np.testing.assert_allclose(second.reward, second.growth - 25.0 * (second.growth / 1e4) ** 2 * 1e4)
+    assert averse.seen.growth[0] != 0
+    assert averse.seen.growth[1] == 0
+
+
+def test_what_the_limits_would_refuse_is_masked() -> None:
+    world, _, _ = world_of(1, 200, {"risk__daily_loss_pct": 0.1, "risk__on_loss_limit": "hold"})
+    env = VectorEnv(world, 1, cash=CASH, whole=True)
+    mask = env.reset()[0, 0, -len(LEVELS) :]
+    assert mask.tolist() == [1, 1, 1, 1]
+    refused = False
+    for k in range(150):
+        before = mask.copy()
+        held = env.fleet.amount[0, 1]
+        seen = env.step(np.array([[FULL if k % 8 < 4 else OUT]]))
+        if not before[FULL]:
+            # Nothing was bought that the mask said would be refused.
+            assert env.fleet.amount[0, 1] <= held
+            refused = True
+        mask = seen.obs[0, 0, -len(LEVELS) :]
+        assert mask[KEEP] == 1
+    assert refused
+    assert env.fleet.marks[0, 0] != 0, "the loss limit was reached"

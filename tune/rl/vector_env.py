@@ -1,0 +1,256 @@
+"""The agent's world: many accounts of the bot in one recorded market, stepped together by compiled code.
+
+One step is one minute of a backtest. An action is a level of exposure an instrument: nothing, what is held, half the
+share, all of it. It is a given intent: sizing, limits, exits, schedule, costs and fills are those of the backtest, because
+they are the backtest's (``tune.rl.fleet``). Reward: log growth of equity from this decision to the next, after all costs,
+less a penalty for its square, in basis points.
+
+An observation has a row an instrument: its newest features, standardised, the position's share of equity, the cash's
+share, and per level a 1, or a 0 where the limits would refuse it.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+
+from config.settings import Settings
+from core.bars import fill_gaps
+from core.costs import fees_of
+from core.engine.tables import (
+    REPORTING_CURRENCY,
+    make_account,
+    make_columns,
+    make_grids,
+    make_logs,
+    make_rows,
+    make_rules,
+    make_scratch,
+)
+from core.errors import ConfigError, DataError
+from core.execution.schedules.rule import VOLUME_CURVE
+from core.messages import CLOSE, BoolArray, FloatArray
+from core.orders import REPLAY_INSTANCE
+from core.units import MINUTE_MS
+from data.market import MarketCut, market_curves
+from serve.models.base import standardise
+from tune.dataset import tables
+from tune.prepared import Prepared, prepare
+from tune.rl.fleet import EQUITY, SHARES, Fleet, Seen, World, step
+from tune.rl.levels import LEVELS
+from tune.simulate import compile_engine, nothing_said
+
+CASH = Decimal(100_000)
+EPISODE_MINUTES = 480
+RISK_AVERSION = 2.0
+LOGGED = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AgentMarket:
+    """What episodes are cut from: a market with its features, and the trading rules."""
+
+    settings: Settings
+    market: MarketCut
+    features: FloatArray
+    """(S, T, F), over all of ``market.bars``, as the desk would see them."""
+    mean: FloatArray
+    scale: FloatArray
+    """(F,) by which they are standardised."""
+    prepared: Prepared
+
+    @property
+    def first(self) -> int:
+        """Index of the first minute that may be decided."""
+        return (self.market.first_minute - self.market.start_minute) // MINUTE_MS
+
+    def shown(self) -> FloatArray:
+        """(T, S, F) float32, standardised; 0 where a feature is not known, and to make F even."""
+        rows, minutes, count = self.features.shape
+        out = np.zeros((minutes, rows, count + count % 2), dtype=np.float32)
+        for row in range(rows):
+            out[:, row, :count] = np.nan_to_num(standardise(self.features[row], self.mean, self.scale), nan=0.0)
+        return out
+
+
+def agent_market(
+    settings: Settings, market: MarketCut, features: FloatArray, mean: FloatArray, scale: FloatArray
+) -> AgentMarket:
+    """Raises ConfigError or DataError for a market or rules that the engine does not trade."""
+    if settings.rules.execution.algorithm == "adaptive":
+        raise ConfigError(
+            "execution.algorithm adaptive rests orders in the book, and the agent learns in the compiled engine, which has"
+            " no resting orders; choose another algorithm (--set execution.algorithm=twap)"
+        )
+    compile_engine()
+    return AgentMarket(
+        settings=settings,
+        market=market,
+        features=features,
+        mean=mean,
+        scale=scale,
+        prepared=prepare(settings, market),
+    )
+
+
+def market_features(market: MarketCut) -> FloatArray:
+    """(S, T, F) of all bars of a cut, by the live rule."""
+    bars, filler = fill_gaps(market.bars)
+    return tables(market.instruments, bars, filler, market.start_minute, market.sentiment, market.news)
+
+
+def known(features: FloatArray) -> BoolArray:
+    """(S, T): all features of the minute are defined."""
+    return np.isfinite(features).all(axis=2)
+
+
+class VectorEnv:
+    """E accounts. ``reset`` begins all of them; an account whose episode ended begins the next one by itself."""
+
+    def __init__(
+        self,
+        world: AgentMarket,
+        count: int,
+        *,
+        minutes: int = EPISODE_MINUTES,
+        cash: Decimal = CASH,
+        risk_aversion: float = RISK_AVERSION,
+        masked: bool = True,
+        whole: bool = False,
+        shown: FloatArray | None = None,
+    ) -> None:
+        """``whole``: episodes begin at the first minute and go to the end, without chance. ``shown``: the features as
+        ``AgentMarket.shown`` gives them, where they are at hand."""
+        market, rules = world.market, world.settings.rules
+        available = market.minutes - 1
+        if available < 1 or count < 1:
+            raise DataError(f"{market.minutes} minutes are too few for an episode, which needs 2")
+        self.world, self.count, self.whole = world, count, whole
+        self.minutes = available if whole else min(minutes, available)
+        self.rows = len(market.instruments)
+        self.level = np.array(LEVELS) / self.rows
+        prepared, instruments = world.prepared, market.instruments
+        venue = prepared.rules(world.settings)
+        trading = make_rules(
+            *(world.settings.config.trade, rules.risk, rules.selection, rules.execution, rules.costs, rules.protection)
+        )
+        curves = market_curves(market) if trading.schedule.kind == VOLUME_CURVE else None
+        account = make_account(instruments, {REPORTING_CURRENCY: cash}, curves, REPLAY_INSTANCE)
+        tape = prepared.tape
+        grids = make_grids(instruments, venue, {i: fees_of(i, rules.costs).in_quote for i in instruments})
+        self._world = World(
+            tape=tape,
+            grids=grids,
+            rules=trading,
+            known=last_known_table(tape.seen),
+            features=(world.shown() if shown is None else shown).view(np.float64),
+            said=nothing_said(self.rows),
+            fresh=account,
+            level=self.level,
+            minutes=self.minutes,
+            risk=risk_aversion / 2.0,
+            masked=masked,
+        )
+        self._scratch = make_scratch(make_rows(instruments, venue, world.settings.config.trade), len(account.units), 0)
+        self._columns = make_columns(0, 1, 1, self.rows, 0)
+        self._logs = make_logs(self.rows, 0, trading, LOGGED)
+        self.fleet = _fleet(account, count)
+        self._wanted = np.full((count, self.rows, 1), np.nan)
+        self.width = 2 * self._world.features.shape[2] + SHARES + len(LEVELS)
+        obs = np.zeros((count, self.rows, self.width), dtype=np.float32)
+        self.seen = Seen(
+            obs=obs,
+            words=obs.view(np.float64),
+            last=np.zeros((count, self.rows, self.width), dtype=np.float32),
+            reward=np.zeros(count),
+            growth=np.zeros(count),
+            equity=np.zeros(count),
+            ended=np.zeros(count, dtype=np.uint8),
+            fills=np.zeros(count, dtype=np.int64),
+        )
+        if not masked:
+            self.seen.obs[:, :, -len(LEVELS) :] = 1.0
+        self._rng = np.random.default_rng(0)
+
+    @property
+    def equity(self) -> FloatArray:
+        """(E,) USDT at the minute that is to be decided."""
+        return self.fleet.worth[:, EQUITY]
+
+    def reset(self, seed: int = 0) -> FloatArray:
+        """Begin all episodes, with a chance of its own from ``seed``; gives (E, S, D) observations, which the next step
+        overwrites."""
+        self._rng = np.random.default_rng(seed)
+        self._draw(np.ones(self.count, dtype=np.bool_))
+        self._step(begin=True)
+        self._draw(np.ones(self.count, dtype=np.bool_))
+        return self.seen.obs
+
+    def step(self, action: np.ndarray) -> Seen:
+        """``action`` (E, S) indices into ``LEVELS``. What it gives is overwritten by the next step."""
+        np.take(self.level, action, out=self._wanted[:, :, 0], mode="clip")
+        return self._step()
+
+    def step_targets(self, target: FloatArray) -> Seen:
+        """As ``step``, for any targets (E, S): fractions of the investable equity, NaN keeps what is held."""
+        self._wanted[:, :, 0] = target
+        return self._step()
+
+    def _step(self, begin: bool = False) -> Seen:
+        lost = step(self._world, self.fleet, self._scratch, self._columns, self._logs, self._wanted, self.seen, begin)
+        if lost:
+            raise ConfigError(f"{lost} accounts grew beyond what is counted exactly; begin with less than {CASH} USDT")
+        ended = self.seen.ended
+        if not begin and ended.any():
+            self._draw(ended != 0)
+        return self.seen
+
+    def _draw(self, which: BoolArray) -> None:
+        """Where the next episodes begin."""
+        slack = self.world.market.minutes - 1 - self.minutes
+        chosen = np.zeros(int(which.sum()), dtype=np.int64)
+        if not self.whole and slack > 0:
+            chosen = self._rng.integers(0, slack + 1, len(chosen))
+        self.fleet.start[which] = self.world.first + chosen
+
+
+def last_known_table(bars: FloatArray) -> FloatArray:
+    """(S, T) the last known close before each minute of ``bars`` (S, T, 5); NaN where there is none."""
+    rows, minutes = bars.shape[:2]
+    out = np.full((rows, minutes), np.nan)
+    for row in range(rows):
+        close = bars[row, :-1, CLOSE]
+        at = np.where(np.isfinite(close), np.arange(minutes - 1), -1)
+        at = np.maximum.accumulate(at)
+        out[row, 1:] = np.where(at >= 0, close[np.maximum(at, 0)], np.nan)
+    return out
+
+
+def _fleet(account: object, count: int) -> Fleet:
+    """``count`` accounts like this one."""
+
+    def many(array: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(np.broadcast_to(array, (count, *array.shape))).copy()
+
+    rows = len(account.close)  # type: ignore[attr-defined]
+    guards, courses = account.guards, account.courses  # type: ignore[attr-defined]
+    return Fleet(
+        units=many(account.units),  # type: ignore[attr-defined]
+        amount=many(account.amount),  # type: ignore[attr-defined]
+        close=many(account.close),  # type: ignore[attr-defined]
+        taken=many(account.taken),  # type: ignore[attr-defined]
+        entry=many(account.entry),  # type: ignore[attr-defined]
+        exits=many(account.exits),  # type: ignore[attr-defined]
+        life=many(courses.life),
+        stage=many(courses.stage),
+        guard_floats=many(guards.floats),
+        guard_ints=many(guards.ints),
+        today=many(account.today),  # type: ignore[attr-defined]
+        marks=np.zeros((count, 4), dtype=np.int64),
+        levels=np.full((count, 5), np.nan),
+        at=np.zeros((count, 2), dtype=np.int64),
+        worth=np.zeros((count, 2)),
+        mid=np.full((count, rows), np.nan),
+        calm=np.zeros((count, rows, 2)),
+        start=np.zeros(count, dtype=np.int64),
+    )
