@@ -73,6 +73,9 @@ def test_the_best_of_each_family_goes_to_the_end():
     found = board(*(step("ridge", n, gain=1e-3 * n) for n in range(1, 4)), step("tcn", 1, gain=5e-4))
     assert [(r.family, r.hyper["number"]) for r in finalists_of(found, 2)] == [("ridge", 3), ("tcn", 1)]
     assert [(r.family, r.hyper["number"]) for r in finalists_of(found, 3)] == [("ridge", 3), ("ridge", 2), ("tcn", 1)]
+    # Worse than silence is no candidate, unless there is nobody else.
+    assert [r.family for r in finalists_of(board(step("ridge", 1), step("tcn", 1, gain=-1e-3)), 3)] == ["ridge"]
+    assert [r.family for r in finalists_of(board(step("tcn", 1, gain=-1e-3)), 3)] == ["tcn"]
     assert finalists_of(board(), 3) == ()
     assert finalists_of(board(step("tcn", 1, status="died", reason="its process ended by signal 9")), 3) == ()
 

@@ -49,7 +49,7 @@ def searched(source: MarketSource, minutes: float = 20.0, span_minutes: int = 4_
 
 
 def test_too_little_time_data_or_nothing_to_resume_is_said_before_any_work(source: MarketSource):
-    with pytest.raises(ConfigError, match=r"--minutes 0\.2 leaves 9 s for trials, and one takes 15 s at least"):
+    with pytest.raises(ConfigError, match=r"--minutes 0\.2 leaves 10 s for trials, and one takes 15 s at least"):
         searched(source, minutes=0.2)
     with pytest.raises(DataError, match=r"2,000 minutes .* are too few for a search: it needs"):
         searched(source, span_minutes=2_000)

@@ -15,7 +15,7 @@ from tune.auto.judging import yardstick
 from tune.auto.space import ALL_DAYS, FAMILIES, Space
 from tune.auto.table import Table, is_there, prepare
 from tune.auto.task import NINTHS, Task, cut, key_of
-from tune.dataset import training_set
+from tune.dataset import also_of, training_set
 from tune.folds import leaks
 
 HORIZON = 15
@@ -48,12 +48,17 @@ def test_the_cut_holds_out_the_end_and_nothing_leaks(searched: tuple[Path, Task,
 def test_features_targets_and_samples_are_those_of_the_whole_history(searched: tuple[Path, Task, Lake]):
     folder, task, lake = searched
     assert is_there(folder)
-    whole = training_set(lake, task.rows, task.origin, task.minutes + HORIZON, HORIZON)
+    whole = training_set(lake, task.rows, task.origin, task.minutes + HORIZON, HORIZON, also_of(HORIZON))
     data = Table.of(folder, task).learn(task.final, 10**9, 5)
+    every = np.arange(data.size)
     # The minutes that the pieces begin later than the whole history does are not samples of either.
     same = whole.between(task.final.train_first, task.final.train_end)
     np.testing.assert_array_equal(data.rows, same.rows)
     np.testing.assert_allclose(data.y, same.y)
+    assert data.horizons == same.horizons == (5, 15, 60)
+    # Of the longer horizon nothing is known that would tell of the held-out part.
+    np.testing.assert_allclose(data.ahead(every), same.ahead(every))
+    assert np.isnan(data.ahead(every)[-1, 2])
     some = np.linspace(0, data.size - 1, 50).astype(int)
     np.testing.assert_allclose(data.windows(some), same.windows(some), rtol=2e-6, atol=1e-6)
 

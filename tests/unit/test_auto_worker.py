@@ -1,11 +1,14 @@
 """A trial's process is held to its memory and time; whatever ends it is told in words."""
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+from config.load import ROOT
 from tune.auto.watch import Seen, Watch, end, note_path, over
 from tune.auto.worker import Worker
 
@@ -85,3 +88,15 @@ def test_the_watch_sees_this_process(tmp_path: Path):
     watch.look()
     assert watch.peak >= psutil.Process().memory_info().rss * 0.5
     assert watch.ended == 0
+
+
+def test_a_real_trial_over_its_share_is_ended(tmp_path: Path):
+    told = Worker(tmp_path, 60 * MB, 1, 0).ask({"do": "rung"}, deadline=time.monotonic() + FAR, seconds=FAR)
+    assert told["status"] == "memory"
+    assert "a trial may have 60 MB" in told["reason"]
+
+
+def test_what_is_asked_for_at_once_beyond_the_share_is_refused_by_the_kernel():
+    program = "from tune.auto.child import BESIDE_BYTES, hold\nhold(100_000_000)\ntry:\n    bytearray(BESIDE_BYTES + 200_000_000)\nexcept MemoryError:\n    print('refused')"
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout == "refused\n"

@@ -93,6 +93,7 @@ def final(folder: Path, ask: dict[str, Any], say: Say) -> dict[str, Any]:
     fold, into = task.final, Path(ask["into"])
     member, data, notes = learned(table, fold, ask["family"], ask["hyper"], task.samples)
     width, size, span = yardstick(data), data.size, (int(data.rows[:, 1].min()), int(data.rows[:, 1].max()))
+    horizons = data.horizons
     del data
     say(0.5)
     (into / "model").mkdir(parents=True, exist_ok=True)
@@ -112,7 +113,7 @@ def final(folder: Path, ask: dict[str, Any], say: Say) -> dict[str, Any]:
     judged = judge(*asked(member, test), test, width)
     _keep_series(folder, f"{ask['key']}-final", judged)
     settings = asdict(new_member(ask["family"], **split(ask["hyper"])[1]).settings)
-    return _told(judged) | {"notes": notes, "samples": size, "learned": span, "hyper": settings}
+    return _told(judged) | {"notes": notes, "samples": size, "learned": span, "horizons": horizons, "hyper": settings}
 
 
 def ready(folder: Path, ask: dict[str, Any], say: Say) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def _registered(
     noted = into / VERSION
     if noted.exists():
         return store.load(noted.read_text(encoding="utf-8"), schema=schema_hash())
-    fold, about_data = task.final, split(row.hyper)[0]
+    fold, about_data, folder_name = task.final, split(row.hyper)[0], into.parent.parent.name
     figures = dict(told["figures"])
     judged = {name: figures[name] for name in ("ic", "mse_vs_zero", "coverage_80")}
     searched = {f"search_{name}": row.figures[name] for name in judged if name in row.figures}
@@ -151,7 +151,9 @@ def _registered(
             "samples": told["samples"],
             "folds": len(task.folds),
             "hyper": told["hyper"],
-            "data": about_data,
+            **about_data,
+            "horizons": told["horizons"],
+            "data": folder_name,
             "trials": board.trials,
             "seconds": row.seconds,
             "peak_bytes": row.peak,

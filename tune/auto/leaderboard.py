@@ -145,9 +145,11 @@ def series_of(folder: Path, steps: Iterable[Step]) -> dict[str, np.ndarray]:
 
 
 def finalists_of(board: Leaderboard, most: int) -> tuple[Row, ...]:
-    """The best of each family first, then the next best, of those that learned from as many samples as any did."""
+    """The best of each family first, then the next best, of those that learned from as many samples as any did. Who was worse
+    than silence is none, but for the very best."""
     reached = max((row.ninths for row in board.rows), default=0)
     there = [row for row in board.rows if reached and row.ninths == reached]
+    there = [row for row in there if row is there[0] or (row.gain or 0.0) >= 0.0]
     firsts = {row.family: row for row in reversed(there)}
     order = sorted(there, key=lambda row: (row is not firsts[row.family], there.index(row)))
     return tuple(sorted(order[:most], key=there.index))

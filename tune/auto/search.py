@@ -20,9 +20,12 @@ from optuna import logging as optuna_logging
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import TPESampler
 from ray import tune as ray_tune
+from ray.exceptions import RayError
+from ray.tune.error import TuneError
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
+from core.errors import BotError
 from tune.auto.budget import Budget
 from tune.auto.space import MB, Space
 from tune.auto.task import NINTHS
@@ -42,8 +45,10 @@ class Standing:
 
     done: int
     running: int
-    best: float | None
-    """Highest score so far, nats."""
+    best: float | None = None
+    """Highest score so far, nats, of those that learned from as many samples as any did."""
+    ninths: int = 0
+    """How many that is."""
 
 
 Told = Callable[[Standing], object]
@@ -65,8 +70,9 @@ class Reporter(ray_tune.Callback):
         if told is None:
             return
         ended = [t for t in trials if t.status in ("TERMINATED", "ERROR")]
-        scores = [t.last_result["score"] for t in trials if t.last_result and t.last_result.get("status") == "ok"]
-        told(Standing(len(ended), sum(t.status == "RUNNING" for t in trials), max(scores, default=None)))
+        known = [t.last_result for t in trials if t.last_result and t.last_result.get("status") == "ok"]
+        ninths, best = max(((r["ninths"], r["score"]) for r in known), default=(0, None))
+        told(Standing(len(ended), sum(t.status == "RUNNING" for t in trials), best, ninths))
 
 
 class OutOfTime(ray_tune.Stopper):
@@ -101,7 +107,13 @@ def search(
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     optuna_logging.set_verbosity(optuna_logging.ERROR)
     where = str(folder.resolve())
-    ENDS[where], LISTENERS[where] = deadline, told
+    last = [Standing(0, 0)]
+
+    def heard(now: Standing) -> None:
+        last[0] = now
+        told(now)
+
+    ENDS[where], LISTENERS[where] = deadline, heard
     trainable = ray_tune.with_parameters(
         SearchTrial,
         folder=where,
@@ -138,11 +150,19 @@ def search(
         ),
     )
     # Tune prints to stdout what belongs on stderr; stdout is for the answer.
-    with redirect_stdout(sys.stderr):
-        results = tuner.fit()
+    try:
+        with redirect_stdout(sys.stderr):
+            results = tuner.fit()
+    except (RayError, TuneError) as error:
+        text = (str(error).strip().splitlines() or [""])[0][:300]
+        raise BotError(
+            f"Ray ended in the middle of the search ({type(error).__name__}: {text}); what is done is kept, the same command "
+            "goes on"
+        ) from error
     if time.monotonic() >= deadline:
         return True
-    return most_trials is not None and sum(bool(r.metrics) for r in results) >= most_trials
+    ended = max(last[0].done, sum(bool(r.metrics) for r in results))
+    return most_trials is not None and ended >= most_trials
 
 
 def _sampler(seed: int) -> TPESampler:

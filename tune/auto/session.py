@@ -25,10 +25,10 @@ from data.market import MarketSource
 from tune.auto import finals, table
 from tune.auto.budget import ACTOR_BYTES, LEAST_SEARCH_S, OBJECT_STORE_BYTES, Budget, Clock
 from tune.auto.leaderboard import FILE as BOARD
-from tune.auto.leaderboard import Leaderboard, finalists_of, ranked, series_of
+from tune.auto.leaderboard import NATS, Leaderboard, finalists_of, ranked, series_of
 from tune.auto.records import read
 from tune.auto.space import Space
-from tune.auto.task import Task, cut, key_of
+from tune.auto.task import NINTHS, Task, cut, key_of
 from tune.auto.watch import Watch
 from tune.auto.worker import Worker
 from tune.cluster import own_ray
@@ -259,8 +259,8 @@ class _Session:
         searching = import_module("tune.auto.search")
 
         def standing(now: Any) -> None:
-            best = "none yet" if now.best is None else f"{now.best * 1e4:+.2f}"
-            doing.what = f"{now.done} trials done, {now.running} running, best {best}"
+            best = "none yet" if now.best is None else f"{now.best * NATS:+.2f} ({now.ninths}/{NINTHS[-1]} learned)"
+            doing.what = f"{now.done} trials done, {now.running} running, best gain {best}"
 
         workers = self.budget.at_once * (self.budget.trial_bytes + ACTOR_BYTES)
         with self.ray(resolve_var(self.settings), self.budget.cores, memory=workers, object_store=OBJECT_STORE_BYTES):

@@ -6,7 +6,7 @@ is more than any model here tells apart. The files are read in pieces, never hel
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -18,7 +18,7 @@ from core.features import N_FEATURES, SEQUENCE, schema_hash
 from core.messages import BoolArray, FloatArray
 from data.lake import Lake
 from tune.auto.task import LOOK_BACK, Task
-from tune.dataset import sample_rows
+from tune.dataset import also_of, sample_rows
 from tune.folds import Fold
 from tune.samples import BLOCK, DrawnSet, walk
 
@@ -26,6 +26,11 @@ MARK = "table.json"
 FEATURES, TARGET, VALID, WHOLE = "features.npy", "target.npy", "valid.npy", "whole.npy"
 CHUNK = 4_320
 """Minutes computed at a time."""
+
+
+def further(horizon: int) -> str:
+    """File of what followed over a horizon beside the vote's."""
+    return f"ahead-{horizon}.npy"
 
 
 def is_there(folder: Path) -> bool:
@@ -39,8 +44,9 @@ def is_there(folder: Path) -> bool:
 def prepare(task: Task, folder: Path, done: Callable[[float], None] = lambda share: None) -> None:
     """Compute and write the table; a chunk at a time."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows, minutes = len(task.rows), task.minutes
+    rows, minutes, also = len(task.rows), task.minutes, also_of(task.horizon)
     for name, dtype, tail, empty in (
+        *((further(h), np.float64, (), np.nan) for h in also),
         (FEATURES, np.float32, (N_FEATURES,), np.nan),
         (TARGET, np.float64, (), np.nan),
         (VALID, np.bool_, (), False),
@@ -51,7 +57,14 @@ def prepare(task: Task, folder: Path, done: Callable[[float], None] = lambda sha
         del made
     before = SEQUENCE - 1
     chunks = walk(
-        Lake(Path(task.lake)), task.rows, task.origin, LOOK_BACK, minutes, horizon=task.horizon, minutes=CHUNK
+        Lake(Path(task.lake)),
+        task.rows,
+        task.origin,
+        LOOK_BACK,
+        minutes,
+        horizon=task.horizon,
+        also=also,
+        minutes=CHUNK,
     )
     for chunk in chunks:
         at = slice(chunk.first, chunk.end)
@@ -62,6 +75,8 @@ def prepare(task: Task, folder: Path, done: Callable[[float], None] = lambda sha
         features[:, at] = chunk.features[:, before:]
         target, valid, whole = (open_memmap(folder / name, mode="r+") for name in (TARGET, VALID, WHOLE))
         target[:, at] = chunk.target_bps
+        for h, ahead in chunk.also.items():
+            open_memmap(folder / further(h), mode="r+")[:, at] = ahead
         found = sample_rows(
             chunk.features,
             np.pad(chunk.target_bps, ((0, 0), (before, 0)), constant_values=np.nan),
@@ -107,7 +122,8 @@ class Table:
             block = (self.task.ms(fold.train_first) // 60_000 + np.arange(valid.shape[1])) // BLOCK
             step = np.floor(block * share + offset[:, None]) - np.floor((block - 1) * share + offset[:, None])
             valid &= step > 0
-        return self._gathered(valid, fold.train_first)
+        # What a longer horizon would tell of the test part is not known yet.
+        return replace(self._gathered(valid, fold.train_first), until=fold.train_end + self.task.horizon)
 
     def test(self, fold: Fold, most: int) -> DrawnSet:
         """About ``most`` samples of a fold's test part at most: every so-many-th minute."""
@@ -132,9 +148,11 @@ class Table:
             names = ", ".join(self.task.instruments)
             raise DataError(f"no minute of {names} in a part of the search has complete features and a known return")
         features = np.load(self.folder / FEATURES, mmap_mode="r")
-        target = np.load(self.folder / TARGET, mmap_mode="r")
+        files = {self.task.horizon: TARGET} | {h: further(h) for h in also_of(self.task.horizon)}
+        ahead = {h: np.load(self.folder / name, mmap_mode="r") for h, name in files.items()}
+        targets: dict[int, list[FloatArray]] = {h: [] for h in files}
         before = SEQUENCE - 1
-        rows, places, kept, targets, held = [], [], [], [], 0
+        rows, places, kept, held = [], [], [], 0
         for row, mine in enumerate(chosen):
             at = np.flatnonzero(mine)
             # A feature row is needed when any of the L minutes from it on is a sample.
@@ -144,15 +162,18 @@ class Table:
             needed = np.cumsum(reach[:-1]) > 0
             minutes = np.flatnonzero(needed) + first - before
             kept.append(np.asarray(features[row, minutes], dtype=np.float64))
-            targets.append(np.asarray(target[row, minutes]))
+            for h, one in ahead.items():
+                targets[h].append(np.asarray(one[row, minutes]))
             places.append(held + (np.cumsum(needed) - 1)[at + before])
             rows.append(np.stack([np.full(len(at), row), at + first], axis=1))
             held += len(minutes)
         everything, place = np.concatenate(rows), np.concatenate(places)
         order = np.lexsort((everything[:, 0], everything[:, 1]))
+        followed = {h: np.concatenate(parts) for h, parts in targets.items()}
         return DrawnSet(
             features=np.concatenate(kept),
-            target_bps=np.concatenate(targets),
+            target_bps=followed.pop(self.task.horizon),
+            also=followed,
             rows=everything[order].astype(np.int64),
             place=place[order],
             first_minute=self.task.origin,

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Self
 
 from core.errors import DataError
-from core.features import HISTORY, schema_hash
+from core.features import HISTORY
 from core.units import MINUTE_MS, Instrument
-from data.headlines import load_news
 from data.lake import Lake
-from data.schema import META_CONTENT, read_metadata
 from tune.auto.space import FAMILIES, Space
-from tune.dataset import readings_of
+from tune.dataset import SPREAD_BARS, also_of
 from tune.folds import Fold, walk_forward
+from tune.stored_set import content_of
 
 FILE = "task.json"
 FOLDS = 4
@@ -121,18 +120,12 @@ def cut(
 def key_of(task: Task, space: Space, code: str) -> str:
     """Names a search by all that its trials depend on: equal data, cut, families, ranges and code give the same one, so
     that it goes on where it was."""
-    lake, news = Lake(Path(task.lake)), load_news(Path(task.lake))
-    end = task.ms(task.minutes + task.horizon)
+    lake = Lake(Path(task.lake))
+    start, end = task.ms(-SPREAD_BARS), task.ms(task.minutes + task.horizon)
     content = {
         "task": asdict(task) | {"lake": ""},
-        "bars": {
-            str(i): [(p.name, read_metadata(p).get(META_CONTENT)) for p in lake.files(i, task.origin, end)]
-            for i in task.rows
-        },
-        "news": [(h.key, h.knowable_ms, h.score) for h in news.headlines if h.knowable_ms < end],
-        "funding": [(f.knowable_ms, f.base, f.rate_bps) for f in news.funding if f.knowable_ms < end],
-        "mood": [reading for reading in readings_of(lake.root) if reading[0] < end],
-        "schema": schema_hash(),
+        "data": content_of(lake, task.rows, start, end),
+        "horizons": also_of(task.horizon),
         "code": code,
         "space": {name: [repr(r) for r in (*space.ranges(name), *FAMILIES[name].ranges)] for name in space.families},
         "rungs": NINTHS,
