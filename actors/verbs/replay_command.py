@@ -113,7 +113,9 @@ class Training:
         command += [f"--set={change}" for change in args.overrides]
         command += ["--config-dir", str(args.config_dir)] if args.config_dir else []
         guarded = [sys.executable, with_parent.__file__, str(os.getpid()), *command]
-        self._process = subprocess.Popen(guarded, cwd=load.ROOT, stdout=subprocess.PIPE, text=True)  # noqa: S603
+        # Ray comes up meanwhile: threads that wait for each other, spinning, would take the processors from it.
+        calm = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1") | dict(os.environ)
+        self._process = subprocess.Popen(guarded, cwd=load.ROOT, env=calm, stdout=subprocess.PIPE, text=True)  # noqa: S603
 
     def versions(self) -> dict[str, str]:
         """Version of each member; waits for the training. Raises BotError when it failed."""

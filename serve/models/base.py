@@ -16,6 +16,8 @@ from core.features import FEATURE_NAMES, SEQUENCE
 from core.messages import FloatArray
 from core.units import BPS, MINUTE_MS
 
+LEAST_SPANS = 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TrainingSet:
@@ -64,6 +66,13 @@ class TrainingSet:
         if self.until is not None:
             found[self.rows[chosen, 1][:, None] + np.array(self.horizons) >= self.until] = np.nan
         return found
+
+    def learnable(self) -> Self:
+        """Without the further horizons that fit into the time less than ``LEAST_SPANS`` times: nothing could be proved of
+        a forecast over them."""
+        minutes = self.rows[:, 1]
+        span = int(minutes.max()) - int(minutes.min()) + 1
+        return replace(self, also={h: ahead for h, ahead in self.also.items() if LEAST_SPANS * h <= span})
 
     def at(self, horizon: int) -> "TrainingSet":
         """For one of ``horizons`` alone, with the samples whose return over it is known."""
@@ -222,6 +231,25 @@ def only_whole(rows: FloatArray, mean: FloatArray, stdev: FloatArray) -> tuple[F
     return np.where(whole, mean, np.nan), np.where(whole, stdev, np.nan)
 
 
+def calibrated(
+    mean: FloatArray, stdev: FloatArray, target: FloatArray, moves: FloatArray, data: TrainingSet
+) -> tuple[FloatArray, FloatArray]:
+    """(shrinkage of the mean, factor on the stdev), (H,) each, from forecasts (N, H) of the samples of ``data`` that were
+    not learned from, what followed (NaN where it is not known), and the usual moves.
+
+    Both are judged in usual moves: in basis points a few wild hours would decide. A horizon of which nothing is known
+    is silenced.
+    """
+    shrink, widen = np.zeros(len(data.horizons)), np.ones(len(data.horizons))
+    for h, horizon in enumerate(data.horizons):
+        known = np.isfinite(target[:, h])
+        if known.any():
+            m, y = mean[known, h] / moves[known, h], target[known, h] / moves[known, h]
+            shrink[h] = shrinkage(m, y, data.effective(horizon))
+            widen[h] = float(np.sqrt(np.mean(((y - shrink[h] * m) * moves[known, h] / stdev[known, h]) ** 2)))
+    return shrink, widen
+
+
 def standardiser(x: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Mean and scale per column of (N, F); a constant column gets scale 1 and so becomes zero."""
     mean = x.mean(axis=0)
@@ -235,4 +263,6 @@ CLIP = 6.0
 
 def standardise(x: FloatArray, mean: FloatArray, scale: FloatArray) -> FloatArray:
     """(..., F) → centred, scaled and cut at ±CLIP; NaN stays NaN."""
-    return np.clip((x - mean) / scale, -CLIP, CLIP)
+    z = np.asarray(x - mean)
+    z /= scale
+    return np.clip(z, -CLIP, CLIP, out=z)

@@ -16,7 +16,7 @@ import numpy as np
 from core.errors import Defect
 from core.features import N_FEATURES
 from core.messages import FloatArray
-from serve.models.base import TrainingSet, least_move_bps, moves_bps, only_whole, purged_tail, shrinkage
+from serve.models.base import TrainingSet, calibrated, least_move_bps, moves_bps, only_whole, purged_tail
 from serve.models.hyper import made
 from serve.models.threads import declared_threads
 
@@ -62,8 +62,8 @@ class Boosted:
 
     def fit(self, data: TrainingSet, seed: int = 0) -> dict[str, float]:
         """Grow on the first part of time; stop, shrink and calibrate on the last, one longest horizon apart."""
-        train, tail = purged_tail(data)
-        self.horizons, self.horizon = data.horizons, data.horizon
+        train, tail = purged_tail(data.learnable())
+        self.horizons, self.horizon = train.horizons, train.horizon
         x, x_tail = train.last, tail.last
         self.floor_bps = least_move_bps(x)
         ahead, judged = train.ahead(np.arange(train.size)), tail.ahead(np.arange(tail.size))
@@ -83,11 +83,7 @@ class Boosted:
             trees += self.means[-1].num_trees()
         self.shrink[:] = 1.0
         mean, stdev = self.forecasts(x_tail[:, None])
-        for h, horizon in enumerate(self.horizons):
-            known = np.isfinite(judged[:, h])
-            m, s, y = mean[known, h], stdev[known, h], judged[known, h]
-            self.shrink[h] = shrinkage(m, y, tail.effective(horizon))
-            self.widen[h] = float(np.sqrt(np.mean(((y - self.shrink[h] * m) / s) ** 2)))
+        self.shrink, self.widen = calibrated(mean, stdev, judged, self._moves(x_tail), tail)
         voted = self.horizons.index(self.horizon)
         return {"trees": float(trees), "shrink": float(self.shrink[voted]), "widen": float(self.widen[voted])}
 

@@ -58,7 +58,7 @@ class OneByOne(ABC):
         """Each horizon by itself; the notes are of the vote's. ``seed`` is not needed: nothing is drawn."""
         notes = self.fit_one(data.at(data.horizon))
         self.others = {}
-        for horizon in data.also:
+        for horizon in data.learnable().also:
             part = data.at(horizon)
             if part.size:
                 self.others[horizon] = type(self)(**asdict(self.settings))

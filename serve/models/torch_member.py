@@ -19,11 +19,11 @@ from core.features import FEATURE_NAMES, SEQUENCE
 from core.messages import FloatArray
 from serve.models.base import (
     TrainingSet,
+    calibrated,
     least_move_bps,
     moves_bps,
     only_whole,
     purged_tail,
-    shrinkage,
     standardise,
     standardiser,
 )
@@ -76,7 +76,7 @@ class TorchMember:
 
     def fit(self, data: TrainingSet, seed: int = 0) -> dict[str, float]:
         """Train on the first part of time; stop, shrink and calibrate on the last, one longest horizon apart."""
-        train, tail = purged_tail(data)
+        train, tail = purged_tail(data.learnable())
         cap_threads()
         try:
             return self._fit(train, tail, seed)
@@ -108,12 +108,7 @@ class TorchMember:
         self.network = network.eval()
         self.shrink, self.widen = np.ones(len(self.horizons)), np.ones(len(self.horizons))
         mean, stdev = self._scaled(self._ask(check.windows(torch.arange(check.size))), judged_last)
-        for h, horizon in enumerate(self.horizons):
-            known = np.isfinite(judged[:, h])
-            m, s, y = mean[known, h], stdev[known, h], judged[known, h]
-            self.shrink[h] = shrinkage(m, y, tail.effective(horizon))
-            if known.any():
-                self.widen[h] = float(np.sqrt(np.mean(((y - self.shrink[h] * m) / s) ** 2)))
+        self.shrink, self.widen = calibrated(mean, stdev, judged, self._moves(judged_last), tail)
         voted = self.horizons.index(self.horizon)
         return {
             "validation_nll": best,

@@ -30,7 +30,7 @@ VICTIMS = (
 )
 MEMBERS = ("ridge", "tcn", "rules")
 SETTINGS = (*EAGER, "champions.in_replay=true")
-MINUTES = 4_000
+MINUTES = 2_000
 """More than the test needs; it stops the run itself."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

@@ -27,7 +27,7 @@ SPLITS = 4
 """What is left is crossed in quarters: none, one, two, three or all of it."""
 PLACES = 3
 """Prices to rest at: the near touch, the middle, a tick inside the far touch."""
-PATIENCE = 1.75
+PATIENCE = 1.5
 """Standard deviations of the wait, in costs of crossing, after which nothing waits any more; at an urgency of 1, a higher
 one shortens it. Chosen on one period of real bars and judged on others (``run.py bench execution``)."""
 HALF_NORMAL = 0.7978845608028654
