@@ -1,9 +1,9 @@
 """The member that acts: a policy trained by reinforcement, exported as a traced torch module.
 
-It needs neither RLlib nor Ray to answer. The policy maps one instrument's newest feature row to a wanted exposure
-``a`` in [-1, 1] of the full share. It is turned into a vote by the selector's own scale: the selector asks for the
-full share at ``full_edge_bps``, so the policy's vote is ``mean = a · full_edge_bps`` and, from the width of its
-action distribution, ``stdev = width · full_edge_bps``. A negative ``a`` is a vote against holding.
+It needs neither RLlib nor Ray to answer. The policy maps one instrument's newest feature row to a vote ``a`` in [-1, 1],
+on the selector's own scale: the selector asks for the full share at ``full_edge_bps``, so the policy says
+``mean = a · full_edge_bps`` and, from the width of its action distribution, ``stdev = width · full_edge_bps``. A negative
+``a`` is a vote against holding; what lies between the selector's exit and entry keeps what is held.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ NUMBERS = "policy.npz"
 
 
 class RlPolicy:
-    """Traced module (N, F) float32 standardised features → (N, 2): action and log width."""
+    """Traced module (N, F) float32 standardised features → (N, 2): vote and log width. A row with a feature that is not known is answered with NaN."""
 
     family = "rl"
     depth = 1
@@ -50,6 +50,9 @@ class RlPolicy:
             out = self.module(torch.from_numpy(z.astype(np.float32))).double().numpy()
         action = np.clip(out[:, 0], -1.0, 1.0)
         width = np.exp(np.clip(out[:, 1], -8.0, 2.0))
+        # The likeliest of several actions is one of them whatever it is asked about.
+        unknown = ~np.isfinite(z).all(axis=1)
+        action[unknown] = width[unknown] = np.nan
         return action * self.full_edge_bps, width * self.full_edge_bps
 
     def save(self, folder: Path) -> None:
