@@ -48,7 +48,7 @@ VERBS = {
     "report": ("tune.report_command", "the report of a run again, or of several side by side"),
     "orders": ("tune.orders_command", "the orders of a run, or one of them in full with its states"),
     "tca": ("tune.tca_command", "what every order of a run cost against its decision, part by part, with a page"),
-    "train": ("tune.train_command", "train the ensemble's models on the lake (--rl: the reinforcement-learning agent)"),
+    "train": ("tune.train_command", "train the ensemble's models (--auto: search within a budget, --rl: the agent)"),
     "tune": ("tune.tune_command", "search the ensemble's weights on walk-forward folds"),
     "models": ("tune.models_command", "list and compare the models' versions; promote one, or roll back"),
     "check": ("tune.check_command", "find what knows its own future (lookahead) or answers too soon (warmup)"),

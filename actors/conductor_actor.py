@@ -9,7 +9,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from actors.clock import make_clock
 from actors.conductor import Conductor
-from actors.desk import PARTS, RayDesk
+from actors.desk import PARTS, RayDesk, Shade
 from actors.plan import NAMESPACE, RunPlan
 from actors.shell import Shell
 from core.errors import BotError
@@ -19,6 +19,8 @@ from core.warmup import flat_market
 from data.hot import Hot
 
 REVIVE_POLL_S = 0.25
+WALL_BEHIND, LOCKSTEP_BEHIND = 2, 60
+"""Minutes that may wait for the shadow."""
 
 
 class PartLost(BotError):
@@ -33,8 +35,11 @@ def _who_died(error: RayActorError) -> str:
 class RayScore:
     """``actors.conductor.Score`` over named actors."""
 
+    def __init__(self, shade: Shade | None = None) -> None:
+        self._shade = shade
+
     def desk(self) -> RayDesk:
-        return RayDesk()
+        return RayDesk(self._shade)
 
     async def settle(self, value: Any, timeout_s: float) -> Any:
         try:
@@ -56,7 +61,7 @@ class RayScore:
         """Call every part once, and let a flat market run through those that only look: the first message between two
         actors sets up their connection, which no minute should pay for."""
         await asyncio.gather(*(self._answers(name) for name in PARTS))
-        desk = self.desk()
+        desk = RayDesk()
         market = ray.put(flat_market(instruments))
         events, votes = desk.detector.detect(market), desk.models.forecast(market)
         await self.settle(desk.selector.choose(market, events, votes), 60)
@@ -103,7 +108,9 @@ class ConductorActor(Shell):
         super().__init__(plan, "conductor")
         self._hot = Hot(plan.redis_url, plan.run_id)
         self._clock = make_clock(plan.clock, plan.sim_urls)
-        self._score = RayScore()
+        # In lockstep minutes come as fast as they are decided; the shadow may fall behind by some and catch up.
+        most = LOCKSTEP_BEHIND if plan.clock == "lockstep" else WALL_BEHIND
+        self._score = RayScore(Shade(most) if plan.judges_versions else None)
         self._conductor = Conductor(
             score=self._score,
             clock=self._clock,

@@ -23,6 +23,7 @@ from core.currency import read_rates, watched_markets
 from core.messages import MarketSlice, MinuteTick, Sentiment
 from core.news import News
 from core.units import MINUTE_MS
+from data.bar_log import BarLog
 from data.headline_scores import make_scorer
 from data.sentiment import FearGreedClient
 from data.sources.log import NewsLog
@@ -58,11 +59,13 @@ class FeedActor(Shell):
                 GRACE_S[plan.clock],
                 gate_of(plan, venue, config.exchanges[venue]),
                 lockstep=plan.clock == "lockstep",
+                heals=plan.clock == "wall",
                 on_top=self._top_news.hear if self._top_news is not None else None,
             )
             for venue in dict.fromkeys(i.venue for i in self._instruments)
         )
         self._by_name = {part.venue: part for part in self._venues}
+        self._bar_log = BarLog(plan.run_dir)
         self._mood = FearGreedClient(plan.sentiment_url) if plan.sentiment_url else None
         self._sentiment: Sentiment | None = None
         self._sentiment_asked_ms: int | None = None
@@ -107,6 +110,7 @@ class FeedActor(Shell):
             late = {i for seen in found for i in seen.late}
             revised = sorted((one for seen in found for one in seen.revised), key=lambda one: one.bar.minute)
             tops = {i: self._by_name[i.venue].top(i) for i in (*self._instruments, *self._watched)}
+            self._bar_log.add(tick.minute, self._instruments, [bars[i] for i in self._instruments], revised)
             return MarketSlice(
                 minute=tick.minute,
                 instruments=self._instruments,

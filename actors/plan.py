@@ -70,5 +70,12 @@ class RunPlan:
         return self.run_dir / "serving"
 
     @property
+    def judges_versions(self) -> bool:
+        """Members' versions are held against each other in this run, and what is found goes into the registry. A replay
+        only does so when asked: it trades the past, often with models of then."""
+        champions = self.settings.config.champions
+        return champions.shadow and (self.mode != "replay" or champions.in_replay)
+
+    @property
     def member_names(self) -> tuple[str, ...]:
         return tuple(m.name for m in self.settings.rules.models.enabled)

@@ -7,6 +7,7 @@ actor is read from disk again instead of coming back with the code it was first 
 import logging
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,12 @@ from actors.panel import PanelActor
 from actors.plan import NAMESPACE, RunPlan
 from actors.recorder import RecorderActor
 from actors.risk import RiskActor
+from actors.runs.retraining import Command, RayWork, run_all
 from actors.selector import SelectorActor
+from actors.shadow import ShadowActor
 from actors.supervisor import SupervisorActor
-from config.settings import Config
+from config.ray_environment import worker_environment
+from config.settings import Config, RetrainingSettings
 from core.errors import BotError
 
 log = logging.getLogger("system")
@@ -41,9 +45,16 @@ CLASSES: dict[str, type] = {
     "selector": SelectorActor,
     "risk": RiskActor,
     "recorder": RecorderActor,
+    "shadow": ShadowActor,
     "conductor": ConductorActor,
 }
 """Every live actor, in start order."""
+
+
+def names_of(plan: RunPlan) -> tuple[str, ...]:
+    """The actors of a run: the shadow only where it has something to do."""
+    return tuple(name for name in CLASSES if name != "shadow" or plan.judges_versions)
+
 
 ACTOR_CPU = 0.05
 GROUP = "minutehand"
@@ -67,10 +78,8 @@ def start_ray(config: Config, root: Path, dashboard_port: int) -> None:
     Token authentication is on in both cases (``config.ray_environment``, before ray was imported).
     Raises BotError naming what to do when Ray does not come up.
     """
-    # Workers find our rooms wherever the program was started.
-    worker_env = {"env_vars": {"PYTHONPATH": str(root)}}
     own = config.ray.address == "local"
-    options: dict[str, Any] = {"namespace": NAMESPACE, "runtime_env": worker_env, "log_to_driver": False}
+    options: dict[str, Any] = {"namespace": NAMESPACE, "runtime_env": worker_environment(root), "log_to_driver": False}
     if own:
         options |= {
             "num_cpus": max(4, os.cpu_count() or 1),
@@ -116,8 +125,14 @@ def spawn(name: str, plan: RunPlan) -> Any:
     )
 
 
-ASYNC = frozenset({"feed", "executor", "panel", "notifier", "conductor"})
+ASYNC = frozenset({"feed", "executor", "panel", "notifier", "shadow", "conductor"})
 """Actors whose methods are coroutines."""
+
+
+def begin_training(settings: RetrainingSettings, log_file: Path, commands: Sequence[Command]) -> RayWork:
+    """Train beside trading, in a task that claims its processors. It is not tried again: its commands say what failed."""
+    task = ray.remote(run_all).options(num_cpus=settings.cpus, max_retries=0, name="training")
+    return RayWork(task.remote(tuple(commands), settings.cpus, settings.memory_mb, log_file))
 
 
 def start_system(plan: RunPlan) -> Any:
@@ -135,7 +150,7 @@ def start_system(plan: RunPlan) -> Any:
             max_restarts=-1,
             max_concurrency=100,
         )
-        .remote(plan, tuple(CLASSES), spawn)
+        .remote(plan, names_of(plan), spawn)
     )
 
 

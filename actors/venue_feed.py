@@ -1,6 +1,7 @@
 """One venue's public data inside the feed: its stream, its REST, and the bars they bring (``actors.bar_feed``)."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -9,8 +10,11 @@ from actors.bar_feed import BarFeed, Gathered
 from config.settings import ExchangeSettings
 from core.messages import Top
 from core.units import MINUTE_MS, Instrument
+from exchanges.hearing import DEAF_MINUTES, Hearing
 from exchanges.limits.gate import Gate
 from exchanges.venues import gateway_of, market_stream_of, parts_of
+
+log = logging.getLogger("feed")
 
 LOCKSTEP_S = 0.02
 """For what is already on its way: in lockstep time stands while we wait, and a venue that closes no minutes by itself
@@ -21,6 +25,7 @@ class VenueFeed:
     """Bars and tops of ``instruments``, all of one venue; of those in ``watched`` only the top is wanted.
 
     ``on_top``: told of every change of a book. ``grace_s``: how long final frames are waited for before REST is asked. ``gate``: the line its requests stand in.
+    ``heals``: a stream that has gone deaf to a market is replaced (``exchanges.hearing``); for a clock that nobody holds.
     """
 
     def __init__(
@@ -34,6 +39,7 @@ class VenueFeed:
         gate: Gate | None,
         *,
         lockstep: bool,
+        heals: bool = False,
         on_top: Callable[[Instrument, Top | None], None] | None = None,
     ) -> None:
         self.venue, self.instruments = venue, tuple(instruments)
@@ -53,6 +59,12 @@ class VenueFeed:
             gate=gate,
         )
         self._running: asyncio.Task[None] | None = None
+        self._now_ms = now_ms
+        self._hearing = Hearing(self.instruments) if heals else None
+        self._lives = 0
+        """Of the stream's connection when the last minute was given out."""
+        self.cures = 0
+        """How often the stream was replaced because it had gone deaf."""
 
     async def start(self) -> None:
         """Connect and subscribe; returns when the venue has confirmed."""
@@ -68,6 +80,7 @@ class VenueFeed:
             "revised_bars": book.revisions,
             "found_bars": book.found,
             "faults": sum(self._stream.faults.values()),
+            "cures": self.cures,
         }
 
     async def history(self, first: int, count: int) -> np.ndarray:
@@ -83,7 +96,23 @@ class VenueFeed:
         """The minute's bars. Raises what the stream died of, each minute, until the supervisor starts us again."""
         if self._running is not None and self._running.done():
             self._running.result()
-        return await self.bars.collect(minute)
+        gathered = await self.bars.collect(minute)
+        if self._hearing is not None:
+            self._listen(self._hearing, minute, gathered)
+        return gathered
+
+    def _listen(self, hearing: Hearing, minute: int, gathered: Gathered) -> None:
+        """Replace a stream that has gone deaf to a market."""
+        state, now = self._stream.state, self._now_ms()
+        broken = not state.connected or state.lives != self._lives
+        self._lives = state.lives
+        tops = (self._stream.tops.get(i) for i in self.instruments)
+        ages = [None if top is None else now - top.at_ms for top in tops]
+        for instrument, what in hearing.minute(minute, gathered.bars, ages, broken=broken):
+            reason = f"no {what} of {instrument} for {DEAF_MINUTES} minutes"
+            log.warning("%s stream: %s, though REST has them; connecting anew beside it", self.venue, reason)
+            self.cures += 1
+            self._stream.renew(instrument, reason)
 
     def top(self, instrument: Instrument) -> Top | None:
         return self._stream.tops.get(instrument)

@@ -5,7 +5,11 @@ Standard library only, and no ``import ray`` here.
 
 import os
 import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 VARIABLES = {
     # Ray's control store listens on every interface: without a token anyone near could run code as us.
@@ -41,3 +45,31 @@ def prepare_ray(root: Path) -> None:
         draft.write_text(secrets.token_hex(32), encoding="utf-8")
         draft.replace(token)
     os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
+
+
+def worker_environment(root: Path) -> dict[str, Any]:
+    """The runtime environment of a run's processes: our rooms are found wherever the program was started, and pandas is
+    left out. Ray Serve imports it to answer HTTP requests with data frames, which nobody here does: it would cost each
+    of the eight processes that know Serve a second or two of a processor at every start.
+    """
+    return {
+        "env_vars": {"PYTHONPATH": str(root)},
+        "worker_process_setup_hook": f"{__name__}.{leave_pandas_out.__name__}",
+    }
+
+
+def leave_pandas_out() -> None:
+    """``import pandas`` raises ImportError in this process from now on, unless it was imported before."""
+    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
+
+
+@contextmanager
+def without_pandas() -> Iterator[None]:
+    """The same for the imports in this block alone: a process that trains may want pandas later."""
+    known = "pandas" in sys.modules
+    leave_pandas_out()
+    try:
+        yield
+    finally:
+        if not known:
+            del sys.modules["pandas"]

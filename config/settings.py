@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from core.params import (
+    ChampionSettings,
     CostSettings,
     EventSettings,
     ExecutionSettings,
@@ -45,7 +46,10 @@ class ResourceSettings(Section):
 
     object_store_mb: Annotated[int, Field(ge=100, le=64_000)] = 500
     gpu_fraction: Annotated[float, Field(ge=0, le=1)] = 0.2
-    """Share of one GPU for each model deployment; ignored, and said so, where there is no GPU."""
+    """Share of one GPU, and of its memory, for each model deployment; less where all would take more than nine tenths.
+    Ignored, and said so, where there is no GPU."""
+    member_memory_mb: Annotated[int, Field(ge=100, le=256_000)] = 3_000
+    """What a model's process may take; a version that takes more is not taken over."""
     torch_threads: Annotated[int, Field(ge=1, le=64)] = 1
     trainer_niceness: Annotated[int, Field(ge=0, le=19)] = 10
 
@@ -135,6 +139,19 @@ class SentimentSettings(Section):
     """Folder of a text classifier for ``transformer``, which needs the package transformers."""
 
 
+class RetrainingSettings(Section):
+    """New versions trained beside trading; they challenge, they never vote at once."""
+
+    every_hours: Annotated[float, Field(ge=0, le=8_760)] = 0
+    """0 trains nothing by itself."""
+    days: Annotated[float, Field(gt=0, le=3_650)] = 30
+    """Newest days to learn from."""
+    cpus: Annotated[int, Field(ge=1, le=64)] = 1
+    """Threads it computes with, and what it claims of Ray's CPUs."""
+    memory_mb: Annotated[int, Field(ge=500, le=256_000)] = 4_000
+    """Address space it may add to what it starts with; beyond that it fails, and the bot goes on."""
+
+
 class Config(Section):
     """``config/config.json``: what to trade, where, and with which resources."""
 
@@ -153,6 +170,8 @@ class Config(Section):
     notifications: NotificationSettings = NotificationSettings()
     grafana: GrafanaSettings = GrafanaSettings()
     logs: LogSettings = LogSettings()
+    champions: ChampionSettings = ChampionSettings()
+    retraining: RetrainingSettings = RetrainingSettings()
     sentiment: SentimentSettings = SentimentSettings()
 
     @model_validator(mode="after")

@@ -9,8 +9,11 @@ A member's standing is nothing but the sum of its steps, in order. A step names 
 - ``confirmed``: the watch is over, the champion stays.
 - ``rolled_back``: this version, which was champion before, is champion again; the one that it relieves is out.
 - ``rejected``: the version is out: it challenges no more.
+- ``serving``: a running bot answers with it from a minute on, which it names.
+- ``refused``: a running bot could not take the champion over, for the reason it gives, and keeps what it has.
 
-Today a person promotes and rolls back (``run.py models``); no running bot writes the other kinds yet.
+A person promotes and rolls back (``run.py models``), and the shadow of a running bot does (``core/succession.py``). The last
+two kinds say what a bot made of that; they change no standing.
 """
 
 from collections.abc import Iterable
@@ -20,7 +23,10 @@ from core.messages import ModelStep
 
 STARTED, CHALLENGED, PROMOTED, ADVISED = "started", "challenged", "promoted", "advised"
 CONFIRMED, ROLLED_BACK, REJECTED = "confirmed", "rolled_back", "rejected"
-KINDS = (STARTED, CHALLENGED, PROMOTED, ADVISED, CONFIRMED, ROLLED_BACK, REJECTED)
+SERVING, REFUSED = "serving", "refused"
+KINDS = (STARTED, CHALLENGED, PROMOTED, ADVISED, CONFIRMED, ROLLED_BACK, REJECTED, SERVING, REFUSED)
+CROWNING = frozenset({STARTED, PROMOTED, ROLLED_BACK})
+"""Kinds after which another version may be champion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +64,12 @@ class Standing:
             out = self.out - {step.version}
             return Standing(path=(*path, step.version), since_ms=step.at_ms, watched=bool(path), out=out)
         if step.kind == ROLLED_BACK:
-            at = self.path.index(step.version) if step.version in self.path else 0
+            if step.version not in self.path:
+                out = (self.out | set(self.path)) - {step.version}
+                return Standing(path=(step.version,), since_ms=step.at_ms, out=out)
+            at = self.path.index(step.version)
             out = (self.out | set(self.path[at + 1 :])) - {step.version}
-            return Standing(path=self.path[: at + 1] or (step.version,), since_ms=step.at_ms, out=out)
+            return Standing(path=self.path[: at + 1], since_ms=step.at_ms, out=out)
         if step.kind == CHALLENGED:
             return replace(self, challenged=tuple(dict.fromkeys((*self.challenged, step.version))))
         if step.kind == ADVISED:
@@ -69,6 +78,8 @@ class Standing:
             return replace(self, watched=False)
         if step.kind == REJECTED:
             return replace(self, out=self.out | {step.version})
+        if step.kind in (SERVING, REFUSED):
+            return self
         raise ValueError(f"{step.kind!r} is no step; there are {', '.join(KINDS)}")
 
 

@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.execution.estimate import Estimate, estimate, even_risk_minutes, marginal_cost, most_worth
+from core.execution.estimate import Estimate, estimate, marginal_cost, most_worth
+from core.execution.schedules.rule import Schedule, schedule_of
+from core.execution.trajectory import risk_minutes
 from core.impact import PRIOR, ImpactLaw
 from core.lean import lean
 from core.messages import FloatArray
@@ -34,7 +36,7 @@ from core.sizing import (
     Rows,
     Sized,
 )
-from core.units import BPS, MINUTE_MS
+from core.units import BPS
 
 SIDES = {"off": 0.0, "one_way": 1.0, "round_trip": 2.0}
 """How often an order pays spread, fee and temporary impact out of its forecast, by ``execution.cost_gate``."""
@@ -51,8 +53,10 @@ class CostGate(NamedTuple):
     sides: float
     """0 = off."""
     law: ImpactLaw
-    risk_minutes: float
-    """``core.execution.estimate.even_risk_minutes`` of the schedule."""
+    schedule: Schedule
+    """By which an order is worked: what it waits is the timing risk."""
+    latency_ms: float
+    """From a decision to the match."""
 
 
 class Seen(NamedTuple):
@@ -69,15 +73,10 @@ class Seen(NamedTuple):
 
 
 def cost_gate(execution: ExecutionSettings, costs: CostSettings, law: ImpactLaw = PRIOR) -> CostGate:
-    """The gate under these settings. Latency is assumed to be the one that is simulated, slices to be
-    even whatever the schedule."""
-    slices = 1 if execution.algorithm == "immediate" else execution.slices * execution.horizon_minutes
-    apart = 1_000.0 * execution.slice_seconds
-    if execution.horizon_minutes > 1:
-        apart = MINUTE_MS / execution.slices
+    """The gate under these settings. Latency is assumed to be the one that is simulated."""
     latency = float(costs.latency_ms) if costs.latency else 0.0
-    risk = even_risk_minutes(slices, apart, latency)
-    return CostGate(SIDES[execution.cost_gate], ImpactLaw(*map(float, law)), float(risk))
+    law = ImpactLaw(*map(float, law))
+    return CostGate(SIDES[execution.cost_gate], law, schedule_of(execution, law), latency)
 
 
 @lean
@@ -124,16 +123,20 @@ def gate_rows(rows: Rows, caps: Caps, gate: CostGate, seen: Seen, sized: Sized) 
     return Sized(lots, ticks, asked, allowed, limit)
 
 
-def estimate_of(gate: CostGate, seen: Seen, fee: float, row: int, quantity: float) -> Estimate:
-    """The estimate of an order of ``quantity`` base units; ``fee`` a fraction."""
+def estimate_of(gate: CostGate, seen: Seen, fee: float, row: int, quantity: float, worth: float) -> Estimate:
+    """The estimate of an order of ``quantity`` base units, worth ``worth`` USDT each; ``fee`` a fraction."""
     half, volume, sigma = (float(a[row]) for a in (seen.half_spread, seen.volume, seen.sigma))
-    return estimate(quantity, half, float(fee) * BPS, volume, sigma, gate.risk_minutes, gate.law)
+    quantity, worth = float(quantity), float(worth)
+    waits = risk_minutes(gate.schedule, quantity, volume, sigma, half / BPS, quantity * worth, gate.latency_ms)
+    return estimate(quantity, half, float(fee) * BPS, volume, sigma, waits, gate.law)
 
 
-def cost_lines(gate: CostGate, seen: Seen, fee: float, row: int, quantity: float, buying: bool) -> tuple[str, ...]:
-    """What an order of ``quantity`` base units is expected to cost, and what its forecast pays, in short lines; none
-    where nothing is known."""
-    found = estimate_of(gate, seen, fee, row, quantity)
+def cost_lines(
+    gate: CostGate, seen: Seen, fee: float, row: int, quantity: float, worth: float, buying: bool
+) -> tuple[str, ...]:
+    """What an order of ``quantity`` base units, worth ``worth`` USDT each, is expected to cost, and what its forecast pays,
+    in short lines; none where nothing is known."""
+    found = estimate_of(gate, seen, fee, row, quantity, worth)
     lines: tuple[str, ...] = ()
     if math.isfinite(found.total):
         lines += (

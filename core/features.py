@@ -11,6 +11,8 @@ A model stores ``schema_hash()``; a model whose hash differs was trained on othe
 
 import hashlib
 import json
+from collections.abc import Sequence
+from itertools import zip_longest
 
 import numpy as np
 
@@ -55,6 +57,20 @@ def schema_hash() -> str:
         "features": [[spec.name, spec.unit, spec.lookback] for spec in FEATURES],
     }
     return hashlib.sha256(json.dumps(schema, sort_keys=True).encode()).hexdigest()
+
+
+def features_told() -> tuple[str, ...]:
+    """Each feature in words, in their order: what a model of another schema is compared with, to name the difference."""
+    return tuple(f"{spec.name}, {spec.unit}, looks back {spec.lookback}" for spec in FEATURES)
+
+
+def first_difference(stored: Sequence[str]) -> str:
+    """Where features that were told by ``features_told`` begin to differ from these; empty where they do not, or where
+    none were told."""
+    for number, (theirs, ours) in enumerate(zip_longest(stored, features_told(), fillvalue="none"), start=1):
+        if stored and theirs != ours:
+            return f"its feature {number} is {theirs!r}, here {ours!r}"
+    return ""
 
 
 def feature_table(bars: FloatArray, filler: BoolArray, first_minute: int, extras: Extras | None = None) -> FloatArray:

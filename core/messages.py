@@ -271,15 +271,15 @@ class ModelStep:
     """Something that happened to a version of a member; the steps of a member, in order, are its history."""
 
     kind: str
-    """``started``, ``challenged``, ``promoted``, ``advised``, ``confirmed``, ``rolled_back`` or ``rejected``; what each
-    does is in ``core/champions.py``."""
+    """``started``, ``challenged``, ``promoted``, ``advised``, ``confirmed``, ``rolled_back``, ``rejected``, ``serving`` or
+    ``refused``; what each does is in ``core/champions.py``."""
     member: str
     version: str
     """The version it is about: of a roll-back, the one that serves again."""
     before: str = ""
     """The champion when it happened."""
     by: str = ""
-    """A person's name, or ``shadow``, ``start``."""
+    """A person's name, or ``start``, ``shadow``, ``load check``, or the run that it is about."""
     why: str = ""
     at_ms: int = 0
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from core.champions import CHALLENGED, CONFIRMED, SERVING, STARTED
 from core.messages import MinuteRecord, Notice, OrderState, TradingState
 from core.units import DAY_MS, MINUTE_MS
 
@@ -68,6 +69,50 @@ CATALOG: dict[str, Wording] = {
         "The model '{member}' votes again after {count} minutes.",
         "모델 '{member}'이(가) {count}분 만에 다시 응답합니다.",
     ),
+    "model_started": Wording(
+        "The model '{member}' begins with version {version} as champion. {why}",
+        "모델 '{member}'이(가) 버전 {version}을(를) 챔피언으로 시작합니다. {why}",
+    ),
+    "model_challenged": Wording(
+        "Version {version} of the model '{member}' now forecasts in shadow, without a vote. {why}",
+        "모델 '{member}'의 버전 {version}이(가) 투표 없이 그림자 예측을 시작했습니다. {why}",
+    ),
+    "model_promoted": Wording(
+        "Version {version} of the model '{member}' is champion, after {before} (by {by}). {why}",
+        "모델 '{member}'의 챔피언이 {before}에서 {version}(으)로 바뀌었습니다({by}). {why}",
+    ),
+    "model_advised": Wording(
+        "Version {version} of the model '{member}' is better than {before}; promote it with run.py models promote. {why}",
+        "모델 '{member}'의 버전 {version}이(가) {before}보다 낫습니다. run.py models promote 로 승격할 수 있습니다. {why}",
+    ),
+    "model_confirmed": Wording(
+        "Version {version} of the model '{member}' stays champion. {why}",
+        "모델 '{member}'의 버전 {version}이(가) 챔피언으로 확정되었습니다. {why}",
+    ),
+    "model_rolled_back": Wording(
+        "The model '{member}' was rolled back from {before} to version {version} (by {by}). {why}",
+        "모델 '{member}'을(를) {before}에서 버전 {version}(으)로 되돌렸습니다({by}). {why}",
+    ),
+    "model_rejected": Wording(
+        "Version {version} of the model '{member}' is out. {why}",
+        "모델 '{member}'의 버전 {version}을(를) 제외했습니다. {why}",
+    ),
+    "model_serving": Wording(
+        "The model '{member}' now votes with version {version}, before with {before}; {why}.",
+        "모델 '{member}'이(가) 이제 버전 {version}(으)로 투표합니다(이전 {before}). {why}.",
+    ),
+    "model_refused": Wording(
+        "Version {version} of the model '{member}' was not taken over, {before} goes on. Reason: {why}",
+        "모델 '{member}'의 버전 {version}을(를) 적용하지 못해 {before}이(가) 계속 투표합니다. 사유: {why}",
+    ),
+    "training_done": Wording(
+        "New versions were trained beside trading; they challenge in shadow: {versions}.",
+        "거래와 함께 새 버전을 학습했습니다. 그림자 예측으로 도전합니다: {versions}.",
+    ),
+    "training_failed": Wording(
+        "Training beside trading failed; the models stay as they are. Reason: {reason}",
+        "거래 중 재학습에 실패했습니다. 모델은 그대로입니다. 사유: {reason}",
+    ),
     "limit_hit": Wording(
         "A limit held an order for {instrument}: {reason}", "한도에 걸려 {instrument} 주문을 막았습니다: {reason}"
     ),
@@ -107,6 +152,8 @@ CATALOG: dict[str, Wording] = {
         "전송이 늦어 오래된 알림 {count}건을 버렸습니다.",
     ),
 }
+QUIET_STEPS = frozenset({STARTED, CHALLENGED, CONFIRMED, SERVING})
+"""What happens to a model's versions in the ordinary course; the rest asks for attention."""
 SEVERITY_WORDS: dict[str, dict[str, str]] = {
     "en": {"info": "Info", "warning": "Warning", "critical": "CRITICAL"},
     "ko": {"info": "안내", "warning": "주의", "critical": "긴급"},
@@ -218,6 +265,10 @@ class Newsroom:
         yield from self._states(record)
         for what in record.settings:
             yield "warning", "settings_changed", {"what": what}
+        for step in record.models:
+            values = {name: getattr(step, name) for name in ("member", "version", "before", "by", "why")}
+            told = {name: value or "none" for name, value in values.items()}
+            yield "info" if step.kind in QUIET_STEPS else "warning", f"model_{step.kind}", told
         yield from self._members(record)
         yield from self._freshness(record)
 

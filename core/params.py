@@ -79,10 +79,33 @@ class MemberSettings(Section):
     """One ensemble member."""
 
     name: str
-    family: Literal["ridge", "tcn", "rules", "sentiment", "rl"]
+    family: Literal["ridge", "tcn", "rules", "lightgbm", "gru", "patch", "sentiment", "rl"]
     enabled: bool = True
     deadline_ms: Annotated[int, Field(ge=10, le=60_000)] = 5_000
     """Its vote is left out when it takes longer."""
+    hyper: dict[str, int | float] = Field(default_factory=dict)
+    """Hyper-parameters of its training that differ from the family's own."""
+
+
+class ChampionSettings(Section):
+    """How versions of a member take turns while the bot runs."""
+
+    shadow: bool = True
+    """Paper and live: newer versions forecast beside the vote, and are held against the one that votes."""
+    in_replay: bool = False
+    """Replays too; what they find is written into the registry of their market."""
+    promotion: Literal["automatic", "advise"] = "automatic"
+    """Of a version that is better: it takes over by itself, or a person is told."""
+    confidence_pct: Annotated[float, Field(ge=50, le=99.99)] = 95
+    """How sure it must be that a version is better before it is promoted."""
+    challengers: Annotated[int, Field(ge=1, le=8)] = 2
+    """Newest versions of a member that are held against its champion at once."""
+    watch_minutes: Annotated[int, Field(ge=1, le=525_600)] = 4_320
+    """Scored minutes for which the version before goes on beside a new champion."""
+    rollback_confidence_pct: Annotated[float, Field(ge=50, le=99.99)] = 80
+    """How sure it must be that the version before was better when it is put back."""
+    silent_minutes: Annotated[int, Field(ge=1, le=1_440)] = 10
+    """A watched champion that loses its vote for so many minutes in a row is rolled back."""
 
 
 class ModelSettings(Section):
@@ -227,8 +250,9 @@ class ExecutionSettings(Section):
     risk_aversion: Annotated[float, Field(gt=0, le=1)] = 1e-3
     """``is``: lambda of Almgren & Chriss, per USDT: how much a variance of 1 USDT² weighs against a cost of 1 USDT."""
     urgency: Annotated[float, Field(ge=0, le=10)] = 1.0
-    """``adaptive``: how much one standard deviation of waiting weighs against a certain cost."""
-    reprice_seconds: Annotated[int, Field(ge=1, le=20)] = 2
+    """``adaptive``: how much one standard deviation of waiting weighs against a certain cost; a higher one also waits
+    less long."""
+    reprice_seconds: Annotated[int, Field(ge=1, le=20)] = 1
     """``adaptive``: how often it looks at the book."""
     edge_minutes: Annotated[float, Field(gt=0, le=1_440)] = 15
     """``adaptive``: how long a forecast's edge lasts; what waits loses it evenly."""

@@ -191,6 +191,10 @@ class MarketFeed(Stream, Protocol):
         """The latest best bid and ask; none for an instrument without a book, and none at all while disconnected."""
         ...
 
+    def renew(self, instrument: Instrument, reason: str) -> None:
+        """A new connection in place of the one that carries ``instrument``, beside it until it is heard."""
+        ...
+
 
 class AccountFeed(Stream, Protocol):
     """Private data: orders, fills and balances as they change."""

@@ -278,9 +278,10 @@ class Risk:
         quantity = lots * rules.step
         lines = self._arithmetic(market, rows, caps, sized, told, row, rules)
         fee = float(rows.fee[row])
-        expected = estimate_of(self._gate, seen, fee, row, float(quantity))
+        worth = float(rows.mid[row]) * float(rows.rate[row])
+        expected = estimate_of(self._gate, seen, fee, row, float(quantity), worth)
         known = math.isfinite(expected.total)
-        lines += cost_lines(self._gate, seen, fee, row, float(quantity), side is Side.BUY)
+        lines += cost_lines(self._gate, seen, fee, row, float(quantity), worth, side is Side.BUY)
         return Approved(
             intent_id=intent_id(market.minute, instrument),
             minute=market.minute,

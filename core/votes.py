@@ -7,7 +7,7 @@ and whatever it says is not heard.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +67,9 @@ def fault_of(mean_bps: FloatArray, stdev_bps: FloatArray, asked: BoolArray) -> t
     return SPOKE, 0
 
 
+Finder = Callable[[FloatArray, FloatArray, BoolArray], tuple[int, int]]
+
+
 def askable(market: Market) -> BoolArray:
     """(S,): every feature of the whole sequence is known, so a forecast can be asked for."""
     return np.isfinite(market.features).all(axis=(1, 2))
@@ -91,7 +94,7 @@ def assemble_votes(
         if isinstance(answer, Silence):
             silence.append(answer.reason or "silent: no reason given")
             continue
-        fault = _fault(market, asked, answer)
+        fault = fault_in(market, asked, answer)
         silence.append(fault)
         if not fault:
             mean[row, asked] = np.asarray(answer.mean_bps, dtype=np.float64)[asked]
@@ -115,8 +118,8 @@ def assemble_votes(
     )
 
 
-def _fault(market: Market, asked: BoolArray, answer: Answer) -> str:
-    """Why the answer is no vote; empty when it is one."""
+def fault_in(market: Market, asked: BoolArray, answer: Answer, find: Finder = fault_of) -> str:
+    """Why the answer is no vote; empty when it is one. ``find``: ``fault_of``, or the same uncompiled."""
     if answer.minute is not None and answer.minute != market.minute:
         return f"stale: answers minute {answer.minute}, asked {market.minute}"
     wanted = asked.shape
@@ -129,7 +132,7 @@ def _fault(market: Market, asked: BoolArray, answer: Answer) -> str:
         if numbers[-1].shape != wanted:
             return f"wrong shape: {name} is {numbers[-1].shape}, want {wanted}"
     mean, stdev = numbers
-    fault, row = fault_of(mean, stdev, asked)
+    fault, row = find(mean, stdev, asked)
     if fault == MEAN_UNFIT:
         return f"not finite: mean_bps of {market.instruments[row]} is {float(mean[row])}"
     if fault == STDEV_UNFIT:

@@ -114,7 +114,7 @@ def load_risk(trade: TradeSettings, limits: RiskSettings, rules: dict[Instrument
         quotes = Quotes(levels, levels, pair, pair, pair, pair, pair, pair, pair, pair)
         plan_split(quotes, np.array([True]), np.ones(1), np.ones(1), 1.0)
     one = np.ones(1)
-    cost_lines(gate, Seen(one, one, one, one), 0.001, 0, 1.0, True)
+    cost_lines(gate, Seen(one, one, one, one), 0.001, 0, 1.0, 1.0, True)
 
 
 def load_execution() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import DataError
+from core.features import features_told, first_difference, schema_hash
 
 META = "meta.json"
 FORMAT = 1
@@ -42,6 +43,8 @@ class Artifact:
     """What data it learned from, in words (e.g. the name of the lake)."""
     metrics: dict[str, float] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
+    features: tuple[str, ...] = ()
+    """The features of its schema, in words; empty when it reads none, or was made before they were told."""
     files: dict[str, str] = field(default_factory=dict)
     """File name → SHA-256."""
     path: Path = Path()
@@ -114,6 +117,7 @@ class ArtifactStore:
                     source=source,
                     metrics=metrics or {},
                     extra=extra or {},
+                    features=features_told() if schema == schema_hash() else (),
                     files=files,
                     path=final,
                 )
@@ -153,9 +157,10 @@ class ArtifactStore:
             if (found := sha256_of(path)) != expected:
                 raise DataError(f"{path}: damaged, SHA-256 is {found[:12]}…, expected {expected[:12]}…; train it again")
         if schema is not None and artifact.schema != schema:
+            differs = first_difference(artifact.features)
             raise DataError(
                 f"{artifact.path}: trained on feature schema {artifact.schema[:12] or 'none'}, "
-                f"expected {schema[:12]}; train it again with: python3 run.py train"
+                f"expected {schema[:12]}{differs and f' ({differs})'}; train it again with: python3 run.py train"
             )
         return artifact
 
@@ -203,6 +208,7 @@ class ArtifactStore:
         try:
             stored["span"] = tuple(stored["span"])
             stored["instruments"] = tuple(stored["instruments"])
+            stored["features"] = tuple(stored.get("features", ()))
             return Artifact(**stored, path=folder)
         except (KeyError, TypeError) as error:
             raise DataError(f"{path}: not the description of an artifact ({error})") from None

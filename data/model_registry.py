@@ -23,6 +23,8 @@ from data.artifacts import Artifact, ArtifactStore
 
 KIND = "model"
 STEPS, SCORES = "registry.jsonl", "scores.jsonl"
+CANDIDATE = "candidate"
+"""In a version's ``extra``: found by a search. Nobody takes it before somebody promoted it."""
 WAIT_S = 30.0
 T = TypeVar("T")
 Rule = Callable[[Standing], ModelStep | None]
@@ -110,15 +112,15 @@ def fitting(
     where: Callable[[Artifact], bool],
     ends_by: int | None = None,
 ) -> Artifact | None:
-    """The version of ``member`` to begin with: the champion where it may be used, else the newest that may and is not
-    out; None without any.
+    """The version of ``member`` to begin with: the champion where it may be used, else the newest that may, is not out and
+    is no mere candidate of a search; None without any.
 
     May be used: of this feature schema, by ``where``, and with data that ended by ``ends_by`` (epoch ms).
     """
     now = ModelRegistry.of(store).standing(member)
 
     def may(artifact: Artifact) -> bool:
-        return where(artifact) and artifact.version not in now.out
+        return where(artifact) and artifact.version not in now.out and not artifact.extra.get(CANDIDATE)
 
     def is_champion(artifact: Artifact) -> bool:
         return where(artifact) and artifact.version == now.champion

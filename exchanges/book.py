@@ -17,6 +17,9 @@ from enum import Enum, auto
 from heapq import nlargest, nsmallest
 from typing import NamedTuple
 
+MAX_PRICE, MAX_VOLUME = 1e15, 1e18
+"""Those of ``core.bars``, which loads numba: two seconds that a process with a gateway alone need not spend."""
+
 Level = tuple[float, float]
 """Price and quantity; quantity 0 in a diff deletes the level."""
 
@@ -27,6 +30,11 @@ class Snapshot(NamedTuple):
     last_id: int
     bids: list[Level]
     asks: list[Level]
+
+
+def is_touch(bid: float, bid_qty: float, ask: float, ask_qty: float) -> bool:
+    """Whether these can be the best of a book's two sides: positive, not crossed, no number beyond a market's."""
+    return 0.0 < bid <= ask < MAX_PRICE and 0.0 <= bid_qty < MAX_VOLUME and 0.0 <= ask_qty < MAX_VOLUME
 
 
 NO_BID, NO_ASK = 0.0, float("inf")

@@ -7,7 +7,7 @@ from websockets.exceptions import InvalidStatus
 
 from exchanges.limits.gate import Gate, Turn
 from exchanges.limits.priority import Priority
-from exchanges.limits.tables import CONNECTS
+from exchanges.limits.tables import CONNECTS, retry_after
 
 Connect = Callable[[], Awaitable[ClientConnection]]
 
@@ -29,10 +29,8 @@ async def shake_hands(
 
 
 def _obey(turn: Turn, error: InvalidStatus) -> None:
-    """A handshake refused for rate: a 429 is about connects, a 418 about everything this address does."""
+    """A handshake refused for rate: a 429 and a firewall's 403 are about connects, a 418 about all this address does."""
     status, headers = error.response.status_code, dict(error.response.headers.raw_items())
     turn.heard(headers)
-    if status in (418, 429):
-        after = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
-        known = float(after) if after.isdecimal() and len(after) < 8 else None
-        turn.turned_away(status, known, "" if status == 418 else CONNECTS)
+    if status in (403, 418, 429):
+        turn.turned_away(status, retry_after(headers), "" if status == 418 else CONNECTS)

@@ -4,6 +4,9 @@ The venue's clock and ours need not agree: the least delay seen lately (clock of
 usual, and what comes later than that has waited, in the network or with us.
 """
 
+MOST_BEHIND_MS = 20_000
+BEHIND_FRAMES = 20
+"""A stream so far behind its own pace, for so many frames that tell a time, is left for one that begins at the present."""
 FORGET_MS = 600_000.0
 """Clocks drift by some seconds a day: the least delay of the last ten to twenty minutes counts."""
 
@@ -28,3 +31,31 @@ class Lag:
         self._least[0] = min(self._least[0], delay)
         self.newest_ms = delay - min(self._least)
         return self.newest_ms
+
+
+class Lateness:
+    """Whether a stream has grown too old to be believed, from the times its frames tell."""
+
+    def __init__(self) -> None:
+        self._lag, self._late = Lag(), 0
+
+    @property
+    def behind_ms(self) -> float:
+        """Of the newest frame that told a time."""
+        return self._lag.newest_ms
+
+    @property
+    def too_old(self) -> bool:
+        return self._late >= BEHIND_FRAMES
+
+    def heard(self, now_ms: float, event_ms: float) -> bool:
+        """A frame told its own time: whether what we hear is too old."""
+        behind = self._lag.behind_ms(now_ms, event_ms)
+        self._late = 0 if behind <= MOST_BEHIND_MS else self._late + 1
+        return self.too_old
+
+    def left(self) -> str:
+        """The stream is left for a new one: why, in words. What is heard from now on is measured afresh."""
+        reason = f"what comes is {self._lag.newest_ms / 1_000:.0f} s old"
+        self._lag, self._late = Lag(), 0
+        return reason

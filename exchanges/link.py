@@ -192,6 +192,12 @@ class Link:
         if socket is not None:
             await (await socket.ping())
 
+    def renew(self, reason: str) -> None:
+        """Open the next life beside this one, as for a planned renewal. Nothing where one is under way already."""
+        life = self._lives[-1] if self._lives else None
+        if life is not None and life.socket is not None and life.verdict is None:
+            self._leave(life, Leave(reason, planned=True))
+
     async def close(self) -> None:
         """End what lives and let ``run`` return."""
         self._closing = True

@@ -6,9 +6,9 @@ once and each under its own deadline, ``RecordedPanel`` plays back what was said
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -23,7 +23,7 @@ from serve.models.guard import Trusting
 HISTORY_BATCH = 512
 PRECOMPUTED_TOLERANCE_BPS = 1e-3
 """How far a forecast made in batches may lie from the same made alone. ``ridge`` and ``rules`` are equal to the last
-bit; ``tcn`` (float64) differs by about 1e-12 and ``rl`` (float32) by about 1e-5, in the order of summation."""
+bit, so are ``lightgbm`` and ``sentiment``; networks and ``rl`` (float32) differ by about 1e-5, in the order of summation."""
 
 
 def forecast_history(member: Member, table: FloatArray, first: int, end: int) -> tuple[FloatArray, FloatArray]:
@@ -99,6 +99,18 @@ class LocalPanel:
         return mean, stdev
 
 
+class ReigningPanel:
+    """Members in this process whose versions change over time, as they did in a run that took over new champions."""
+
+    def __init__(self, panels: Sequence[tuple[int, LocalPanel]]) -> None:
+        """(first minute, panel), ascending; the first one answers for what came before as well."""
+        self._panels = tuple(panels)
+
+    def forecast(self, market: Market) -> Votes:
+        first, *later = self._panels
+        return max((p for p in later if p[0] <= market.minute), key=lambda p: p[0], default=first)[1].forecast(market)
+
+
 class ForecastCall(Protocol):
     def remote(self, features: FloatArray, minute: int) -> Awaitable[tuple]:
         """mean, stdev, version, minute; and how far the member is believed, where it says."""
@@ -115,19 +127,29 @@ class ServePanel:
     """Members on Serve, all asked at once. Whoever is late, gone, failing or speaks NaN is silent this minute,
     with a reason; the others are not kept waiting beyond their own deadlines."""
 
-    def __init__(self, handles: Mapping[str, MemberHandle], deadlines_s: Mapping[str, float], horizon: int) -> None:
-        """``deadlines_s``: member → seconds, in the order of the votes; a member without a handle is absent."""
+    def __init__(
+        self,
+        handles: Mapping[str, MemberHandle],
+        deadlines_s: Mapping[str, float],
+        horizon: int,
+        *,
+        share: Callable[[FloatArray], Any] = lambda features: features,
+    ) -> None:
+        """``deadlines_s``: member → seconds, in the order of the votes; a member without a handle is absent. ``share``
+        puts a minute's features where all replicas of this machine read them (``ray.put``): one copy, not one each."""
         self._handles = dict(handles)
         self._deadlines = dict(deadlines_s)
         self._horizon = horizon
+        self._share = share
 
     async def forecast(self, market: Market) -> Votes:
         began = time.perf_counter()
-        said = await asyncio.gather(*(self._ask(member, market) for member in self._deadlines))
+        features = self._share(market.features)
+        said = await asyncio.gather(*(self._ask(member, features, market.minute) for member in self._deadlines))
         answers = dict(zip(self._deadlines, said, strict=True))
         return _stamped(assemble_votes(market, answers, tuple(self._deadlines), self._horizon), began)
 
-    async def _ask(self, member: str, market: Market) -> Answer | Silence:
+    async def _ask(self, member: str, features: Any, asked: int) -> Answer | Silence:
         handle = self._handles.get(member)
         if handle is None:
             return Silence(reason="absent: not deployed (no trained artifact?)")
@@ -135,7 +157,7 @@ class ServePanel:
         began = time.perf_counter()
         try:
             async with asyncio.timeout(deadline):
-                mean, stdev, version, minute, *more = await handle.forecast.remote(market.features, market.minute)
+                mean, stdev, version, minute, *more = await handle.forecast.remote(features, asked)
         except TimeoutError:
             return Silence(
                 reason=f"late: no answer within {deadline * 1e3:.0f} ms", latency_ms=(time.perf_counter() - began) * 1e3

@@ -16,6 +16,11 @@ for _name in [name for name in os.environ if name.startswith("MINUTEHAND_") and 
 
 prepare_numba(ROOT)
 
+# Two halves of the tests share the processors. A second thread of torch then waits, spinning, for a core that the other
+# half holds: the slowest test took four times the processor's time, and five times as long.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
 
 def _missing(item: pytest.Item) -> str:
     """What this machine lacks for the test; empty when it lacks nothing."""

@@ -47,7 +47,7 @@ from tune.result import Result
 from tune.simulate import simulate
 from tune.simulated_result import settings_of
 from tune.train import ensure_members
-from tune.train_command import newest_span
+from tune.train_command import cache_of, newest_span
 
 HELP = "run the rules over stored minutes, quickly and in one process, and write a report"
 EXAMPLE = (
@@ -261,6 +261,7 @@ def _members(
             source=source.name,
             before=market.first_minute,
             progress=progress,
+            cache=cache_of(source),
         )
     reference = newest_weights(store, market.first_minute)
     return found, None if reference is None else read_weights(store, reference)

@@ -15,8 +15,13 @@ OBJECT_STORE_BYTES = 200_000_000
 
 
 @contextmanager
-def own_ray(var: Path, cpus: int) -> Iterator[None]:
-    """Ray with ``cpus`` logical CPUs and token authentication while inside; one that already runs here is used."""
+def own_ray(
+    var: Path, cpus: int, *, memory: int | None = None, object_store: int = OBJECT_STORE_BYTES
+) -> Iterator[None]:
+    """Ray with ``cpus`` logical CPUs and token authentication while inside; one that already runs here is used.
+
+    ``memory``: bytes that Ray may promise its workers (default: what it finds), ``object_store``: bytes of shared memory.
+    """
     if ray.is_initialized():
         yield
         return
@@ -37,7 +42,8 @@ def own_ray(var: Path, cpus: int) -> Iterator[None]:
             address="local",
             num_cpus=cpus,
             include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
+            object_store_memory=object_store,
+            _memory=memory,
             runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
             log_to_driver=False,
             configure_logging=False,

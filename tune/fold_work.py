@@ -13,19 +13,18 @@ from core.features import schema_hash
 from core.messages import FloatArray
 from core.selection import WeightTable
 from core.units import MINUTE_MS
-from data.headlines import load_news
 from data.market import WARMUP_MINUTES, MarketCut, MarketSource
-from data.schema import META_CONTENT, read_metadata
 from serve.models.base import Member
 from tune.candidates import Track
-from tune.dataset import readings_of
+from tune.dataset import SPREAD_BARS, also_of
 from tune.fold_store import FoldStore, Forecast, key_of
 from tune.folds import Fold
 from tune.pieces import Pieces
 from tune.prepared import Prepared, mapped_cut, prepare, store_of
 from tune.result import Result
-from tune.samples import LOOK_BACK, draw, forecast
+from tune.samples import draw, forecast
 from tune.simulate import Forecasts, simulate
+from tune.stored_set import content_of
 from tune.train import CODE, fit_on
 
 HISTORY = max(WARMUP_MINUTES, 1_500)
@@ -103,6 +102,7 @@ class FoldWork:
             self.origin,
             fold,
             horizon=models.horizon_minutes,
+            also=also_of(models.horizon_minutes),
             most=self.plan.samples,
             seed=self.plan.seed,
             walked=walked,
@@ -111,7 +111,7 @@ class FoldWork:
         notes: dict[str, dict[str, float]] = {}
         for one in models.enabled:
             say(f"{where}: {one.name} learns from {data.size:,} samples")
-            members[one.name], notes[one.name] = fit_on(one.family, data, self.plan.seed)
+            members[one.name], notes[one.name] = fit_on(one.family, data, self.plan.seed, one.hyper)
         about = {
             "learned_ms": [self.ms(fold.train_first), self.ms(fold.train_end)],
             "left_out_ms": [list(map(self.ms, pair)) for pair in fold.left_out],
@@ -178,28 +178,13 @@ class FoldWork:
 
     def key(self, fold: Fold) -> str:
         """Of all that a fold's members and forecasts depend on: bars, features, families, seed, cut."""
-        start, end = self.ms(fold.train_first - LOOK_BACK), self.ms(fold.test_end)
+        start, end = self.ms(fold.train_first - SPREAD_BARS), self.ms(fold.test_end)
         models = self.settings.rules.models
         content: dict[str, Any] = {
-            "bars": {
-                str(i): [(p.name, read_metadata(p).get(META_CONTENT)) for p in self.source.lake.files(i, start, end)]
-                for i in self.settings.config.trade.rows
-            },
-            "news": [
-                (h.key, h.knowable_ms, h.score)
-                for h in load_news(self.source.lake.root).headlines
-                if h.knowable_ms < end
-            ],
-            "funding": [
-                (f.knowable_ms, f.base, f.rate_bps)
-                for f in load_news(self.source.lake.root).funding
-                if f.knowable_ms < end
-            ],
-            "mood": [reading for reading in readings_of(self.source.lake.root) if reading[0] < end],
-            "schema": schema_hash(),
+            **content_of(self.source.lake, self.settings.config.trade.rows, start, end),
             "code": CODE,
-            "members": [(m.name, m.family) for m in models.enabled],
-            "horizon": models.horizon_minutes,
+            "members": [(m.name, m.family, sorted(m.hyper.items())) for m in models.enabled],
+            "horizon": [models.horizon_minutes, *also_of(models.horizon_minutes)],
             "seed": self.plan.seed,
             "samples": self.plan.samples,
             "fold": [self.origin, fold.train_first, fold.train_end, fold.test_first, fold.test_end, fold.left_out],

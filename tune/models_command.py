@@ -3,6 +3,7 @@
 import argparse
 import getpass
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -15,8 +16,9 @@ from core.errors import EXIT_OK, ConfigError
 from core.features import schema_hash
 from core.messages import ModelStep
 from core.shadow import Evidence, Pair, gathered
+from core.succession import told as evidence_words
 from data.artifacts import Artifact, ArtifactStore
-from data.model_registry import KIND, ModelRegistry
+from data.model_registry import CANDIDATE, KIND, ModelRegistry
 from tune.train_command import add_trained_market, picked
 
 HELP = "list and compare the models' versions; promote one, or roll back"
@@ -30,7 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ("list", "every version of every member, with its standing"),
         ("show", "one version in full, with the history of its member"),
         ("compare", "two versions of a member side by side"),
-        ("promote", "make a version the champion; the next start takes it"),
+        ("promote", "make a version the champion; a running bot takes it over, else the next start"),
         ("rollback", "make the champion before this one champion again"),
     ):
         one = verbs.add_parser(name, help=text, description=text)
@@ -59,9 +61,9 @@ def main(args: argparse.Namespace) -> int:
     registry = ModelRegistry.of(store)
     console = Console(stderr=args.json)
     verb = {"list": _list, "show": _show, "compare": _compare, "promote": _promote, "rollback": _rollback}
-    told = verb[args.models_verb](args, store, registry, console)
+    answer = verb[args.models_verb](args, store, registry, console)
     if args.json:
-        print(json.dumps(told))
+        print(json.dumps(answer))
     return EXIT_OK
 
 
@@ -99,8 +101,11 @@ def place(artifact: Artifact, now: Standing) -> str:
         return "champion before"
     if version in now.advised:
         return "challenger, better"
-    later = now.champion and number_of(version) > number_of(now.champion)
-    return "challenger" if later and fits(artifact) else ""
+    if not fits(artifact):
+        return ""
+    if now.champion and number_of(version) > number_of(now.champion):
+        return "challenger"
+    return "candidate" if artifact.extra.get(CANDIDATE) else ""
 
 
 def size_of(artifact: Artifact) -> int:
@@ -110,7 +115,7 @@ def size_of(artifact: Artifact) -> int:
 
 def described(artifact: Artifact, now: Standing) -> dict[str, object]:
     """A version as plain data, with its standing."""
-    stored = {k: v for k, v in asdict(artifact).items() if k not in ("path", "files")}
+    stored = {k: v for k, v in asdict(artifact).items() if k not in ("path", "files", "features")}
     return stored | {"place": place(artifact, now), "bytes": size_of(artifact), "fits": fits(artifact)}
 
 
@@ -127,17 +132,25 @@ def evidence_of(registry: ModelRegistry) -> dict[Pair, Evidence]:
     return found
 
 
+def shadow_words(found: Mapping[Pair, Evidence], artifact: Artifact, now: Standing, confidence_pct: float) -> str:
+    """How a version does beside the champion in the shadow of a running bot; empty where they never met."""
+    one = found.get((artifact.name, now.champion, artifact.version))
+    return evidence_words(one, confidence_pct, max(1, len(now.challenged))) if one is not None else ""
+
+
 def _list(args: argparse.Namespace, store: ArtifactStore, registry: ModelRegistry, console: Console) -> object:
     models = versions_of(store, args.member) if args.member else store.list(KIND)
     if not models:
         console.print(f"no models in {store.root / KIND} yet; train some: python3 run.py train", markup=False)
     standings = {a.name: registry.standing(a.name) for a in models}
-    rows = [("member", "version", "place", "data", "schema", "code", "seed", "KB", *LISTED)] if models else []
+    found, confidence = evidence_of(registry), load.from_arguments(args).config.champions.confidence_pct
+    rows = [("member", "version", "place", "data", "schema", "code", "seed", "KB", *LISTED, "shadow")] if models else []
     for a in models:
         schema = a.schema[:8] if fits(a) else f"{a.schema[:8] or 'none'} (other)"
         figures = [f"{a.metrics[key]:.3g}" if key in a.metrics else "" for key in LISTED]
         where, kb = place(a, standings[a.name]), f"{size_of(a) / 1e3:.1f}"
-        rows.append((a.name, a.version, where, _span(a), schema, a.code, str(a.seed), kb, *figures))
+        shadow = shadow_words(found, a, standings[a.name], confidence)
+        rows.append((a.name, a.version, where, _span(a), schema, a.code, str(a.seed), kb, *figures, shadow))
     # Plain lines: a table cut to the 80 columns of a pipe would hide what it is for.
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -244,7 +257,10 @@ def _done(step: ModelStep | None, console: Console) -> object:
     assert step is not None, "both rules give a step or raise"
     words = f"{step.member}: {step.version} is champion" + (f", {step.before} was" if step.before else "")
     console.print(
-        f"{words}; the next start takes it; a running bot goes on with what it has", markup=False, highlight=False
+        f"{words}; a running bot takes it over at a minute's boundary when it passes its checks, else the next start does",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
     )
     return asdict(step)
 

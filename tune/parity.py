@@ -1,7 +1,7 @@
 """Parity: a replay through Ray and the wire against the backtest of the same minutes, to the last digit."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, fields, is_dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -22,8 +22,9 @@ from data.records import read_records
 from data.volume_curves import kept
 from data.weights import read_weights
 from exchanges.simulated.tape import Tape
+from serve.models.base import Member
 from serve.models.registry import load_member
-from serve.panel import LocalPanel, RecordedPanel
+from serve.panel import LocalPanel, RecordedPanel, ReigningPanel
 from tune.backtest import make_backtest
 
 COMPARED = tuple(f.name for f in fields(MinuteRecord) if f.compare and f.name != "trace")
@@ -235,16 +236,38 @@ def backtest_of(replayed: Replayed, *, recorded_votes: bool) -> list[MinuteRecor
     if recorded_votes:
         models = RecordedPanel.from_records(replayed.records, replayed.settings.rules.models.horizon_minutes)
     else:
-        members = {}
-        for name, version in replayed.versions.items():
-            artifact = store.load(f"model/{name}/{version}")
-            members[name] = (load_member(artifact.family, artifact.path), artifact.version)
         names = tuple(m.name for m in replayed.settings.rules.models.enabled)
-        models = LocalPanel(members, replayed.settings.rules.models.horizon_minutes, names=names)
+        horizon = replayed.settings.rules.models.horizon_minutes
+        models = ReigningPanel(
+            [
+                (minute, LocalPanel(_loaded(store, versions), horizon, names=names))
+                for minute, versions in reigns(replayed, {(a.name, a.version) for a in store.list("model")})
+            ]
+        )
     weights = None if replayed.weights_version is None else read_weights(store, replayed.weights_version)
     law = read_law(store, replayed.impact_version)
     test = make_backtest(replayed.settings, replayed.market, models, cash=replayed.cash, weights=weights, law=law)
     return list(test.run())
+
+
+def reigns(replayed: Replayed, stored: Set[tuple[str, str]]) -> list[tuple[int, dict[str, str]]]:
+    """(first minute, version of each member): one for each change of a champion while the run went on. A member that is
+    silent has not changed, and a version that is not ``stored`` (member, version) cannot be asked."""
+    found = [(0, dict(replayed.versions))]
+    for record in replayed.records:
+        spoke = {v.member: v.version for v in record.votes if v.member in replayed.versions}
+        now = found[-1][1] | {m: v for m, v in spoke.items() if (m, v) in stored}
+        if now != found[-1][1]:
+            found.append((record.minute, now))
+    return found
+
+
+def _loaded(store: ArtifactStore, versions: Mapping[str, str]) -> dict[str, tuple[Member, str]]:
+    members = {}
+    for name, version in versions.items():
+        artifact = store.load(f"model/{name}/{version}")
+        members[name] = (load_member(artifact.family, artifact.path), artifact.version)
+    return members
 
 
 def comparable(replayed: Replayed, records: Sequence[MinuteRecord]) -> list[MinuteRecord]:

@@ -18,7 +18,15 @@ from core.units import MINUTE_MS, Instrument
 from data.headlines import load_news
 from serve.models.base import Member, TrainingSet
 from serve.panel import forecast_history
-from tune.dataset import forward_return_bps, readings_of, sample_rows, tables
+from tune.dataset import (
+    SPREAD_BARS,
+    forward_return_bps,
+    half_spread_bps,
+    net_return_bps,
+    readings_of,
+    sample_rows,
+    tables,
+)
 from tune.folds import Fold
 from tune.spool import room_for
 
@@ -60,6 +68,8 @@ class Chunk:
     """(S, end - first)."""
     target_bps: FloatArray
     """(S, end - first) what followed; NaN where unknown."""
+    also: Mapping[int, FloatArray]
+    """The same over further horizons."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,9 +87,18 @@ class DrawnSet(TrainingSet):
         return self.features[self.place]
 
     @property
-    def effective_size(self) -> float:
+    def flat(self) -> FloatArray:
+        return self.features
+
+    def newest(self, chosen: np.ndarray) -> np.ndarray:
+        return self.place[chosen]
+
+    def _also(self, horizon: int, chosen: np.ndarray) -> FloatArray:
+        return self.also[horizon][self.place[chosen]]
+
+    def effective(self, horizon: int) -> float:
         """Spans of one horizon that any sample lies in: all of them when every minute was drawn."""
-        return float(len(np.unique(self.rows[:, 1] // self.horizon)))
+        return float(len(np.unique(self.rows[:, 1] // horizon)))
 
     def windows(self, chosen: np.ndarray, length: int = SEQUENCE) -> FloatArray:
         return self.features[self.place[chosen][:, None] + np.arange(-length + 1, 1)]
@@ -96,41 +115,66 @@ def walk(
     end: int,
     *,
     horizon: int = 0,
+    also: tuple[int, ...] = (),
     minutes: int | None = None,
 ) -> Iterator[Chunk]:
     """Chunks of the minute indices [first, end) counted from ``origin`` (epoch ms), features as live computes them.
 
     With a ``horizon`` targets come along, and bars are read up to ``horizon`` minutes after ``end``; without one no bar
-    from ``end`` on is read. Bars before ``first`` are read as far as features look back.
+    from ``end`` on is read. Bars before ``first`` are read as far as features look back, with a horizon as far as
+    spreads do. ``also``: further horizons. As they must not reach further either, the longer ones are not known in the
+    last minutes, as many as the longest is longer.
     """
-    most = max(LEAST_CHUNK, CHUNK_FLOATS // (len(instruments) * N_FEATURES))
-    history = LOOK_BACK + horizon
-    start = origin + (first + horizon) * MINUTE_MS
-    pieces = lake.chunks(instruments, start, origin + (end + horizon) * MINUTE_MS, min(most, minutes or most), history)
+    longest = max(horizon, *also) if also else horizon
+    short = max(first, end - (longest - horizon))
     known = np.full(len(instruments), np.nan)
+    for begin, stop, reach in ((first, short, longest), (short, end, horizon)):
+        if begin < stop:
+            told = (horizon, *also) if horizon else ()
+            yield from _span(lake, instruments, origin, begin, stop, told, reach, minutes, known)
+
+
+def _span(
+    lake: ChunkSource,
+    instruments: tuple[Instrument, ...],
+    origin: int,
+    first: int,
+    end: int,
+    horizons: tuple[int, ...],
+    reach: int,
+    minutes: int | None,
+    known: FloatArray,
+) -> Iterator[Chunk]:
+    """``walk`` with bars read up to ``reach`` minutes after ``end``. ``known`` (S,) is the last close before the next
+    piece, and kept up to date."""
+    most = max(LEAST_CHUNK, CHUNK_FLOATS // (len(instruments) * N_FEATURES))
+    back = max(LOOK_BACK, SPREAD_BARS) if horizons else LOOK_BACK
+    history = back + reach
+    start = origin + (first + reach) * MINUTE_MS
+    pieces = lake.chunks(instruments, start, origin + (end + reach) * MINUTE_MS, min(most, minutes or most), history)
     readings, news = readings_of(lake.root), load_news(lake.root)
     for start_minute, raw in pieces:
         _carry(raw, known)
         bars, filler = fill_gaps(raw)
         # What the next piece starts with lies before its first row.
         count = bars.shape[1] - history
-        known = bars[:, count - 1, CLOSE]
-        at = (start_minute - origin) // MINUTE_MS + LOOK_BACK
-        table = tables(
-            instruments, bars[:, : LOOK_BACK + count], filler[:, : LOOK_BACK + count], start_minute, readings, news
-        )
-        judged = slice(LOOK_BACK, LOOK_BACK + count)
-        target = (
-            forward_return_bps(bars[:, :, CLOSE], horizon)[:, judged]
-            if horizon
-            else np.full((len(instruments), count), np.nan)
-        )
+        known[:] = bars[:, count - 1, CLOSE]
+        seen, judged = slice(back - LOOK_BACK, back + count), slice(back, back + count)
+        begins = start_minute + seen.start * MINUTE_MS
+        table = tables(instruments, bars[:, seen], filler[:, seen], begins, readings, news)
+        ahead = {h: np.full((len(instruments), count), np.nan) for h in horizons}
+        if horizons:
+            half = half_spread_bps(bars[:, : back + count], filler[:, : back + count], start_minute)[:, judged]
+            for h in (h for h in horizons if h <= reach):
+                ahead[h] = net_return_bps(forward_return_bps(bars[:, :, CLOSE], h)[:, judged], half)
+        at = (start_minute - origin) // MINUTE_MS + back
         yield Chunk(
             first=at,
             end=at + count,
             features=table[:, LOOKBACK - 1 :],
             filler=filler[:, judged],
-            target_bps=target,
+            target_bps=ahead.pop(horizons[0]) if horizons else np.full((len(instruments), count), np.nan),
+            also=ahead,
         )
 
 
@@ -148,6 +192,7 @@ def draw(
     fold: Fold,
     *,
     horizon: int,
+    also: tuple[int, ...] = (),
     most: int,
     seed: int = 0,
     minutes: int | None = None,
@@ -163,10 +208,13 @@ def draw(
     share = min(1.0, most / max(total, 1))
     offset = np.random.default_rng(seed).uniform(0.0, 1.0, len(instruments))
     rows, places, features, targets, held = [], [], [], [], 0
-    for chunk in walk(lake, instruments, origin, fold.train_first, fold.train_end, horizon=horizon, minutes=minutes):
+    further: dict[int, list[FloatArray]] = {h: [] for h in also}
+    part = fold.train_first, fold.train_end
+    for chunk in walk(lake, instruments, origin, *part, horizon=horizon, also=also, minutes=minutes):
         walked(chunk.filler.size)
         before = ((0, 0), (SEQUENCE - 1, 0))
         table = np.pad(chunk.target_bps, before, constant_values=np.nan)
+        tables_also = {h: np.pad(one, before, constant_values=np.nan) for h, one in chunk.also.items()}
         empty = np.pad(chunk.filler, before, constant_values=True)
         found = sample_rows(chunk.features, table, empty)
         minute = found[:, 1] - (SEQUENCE - 1) + chunk.first
@@ -185,6 +233,8 @@ def draw(
             number = np.cumsum(needed) - 1
             features.append(chunk.features[row, needed])
             targets.append(table[row, needed])
+            for h, one in tables_also.items():
+                further[h].append(one[row, needed])
             places.append(held + number[at])
             rows.append(np.stack([np.full(len(at), row), minute[mine]], axis=1))
             held += int(needed.sum())
@@ -200,6 +250,7 @@ def draw(
         place=place[order],
         first_minute=origin,
         horizon=horizon,
+        also={h: np.concatenate(parts) for h, parts in further.items()},
     )
 
 

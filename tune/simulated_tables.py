@@ -106,7 +106,7 @@ def why_of(found: Found) -> pl.Series:
         part = managed(equity[k], losses.capital, losses.capital_usdt)
         lines = arithmetic(rows, found.caps._replace(equity=part), sized, k, rules[which])
         lines = (*lines[:2], *ceiling_lines(ceilings, *told[k]), *lines[2:])
-        lines += cost_lines(found.gate, seen, fee[which], k, quantity[k], lots[k] > 0)
+        lines += cost_lines(found.gate, seen, fee[which], k, quantity[k], mid[k] * known["rate"][k], lots[k] > 0)
         texts.append("\n".join(lines))
     return pl.Series("why", texts, dtype=pl.String).str.split("\n")
 

@@ -1,8 +1,9 @@
 """Train ensemble members on the lake, judge them out of fold, keep them as artifacts."""
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,17 +13,21 @@ from core.messages import FloatArray
 from core.params import MemberSettings, ModelSettings
 from core.units import MINUTE_MS, Instrument
 from data.artifacts import Artifact, ArtifactStore
+from data.lake import Lake
 from data.model_registry import fitting
 from serve.models.base import Member, TrainingSet
 from serve.models.guard import Guarded
 from serve.models.registry import new_member
 from serve.panel import forecast_history
-from tune.dataset import BarSource, training_set
+from tune.array_store import ArrayStore
+from tune.dataset import BarSource, also_of, training_set
 from tune.folds import Fold, walk_forward
+from tune.stored_set import stored_set
 from tune.trials import Trial, TrialLog, key_of
 
 KIND = "model"
-CODE = "0.1.0"
+CODE = "0.2.0"
+"""Of what training makes; an artifact of another is made anew."""
 FOLDS = 2
 LEAST_SAMPLES = 150
 NORMAL_80 = 1.2815515655446004
@@ -75,24 +80,34 @@ def _ranks(values: FloatArray) -> FloatArray:
     return (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
 
 
-def fit_on(family: str, data: TrainingSet, seed: int) -> tuple[Member, dict[str, float]]:
+def fit_on(
+    family: str, data: TrainingSet, seed: int, hyper: Mapping[str, Any] | None = None
+) -> tuple[Member, dict[str, float]]:
     """A new member of a family, fitted, with its guard. Raises DataError when there is too little to learn from."""
     if data.size < LEAST_SAMPLES:
         raise DataError(f"{data.size} samples are too few to train a {family} member; import more days")
-    member = new_member(family)
-    notes = member.fit(data, seed)
+    member = new_member(family, **(hyper or {}))
+    try:
+        notes = member.fit(data, seed)
+    except ValueError as error:
+        raise DataError(f"a {family} member cannot learn from this: {error}; import more days") from error
     return Guarded.taught(member, data), notes
 
 
 def out_of_fold(
-    family: str, data: TrainingSet, folds: tuple[Fold, ...], seed: int, progress: Progress
+    family: str,
+    data: TrainingSet,
+    folds: tuple[Fold, ...],
+    seed: int,
+    progress: Progress,
+    hyper: Mapping[str, Any] | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """(S, T) mean and stdev of forecasts that each come from a member that had not seen that fold; NaN elsewhere."""
     mean = np.full(data.target_bps.shape, np.nan)
     stdev = np.full(data.target_bps.shape, np.nan)
     for k, fold in enumerate(folds):
         progress(f"{family}: fold {k + 1} of {len(folds)}", k / (len(folds) + 1))
-        member, _ = fit_on(family, data.between(fold.train_first, fold.train_end), seed)
+        member, _ = fit_on(family, data.between(fold.train_first, fold.train_end), seed, hyper)
         for s in range(len(mean)):
             forecast = forecast_history(member, data.features[s], fold.test_first, fold.test_end)
             mean[s, fold.test_first : fold.test_end], stdev[s, fold.test_first : fold.test_end] = forecast
@@ -111,14 +126,16 @@ def train_members(
     source: str = "",
     progress: Progress = lambda text, share: None,
     log: TrialLog | None = None,
+    cache: ArrayStore | None = None,
 ) -> tuple[Artifact, ...]:
     """Fit each member on the whole span after judging its family on walk-forward folds; keep each as an artifact.
 
-    ``rl`` members learn in ``tune.rl`` and are not taken here. With a ``log`` each judged variant is a trial; a member
+    They learn ``HORIZONS`` beside the vote's. With a ``cache`` features are mapped from it, and so bounded in memory;
+    without one they are made in memory. ``rl`` members learn in ``tune.rl`` and are not taken here. With a ``log`` each judged variant is a trial; a member
     that is merely needed and missing is not one.
     """
     progress("reading bars, computing features", 0.0)
-    data = training_set(lake, instruments, span.first_minute, span.minutes, horizon)
+    data, version = samples_of(lake, instruments, span, horizon, cache, seed)
     folds = walk_forward(span.minutes, FOLDS, purge=horizon, first=data.first)
     made = []
     for number, settings in enumerate(members):
@@ -126,12 +143,12 @@ def train_members(
         def part(text: str, share: float, number: int = number) -> None:
             progress(text, (number + share) / len(members))
 
-        mean, stdev = out_of_fold(settings.family, data, folds, seed, part)
+        mean, stdev = out_of_fold(settings.family, data, folds, seed, part, settings.hyper)
         judged = data.where(np.isfinite(mean[data.rows[:, 0], data.rows[:, 1]]))
         at = judged.rows[:, 0], judged.rows[:, 1]
         metrics = score(mean[at], stdev[at], judged.y)
         part(f"{settings.name}: on the whole span", FOLDS / (FOLDS + 1))
-        member, notes = fit_on(settings.family, data, seed)
+        member, notes = fit_on(settings.family, data, seed, settings.hyper)
         made.append(
             store.save(
                 KIND,
@@ -145,7 +162,14 @@ def train_members(
                 code=CODE,
                 source=source or lake.root.name,
                 metrics=metrics | notes,
-                extra={"horizon": horizon, "samples": data.size, "folds": FOLDS},
+                extra={
+                    "horizon": horizon,
+                    "samples": data.size,
+                    "folds": FOLDS,
+                    "data": version,
+                    "horizons": data.horizons,
+                    "hyper": asdict(member.settings),
+                },
             )
         )
     if log is not None:
@@ -154,12 +178,36 @@ def train_members(
     return tuple(made)
 
 
+def samples_of(
+    lake: BarSource,
+    instruments: tuple[Instrument, ...],
+    span: Span,
+    horizon: int,
+    cache: ArrayStore | None = None,
+    seed: int = 0,
+) -> tuple[TrainingSet, str]:
+    """(what members learn from, its version; empty where it is made in memory)."""
+    also = also_of(horizon)
+    if cache is None or not isinstance(lake, Lake):
+        return training_set(lake, instruments, span.first_minute, span.minutes, horizon, also), ""
+    return stored_set(lake, instruments, span.first_minute, span.minutes, horizon, also, cache, code=CODE, seed=seed)
+
+
 def _trial(artifact: Artifact, horizon: int) -> Trial:
     """A trained variant. It was judged by its forecasts, not by an account: it counts, without a Sharpe ratio."""
     return Trial(
         kind="model",
         what=f"{artifact.name} ({artifact.family}), horizon {horizon}, seed {artifact.seed}, ic {artifact.metrics['ic']:.4f}",
-        key=key_of("model", artifact.name, artifact.family, horizon, artifact.seed, artifact.schema, CODE),
+        key=key_of(
+            "model",
+            artifact.name,
+            artifact.family,
+            horizon,
+            artifact.seed,
+            artifact.schema,
+            CODE,
+            artifact.extra["hyper"],
+        ),
         instruments=artifact.instruments,
         first=artifact.span[0],
         end=artifact.span[1],
@@ -167,8 +215,10 @@ def _trial(artifact: Artifact, horizon: int) -> Trial:
 
 
 def usable(horizon: int, family: str) -> Callable[[Artifact], bool]:
-    """Whether a stored model is of this family and forecasts this horizon."""
-    return lambda artifact: artifact.family == family and artifact.extra.get("horizon") == horizon
+    """Whether a stored model is of this family, forecasts this horizon, and was written as this version reads."""
+    return lambda artifact: (
+        artifact.family == family and artifact.extra.get("horizon") == horizon and artifact.code == CODE
+    )
 
 
 def ensure_members(
@@ -182,6 +232,7 @@ def ensure_members(
     source: str = "",
     before: int | None = None,
     progress: Progress = lambda text, share: None,
+    cache: ArrayStore | None = None,
 ) -> dict[str, Artifact]:
     """The champion of every enabled member, or the newest usable artifact, training on ``span`` those that have none.
 
@@ -208,6 +259,7 @@ def ensure_members(
             seed=seed,
             source=source,
             progress=progress,
+            cache=cache,
         )
         found |= {artifact.name: artifact for artifact in trained}
     return {m.name: found[m.name] for m in models.enabled if m.name in found}

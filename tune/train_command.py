@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from config import load
-from config.argument_types import days, whole
+from config.argument_types import DAY_MINUTES, LONGEST_MINUTES, days, whole
 from config.settings import Settings
 from core.errors import EXIT_OK, ConfigError, DataError
 from core.params import MemberSettings
@@ -20,11 +20,15 @@ from data.artifacts import Artifact, ArtifactStore
 from data.folder_source import folder_source
 from data.market import MarketSource, demo_source, real_source, synthetic_source
 from data.market_arguments import fitted
+from tune.array_store import ArrayStore
+from tune.auto import command
 from tune.train import Span, ensure_members, lower_priority, train_members
 from tune.trials import TrialLog
 
-HELP = "train the ensemble's models on the lake (--rl: the reinforcement-learning agent)"
-EXAMPLE = "python3 run.py train --days 14 --families ridge,tcn"
+HELP = (
+    "train the ensemble's models on the lake (--auto: search within a budget, --rl: the reinforcement-learning agent)"
+)
+EXAMPLE = "python3 run.py train --days 14 --families ridge,tcn\npython3 run.py train --auto --minutes 20 --memory 8GB"
 DEFAULT_DAYS = 30
 SHOWN = ("ic", "mse_vs_zero", "coverage_80", "shrink", "holdout_bps", "holdout_fills")
 
@@ -32,7 +36,7 @@ SHOWN = ("ic", "mse_vs_zero", "coverage_80", "shrink", "holdout_bps", "holdout_f
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_trained_market(parser)
     parser.add_argument(
-        "--days", type=days, default=DEFAULT_DAYS, help="newest days to learn from (default %(default)g)"
+        "--days", type=days, help=f"newest days to learn from (default {DEFAULT_DAYS}; with --auto all that there are)"
     )
     parser.add_argument("--families", metavar="A,B", help="only members of these families, e.g. ridge,rules")
     parser.add_argument(
@@ -50,15 +54,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=whole(0), default=0, help="everything drawn is drawn from it (default %(default)s)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON line: members, versions, metrics")
+    command.arguments(parser)
     load.arguments(parser)
 
 
 def main(args: argparse.Namespace) -> int:
+    command.check(args)
     settings = load.from_arguments(args)
     lower_priority(settings.config.resources.trainer_niceness)
     settings, source = picked(args, settings)
     instruments = settings.config.trade.rows
-    span = newest_span(source, settings, args.days, args.before_ms)
+    everything = LONGEST_MINUTES / DAY_MINUTES
+    span = newest_span(source, settings, args.days or (everything if args.auto else DEFAULT_DAYS), args.before_ms)
+    if args.auto:
+        return command.main(args, settings, source, span)
     store = ArtifactStore(source.root / "artifacts")
     console = Console(stderr=True)
     made: dict[str, Artifact]
@@ -70,7 +79,7 @@ def main(args: argparse.Namespace) -> int:
         def progress(text: str, share: float) -> None:
             bar.update(task, description=text, completed=share)
 
-        common = {"seed": args.seed, "source": source.name, "progress": progress}
+        common = {"seed": args.seed, "source": source.name, "progress": progress, "cache": cache_of(source)}
         if args.rl:
             # RLlib takes four seconds to import: only who asked for it waits for it.
             training = import_module("tune.rl.train")
@@ -109,6 +118,11 @@ def main(args: argparse.Namespace) -> int:
         metrics = {name: a.metrics for name, a in made.items()}
         print(json.dumps({"members": versions, "metrics": metrics, "store": str(store.root)}))
     return EXIT_OK
+
+
+def cache_of(source: MarketSource) -> ArrayStore:
+    """Where features that members learn from are kept, beside the market's bars."""
+    return ArrayStore(source.root / "cache" / "samples")
 
 
 def add_trained_market(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,7 @@ from core.orders import parse_id
 from core.units import DAY_MS, MINUTE_MS, Instrument
 from core.why import Why, head, lines, of_order, why
 from data import plain
+from data.bar_log import WORDS, read_source
 from data.records import read_records
 from tune.result import Result
 
@@ -144,13 +145,19 @@ def _of_records(folder: Path, asked: Asked, *, as_json: bool) -> int:
         rows = [i for i in rows if i in _touched(record)]
     later = [r for r in records if record.minute < r.minute <= record.minute + LATER_MS]
     told = [why(record, instrument, later) for instrument in rows]
+    sources = [read_source(folder, record.minute, one.instrument) for one in told]
     if as_json:
-        print(json.dumps(_plain(folder, record, told), allow_nan=False))
+        found = _plain(folder, record, told)
+        for row, source in zip(found["rows"], sources, strict=True):
+            row["bar_source"] = source
+        print(json.dumps(found, allow_nan=False))
         return EXIT_OK
     entry, leave = _thresholds(kept_in(folder))
     print(f"{folder.name}, minute {_utc(record.minute)} UTC: {head(record)}")
-    for one in told:
+    for one, source in zip(told, sources, strict=True):
         print()
+        if source:
+            print(f"bar of {one.instrument}: {WORDS[source]}")
         for line in lines(one, entry, leave):
             print(line)
     return EXIT_OK

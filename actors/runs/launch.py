@@ -4,28 +4,34 @@ Whatever was started is ended by ``close()``, in the opposite order, whether the
 also watch our pid, so that nothing is orphaned when this process is killed.
 """
 
+import argparse
 import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import ray
-from ray import serve as ray_serve
 
 from actors.clock import wall_ms
 from actors.plan import NAMESPACE, RunPlan
 from actors.runs.rehearsal import Rehearsal
-from actors.system import ray_dashboard_port, start_ray, start_system, stop_system
+from actors.runs.retraining import Command, Retraining, train_commands
+from actors.system import begin_training, ray_dashboard_port, start_ray, start_system, stop_system
 from core.errors import BotError
 from core.messages import Notice
 from core.starting_cap import LiveDay
+from data.artifacts import ArtifactStore
 from data.hot import Hot
+from data.market import MarketSource
 from data.redis_server import EmbeddedRedis
 from serve.app import deploy_members
 from serve.dashboard.app import deploy as deploy_dashboard
+from serve.dashboard.app import free_port
+from serve.ray_serve import ray_serve
 
 log = logging.getLogger("launch")
 
@@ -47,6 +53,7 @@ class Launch:
         self._began = time.perf_counter()
         self._supervisor: Any = None
         self._redis: EmbeddedRedis | None = None
+        self._retraining: Retraining | None = None
 
     def __enter__(self) -> "Launch":
         return self
@@ -61,6 +68,10 @@ class Launch:
         be trained meanwhile. The actors' processes come up while Serve deploys; they are told to start after it.
         """
         config = self.plan.settings.config
+        own = config.ray.address == "local"
+        if own:
+            # Told now, not after Ray has come up; in a cluster of somebody else's Serve may hold the port for us.
+            free_port(config.dashboard.host, config.dashboard.port)
         rehearsal = Rehearsal(self.plan.root)
         self._exits.callback(rehearsal.close)
         if config.redis_url == "embedded":
@@ -74,7 +85,11 @@ class Launch:
         hot.publish_state(dict(about))
         dashboard_port = ray_dashboard_port(config)
         self._next("Ray")
-        start_ray(config, self.plan.root, dashboard_port)
+        begin = partial(start_ray, config, self.plan.root, dashboard_port)
+        if own:
+            twice(begin, ray.shutdown, self._say, BotError)
+        else:
+            begin()
         self._exits.callback(ray.shutdown)
         self._stage("Ray" + (f" (dashboard http://127.0.0.1:{dashboard_port})" if config.ray.dashboard else ""))
         self._exits.callback(_quietly, stop_system)
@@ -121,15 +136,39 @@ class Launch:
             instruments=str(len(plan.settings.config.trade.rows)),
         )
 
+    def train_beside(self, source: MarketSource, market: Command, args: argparse.Namespace, *, downloads: bool) -> None:
+        """From now on, whenever ``progress`` is asked for, see to it that models are trained when it is time
+        (``retraining`` of the settings). ``downloads``: the newest bars are fetched first."""
+        config = self.plan.settings.config
+        rows = config.trade.rows
+        overrides = tuple(f"--set={change}" for change in args.overrides)
+        overrides += ("--config-dir", str(args.config_dir)) if args.config_dir else ()
+        self._retraining = Retraining(
+            config.retraining,
+            ArtifactStore(self.plan.artifacts_dir),
+            source.lake,
+            rows,
+            commands=train_commands(self.plan.root, market, overrides, rows, config.retraining.days, downloads),
+            begin=lambda commands: begin_training(config.retraining, self.plan.log_dir / "training.log", commands),
+            tell=lambda severity, key, **values: _quietly(lambda: self.tell(severity, key, **values)),
+            downloads=downloads,
+            now_ms=wall_ms,
+        )
+        self._exits.callback(_quietly, self._retraining.close)
+
     def progress(self) -> dict | None:
-        """What the conductor says; None while it is being started again. Also keeps our Redis alive."""
+        """What the conductor says; None while it is being started again. Also keeps our Redis alive, and training on time."""
         if self._redis is not None:
             self._redis.ensure()
         try:
             conductor = ray.get_actor("conductor", namespace=NAMESPACE)
-            return ray.get(conductor.progress.remote(), timeout=10)
+            told = ray.get(conductor.progress.remote(), timeout=10)
         except (ValueError, ray.exceptions.RayError):
             return None
+        if self._retraining is not None:
+            retraining, minute = self._retraining, told["minute"] or 0
+            _quietly(lambda: retraining.look(minute))
+        return told
 
     def status(self) -> dict:
         """State of every actor."""
@@ -225,13 +264,18 @@ def _named(what: str) -> Iterator[None]:
         ) from error
 
 
-def twice(work: Callable[[], T], undo: Callable[[], object], say: Say) -> T:
-    """``work``, and once more after ``undo`` when an actor it started died: on a busy machine Ray gives up on one that is
-    slow to begin. For what begins with nothing and holds nothing; a second death is told as it is."""
+def twice(
+    work: Callable[[], T],
+    undo: Callable[[], object],
+    say: Say,
+    error: type[Exception] = ray.exceptions.RayActorError,
+) -> T:
+    """``work``, and once more after ``undo`` when it ended in ``error``: on a busy machine Ray gives up on what is slow
+    to begin. For what begins with nothing and holds nothing; a second failure is told as it is."""
     try:
         return work()
-    except ray.exceptions.RayActorError as error:
-        log.warning("tried again: %s", str(error).strip().splitlines()[-1])
+    except error as first:
+        log.warning("tried again: %s", str(first).strip().splitlines()[-1])
         say("a part of it did not come up; trying once more …")
         undo()
         return work()

@@ -35,6 +35,7 @@ from actors.runs.live_words import tell_live
 from actors.runs.news_sources import sources_of
 from actors.runs.only_one import AccountLock
 from actors.runs.reach import ReachedAll, reach_all, won_a_usdt
+from actors.runs.retraining import market_words
 from actors.runs.running import note_run, noted, refuse_second
 from actors.runs.unsettled import judge_orders
 from actors.verbs.paper_command import models_of, tell_asking, tell_rooms, tell_start
@@ -313,6 +314,7 @@ def _run(
     runs_dir = run_dir.parent.parent / "runs"
     with noted(runs_dir, run_id, "live"), Launch(plan, lambda text: console.print(text, highlight=False)) as launch:
         launch.start(lambda: versions, about)
+        launch.train_beside(source, market_words(source), args, downloads=not reached.stand_in)
         if args.without_proven_edge is not None:
             launch.tell("warning", "armed_without_edge", account=account, verdict=verdict)
         note_run(runs_dir, launch.plan, launch.dashboard_url)

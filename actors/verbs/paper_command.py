@@ -20,6 +20,7 @@ from actors.runs.launch import Launch
 from actors.runs.news_sources import sources_of
 from actors.runs.paper_account import DEFAULT_CASH, PaperAccount, open_account
 from actors.runs.reach import Reached, ReachedAll, let_run, reach_all, won_a_usdt
+from actors.runs.retraining import market_words
 from actors.runs.running import note_run, noted, refuse_second
 from actors.runs.simulators import Simulators, venue_of, write_keys
 from actors.verbs.replay_command import Training, follow
@@ -218,6 +219,7 @@ def _run(
         about |= {"run_id": plan.run_id, "minutes": args.minutes}
         with Launch(plan, lambda text: console.print(text, highlight=False)) as launch:
             launch.start(versions, about)
+            launch.train_beside(source, market_words(source), args, downloads=not reached.stand_in)
             note_run(run_dir.parent, launch.plan, launch.dashboard_url)
             title = f"PAPER {reached.name}"
             follow(launch, console, title, args.minutes, plan.synthetic, lambda: venues.check(run_dir))

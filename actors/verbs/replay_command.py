@@ -21,6 +21,7 @@ from actors.plan import RunPlan
 from actors.runs.audit import audit_run
 from actors.runs.follow import Follower, make_follower
 from actors.runs.launch import Launch
+from actors.runs.retraining import market_words
 from actors.runs.running import note_run, noted, refuse_second
 from actors.runs.simulators import Balances, opening_balances, start_simulators
 from actors.runs.summary import print_summary
@@ -112,7 +113,9 @@ class Training:
         command += [f"--set={change}" for change in args.overrides]
         command += ["--config-dir", str(args.config_dir)] if args.config_dir else []
         guarded = [sys.executable, with_parent.__file__, str(os.getpid()), *command]
-        self._process = subprocess.Popen(guarded, cwd=load.ROOT, stdout=subprocess.PIPE, text=True)  # noqa: S603
+        # Ray comes up meanwhile: threads that wait for each other, spinning, would take the processors from it.
+        calm = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1") | dict(os.environ)
+        self._process = subprocess.Popen(guarded, cwd=load.ROOT, env=calm, stdout=subprocess.PIPE, text=True)  # noqa: S603
 
     def versions(self) -> dict[str, str]:
         """Version of each member; waits for the training. Raises BotError when it failed."""
@@ -184,6 +187,7 @@ def _run(
         }
         with Launch(plan, lambda text: console.print(text, highlight=False)) as launch:
             launch.start(versions, about)
+            launch.train_beside(source, market_words(source, args.data), args, downloads=False)
             told = {
                 "settings": settings.model_dump(mode="json"),
                 "market": source.name,

@@ -3,7 +3,7 @@
 import math
 
 from core.costs import UNITS, Terms
-from core.engine.market import as_price
+from core.engine.market import BUY, SELL, as_price
 from core.engine.tables import (
     ATTEMPTS,
     DUE,
@@ -17,6 +17,7 @@ from core.engine.tables import (
     PEAK,
     SINCE,
     STEP_UNITS,
+    TAKEN_MINUTE,
     TICK,
     TICK_DEN,
     TICK_NUM,
@@ -24,9 +25,11 @@ from core.engine.tables import (
     Account,
     Grids,
     Logs,
+    Tape,
 )
-from core.execution.schedules.twap import least_lots
+from core.execution.schedules.twap import is_sendable
 from core.lean import inlined, pasted
+from core.messages import HIGH, LOW
 from core.protection import NOT_DUE, ExitRules, collar_at, due_at, entry_after, exit_ticks
 from core.units import BPS
 
@@ -53,8 +56,8 @@ def hold(grids: Grids, account: Account, row: int, buying: bool, ticks: int, ste
         account.exits[row, HELD] = held + quantity - (0 if grid[FEE_IN_QUOTE] else fee)
     else:
         account.exits[row, HELD] = held = max(held - quantity, 0)
-        if entry > 0.0 and held // grid[STEP_UNITS] < least_lots(
-            grid[MIN_LOTS], grid[MIN_NOTIONAL], ticks * grid[UNIT]
+        if entry > 0.0 and not is_sendable(
+            held // grid[STEP_UNITS], grid[MIN_LOTS], grid[MIN_NOTIONAL], ticks * grid[UNIT]
         ):
             close_position(account, row)
 
@@ -71,10 +74,29 @@ def exit_order(grids: Grids, exits: ExitRules, account: Account, row: int, mid: 
         return 0, 0
     ticks = int(exit_ticks(mid, grids.floats[row, TICK], collar_at(state[ATTEMPTS], exits)))
     steps = state[HELD] // grid[STEP_UNITS]
-    if steps < least_lots(grid[MIN_LOTS], grid[MIN_NOTIONAL], ticks * grid[UNIT]):
+    if not is_sendable(steps, grid[MIN_LOTS], grid[MIN_NOTIONAL], ticks * grid[UNIT]):
         close_position(account, row)
         return 0, 0
     return ticks, min(steps, grid[MAX_LOTS])
+
+
+@inlined
+def is_calm(
+    tape: Tape, grids: Grids, terms: Terms, exits: ExitRules, account: Account, row: int, e: int, now_ms: int
+) -> bool:
+    """Whether looking after an open position at ``now_ms``, in minute ``e``, can change nothing, by that minute's bar.
+
+    What we took of the book ourselves moves the middle as well: sales only down, purchases only up.
+    """
+    bars, taken = tape.bars, account.taken[row]
+    if e >= bars.shape[1] or exits.trail > 0.0 or account.exits[row, DUE] != NOT_DUE:
+        return False
+    if exits.time_ms > 0 and now_ms - account.exits[row, SINCE] >= exits.time_ms:
+        return False
+    low, high = bounds_of(grids, terms, exits, account, row)
+    if taken[SELL, TAKEN_MINUTE] == e or (taken[BUY, TAKEN_MINUTE] == e and exits.profit > 0.0):
+        return False
+    return bars[row, e, LOW] > low and bars[row, e, HIGH] < high
 
 
 @inlined

@@ -449,7 +449,9 @@ def _count_fills(
         else:
             money += fee if buying else -fee
         trip = guards.floats[row, :TRIP]
-        least = least_lots(grid[MIN_LOTS], grid[MIN_NOTIONAL], log[k, 6] * grid[UNIT]) * grid[STEP_UNITS]
+        least = 0 * coins
+        if not buying:
+            least = least_lots(grid[MIN_LOTS], grid[MIN_NOTIONAL], log[k, 6] * grid[UNIT]) * grid[STEP_UNITS]
         closed, result = count_fill(trip, buying, coins / float(UNITS), money / float(UNITS), least / float(UNITS))
         if closed:
             due = logs.orders[log[k, 0] - orders_before, 6]

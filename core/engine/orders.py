@@ -5,7 +5,7 @@ import math
 from core.book import best_ticks, room_of, take_levels
 from core.checks import money_of
 from core.costs import UNITS, Terms, commission, fee_of_fill
-from core.engine.exits import exit_order, hold, log_exit
+from core.engine.exits import exit_order, hold, is_calm, log_exit
 from core.engine.market import (
     BUY,
     SELL,
@@ -267,7 +267,9 @@ def work(
             done = REFUSED
             if j < count:
                 row, order, ticks, buying = j, orders_before + orders, 0, False
-                if account.entry[row, ENTRY] > 0.0:
+                if account.entry[row, ENTRY] > 0.0 and not is_calm(
+                    tape, grids, terms, exits, account, row, minute_of(tape, sent), sent
+                ):
                     now = mid_now(tape, grids, terms, account.taken[row], level, row, sent)
                     before = account.exits[row, DUE]
                     if now == now:
@@ -325,6 +327,13 @@ def work(
         slot, late = beat // (schedule.jitter_s + 1), beat % (schedule.jitter_s + 1)
         later = slot * schedule.slice_ms + late * 1_000 if beat < beats else MINUTE_MS
         elapsed = min(later, (elapsed // exits.look_ms + 1) * exits.look_ms) if guarded else later
+        if guarded and working == 0:
+            # Nothing of ours moves the book any more: where the bar shows that no exit can become due, nobody looks.
+            guarded = False
+            for row in range(count):
+                if account.entry[row, ENTRY] > 0.0:
+                    ahead = is_calm(tape, grids, terms, exits, account, row, index + 1, start + MINUTE_MS)
+                    guarded = guarded or not ahead
     if spans:
         for k in range(parents):
             courses.life[parent[k, ROW], LIFE_DONE] = parent[k, BEFORE] + parent[k, QUANTITY] - parent[k, UNSENT]

@@ -76,8 +76,8 @@ def sight_of(parent: Parent, rules: MarketRules, now_ms: int) -> Sight | None:
         crossed=float(crossed),
         minutes_left=max(end_ms - parent.schedule.reprice_ms - now_ms, 0) / MINUTE_MS,
         look=parent.schedule.reprice_ms / MINUTE_MS,
+        waited=parent.stage.age + max(now_ms - parent.start_ms, 0) / MINUTE_MS,
         urgency=parent.schedule.urgency,
-        lost=(mid / parent.arrival - 1.0) * (1.0 if parent.side is Side.BUY else -1.0) if parent.arrival > 0.0 else 0.0,
         decay=max(parent.edge_bps * (1.0 if parent.side is Side.BUY else -1.0), 0.0)
         / BPS
         / parent.schedule.edge_minutes,

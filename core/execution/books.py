@@ -57,8 +57,6 @@ class Parent:
     ask: float = 0.0
     book_ms: int = 0
     looked_ms: int = 0
-    arrival: float = 0.0
-    """Mid at the decision, quote units."""
     edge_bps: float = 0.0
     open: Decimal = ZERO
     """In orders that the venue may still fill, less what they filled."""

@@ -17,7 +17,7 @@ import numpy as np
 from core.impact import DAY_MINUTES, ImpactLaw, average_impact, permanent_impact
 from core.lean import compiled, lean, pasted
 from core.messages import FloatArray
-from core.units import BPS, MINUTE_MS
+from core.units import BPS
 
 BAND = 1.959963984540054
 """Standard deviations on either side of the total: 95 % of a normal distribution."""
@@ -60,8 +60,8 @@ def estimate(
     risk_minutes: float,
     law: ImpactLaw,
 ) -> Estimate:
-    """The cost of trading ``quantity``. ``risk_minutes`` (``even_risk_minutes``) is the time that the whole order would
-    have to wait to bear the same risk as it does slice by slice."""
+    """The cost of trading ``quantity``. ``risk_minutes`` (``core.execution.trajectory``) is the time that the whole order
+    would have to wait to bear the same risk as it does slice by slice."""
     temporary = average_impact(law.coefficient, quantity, volume, sigma) * BPS
     permanent = permanent_impact(law.permanent, quantity, volume, sigma) * BPS
     timing = sigma * math.sqrt(risk_minutes) * BPS
@@ -95,18 +95,6 @@ def estimate_rows(
 def half_spread_of_touch(bid: float, ask: float) -> float:
     """Half the spread, bps of the mid; NaN without a touch."""
     return (ask - bid) / (ask + bid) * BPS
-
-
-@pasted
-def even_risk_minutes(slices: int, slice_ms: float, latency_ms: float) -> float:
-    """Minutes that a whole order would wait to bear the risk of one cut into ``slices`` even ones, ``slice_ms`` apart.
-
-    After slice j of N the share (N - j) / N waits for one interval: the sum of its squares is (N - 1)(2N - 1) / 6N
-    intervals (Almgren & Chriss 2000, the variance of their equation 5 for an even trajectory). Every slice is matched
-    ``latency_ms`` after it is decided, so all of the order bears that.
-    """
-    waited = slice_ms * (slices - 1.0) * (2.0 * slices - 1.0) / (6.0 * slices)
-    return (waited + latency_ms) / MINUTE_MS
 
 
 @lean

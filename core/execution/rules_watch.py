@@ -23,7 +23,7 @@ class RulesWatch:
 
     def hear(self, stimulus: Stimulus) -> None:
         """Take in what a venue answered to an order."""
-        if isinstance(stimulus, PlaceRefused):
+        if isinstance(stimulus, PlaceRefused) and not stimulus.would_take:
             self._refused = True
 
     def due(self, config: Configured) -> bool:

@@ -140,6 +140,11 @@ class PlaceRefused:
     code: str
     text: str
 
+    @property
+    def would_take(self) -> bool:
+        """A post-only order would have traded at once: the market came to its price first, and nothing is wrong."""
+        return "immediately match" in self.text.lower()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotSent:

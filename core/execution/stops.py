@@ -24,6 +24,8 @@ from core.execution.books import Books, Order
 from core.execution.names import Names
 from core.execution.positions import Position, lots_of
 from core.execution.schedules.twap import least_lots_of
+from core.execution.settling import Settling
+from core.execution.stimuli import Instruction
 from core.messages import AccountState, OrderState, PlaceOrder, TimeInForce
 from core.orders import OrderEvent, parse_id
 from core.ports import ZERO
@@ -76,6 +78,21 @@ class Stops:
     def unheard(self, order: Order) -> tuple[Order, ...]:
         """The other of its pair, while the venue has said nothing of it."""
         return tuple(o for o in self.pair_of(order)[1:] if o.state is OrderState.SENT)
+
+    def take_off(self, stop: Order | None, settling: Settling) -> list[Instruction]:
+        """Cancel a stop that was left at the venue, with the other of its pair."""
+        if stop is None:
+            return []
+        for order in self.pair_of(stop):
+            if order.standing:
+                order.standing = False
+                self._books.version += 1
+        return settling.chase(stop) if stop.state is not OrderState.CANCELLING else []
+
+    def clear(self, instrument: Instrument, now_ms: int, rules: ExitRules, settling: Settling) -> list[Instruction]:
+        """Take off what stands in an exit's way, and what does not fit its position any more."""
+        out = self.take_off(self.too_long(instrument, now_ms), settling)
+        return out + self.take_off(self.outdated(instrument, rules), settling)
 
     def turned_down(self, order: Order) -> None:
         """The venue refused it. Better one order than none: not every market takes lists."""

@@ -6,15 +6,15 @@ that means: after a new order it means that nobody knows.
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from core.errors import DataError
 from core.messages import Balance, Bar, Fill, OrderSnapshot, Top
 from core.units import Instrument, MarketRules, Side
-from exchanges.binance.wire import VENUE, Amount, Price, amount, make_bar, order_side, order_state
-from exchanges.book import Snapshot
+from exchanges.binance.wire import VENUE, Amount, Price, Stamp, amount, make_bar, order_side, order_state
+from exchanges.book import Snapshot, is_touch
 
 
 class WireFill(msgspec.Struct):
@@ -40,9 +40,9 @@ class WireOrder(msgspec.Struct):
     side: str
     origClientOrderId: str = ""
     """Only in the answer to a cancel, where ``clientOrderId`` is the cancel's own."""
-    transactTime: int = 0
-    updateTime: int = 0
-    time: int = 0
+    transactTime: Stamp = 0
+    updateTime: Stamp = 0
+    time: Stamp = 0
     fills: list[WireFill] = []
 
 
@@ -55,7 +55,7 @@ class WireTrade(msgspec.Struct):
     qty: str
     commission: str
     commissionAsset: str
-    time: int
+    time: Stamp
     isBuyer: bool
     isMaker: bool
 
@@ -119,7 +119,7 @@ class WireExchange(msgspec.Struct):
 
 
 class WireTime(msgspec.Struct):
-    serverTime: int
+    serverTime: Stamp
 
 
 class WireTop(msgspec.Struct):
@@ -135,7 +135,7 @@ class WireTop(msgspec.Struct):
 class WireDepth(msgspec.Struct):
     """A whole order book, best levels first."""
 
-    lastUpdateId: int
+    lastUpdateId: Annotated[int, msgspec.Meta(ge=0)]
     bids: list[tuple[Price, Amount]]
     asks: list[tuple[Price, Amount]]
 
@@ -147,6 +147,14 @@ Row = tuple[int, str, str, str, str, str, int]
 def read(answer: Any, kind: Any) -> Any:
     """``answer`` (parsed JSON) as ``kind``; ``msgspec.ValidationError`` when it is not."""
     return msgspec.convert(answer, kind)
+
+
+def stated_ms(answer: Any) -> int | None:
+    """The venue's time in an answer that should hold it; None where it does not."""
+    try:
+        return int(read(answer, WireTime).serverTime)
+    except msgspec.ValidationError:
+        return None
 
 
 def snapshot(order: WireOrder, instrument: Instrument) -> OrderSnapshot:
@@ -220,7 +228,7 @@ def rules_of(symbol: WireSymbol, instrument: Instrument, rates: WireRates | None
     step = _filter_value(symbol, ("LOT_SIZE",), "stepSize", what)
     if tick <= 0 or step <= 0:
         raise DataError(f"{VENUE} {what}: tick {tick} and step {step} must be above zero")
-    fees = {} if rates is None else {"maker_fee": amount(rates.maker, what), "taker_fee": amount(rates.taker, what)}
+    fees = {} if rates is None else {"maker_fee": _rate(rates.maker, what), "taker_fee": _rate(rates.taker, what)}
     return MarketRules(
         instrument=instrument,
         tick=tick.normalize(),
@@ -231,6 +239,14 @@ def rules_of(symbol: WireSymbol, instrument: Instrument, rates: WireRates | None
         status=symbol.status,
         **fees,
     )
+
+
+def _rate(text: str, what: str) -> Decimal:
+    """A fee as a share of an order's value."""
+    fee = amount(text, what)
+    if fee >= 1:
+        raise DataError(f"{VENUE} {what}: {fee} is no fee rate")
+    return fee
 
 
 def _filter_value(symbol: WireSymbol, types: tuple[str, ...], name: str, what: str) -> Decimal:
@@ -256,15 +272,15 @@ def whole_book(answer: Any) -> Snapshot:
 
 
 def tops_of(rows: Iterable[WireTop], symbols: Mapping[str, Instrument], now_ms: int) -> dict[Instrument, Top]:
-    """Best bid and ask by instrument, of those whose book has both sides."""
+    """Best bid and ask by instrument, of those whose book has both sides and is one."""
     found = {}
     for row in rows:
         what = f"book ticker {row.symbol[:20]}"
-        bid, bid_qty = amount(row.bidPrice, what), amount(row.bidQty, what)
-        ask, ask_qty = amount(row.askPrice, what), amount(row.askQty, what)
-        if row.symbol in symbols and bid > 0 and ask > 0:
-            top = Top(bid=float(bid), bid_qty=float(bid_qty), ask=float(ask), ask_qty=float(ask_qty), at_ms=now_ms)
-            found[symbols[row.symbol]] = top
+        bid, bid_qty, ask, ask_qty = (
+            float(amount(text, what)) for text in (row.bidPrice, row.bidQty, row.askPrice, row.askQty)
+        )
+        if row.symbol in symbols and is_touch(bid, bid_qty, ask, ask_qty):
+            found[symbols[row.symbol]] = Top(bid=bid, bid_qty=bid_qty, ask=ask, ask_qty=ask_qty, at_ms=now_ms)
     return found
 
 

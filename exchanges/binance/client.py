@@ -10,6 +10,7 @@ from typing import Any
 
 from config.settings import ExchangeSettings
 from exchanges.faults import VenueFault
+from exchanges.limits.tables import retry_after
 from exchanges.vendor import binance
 
 QUIET = logging.getLogger("minutehand.vendor")
@@ -49,12 +50,11 @@ class BinanceClient(binance):
         venue_code = said.get("code")
         if code < 400 and not (isinstance(venue_code, int) and venue_code < 0):
             return
-        retry_after = headers.get("Retry-After") or headers.get("retry-after") or ""
         raise VenueFault(
             status=int(code),
             code="" if venue_code is None else str(venue_code),
             text=str(said.get("msg", "")),
-            retry_after_s=float(retry_after) if retry_after.isdecimal() else None,
+            retry_after_s=retry_after(headers),
         )
 
 

@@ -337,14 +337,15 @@ class BinanceGateway:
             except VENDOR_ERRORS as error:
                 return self._obey(turn, error) if isinstance(error, VenueFault) else error
             turn.answered()
-            if call is TIME and isinstance(answer, dict) and isinstance(answer.get("serverTime"), int):
-                turn.clock_read(answer["serverTime"])
+            if call is TIME and (stated := answers.stated_ms(answer)) is not None:
+                turn.clock_read(stated)
             return answer if isinstance(answer, dict | list) else UnreadableAnswer()
 
     def _obey(self, turn: Turn, fault: VenueFault) -> VenueFault:
-        """Note that the venue turned us away for rate."""
+        """Note that the venue turned us away for rate, or its firewall did."""
         turn.answered()
-        if fault.status not in (418, 429):
+        firewall = fault.status == 403 and not fault.code
+        if fault.status not in (418, 429) and not firewall:
             return fault
         if fault.code == "-1015":
             # Too many orders; cancels and questions may go on.

@@ -27,7 +27,7 @@ from exchanges.binance.channels import (
 )
 from exchanges.binance.wire import MarketFrame, decode, reader
 from exchanges.book import OrderBook, Snapshot, Step
-from exchanges.lag import Lag
+from exchanges.lag import Lateness
 from exchanges.limits.gate import Gate
 from exchanges.link import Leave, Link, LinkPolicy, LinkState, joined, run_all
 from exchanges.trade import Trade
@@ -41,9 +41,6 @@ PER_CONNECTION = 1_024
 """Streams the venue allows on one connection."""
 SEND_SPACING_S = 0.25
 """At most 5 messages a second are taken, pings among them; this is 4."""
-MOST_BEHIND_MS = 20_000
-BEHIND_FRAMES = 20
-"""A stream so far behind its own pace, for so many frames that tell a time, is left for one that begins at the present."""
 SNAPSHOT_PAUSE_S = 0.5
 """Between two snapshots of one book: one that was too old needs a younger one."""
 
@@ -112,7 +109,7 @@ class MarketStream:
         self.last_fault = ""
         self._on_gap, self._snapshot, self._gate = on_gap, snapshot, gate
         self._requests = 0
-        self._lag, self._late = Lag(), 0
+        self._late = Lateness()
         self._wanting: deque[BookChannel] = deque()
         self._wanted = asyncio.Event()
         tops: dict[Instrument, TopChannel] = {}
@@ -154,7 +151,7 @@ class MarketStream:
     @property
     def behind_ms(self) -> float:
         """How much later than usual the newest bar frame came."""
-        return self._lag.newest_ms
+        return self._late.behind_ms
 
     @property
     def resyncs(self) -> int:
@@ -174,6 +171,12 @@ class MarketStream:
         for leg in self._legs:
             await leg.link.close()
 
+    def renew(self, instrument: Instrument, reason: str) -> None:
+        """A new connection in place of the one that carries ``instrument``, beside it until it is heard."""
+        for leg in self._legs:
+            if leg.carries(instrument):
+                leg.link.renew(reason)
+
     async def subscribed(self) -> None:
         """Returns when the venue has confirmed the subscriptions of the current connections."""
         for leg in self._legs:
@@ -192,9 +195,7 @@ class MarketStream:
 
     def _stamped(self, event_ms: int) -> bool:
         """A frame told its own time: whether what we hear has grown old."""
-        behind = self._lag.behind_ms(time.monotonic() * 1_000, event_ms)
-        self._late = 0 if behind <= MOST_BEHIND_MS else self._late + 1
-        return self._late >= BEHIND_FRAMES
+        return self._late.heard(time.monotonic() * 1_000, event_ms)
 
     def _other(self, frame: bytes) -> Leave | None:
         """What does not begin like a frame of ours: answers, notices, and frames that are spaced differently."""
@@ -216,9 +217,8 @@ class MarketStream:
     def _again(self, frame: bytes) -> Leave | None:
         """A frame that tells nothing new, usual while two connections overlap and for diffs a snapshot held, but worth a
         word for a bar; or one that is too old."""
-        if self._late >= BEHIND_FRAMES:
-            behind, self._lag, self._late = self._lag.newest_ms, Lag(), 0
-            return Leave(f"what comes is {behind / 1_000:.0f} s old", planned=True)
+        if self._late.too_old:
+            return Leave(self._late.left(), planned=True)
         if b"@kline" in frame[:60] and not any(leg.link.overlapping for leg in self._legs):
             self._count("repeated", frame[:120].decode(errors="replace"))
         return None
@@ -306,6 +306,9 @@ class Leg:
         self._channels = channels
         self._numbers = numbers
         self._pending: set[int] = set()
+
+    def carries(self, instrument: Instrument) -> bool:
+        return any(channel.instrument == instrument for channel in self._channels)
 
     def confirms(self, number: int) -> bool:
         """The venue answered request ``number``; True when that closes an interruption."""

@@ -16,7 +16,17 @@ from core.errors import ConfigError, DataError, ExchangeRefused
 from core.messages import Balance, OrderSnapshot
 from core.units import Instrument
 from exchanges.binance.signing import KeyPair
-from exchanges.binance.wire import EventKind, Subscription, UserFrame, decode, decode_position, decode_report, reader
+from exchanges.binance.wire import (
+    EventKind,
+    Subscription,
+    UserFrame,
+    VenueError,
+    WirePause,
+    decode,
+    decode_position,
+    decode_report,
+    reader,
+)
 from exchanges.faults import clean
 from exchanges.limits.gate import Gate
 from exchanges.limits.priority import Priority
@@ -29,7 +39,7 @@ FATAL = frozenset({-1022, -2008, -2014, -2015})
 """Signature, key or permission is wrong: trying again cannot help."""
 REMEMBERED = 4_096
 
-_FRAME, _KIND, _SUBSCRIPTION = reader(UserFrame), reader(EventKind), reader(Subscription)
+_FRAME, _KIND, _SUBSCRIPTION, _PAUSE = map(reader, (UserFrame, EventKind, Subscription, WirePause))
 
 
 class UserStream:
@@ -62,7 +72,7 @@ class UserStream:
         self.last_fault = ""
         self._settings, self._keys = settings, KeyPair.of(keys)
         self._on_order, self._on_balances, self._on_reconnect = on_order, on_balances, on_reconnect
-        self._now_ms, self._resync = now_ms, resync
+        self._now_ms, self._resync, self._gate = now_ms, resync, gate
         self._seen: OrderedDict[tuple[str, int], None] = OrderedDict()
         self._clock_refused = False
         self._requests = 0
@@ -147,6 +157,9 @@ class UserStream:
             if self._link.state.lives > 1 and self._on_reconnect is not None:
                 self._on_reconnect(self._link.state.last_end)
             return None
+        if envelope.status in (418, 429) and self._gate is not None:
+            # Said on this connection, meant for all that this address sends.
+            self._gate.turned_away(envelope.status, _pause_s(envelope.error))
         code = envelope.error.code if envelope.error else 0
         reason = clean(envelope.error.msg) if envelope.error else "no reason given"
         text = f"binance user stream: {reason} (code {code}, status {envelope.status})"
@@ -174,3 +187,16 @@ class UserStream:
         self.last_fault = reason
         if self.faults[kind] in (1, 10, 100) or self.faults[kind] % 1_000 == 0:
             log.warning("binance user stream: %s frame no. %d: %s", kind, self.faults[kind], reason)
+
+
+def _pause_s(error: VenueError | None) -> float | None:
+    """How long a refusal asks to stay away; None where it does not say so sensibly."""
+    if error is None or not error.data:
+        return None
+    try:
+        pause: WirePause = decode(_PAUSE, error.data, "pause")
+    except DataError:
+        return None
+    if not 0 < pause.serverTime <= pause.retryAfter < 2**53:
+        return None
+    return (pause.retryAfter - pause.serverTime) / 1_000

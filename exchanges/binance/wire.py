@@ -16,6 +16,7 @@ from core.units import MINUTE_MS, Instrument, Side
 from exchanges.trade import Trade
 
 VENUE = "binance"
+LARGEST = Decimal(10) ** 18
 
 STATUS = {
     "NEW": OrderState.OPEN,
@@ -112,9 +113,18 @@ class DepthFrame(msgspec.Struct):
     data: DepthDiff
 
 
+class WirePause(msgspec.Struct):
+    """How long to stay away: both in epoch ms, by the venue's clock."""
+
+    serverTime: int = 0
+    retryAfter: int = 0
+
+
 class VenueError(msgspec.Struct):
     code: int = 0
     msg: str = ""
+    data: msgspec.Raw = msgspec.Raw()
+    """With a 429 or 418 of the WebSocket API a ``WirePause``."""
 
 
 class MarketFrame(msgspec.Struct):
@@ -213,12 +223,12 @@ def number(text: str, what: str) -> float:
 
 
 def amount(text: str, what: str) -> Decimal:
-    """A finite amount of the wire, not below zero, exactly as sent."""
+    """A finite amount of the wire, not below zero and not beyond what a venue counts, exactly as sent."""
     try:
         value = Decimal(text)
     except InvalidOperation:
         value = Decimal("NaN")
-    if not value.is_finite() or value < 0:
+    if not value.is_finite() or not 0 <= value < LARGEST:
         raise DataError(f"{VENUE} {what}: {text[:40]!r} is not an amount")
     return value
 

@@ -66,7 +66,7 @@ class Turn:
 
     def turned_away(self, status: int, retry_after_s: float | None, name: str = "") -> float:
         """A 429 or 418: gives the pause in seconds. ``name``: the counter it is about, ``""`` for everything."""
-        return self._gate._run(lambda line, now: line.turned_away(now, status, retry_after_s, name))
+        return self._gate.turned_away(status, retry_after_s, name)
 
     def full(self, name: str) -> None:
         """The venue calls this counter full until its window is over."""
@@ -130,6 +130,10 @@ class Gate:
         turn = _CURRENT.get()
         if turn is not None and turn._gate is self:
             turn.heard(headers)
+
+    def turned_away(self, status: int, retry_after_s: float | None, name: str = "") -> float:
+        """The same as ``Turn.turned_away``, of what was said outside of a turn (on a WebSocket)."""
+        return self._run(lambda line, now: line.turned_away(now, status, retry_after_s, name))
 
     def learn(self, limits: Mapping[str, int]) -> None:
         """The venue states its limits."""

@@ -26,6 +26,11 @@ LONGEST_GUESS_MS = 60_000
 """Pause after a 429 that names none, where the counter's window is longer: a few attempts a window do no harm."""
 BAN_S = 120.0
 """Shortest ban Binance names (2 min to 3 days); used for a 418 without Retry-After."""
+FIREWALL_S = 10.0
+"""Pause after a 403 of a venue's firewall, which names no time: going on is held against the address too, and one of its
+rules may have hit by mistake."""
+LONGEST_BAN_S = 3 * 86_400.0
+"""Longest ban Binance names; what asks for more is asked again then, for a number gone wrong must not stop us for ever."""
 UNKNOWN_SLACK_MS = 2_000.0
 """How far the venue's clock may be from ours while nobody asked it."""
 
@@ -197,7 +202,7 @@ class Line(msgspec.Struct):
             self.heard_ms = now_ms
 
     def turned_away(self, now_ms: int, status: int, retry_after_s: float | None, name: str = "") -> float:
-        """Obey a 429 or 418; gives the pause in seconds. ``name``: the counter it is about; ``""``: everything.
+        """Obey a 429, a 418 or a firewall's 403; gives the pause in seconds. ``name``: the counter it is about; ``""``: everything.
 
         A pause holds every priority: going on sending into a 429 is what turns it into a ban.
         """
@@ -208,7 +213,8 @@ class Line(msgspec.Struct):
             turn = counter.window_ms - (low % counter.window_ms if isinstance(counter, Fixed) else 0)
             if isinstance(counter, Sliding):
                 turn = min(turn, LONGEST_GUESS_MS)
-            retry_after_s = BAN_S if status == 418 else turn / 1_000
+            retry_after_s = {418: BAN_S, 403: FIREWALL_S}.get(status, turn / 1_000)
+        retry_after_s = min(max(0.0, retry_after_s), LONGEST_BAN_S)
         self.paused[name] = max(self.paused.get(name, 0), now_ms + round(retry_after_s * 1_000))
         return retry_after_s
 

@@ -80,3 +80,9 @@ def stated(headers: Mapping[str, str]) -> dict[str, int]:
         elif lower == "remaining-req" and (said := _REMAINING.search(value)):
             found[said[1]] = int(said[2])
     return found
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that an answer asks to stay away; None where it names none that can be read (a date, an endless number)."""
+    said = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
+    return float(said) if said.isascii() and said.isdecimal() and len(said) < 8 else None

@@ -7,19 +7,20 @@ means that nobody knows.
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import ROUND_FLOOR, Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from core.bars import is_sound
+from core.bars import MAX_PRICE, is_sound
 from core.costs import UNIT, UPBIT
 from core.errors import DataError
 from core.grid import UPBIT_LEAST, step_for
 from core.messages import Balance, Bar, Fill, OrderSnapshot, Top
 from core.ports import ZERO
 from core.units import MINUTE_MS, Instrument, MarketRules, Side, round_price
+from exchanges.book import is_touch
 from exchanges.upbit.names import VENUE, client_id_of, market_code
-from exchanges.upbit.wire import UNREADABLE, WireAsset, amount, balance_of, moment, order_state, side_of
+from exchanges.upbit.wire import MAX_MS, UNREADABLE, WireAsset, amount, balance_of, moment, order_state, side_of
 
 RATE = Decimal("0.000001")
 """Fee rates are multiples of this."""
@@ -39,10 +40,9 @@ class WireTick(msgspec.Struct):
 
 class WireTicker(msgspec.Struct):
     market: str
-    trade_price: float
-    trade_timestamp: int = 0
+    trade_price: Annotated[float, msgspec.Meta(gt=0, lt=MAX_PRICE)]
+    trade_timestamp: Annotated[int, msgspec.Meta(ge=0, lt=MAX_MS)] = 0
     """Of the market's newest trade, epoch ms."""
-    timestamp: int = 0
 
 
 class WireUnit(msgspec.Struct):
@@ -239,8 +239,8 @@ def rules_of(instrument: Instrument, tick: Decimal, price: float, chance: WireCh
         stated = [s.min_total for s in (terms.bid, terms.ask) if s.min_total is not None]
         least = max(amount(s, what) for s in stated) if stated else least
         most, state = terms.max_total, terms.state
-        taker = max(amount(chance.bid_fee, what), amount(chance.ask_fee, what))
-        makers = [taker if fee is None else amount(fee, what) for fee in (chance.maker_bid_fee, chance.maker_ask_fee)]
+        taker = max(_rate(chance.bid_fee, what), _rate(chance.ask_fee, what))
+        makers = [taker if fee is None else _rate(fee, what) for fee in (chance.maker_bid_fee, chance.maker_ask_fee)]
         maker = max(makers)
     step = step_for(tick)
     most = amount(most, what) if most is not None else LARGEST_KRW if instrument.quote == "KRW" else None
@@ -258,10 +258,25 @@ def rules_of(instrument: Instrument, tick: Decimal, price: float, chance: WireCh
     )
 
 
+def _rate(fee: Decimal, what: str) -> Decimal:
+    """A fee as a share of an order's value."""
+    if amount(fee, what) >= 1:
+        raise DataError(f"{VENUE} {what}: {fee} is no fee rate")
+    return fee
+
+
 def key_expiry(keys: list[WireKey], ours: str) -> int | None:
     """When our key ends, epoch ms; None when the list does not name it."""
     ends: Mapping[str, str] = {key.access_key: key.expire_at for key in keys}
     return instant(ends[ours], "key list") if ours in ends else None
+
+
+def price_of(tickers: Iterable[WireTicker], code: str) -> Decimal:
+    """What the market traded at last; ``DataError`` where it is not told."""
+    price = next((t.trade_price for t in tickers if t.market == code), None)
+    if price is None:
+        raise DataError(f"{VENUE} ticker: {code} is not told")
+    return Decimal(repr(price))
 
 
 def smallest_order(instrument: Instrument, tick: Decimal, price: Decimal) -> dict[str, str]:
@@ -282,11 +297,13 @@ def plain(value: Decimal) -> str:
 
 
 def tops_of(books: Iterable[WireBook], codes: Mapping[str, Instrument], now_ms: int) -> dict[Instrument, Top]:
-    """Best bid and ask by instrument, of those whose book has both sides."""
+    """Best bid and ask by instrument, of those whose book has both sides and is one."""
     found = {}
     for book in books:
         best = book.orderbook_units[0] if book.orderbook_units else None
-        if best is not None and book.market in codes and best.bid_price > 0.0 and best.ask_price > 0.0:
+        if best is None or book.market not in codes:
+            continue
+        if is_touch(best.bid_price, best.bid_size, best.ask_price, best.ask_size):
             found[codes[book.market]] = Top(
                 bid=best.bid_price, bid_qty=best.bid_size, ask=best.ask_price, ask_qty=best.ask_size, at_ms=now_ms
             )

@@ -19,6 +19,7 @@ from config.settings import ExchangeSettings
 from core.errors import ConfigError
 from exchanges.faults import VENDOR_ERRORS, VenueFault
 from exchanges.limits.gate import Gate, Turn
+from exchanges.limits.tables import retry_after
 from exchanges.upbit.calls import Call
 from exchanges.upbit.faults import translated
 from exchanges.upbit.names import VENUE
@@ -123,10 +124,12 @@ class UpbitClient:
         return self._session
 
     def _obey(self, turn: Turn, fault: VenueFault, call: Call) -> VenueFault:
-        """Note that the venue turned us away for rate: a 429 is about the group, a 418 about everything."""
-        if fault.status not in (418, 429):
+        """Note that the venue turned us away for rate: a 429 is about the group, a 418 about everything, and so is a
+        403 without words, which is the firewall's."""
+        firewall = fault.status == 403 and not fault.code
+        if fault.status not in (418, 429) and not firewall:
             return fault
-        group = "" if fault.status == 418 else call.group
+        group = call.group if fault.status == 429 else ""
         pause = turn.turned_away(fault.status, fault.retry_after_s, group)
         log.warning("%s asks for a pause of %.1f s (HTTP %d, %s)", VENUE, pause, fault.status, call.where)
         return replace(fault, retry_after_s=pause)
@@ -138,12 +141,12 @@ def _fault(status: int, body: bytes, headers: dict[str, str]) -> VenueFault:
         reason = _REFUSAL.decode(body).error
     except (msgspec.MsgspecError, ValueError, RecursionError):
         reason = WireReason()
-    after = next((v for k, v in headers.items() if k.lower() == "retry-after"), "")
+    after = retry_after(headers)
     return VenueFault(
         status=status,
         code=str(reason.name),
         text=reason.message,
-        retry_after_s=float(after) if after.isdecimal() else _block_s(status, reason.message),
+        retry_after_s=_block_s(status, reason.message) if after is None else after,
         venue=VENUE,
     )
 

@@ -180,8 +180,8 @@ class UpbitGateway:
         keys = await self._read(KEYS, {}, list[answers.WireKey])
         expires = self._parsed(KEYS, lambda: answers.key_expiry(keys, self._keys.api_key))
         code, instrument = next(iter(self._codes.items()), ("KRW-BTC", Instrument(VENUE, "BTC/KRW")))
-        (ticker,) = await self._read(TICKER, {"markets": code}, list[answers.WireTicker])
-        price = Decimal(repr(ticker.trade_price))
+        tickers = await self._read(TICKER, {"markets": code}, list[answers.WireTicker])
+        price = self._parsed(TICKER, lambda: answers.price_of(tickers, code))
         can_trade = await self._granted(
             TEST, answers.smallest_order(instrument, self._ticks.at(instrument, price), price)
         )

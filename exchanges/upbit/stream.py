@@ -10,6 +10,7 @@ market come at once). A new request replaces all earlier ones of a connection, s
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -20,6 +21,7 @@ from config.settings import ExchangeSettings
 from core.errors import BotError, DataError
 from core.messages import Bar, Top
 from core.units import MINUTE_MS, Instrument
+from exchanges.lag import Lateness
 from exchanges.limits.gate import Gate
 from exchanges.link import Leave, Link, LinkPolicy, LinkState, run_all
 from exchanges.trade import Trade
@@ -93,6 +95,7 @@ class MarketStream:
         self._on_bar, self._on_top, self._on_gap, self._on_trade = on_bar, on_top, on_gap, on_trade
         self._on_levels = on_levels
         self._now_ms, self._rest = now_ms, rest
+        self._late = Lateness()
         self._heard = False
         url = settings.stream_url or STREAM_URL
         policy = policy or LinkPolicy()
@@ -108,6 +111,16 @@ class MarketStream:
 
     async def close(self) -> None:
         await self._link.close()
+
+    @property
+    def behind_ms(self) -> float:
+        """How much later than usual the newest book came."""
+        return self._late.behind_ms
+
+    def renew(self, instrument: Instrument, reason: str) -> None:
+        """A new connection in place of the one that carries ``instrument``, beside it until it is heard."""
+        if instrument in self.instruments.values():
+            self._link.renew(reason)
 
     async def subscribed(self) -> None:
         """Returns when data of the current connection has come."""
@@ -130,12 +143,14 @@ class MarketStream:
             self._take_trade(code, trade)
         elif head.type == "orderbook":
             code, top = decode_book(frame)
+            if top is not None and head.stream_type == "REALTIME":
+                self._late.heard(time.monotonic() * 1_000, top.at_ms)
             if self._on_levels is not None and top is not None and code in self.instruments:
                 self._on_levels(self.instruments[code], *decode_levels(frame))
             self._take_top(code, top)
         elif head.status is None:
             self._count("foreign", f"type {head.type[:40]!r}")
-        return None
+        return Leave(self._late.left(), planned=True) if self._late.too_old else None
 
     def _take_trade(self, code: str, trade: Trade) -> None:
         instrument = self.instruments.get(code)

@@ -37,6 +37,8 @@ class Frame(msgspec.Struct):
     """What a frame is about."""
 
     type: str = ""
+    stream_type: str = ""
+    """``SNAPSHOT`` where it tells what was, ``REALTIME`` where it tells what happens."""
     error: WireError | None = None
     status: str | None = None
 

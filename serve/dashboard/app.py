@@ -16,9 +16,6 @@ from pathlib import Path
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
-from ray import serve as ray_serve
-from ray.serve.config import HTTPOptions
-from ray.serve.context import _get_global_client
 
 from config.settings import DashboardSettings, LogSettings
 from core.errors import BotError, ConfigError
@@ -26,6 +23,7 @@ from data.hot import AsyncHot
 from data.logs import configure_logs
 from serve.dashboard.guard import Guard
 from serve.dashboard.hub import Hub, Page
+from serve.ray_serve import HTTPOptions, ray_serve, serve_client
 
 log = logging.getLogger("dashboard")
 
@@ -181,5 +179,5 @@ def _has_proxy(wait_s: float = 5.0) -> bool:
 
 def _proxy() -> HTTPOptions | None:
     """Serve's HTTP options when it runs in this cluster, else None (Serve has no public way to ask)."""
-    client = _get_global_client(raise_if_no_controller_running=False)
+    client = serve_client(raise_if_no_controller_running=False)
     return None if client is None else client.http_config

@@ -32,6 +32,7 @@ def minute_view(record: Plain, about: Plain) -> dict[str, Any]:
         "headline": headline(record, rows),
         "rates": list(record.get("rates", ())),
         "members": members,
+        "models": [model_words(step) for step in record.get("models", ())],
         "rows": rows,
         "sizing": [
             *({"what": _order_words(a), "outcome": "approved", **_lines(a)} for a in record["approved"]),
@@ -61,6 +62,11 @@ def headline(record: Plain, rows: Sequence[Plain]) -> str:
         return "No trade: nobody voted" if rows else "No trade"
     edge, instrument = max(edges, key=lambda pair: abs(pair[0]))
     return f"No trade: strongest edge {edge:+.1f} bps ({_base(instrument)})".replace("-", "−")
+
+
+def model_words(step: Plain) -> str:
+    """What happened to a member's version, in one line."""
+    return f"{step['member']} {step['version']} {step['kind'].replace('_', ' ')}: {step['why']}"
 
 
 def latency(timings: Iterable[Sequence[Sequence[Any]]]) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from core.errors import Defect
 from core.familiarity import Familiarity, learn
 from core.messages import FloatArray
 from serve.models.base import Member, TrainingSet
+from serve.models.horizons import Farsighted
 
 FILE = "familiarity.npz"
 
@@ -30,7 +31,7 @@ class Guarded:
 
     def __init__(self, member: Member, familiarity: Familiarity) -> None:
         self.member, self.familiarity = member, familiarity
-        self.family, self.depth = member.family, member.depth
+        self.family, self.settings, self.depth = member.family, member.settings, member.depth
 
     @classmethod
     def taught(cls, member: Member, data: TrainingSet) -> Self:
@@ -44,6 +45,17 @@ class Guarded:
     def forecast(self, features: FloatArray) -> tuple[FloatArray, FloatArray]:
         mean, stdev = self.member.forecast(features)
         return mean * self.trust(features), stdev
+
+    @property
+    def horizons(self) -> tuple[int, ...]:
+        """None where the member has none but the vote's."""
+        return self.member.horizons if isinstance(self.member, Farsighted) else ()
+
+    def forecasts(self, features: FloatArray) -> tuple[FloatArray, FloatArray]:
+        if not isinstance(self.member, Farsighted):
+            raise Defect(f"a {self.family} member knows one horizon only; ask its forecast")
+        mean, stdev = self.member.forecasts(features)
+        return mean * self.trust(features)[:, None], stdev
 
     def trust(self, features: FloatArray) -> FloatArray:
         """(S, L, F) → (S,) in [0, 1]."""

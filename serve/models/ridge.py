@@ -1,42 +1,75 @@
-"""Ridge regression on the newest feature row, in closed form, for mean and for variance."""
+"""Ridge regression on the newest feature row, in closed form, for mean and for variance.
 
+The return is taken over its usual move (volatility of the last hour): an hour that moves ten times as much is not a
+hundred times the lesson, and what is left of the variance to explain is small.
+"""
+
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from core.messages import FloatArray
-from serve.models.base import TrainingSet, shrinkage, standardise, standardiser
+from serve.models.base import (
+    TrainingSet,
+    least_move_bps,
+    moves_bps,
+    only_whole,
+    shrinkage,
+    standardise,
+    standardiser,
+)
+from serve.models.horizons import OneByOne
+from serve.models.hyper import made
 
-FILE = "ridge.npz"
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Penalty per sample on standardised coefficients, tried by cross-validation."""
 BLOCKS = 5
-OUTLIER = 5.0
-"""Targets are cut at this many standard deviations while fitting."""
+LOG_SPREAD_MOST = 8.0
+"""Log variances, in usual moves, are kept within this: a feature far from all that was seen must not make a width absurd."""
 
 
-class Ridge:
-    """mean = shrink · (intercept + z·beta); log variance = gamma0 + z·gamma, with z the standardised features."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    penalty: float = 0.0
+    """Per sample on standardised coefficients; 0: the best of ``PENALTIES`` by cross-validation."""
+    outlier: float = 5.0
+    """Targets are cut at this many standard deviations while fitting."""
+
+
+class Ridge(OneByOne):
+    """mean = usual move · shrink · z·beta; stdev = usual move · exp((gamma0 + z·gamma) / 2), z the standardised features."""
 
     family = "ridge"
+    Settings: ClassVar[type[Settings]] = Settings
+    FILE = "ridge.npz"
     depth = 1
 
-    def __init__(self) -> None:
+    def __init__(self, **hyper: Any) -> None:
+        super().__init__()
+        self.settings = made(Settings, self.family, hyper)
+        self.horizon = 15
         self.mean = self.scale = self.beta = self.gamma = np.empty(0)
         self.gamma0 = 0.0
         self.shrink = 0.0
+        self.floor_bps = 0.0
+        """Usual move of one minute below which it counts as this."""
 
-    def fit(self, data: TrainingSet, seed: int = 0) -> dict[str, float]:
+    def fit_one(self, data: TrainingSet) -> dict[str, float]:
         """Choose the penalty on contiguous blocks of time, then fit on everything.
 
         Blocks are separated by a gap of one horizon, so that no target reaches into the block it is tested on.
-        Solution: Hoerl and Kennard (1970), ``(Z'Z + λ n I)⁻¹ Z'y``. ``seed`` is not needed: nothing is drawn.
+        Solution: Hoerl and Kennard (1970), ``(Z'Z + λ n I)⁻¹ Z'y``.
         """
-        x, raw = data.last, data.y
+        self.horizon = data.horizon
+        x = data.last
+        self.floor_bps = least_move_bps(x)
+        raw = data.y / self._move(x)
         self.mean, self.scale = standardiser(x)
         z = standardise(x, self.mean, self.scale)
-        cut = OUTLIER * raw.std()
+        cut = self.settings.outlier * raw.std()
         y = np.clip(raw, -cut, cut)
         # The drift of a few days says nothing about the next: no intercept on the mean.
         block = _blocks(data)
@@ -45,11 +78,11 @@ class Ridge:
         count = np.bincount(block[block >= 0], minlength=BLOCKS)
         used = block >= 0
         best_error, penalty, best = np.inf, PENALTIES[-1], np.zeros(len(y))
-        for candidate in PENALTIES:
+        for candidate in (self.settings.penalty,) if self.settings.penalty else PENALTIES:
             guess = np.zeros(len(y))
             for b in range(BLOCKS):
                 others = [k for k in range(BLOCKS) if k != b]
-                weight = candidate * sum(count[k] for k in others)
+                weight = candidate * max(1, sum(count[k] for k in others))
                 beta = _solve(sum(gram[k] for k in others), sum(moment[k] for k in others), weight)
                 guess[block == b] = z[block == b] @ beta
             error = float(np.mean((y[used] - guess[used]) ** 2))
@@ -71,27 +104,37 @@ class Ridge:
         self.gamma0 = float(np.log(np.mean(square * np.exp(-(z @ self.gamma))) + 1e-12))
 
     def forecast(self, features: FloatArray) -> tuple[FloatArray, FloatArray]:
-        z = standardise(features[:, -1, :], self.mean, self.scale)
+        last = features[:, -1, :]
+        z, move = standardise(last, self.mean, self.scale), self._move(last)
         # Row sums, not a matrix product: a row's result must not depend on how many rows there are.
-        mean = self.shrink * (z * self.beta).sum(axis=1)
-        stdev = np.exp(0.5 * (self.gamma0 + (z * self.gamma).sum(axis=1)))
-        return mean, stdev
+        mean = move * (self.shrink * (z * self.beta).sum(axis=1))
+        spread = np.clip(self.gamma0 + (z * self.gamma).sum(axis=1), -LOG_SPREAD_MOST, LOG_SPREAD_MOST)
+        stdev = move * np.exp(0.5 * spread)
+        return only_whole(features[:, -1:], mean, stdev)
 
-    def save(self, folder: Path) -> None:
+    def _move(self, last: FloatArray) -> FloatArray:
+        """(N, F) newest features → (N,) usual move over the horizon, basis points."""
+        return moves_bps(last, (self.horizon,), self.floor_bps)[:, 0]
+
+    def write(self, path: Path) -> None:
         np.savez(
-            folder / FILE,
+            path,
+            horizon=self.horizon,
+            floor_bps=self.floor_bps,
             mean=self.mean,
             scale=self.scale,
             beta=self.beta,
             gamma=self.gamma,
             gamma0=self.gamma0,
             shrink=self.shrink,
+            settings=json.dumps(asdict(self.settings)),
         )
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        member = cls()
-        with np.load(folder / FILE, allow_pickle=False) as stored:
+    def read(cls, path: Path) -> Self:
+        with np.load(path, allow_pickle=False) as stored:
+            member = cls(**json.loads(str(stored["settings"])))
+            member.horizon, member.floor_bps = int(stored["horizon"]), float(stored["floor_bps"])
             member.mean, member.scale = stored["mean"], stored["scale"]
             member.beta, member.gamma = stored["beta"], stored["gamma"]
             member.gamma0, member.shrink = float(stored["gamma0"]), float(stored["shrink"])

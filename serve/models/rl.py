@@ -6,25 +6,33 @@ on the selector's own scale: the selector asks for the full share at ``full_edge
 ``a`` is a vote against holding; what lies between the selector's exit and entry keeps what is held.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
 
 from core.errors import Defect
 from core.messages import FloatArray
-from serve.models.base import TrainingSet, standardise
+from serve.models.base import TrainingSet, only_whole, standardise
 from serve.models.threads import cap_threads
 
 POLICY = "policy.ts"
 NUMBERS = "policy.npz"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """None: what the agent learns by is set where it is trained."""
+
+
 class RlPolicy:
-    """Traced module (N, F) float32 standardised features → (N, 2): vote and log width. A row with a feature that is not known is answered with NaN."""
+    """Traced module (N, F) float32 standardised features → (N, 2): vote and log width."""
 
     family = "rl"
+    Settings: ClassVar[type[Settings]] = Settings
+    settings = Settings()
     depth = 1
 
     def __init__(
@@ -50,10 +58,7 @@ class RlPolicy:
             out = self.module(torch.from_numpy(z.astype(np.float32))).double().numpy()
         action = np.clip(out[:, 0], -1.0, 1.0)
         width = np.exp(np.clip(out[:, 1], -8.0, 2.0))
-        # The likeliest of several actions is one of them whatever it is asked about.
-        unknown = ~np.isfinite(z).all(axis=1)
-        action[unknown] = width[unknown] = np.nan
-        return action * self.full_edge_bps, width * self.full_edge_bps
+        return only_whole(features[:, -1:], action * self.full_edge_bps, width * self.full_edge_bps)
 
     def save(self, folder: Path) -> None:
         if self.module is None:

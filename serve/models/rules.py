@@ -6,17 +6,18 @@ last hour, scaled to the horizon by the square root of time) one unit of a signa
 """
 
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from core.features import FEATURE_NAMES
 from core.messages import FloatArray
-from core.units import BPS
-from serve.models.base import TrainingSet, shrinkage
+from serve.models.base import TrainingSet, only_whole, shrinkage, usual_move_bps
+from serve.models.horizons import OneByOne
+from serve.models.hyper import made
 
-FILE = "rules.json"
 SIGNALS = ("ema_cross", "rsi", "breakout", "confirmed")
 DEFAULTS = (0.05, 0.05, 0.05, 0.05)
 """Coefficients before any training: follow the cross, fade the extreme, follow the break and the confirmed
@@ -29,17 +30,11 @@ SURGE = (2.0, 4.0)
 """A move counts as confirmed from the first of these volume z-scores on, fully from the second."""
 MEMORY = 15
 """Minutes over which a confirmed move fades."""
-PENALTY = 1e-2
 STDEV_FLOOR_BPS = 0.1
 
 EMA_GAP, RSI, RANGE, RV, RETURN, VOLUME_Z = (
     FEATURE_NAMES.index(n) for n in ("ema_gap", "rsi_14", "range_pos_60", "rv_60", "ret_1", "volume_z_60")
 )
-
-
-def usual_move_bps(last: FloatArray, horizon: int) -> FloatArray:
-    """(N, F) newest features → (N,) standard deviation of the return over the horizon by the last hour."""
-    return last[:, RV] * np.sqrt(horizon) * BPS
 
 
 def confirmed_move(rows: FloatArray) -> FloatArray:
@@ -74,34 +69,49 @@ def _over(value: FloatArray, unit: FloatArray) -> FloatArray:
     return np.divide(value, unit, out=np.zeros_like(value), where=unit != 0.0)
 
 
-class ChartRules:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    penalty: float = 1e-2
+    """Per sample on the coefficients."""
+    outlier: float = 5.0
+    """Returns are cut at this many usual moves while fitting."""
+
+
+class ChartRules(OneByOne):
     """mean = usual move · (signals · coefficients); stdev = usual move · width."""
 
     family = "rules"
+    Settings: ClassVar[type[Settings]] = Settings
+    FILE = "rules.json"
     depth = MEMORY
 
-    def __init__(self, horizon: int = 15) -> None:
+    def __init__(self, horizon: int = 15, **hyper: Any) -> None:
+        super().__init__()
+        self.settings = made(Settings, self.family, hyper)
         self.horizon = horizon
         self.coefficients = np.array(DEFAULTS)
         self.width = 1.0
 
-    def fit(self, data: TrainingSet, seed: int = 0) -> dict[str, float]:
+    def fit_one(self, data: TrainingSet) -> dict[str, float]:
         """Least squares of the return over the usual move on the signals, shrunk by how well coefficients from one
-        half of the time (less one horizon) hold in the other. ``seed`` is not needed: nothing is drawn."""
+        half of the time (less one horizon) hold in the other."""
         self.horizon = data.horizon
         unit = usual_move_bps(data.last, data.horizon)
         live = unit > STDEV_FLOOR_BPS
         if live.sum() < 10:
-            return {"shrink": 1.0, "samples": float(live.sum())}
+            # Nothing moved: nothing is known of what a signal is worth.
+            self.coefficients = np.zeros(len(SIGNALS))
+            return {"shrink": 0.0, "samples": float(live.sum())}
         x, minute = self._signals_of(data)[live], data.rows[live, 1]
-        y = np.clip(data.y[live] / unit[live], -5.0, 5.0)
+        cut, penalty = self.settings.outlier, self.settings.penalty
+        y = np.clip(data.y[live] / unit[live], -cut, cut)
         middle = (minute.min() + minute.max()) // 2
         early, late = minute < middle - data.horizon, minute >= middle
         guess = np.zeros(len(y))
-        guess[late] = x[late] @ _solve(x[early], y[early])
-        guess[early] = x[early] @ _solve(x[late], y[late])
+        guess[late] = x[late] @ _solve(x[early], y[early], penalty)
+        guess[early] = x[early] @ _solve(x[late], y[late], penalty)
         shrink = shrinkage(guess[early | late], y[early | late], data.effective_size)
-        self.coefficients = shrink * _solve(x, y)
+        self.coefficients = shrink * _solve(x, y, penalty)
         self.width = float(np.std(data.y[live] / unit[live] - x @ self.coefficients)) or 1.0
         named = {name: float(value) for name, value in zip(SIGNALS, self.coefficients, strict=True)}
         return {"shrink": shrink, "width": self.width} | named
@@ -109,30 +119,28 @@ class ChartRules:
     def _signals_of(self, data: TrainingSet, batch: int = 4_096) -> FloatArray:
         """(N, 4), a few windows in memory at a time."""
         starts = range(0, data.size, batch)
-        return np.concatenate(
-            [signals(data.windows(np.arange(k, min(k + batch, data.size)), self.horizon)) for k in starts]
-        )
+        return np.concatenate([signals(data.windows(np.arange(k, min(k + batch, data.size)), MEMORY)) for k in starts])
 
     def forecast(self, features: FloatArray) -> tuple[FloatArray, FloatArray]:
         last = features[:, -1, :]
         unit = usual_move_bps(last, self.horizon)
         mean = unit * (signals(features[:, -MEMORY:]) * self.coefficients).sum(axis=1)
         stdev = np.maximum(unit * self.width, STDEV_FLOOR_BPS)
-        whole = np.isfinite(features[:, -MEMORY:]).all(axis=(1, 2))
-        return np.where(whole, mean, np.nan), np.where(whole, stdev, np.nan)
+        return only_whole(features[:, -MEMORY:], mean, stdev)
 
-    def save(self, folder: Path) -> None:
+    def write(self, path: Path) -> None:
         stored = {"horizon": self.horizon, "coefficients": self.coefficients.tolist(), "width": self.width}
-        (folder / FILE).write_text(json.dumps(stored), encoding="utf-8")
+        stored["settings"] = asdict(self.settings)
+        path.write_text(json.dumps(stored), encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        stored = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        member = cls(stored["horizon"])
+    def read(cls, path: Path) -> Self:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        member = cls(stored["horizon"], **stored["settings"])
         member.coefficients = np.array(stored["coefficients"])
         member.width = stored["width"]
         return member
 
 
-def _solve(x: FloatArray, y: FloatArray) -> FloatArray:
-    return np.linalg.solve(x.T @ x + PENALTY * max(len(y), 1) * np.eye(x.shape[1]), x.T @ y)
+def _solve(x: FloatArray, y: FloatArray, penalty: float) -> FloatArray:
+    return np.linalg.solve(x.T @ x + penalty * max(len(y), 1) * np.eye(x.shape[1]), x.T @ y)

@@ -1,9 +1,17 @@
 """What begins with nothing is begun a second time when an actor of it died, and no more often."""
 
+import socket
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 from ray.exceptions import RayActorError
 
-from actors.runs.launch import twice
+from actors.runs.launch import Launch, twice
+from config.load import load_settings
+from core.errors import BotError, ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Work:
@@ -21,8 +29,8 @@ class Work:
     def undo(self) -> None:
         self.undone += 1
 
-    def run(self) -> str:
-        return twice(self, self.undo, self.said.append)
+    def run(self, *kind: type[Exception]) -> str:
+        return twice(self, self.undo, self.said.append, *kind)
 
 
 def test_one_death_is_tried_again_and_said():
@@ -43,3 +51,21 @@ def test_any_other_error_is_told_at_once():
     with pytest.raises(RuntimeError):
         work.run()
     assert (work.calls, work.undone, work.said) == (1, 0, [])
+
+
+def test_which_error_is_tried_again_is_the_callers_word():
+    work = Work(BotError("Ray did not start"))
+    assert work.run(BotError) == "there"
+    assert (work.calls, work.undone) == (2, 1)
+
+
+def test_a_port_in_use_is_told_before_anything_is_started(monkeypatch, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen(1)
+        port = taken.getsockname()[1]
+        settings = load_settings(ROOT / "config", environ={}, overrides=[f"dashboard.port={port}"])
+        plan = SimpleNamespace(settings=settings, root=tmp_path)
+        with pytest.raises(ConfigError, match=rf"dashboard.port: {port} is in use"):
+            Launch(plan, lambda _: None).start(dict, {})
+    assert not list(tmp_path.iterdir())

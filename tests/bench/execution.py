@@ -13,7 +13,7 @@ from core.execution.schedules.adaptive import Sight, choose
 from core.execution.schedules.rule import FIRST, due_lots, next_stage, schedule_of
 from core.messages import FloatArray
 from core.params import CostSettings, ExecutionSettings
-from core.units import MINUTE_MS, Instrument
+from core.units import DAY_MS, MINUTE_MS, Instrument
 from data.synthetic import SyntheticSpec, make_market
 from exchanges.simulated.tape import Tape
 from tests.bench.support.shortfall import MEAN, MOST_MINUTES, P95, Band, Scene, bands, draw, work
@@ -25,20 +25,31 @@ COLUMNS = ("open", "high", "low", "close", "volume")
 WORKED_OVER = ("twap", "vwap", ADAPTIVE)
 SYMBOLS, VENUES, PLAN_MS = 200, 2, 5.0
 QUOTES = ("USDT", "KRW", "BTC")
+TUNED_DAYS = 14
+"""Of a file's first days the rule may have been chosen."""
+FIGURES = {MEAN: "mean", P95: "95th percentile"}
 
 
 def main(argv: list[str]) -> int:
     """Every parent, 0.1 to 5 % of a usual minute's volume at a random minute, is worked by each algorithm against an
     exchange of its own, which fills resting orders by queue and trade-through. Inside a minute the exchange's price goes
-    straight between the bar's extremes, which rewards whoever gives up early; so all is done a second time with a price
-    that wanders there. All have the same horizon: within one minute a VWAP is a TWAP, over more it follows the curve of the days before.
-    Given more time, whoever spreads an order pays less impact and bears more risk. Bands are 95 %, of a bootstrap over parents. Fees are left out: at Binance they are equal."""
+    straight between the bar's extremes, which rewards whoever gives up early (its variance over 20 s is some twenty times
+    that of 1 s, per second; of ten minutes of recorded BTC and ETH it was 1.1 and 1.3 times); so all is done a second time
+    with a price that wanders there. All have the same horizon: within one minute a VWAP is a TWAP, over more it follows
+    the curve of the days before. Given more time, whoever spreads an order pays less impact and bears more risk. Bands are
+    95 %, of a bootstrap over parents, paired: all algorithms worked the same ones. Fees are left out: at Binance they are
+    equal.
+
+    The rule of ``adaptive`` was chosen on the first fortnight of six coins of March 2023 (``--tuning`` on those bars shows
+    it). Parents come from the days after the first fortnight, and the verdict speaks of them alone: met, if the mean and
+    the 95th percentile of adaptive are at most those of each of the others, with either price."""
     parser = argparse.ArgumentParser(prog="run.py bench execution", description=__doc__)
     parser.add_argument("--parents", type=int, default=1_000, help="how many (default 1,000)")
     parser.add_argument(
         "--data", type=Path, help="folder of bars, a Parquet file a symbol (default: a synthetic market)"
     )
-    parser.add_argument("--days", type=int, default=14, help="of each file, the first so many (default 14)")
+    parser.add_argument("--days", type=int, default=14, help="of each file, so many (default 14)")
+    parser.add_argument("--tuning", action="store_true", help="the first of those days, on which the rule was chosen")
     parser.add_argument(
         "--horizon",
         type=int,
@@ -48,17 +59,21 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args(argv)
-    tapes = recorded(args.data, args.days) if args.data else synthetic(args.seed)
-    dearer: list[str] = []
+    tapes = recorded(args.data, args.days, 0 if args.tuning else TUNED_DAYS) if args.data else synthetic(args.seed)
+    missed: list[str] = []
     for wandering in (False, True):
         print(f"\nprice inside a minute: {'wandering' if wandering else 'as the simulated exchange tells it'}")
-        dearer += told(tapes, args.parents, args.seed, algorithms(args.horizon), wandering=wandering)
+        missed += told(tapes, args.parents, args.seed, algorithms(args.horizon), wandering=wandering)
     took = planning_ms()
     plans = ", ".join(f"{name} {ms:.1f} ms" for name, ms in took.items())
     print(f"\nplanning a minute of {SYMBOLS} symbols x {VENUES} venues, one core: {plans} (bar {PLAN_MS:g})")
-    said = "; ".join(dearer) if dearer else "holds, nowhere dearer beyond its band"
-    print(f"adaptive costs at most what each of the others does, in mean and 95th percentile: {said}")
-    return 1 if dearer or max(took.values()) > PLAN_MS else 0
+    where = "days on which the rule was chosen, so no verdict; there" if args.tuning else "held-out days"
+    print(f"adaptive at most each of the others, in mean and 95th percentile, on {where}: {verdict(missed)}")
+    return 1 if missed or max(took.values()) > PLAN_MS else 0
+
+
+def verdict(missed: list[str]) -> str:
+    return f"NOT MET: {'; '.join(missed)}" if missed else "met"
 
 
 def algorithms(minutes: int) -> dict[str, ExecutionSettings]:
@@ -70,7 +85,7 @@ def algorithms(minutes: int) -> dict[str, ExecutionSettings]:
 def told(
     tapes: list[Tape], parents: int, seed: int, compared: dict[str, ExecutionSettings], *, wandering: bool
 ) -> list[str]:
-    """Print the table; where adaptive is dearer than another, by more than its band leaves open."""
+    """Print the table; every figure of adaptive that is above another's, by however little."""
     scenes = [Scene(tape, CostSettings(), wandering=wandering) for tape in tapes]
     cases = draw(scenes, parents, np.random.default_rng(seed))
     costs: dict[str, FloatArray] = {}
@@ -88,12 +103,15 @@ def told(
     headings = ("algorithm", "mean bps", "p95 bps", "adaptive less it, mean", "p95", "resting", "minutes")
     print(table(headings, lines))
     print(f"{len(cases)} parents, {time.process_time() - began:.0f} s of processor time")
-    figures = {MEAN: "mean", P95: "p95"}
+    others = {name: pair for name, pair in found.items() if name != ADAPTIVE}
+    sure = sum(pair[f][1].high <= 0.0 for pair in others.values() for f in FIGURES)
+    print(f"adaptive is below beyond chance (the whole band) in {sure} of {len(others) * len(FIGURES)} figures")
     return [
-        f"DEARER than {name} in the {figures[f]}"
-        for name, pair in found.items()
-        for f in figures
-        if pair[f][1].low > 0.0
+        f"{pair[f][1].value:+.2f} bps against {name} in the {FIGURES[f]}"
+        f" ({'wandering' if wandering else 'straight'} price)"
+        for name, pair in others.items()
+        for f in FIGURES
+        if pair[f][1].value > 0.0
     ]
 
 
@@ -112,23 +130,27 @@ def synthetic(seed: int, markets: int = 2) -> list[Tape]:
     return tapes
 
 
-def recorded(folder: Path, days: int) -> list[Tape]:
-    """A tape a file of a folder, from its first bar on; DataError where there is none."""
+def recorded(folder: Path, days: int, skipped: int = 0) -> list[Tape]:
+    """A tape a file of a folder, of so many days after the first ``skipped``; DataError where there is none."""
     tapes = []
     for path in sorted(folder.rglob("*.parquet")):
         found = pl.read_parquet(path)
         if not {"ts", *COLUMNS} <= set(found.columns):
             continue
         times = found["ts"].to_numpy()
-        start = int(times.min()) // MINUTE_MS * MINUTE_MS
+        start = int(times.min()) // MINUTE_MS * MINUTE_MS + skipped * DAY_MS
         at = (times - start) // MINUTE_MS
-        inside = at < days * 1_440
+        inside = (at >= 0) & (at < days * 1_440)
+        if not inside.any():
+            continue
         bars = np.full((1, int(at[inside].max()) + 1, 5), np.nan)
         bars[0, at[inside]] = found.select(COLUMNS).to_numpy()[inside]
         if bars.shape[1] > 300 + MOST_MINUTES:
             tapes.append(Tape((Instrument("binance", symbol_of(path.stem)),), start, bars))
     if not tapes:
-        raise DataError(f"{folder}: no Parquet file with the columns ts, {', '.join(COLUMNS)} and 300 minutes of bars")
+        raise DataError(
+            f"{folder}: no Parquet file with the columns ts, {', '.join(COLUMNS)} and 300 minutes of bars after the first {skipped} days"
+        )
     return tapes
 
 
@@ -157,7 +179,7 @@ def planning_ms(rounds: int = 20) -> dict[str, float]:
 
     def looks() -> None:
         for lots, volume in parents:
-            choose(Sight(2e-4, 1e-5, 8e-4, volume, float(lots), 0.0, 1.0, 1 / 30, 1.0, 0.0, 0.0, 0.0))
+            choose(Sight(2e-4, 1e-5, 8e-4, volume, float(lots), 0.0, 1.0, 1 / 60, 0.0, 1.0, 0.0, 0.0, 1.0))
 
     return {"is": _median_ms(slices, rounds), "adaptive": _median_ms(looks, rounds)}
 

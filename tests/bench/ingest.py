@@ -33,6 +33,8 @@ FASTER_THAN_PEER = 10.0
 SLOWER_THAN_PARSING = 3.0
 """The bars of the issue: at least so many times ccxt.pro's rate, at most so many times the time of bare parsing."""
 INSTRUMENTS = tuple(Instrument("binance", symbol) for symbol in SYMBOLS.values())
+QUOTE = {"binance": "USDT", "upbit": "KRW"}
+STREAMS = {"binance": "klines and book tickers", "upbit": "trades and order books, minutes confirmed by REST"}
 IN_CACHE_MS = 250.0
 """The minute's bars of 200 symbols are in the cache so soon after the last message."""
 Fetch = Callable[[Instrument], Awaitable[Snapshot]]
@@ -44,10 +46,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--recording", type=Path, help="folder of the raw recording; default: ../shared/data")
     parser.add_argument("--repeats", type=int, default=5, help="the fastest of so many passes counts (default 5)")
     parser.add_argument("--symbols", type=int, default=0, help="only: a minute of so many symbols into the cache")
+    parser.add_argument("--venue", choices=("binance", "upbit"), default="binance", help="of --symbols")
     parser.add_argument("--minutes", type=int, default=20, help="minutes measured with --symbols (default 20)")
     args = parser.parse_args(argv)
     if args.symbols:
-        return 0 if many_symbols(args.symbols, args.minutes) else 1
+        return 0 if many_symbols(args.venue, args.symbols, args.minutes) else 1
     folder = find(args.recording, ROOT)
     told = made(MADE) if folder is None else recorded(folder)
     print(f"{told.about}: {len(told.frames):,} messages, {sum(map(len, told.frames)) / 2**20:.1f} MiB")
@@ -181,25 +184,27 @@ def checked(told: Frames) -> str:
 # ---------------------------------------------------------------- many symbols
 
 
-def many_symbols(count: int, minutes: int) -> bool:
+def many_symbols(venue: str, count: int, minutes: int) -> bool:
     """Print how soon the minute of all symbols is in the cache; whether the bar holds."""
-    names = [f"C{number:03d}/USDT" for number in range(count)]
-    instruments = tuple(Instrument("binance", name) for name in names)
-    simulator = start_simulator(ROOT, ["--lockstep", "--symbols", ",".join(names), "--minutes", str(minutes + 5)])
+    names = [f"C{number:03d}/{QUOTE[venue]}" for number in range(count)]
+    instruments = tuple(Instrument(venue, name) for name in names)
+    size = ["--symbols", ",".join(names), "--minutes", str(minutes + 5)]
+    simulator = start_simulator(ROOT, ["--venue", venue, "--lockstep", *size])
     try:
         told = asyncio.run(measure(simulator, instruments, minutes))
     finally:
         simulator.close()
     rows = {
-        "last bar read to all known final": told.complete,
-        "last bar read to market in the cache": told.cached,
-        "first to last bar read": told.spread,
+        "last message read to all known final": told.complete,
+        "last message read to market in the cache": told.cached,
+        "first to last bar known": told.spread,
         "simulator told to move, until it had written": told.wrote,
         "simulator told to move, until in the cache": told.asked,
         "our CPU a minute": told.cpu,
     }
     print(
-        f"{count} symbols, klines and book tickers, {minutes} minutes, {told.frames:,} messages; the simulator has its own process"
+        f"{count} symbols of {venue}, {STREAMS[venue]}, {minutes} minutes, {told.frames:,} messages; "
+        "the simulator has its own process"
     )
     print(table(("ms", "median", "p99", "most"), [(name, *spread_of(values)) for name, values in rows.items()]))
     worst = max(told.cached)

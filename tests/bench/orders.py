@@ -22,7 +22,9 @@ from data.journal import SqliteJournal
 from exchanges.binance.gateway import BinanceGateway
 from exchanges.binance.names import venue_symbol
 from exchanges.limits import Gate
+from exchanges.limits.tables import UPBIT_GROUPS
 from exchanges.simulated.process import Simulator, start_simulator
+from exchanges.upbit.gateway import UpbitGateway
 from tests.bench.support.minute import spread_of
 from tests.support.fake_venue import approved
 from tests.support.table import table
@@ -47,7 +49,10 @@ def main(argv: list[str]) -> int:
     the wall's, the simulator's own time and whatever else runs on the machine included."""
     parser = argparse.ArgumentParser(prog="run.py bench orders", description=__doc__)
     parser.add_argument("--bursts", type=int, default=25, help=f"how often {AT_ONCE} orders are placed (default 25)")
+    parser.add_argument("--venue", choices=("binance", "upbit"), default="binance")
     args = parser.parse_args(argv)
+    if args.venue == "upbit":
+        return at_upbit(args.bursts)
     arguments = ["--lockstep", "--symbols", ",".join(NAMES), "--minutes", "600", "--balances", "USDT=10000000"]
     simulator = start_simulator(ROOT, arguments)
     try:
@@ -73,6 +78,24 @@ def main(argv: list[str]) -> int:
         f"{'holds' if worst <= OWN_MS else 'holds but for the disk' if ours <= OWN_MS else 'NOT HELD'}"
     )
     return 0 if ours <= OWN_MS and at_once else 1
+
+
+def at_upbit(bursts: int) -> int:
+    """Its gateway alone: each order with the question what became of it; of the twelve that go in a second our line lets
+    go of ten, the rest being kept for exits. Own time is the processor's, the waiting in line included."""
+    symbols = ["--symbols", "BTC/KRW", "--minutes", "600", "--balances", "KRW=1000000000"]
+    simulator = start_simulator(ROOT, ["--venue", "upbit", "--lockstep", *symbols])
+    try:
+        rows = asyncio.run(UpbitBench(simulator).measured(bursts))
+    finally:
+        simulator.close()
+    lines = [(name, s.orders, *spread_of(s.own), *spread_of(s.whole)[:2]) for name, s in rows]
+    print(table(("placed", "orders", "own ms p50", "p99", "most", "total ms p50", "p99"), lines))
+    worst = max(spread_of(s.own)[1] for _, s in rows)
+    took_s = AT_ONCE * spread_of(rows[-1][1].whole)[0] / 1e3
+    print(f"{AT_ONCE} at once: {took_s:.2f} s, the venue takes {UPBIT_GROUPS['order'][0]} a second")
+    print(f"own time an order, p99: {worst:.2f} ms (bar {OWN_MS:g}): {'holds' if worst <= OWN_MS else 'NOT HELD'}")
+    return 0 if worst <= OWN_MS else 1
 
 
 def disk_ms() -> float:
@@ -270,3 +293,52 @@ class At:
     @property
     def now_ms(self) -> int:
         return self.minute + MINUTE_MS
+
+
+class UpbitBench:
+    """Buys far below the market that are killed at once, in the venue's own seconds and in our own line."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator, self._number = simulator, 0
+        self._market = Instrument("upbit", "BTC/KRW")
+
+    async def measured(self, bursts: int) -> list[tuple[str, Sample]]:
+        told = self._simulator
+        settings = ExchangeSettings(rest_url=told.rest, stream_url=told.stream, user_stream_url=told.user_stream)
+        gateway = UpbitGateway(settings, (told.api_key, told.secret), [self._market])
+        alone, together = Sample(), Sample()
+        try:
+            await gateway.rules()
+            await self._placed(gateway, Sample(), 1)
+            keep_memory()
+            for _ in range(bursts):
+                for _ in range(6):
+                    await asyncio.sleep(0.25)  # as an order that meets no line
+                    await self._placed(gateway, alone, 1)
+                await asyncio.sleep(1.0)
+                await self._placed(gateway, together, AT_ONCE)
+        finally:
+            await gateway.close()
+        return [("one by one", alone), (f"{AT_ONCE} at once", together)]
+
+    async def _placed(self, gateway: UpbitGateway, sample: Sample, orders: int) -> None:
+        used, began = time.process_time(), time.perf_counter()
+        await asyncio.gather(*(self._place(gateway) for _ in range(orders)))
+        sample.orders += orders
+        sample.own.append((time.process_time() - used) * 1e3 / orders)
+        sample.whole.append((time.perf_counter() - began) * 1e3 / orders)
+
+    async def _place(self, gateway: UpbitGateway) -> None:
+        self._number += 1
+        order = PlaceOrder(
+            client_id=f"bench-{self._number}",
+            intent_id="b",
+            instrument=self._market,
+            side=Side.BUY,
+            quantity=Decimal("0.001"),
+            price=Decimal(100_000_000),
+            time_in_force=TimeInForce.IOC,
+        )
+        placed = await gateway.place(order)
+        if placed.state is not OrderState.EXPIRED:
+            raise SystemExit(f"an order that was to be killed is {placed.state}")

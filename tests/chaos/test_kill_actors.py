@@ -1,4 +1,5 @@
-"""kill -9 of any one actor in a running replay: the run goes on, and its books end equal to the exchange's own."""
+"""kill -9 of any one actor, and of every model's replica, in a running replay: the run goes on, and its books end equal to
+the exchange's own."""
 
 import json
 import os
@@ -12,7 +13,7 @@ from core.errors import BotError
 from core.messages import MinuteRecord
 from data.hot import Hot
 from data.records import read_records
-from tests.support.replays import ROOT, end_group, left_behind, noted, start_replay, wait_until
+from tests.support.replays import EAGER, ROOT, end_group, left_behind, noted, start_replay, wait_until
 
 VICTIMS = (
     "feed",
@@ -23,9 +24,12 @@ VICTIMS = (
     "risk",
     "executor",
     "recorder",
+    "shadow",
     "notifier",
     "conductor",
 )
+MEMBERS = ("ridge", "tcn", "rules")
+SETTINGS = (*EAGER, "champions.in_replay=true")
 MINUTES = 2_000
 """More than the test needs; it stops the run itself."""
 
@@ -49,6 +53,13 @@ class Watched:
             return int(self._hot.state().get("done") or 0)
         except BotError:
             return -1
+
+    def missed(self) -> int:
+        return int(self._hot.state().get("missed") or 0)
+
+    def replica(self, member: str) -> dict:
+        """What the panel last heard of a member's replica."""
+        return self.health("panel").get("replicas", {}).get(member, {})
 
     def stop(self) -> None:
         self._hot.send_command("stop")
@@ -74,15 +85,45 @@ def sizes_follow(records: list[MinuteRecord]) -> None:
     assert [record.settings for record in told[1:]] == [told[0].settings]
 
 
+def lose_each_replica_once(run: Watched) -> None:
+    """kill -9 of every member's replica on Serve, one after the other; minutes go on and none is missed."""
+    for member in MEMBERS:
+        wait_until(f"{member}'s replica tells its pid", lambda m=member: "pid" in run.replica(m), 60)
+        pid = run.replica(member)["pid"]
+        os.kill(pid, signal.SIGKILL)
+        wait_until(
+            f"{member}'s replica is back", lambda m=member, p=pid: run.replica(m).get("pid") not in (None, p), 90
+        )
+        before = run.done()
+        wait_until(f"minutes go on after {member}'s replica died", lambda b=before: run.done() >= b + 5, 60)
+    assert run.missed() == 0
+
+
+def votes_were_lost_and_came_back(records: list[MinuteRecord]) -> None:
+    """Of each member: minutes without its vote, with the reason, in which the others spoke; then it votes again as it did."""
+    decided = [record for record in records if record.status == "done"]
+    for row, member in enumerate(MEMBERS):
+        said = [record.votes[row] for record in decided]
+        assert {vote.member for vote in said} == {member}
+        lost = [number for number, vote in enumerate(said) if not vote.spoke]
+        assert lost, f"{member}'s replica was killed, and no vote of it is missing"
+        assert all(said[n].silence.startswith(("late", "failed")) for n in lost), said[lost[0]].silence
+        first = lost[0]
+        assert sum(vote.spoke for vote in decided[first].votes) >= len(MEMBERS) - 1
+        after = next(vote for vote in said[first:] if vote.spoke)
+        assert after.version == said[0].version
+
+
 def test_every_actor_dies_once_and_no_order_is_lost_or_doubled(tmp_path: Path) -> None:
     folder = tmp_path / "settings"
     shutil.copytree(ROOT / "config", folder, ignore=lambda _, names: [n for n in names if not n.endswith(".json")])
     invest(folder, 10)
-    replay = start_replay(tmp_path, "--lockstep", f"--minutes={MINUTES}", f"--config-dir={folder}")
+    replay = start_replay(tmp_path, "--lockstep", f"--minutes={MINUTES}", f"--config-dir={folder}", settings=SETTINGS)
     try:
         wait_until("the run is up", lambda: bool(noted(tmp_path)), 300)
         run = Watched(noted(tmp_path))
         wait_until("ten minutes are done", lambda: run.done() >= 10, 60)
+        lose_each_replica_once(run)
         invest(folder, 20)
         for name in VICTIMS:
             wait_until(f"{name} tells its pid", lambda n=name: "pid" in run.health(n), 30)
@@ -102,6 +143,7 @@ def test_every_actor_dies_once_and_no_order_is_lost_or_doubled(tmp_path: Path) -
     assert summary["missed"] <= 2 * len(VICTIMS), summary
     records = list(read_records(Path(summary["run_dir"]) / "records"))
     sizes_follow(records)
+    votes_were_lost_and_came_back(records)
     minutes = [r.minute for r in records]
     assert minutes == sorted(set(minutes)), "a minute was recorded twice or out of order"
     assert all(r.reason for r in records if r.status == "missed")

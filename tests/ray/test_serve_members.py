@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from core.features import N_FEATURES, SEQUENCE, schema_hash
 from core.messages import Market
 from core.params import MemberSettings, ModelSettings
 from data.artifacts import Artifact, ArtifactStore
-from serve.app import actor_options, app_name, deploy_members, gpu_share
+from serve.app import actor_options, app_name, deploy_members
+from serve.load_check import Unfit
 from serve.models.base import TrainingSet
 from serve.models.registry import load_member
 from serve.models.ridge import Ridge
@@ -25,6 +27,7 @@ from serve.models.rules import ChartRules
 from serve.models.tcn import Tcn
 from serve.panel import LocalPanel, ServePanel
 from tests.support.markets import BTC, ETH, market
+from tests.support.swap_load import swapped_under_load
 
 pytestmark = pytest.mark.ray
 HORIZON = 15
@@ -98,33 +101,28 @@ async def test_the_panel_on_serve_says_what_the_members_say_here(
     np.testing.assert_allclose(served.stdev_bps, local.stdev_bps, rtol=0, atol=1e-9)
 
 
-async def test_a_swap_drops_no_request_and_pauses_none(
+async def test_swaps_under_fifty_requests_a_second_drop_none_and_mix_no_versions_in_a_minute(
     handles: dict[str, DeploymentHandle], store: ArtifactStore, versions: dict[str, str]
 ) -> None:
-    newer = keep(store, Ridge(), edge=-5.0)
-    handle, features = handles["ridge"], a_market().features
-    seen: list[str] = []
-    waits: list[float] = []
-    swap = asyncio.create_task(_as_coroutine(handle.swap.remote(newer.version)))
-    while not swap.done() or len(seen) < 50:
-        began = time.perf_counter()
-        seen.append((await handle.forecast.remote(features, 1))[2])
-        waits.append(time.perf_counter() - began)
-    assert await swap == newer.version
-    assert set(seen) <= {versions["ridge"], newer.version}
-    assert seen[-1] == newer.version
-    assert max(waits) < 2.0
-    assert await handle.version.remote() == newer.version
+    newer = [keep(store, Ridge(), edge=edge).version for edge in (-5.0, 4.0)]
+    heard = await swapped_under_load(handles["ridge"], a_market().features, newer, seconds=3.0)
+    assert heard.sent == 150
+    assert heard.dropped == []
+    assert heard.mixed == 0
+    assert [version for version, _ in heard.swaps] == newer
+    for (version, minute), until in zip(heard.swaps, [heard.swaps[1][1], 2**62], strict=True):
+        assert all(said == {version} for asked, said in heard.versions.items() if minute <= asked < until)
+    assert set().union(*heard.versions.values()) == {versions["ridge"], *newer}
+    assert max(heard.took_ms) < 2_000
+    assert await handles["ridge"].version.remote() == newer[-1]
 
 
-async def _as_coroutine(response: object) -> str:
-    return await response
-
-
-async def test_a_version_that_cannot_be_loaded_leaves_the_old_one_serving(handles: dict[str, DeploymentHandle]) -> None:
+async def test_a_version_that_must_not_serve_leaves_the_old_one_serving(
+    handles: dict[str, DeploymentHandle], store: ArtifactStore
+) -> None:
     before = await handles["rules"].version.remote()
-    with pytest.raises(Exception, match="no such version"):
-        await handles["rules"].swap.remote("v0099")
+    with pytest.raises(Unfit, match="no such version"):
+        await handles["rules"].take.remote("v0099")
     assert await handles["rules"].version.remote() == before
     mean, *_ = await handles["rules"].forecast.remote(a_market().features, 1)
     assert np.isfinite(mean).all()
@@ -133,18 +131,19 @@ async def test_a_version_that_cannot_be_loaded_leaves_the_old_one_serving(handle
 async def test_a_killed_replica_costs_its_own_vote_and_comes_back_as_it_was_swapped(
     handles: dict[str, DeploymentHandle], store: ArtifactStore
 ) -> None:
-    swapped = await handles["ridge"].swap.remote(keep(store, Ridge(), edge=3.0).version)
+    swapped, minute = await handles["ridge"].take.remote(keep(store, Ridge(), edge=3.0).version)
+    seen = replace(a_market(), minute=minute)
     panel = ServePanel(handles, DEADLINES | {"ridge": 0.3}, HORIZON)
-    assert (await panel.forecast(a_market())).spoke.all()
+    assert (await panel.forecast(seen)).spoke.all()
     os.kill(await handles["ridge"].pid.remote(), signal.SIGKILL)
-    votes = await panel.forecast(a_market())
+    votes = await panel.forecast(seen)
     assert list(votes.spoke) == [False, True, True]
     assert votes.silence[0].startswith(("late", "failed"))
     assert np.isnan(votes.mean_bps[0]).all()
     deadline = time.perf_counter() + 60
     while not votes.spoke[0] and time.perf_counter() < deadline:
         await asyncio.sleep(0.5)
-        votes = await panel.forecast(a_market())
+        votes = await panel.forecast(seen)
     assert votes.spoke.all()
     assert votes.versions[0] == swapped
 
@@ -173,10 +172,7 @@ def test_a_model_of_other_features_is_refused_before_serve_is_asked(ray_cluster:
         deploy_members(MODELS, ResourceSettings(), store.root, {"rules": foreign.version})
 
 
-def test_the_gpu_share_is_taken_only_where_there_is_a_gpu() -> None:
-    assert gpu_share(ResourceSettings(gpu_fraction=0.2), {"CPU": 4.0}) == 0.0
-    assert gpu_share(ResourceSettings(gpu_fraction=0.2), {"CPU": 4.0, "GPU": 1.0}) == 0.2
-    assert gpu_share(ResourceSettings(gpu_fraction=0.0), {"GPU": 1.0}) == 0.0
+def test_only_who_gains_from_a_gpu_gets_a_share_and_threads_are_capped() -> None:
     tcn, ridge = MODELS.members[1], MODELS.members[0]
     assert actor_options(tcn, ResourceSettings(torch_threads=2), 0.2)["num_gpus"] == 0.2
     on_cpu = actor_options(ridge, ResourceSettings(torch_threads=2), 0.2)

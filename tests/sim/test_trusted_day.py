@@ -30,7 +30,7 @@ from tests.support.markets import walk
 BTC, ETH = Instrument("binance", "BTC/USDT"), Instrument("binance", "ETH/USDT")
 START = 1_772_000_040_000
 CUT_EVERY = 7
-QUICK = LinkPolicy(silence_s=None, first_delay_s=0.01, longest_delay_s=0.05)
+QUICK = LinkPolicy(silence_s=None, first_delay_s=0.01, longest_delay_s=0.01)
 NOBODY = AccountState(at_ms=0, balances=())
 
 
@@ -178,7 +178,7 @@ async def test_the_day_of_the_halt_equals_the_lake(shared_data: Path):
         ).to_numpy()
         rows.append(grid)
     bars = np.stack(rows)
-    day = await Day(Tape((BTC, ETH), start, bars)).play(0.03)
+    day = await Day(Tape((BTC, ETH), start, bars)).play(0.01)
     day.check()
     assert np.isnan(bars[:, :, 0]).sum(axis=1).tolist() == [80, 80]
     assert sum(len(piece.late) for piece in day.slices) == 160

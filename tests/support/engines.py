@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from config.settings import Config, Settings, TradingRules
-from core.execution.machine import symbol_code
 from core.impact import PRIOR, ImpactLaw
 from core.messages import Detected, Intents, Market, MinuteRecord, ProtectiveExit, TradingState, Votes
-from core.orders import parse_id
+from core.orders import parse_id, symbol_code
 from core.protection import is_exit
 from core.selection import WeightTable
 from core.units import MINUTE_MS, Instrument, Side

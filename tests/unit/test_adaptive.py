@@ -9,6 +9,7 @@ import pytest
 from core.errors import ConfigError
 from core.execution.local import LocalExecutor
 from core.execution.machine import ExecutionMachine
+from core.execution.rules_watch import RulesWatch
 from core.execution.schedules.adaptive import Sight, choose, waiting_cost
 from core.execution.stimuli import (
     Beat,
@@ -18,6 +19,7 @@ from core.execution.stimuli import (
     MinuteStarted,
     OutcomeUnclear,
     Placed,
+    PlaceRefused,
 )
 from core.messages import CancelOrder, Fill, OrderSnapshot, OrderState, PlaceOrder, QueryOrder, TimeInForce, Top
 from core.params import CostSettings, ExecutionSettings
@@ -41,8 +43,8 @@ CALM = Sight(
     crossed=0.0,
     minutes_left=1.0,
     look=1 / 30,
+    waited=0.0,
     urgency=1.0,
-    lost=0.0,
     decay=0.0,
     maker_saves=0.0,
     coefficient=1.0,
@@ -60,7 +62,7 @@ def test_it_rests_where_the_spread_is_wide_and_the_market_calm():
         {"urgency": 10.0},
         {"half_spread": 5e-6},  # crossing is cheap
         {"decay": 0.1},  # the forecast is gone soon
-        {"lost": 2e-3},  # the price has run away already
+        {"waited": 0.9},  # patience is over
         {"minutes_left": 0.0},
         {"volume": float("nan")},
     ],
@@ -75,7 +77,7 @@ def test_a_large_order_is_crossed_in_part():
 
 
 def test_waiting_costs_more_the_longer_it_takes():
-    costs = [waiting_cost(CALM, quantity, -CALM.half_spread) for quantity in (1.0, 100.0, 400.0, 2_000.0)]
+    costs = [waiting_cost(CALM, quantity, -CALM.half_spread, 1.0) for quantity in (1.0, 100.0, 400.0, 2_000.0)]
     assert costs == sorted(costs) and costs[0] < 0.0 < costs[-1]
 
 
@@ -168,6 +170,38 @@ def test_it_rests_inside_the_touch_follows_the_market_and_crosses_at_the_end(sid
     story.take(Placed(snapshot=story.says(third, OrderState.FILLED, "0.6")))
     parent = story.machine.books.parents[MINUTE, BTC]
     assert (parent.executed, parent.open, parent.unsent, parent.abandoned) == (1, 0, 0, 0) and parent.closed
+
+
+@pytest.mark.parametrize("answer", ["refused", "cancelled"])
+def test_what_rests_never_takes_and_a_market_that_came_first_is_priced_anew(answer):
+    story = Story()
+    (first,) = story.sent
+    assert first.post_only
+    # Binance refuses such an order, Upbit takes it and cancels it.
+    refused = PlaceRefused(client_id=first.client_id, code="-2010", text="Order would immediately match and take.")
+    taken = Placed(snapshot=story.says(first, OrderState.CANCELLED))
+    assert story.take(refused if answer == "refused" else taken) == []
+    parent = story.machine.books.parents[MINUTE, BTC]
+    assert not parent.closed and (parent.unsent, parent.open) == (1, 0)
+    assert story.machine.books.orders[first.client_id].state is not OrderState.REJECTED
+    (second,) = story.look(10, 99.7, 99.9)
+    assert second.post_only and second.quantity == 1 and second.price < first.price
+    story.take(Placed(snapshot=story.says(second, OrderState.OPEN)))
+    story.look(50, 99.7, 99.9)
+    (last,) = story.take(CancelDone(snapshot=story.says(second, OrderState.CANCELLED)))
+    assert not last.post_only and last.time_in_force is TimeInForce.IOC
+
+
+def test_such_a_refusal_says_nothing_of_the_rules_and_another_one_ends_the_parent():
+    text = "Order would immediately match and take."
+    watch = RulesWatch()
+    watch.hear(PlaceRefused(client_id="x", code="-2010", text=text))
+    assert not watch.due(Story().machine.config)
+    watch.hear(PlaceRefused(client_id="x", code="-1013", text="Filter failure: LOT_SIZE"))
+    assert watch.due(Story().machine.config)
+    story = Story()
+    story.take(PlaceRefused(client_id=story.sent[0].client_id, code="-2010", text="Market is closed."))
+    assert story.machine.books.parents[MINUTE, BTC].closed
 
 
 def test_nothing_stays_in_the_book_over_a_minutes_end_and_the_next_one_goes_on():

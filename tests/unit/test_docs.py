@@ -97,7 +97,7 @@ def test_the_options_of_a_command_are_known_to_their_verb() -> None:
         verb: (ROOT / (module.replace(".", "/") + ".py")).read_text("utf-8") for verb, (module, _) in VERBS.items()
     }
     shared = page("config/load.py") + page("data/market_arguments.py") + page("tune/walkforward_command.py")
-    shared += page("data/data_command.py")
+    shared += page("data/data_command.py") + page("tune/auto/command.py")
     found = [
         f"{words[0]} {word}"
         for name in READMES

@@ -7,17 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.cost_gate import Seen, cost_gate, estimate_of
+from core.execution.almgren_chriss import Problem, variance
 from core.execution.estimate import (
     BAND,
     Estimate,
     estimate,
     estimate_rows,
-    even_risk_minutes,
     half_spread_of_touch,
     marginal_cost,
     most_worth,
 )
+from core.execution.schedules.rule import schedule_of, still_to_come, urgency_of
+from core.execution.trajectory import risk_minutes
 from core.impact import PRIOR, ImpactLaw, flow_at
+from core.params import CostSettings, ExecutionSettings
 from core.units import BPS
 
 LAW = ImpactLaw(1.0, 0.5, 0.314, 0.1)
@@ -49,16 +53,62 @@ def test_a_still_market_takes_everything_that_pays_its_fixed_costs() -> None:
     assert most_worth(11.0, 0.5, 10.0, 10.0, 1e-3, LAW, 1.0) > 0.0
 
 
+def waits(quantity: float = 1.0, *, sigma: float = 1e-3, half: float = 1e-4, latency: float = 0.0, **given) -> float:
+    return risk_minutes(schedule_of(ExecutionSettings(**given)), quantity, 100.0, sigma, half, 5_000.0, latency)
+
+
 def test_the_risk_of_an_even_schedule_is_that_of_what_still_waits() -> None:
-    assert even_risk_minutes(1, 15_000, 0) == 0.0
-    assert even_risk_minutes(1, 15_000, 600) == pytest.approx(0.01)
+    assert waits(algorithm="immediate") == 0.0
+    assert waits(algorithm="immediate", latency=600.0) == pytest.approx(0.01)
     # Three slices: two thirds wait for a quarter of a minute, then a third.
-    assert even_risk_minutes(3, 15_000, 0) == pytest.approx(0.25 * (4 / 9 + 1 / 9))
+    even = waits(algorithm="twap", slices=3, slice_seconds=15)
+    assert even == pytest.approx(0.25 * (4 / 9 + 1 / 9), rel=1e-5)
     rng = np.random.default_rng(1)
     steps = rng.normal(0.0, math.sqrt(0.25), (200_000, 3))
     paid = np.cumsum(steps, axis=1)
     worked = (0.0 + paid[:, 0] + paid[:, 1]) / 3.0
-    assert worked.std() == pytest.approx(math.sqrt(even_risk_minutes(3, 15_000, 0)), rel=0.01)
+    assert worked.std() == pytest.approx(math.sqrt(even), rel=0.01)
+    # Over minutes: what is left after each of them, each slot at its own time.
+    assert waits(algorithm="twap", slices=1, horizon_minutes=4) == pytest.approx((9 + 4 + 1) / 16, rel=1e-5)
+    assert waits(algorithm="vwap", slices=1, horizon_minutes=4) == pytest.approx((9 + 4 + 1) / 16, rel=1e-5)
+    late = waits(algorithm="twap", slices=3, slice_seconds=15, jitter_seconds=6)
+    assert late == pytest.approx(even + 3 / 60, rel=1e-5)
+
+
+def test_a_shortfall_schedule_bears_the_variance_of_its_own_trajectory() -> None:
+    slices, minutes, sigma, share = 4, 10, 1e-3, 0.01 / 10
+    found = waits(algorithm="is", slices=slices, slice_seconds=15, horizon_minutes=minutes, risk_aversion=0.1)
+    urgency = urgency_of(1.0, 0.1, 5_000.0, sigma, share, minutes)
+    held = [1.0] + [still_to_come(urgency, float(minutes), k / slices) for k in range(1, slices * minutes + 1)]
+    problem = Problem(1.0, float(minutes), slices * minutes, sigma, 0.0, 1.0)
+    assert found == pytest.approx(variance(problem, np.array(held)) / sigma**2, rel=1e-4)
+    # In a hurry there is less of it than of even slices, which wait for a third of the time.
+    assert 0.0 < found < 0.5 * waits(algorithm="twap", slices=slices, slice_seconds=15, horizon_minutes=minutes)
+
+
+def test_a_share_of_the_volume_waits_with_what_it_does_not_get() -> None:
+    pov = {"algorithm": "pov", "slices": 1, "horizon_minutes": 4, "participation_pct": 10}
+    # 10 of 100 a minute: an order for 10 is done at once, of one for 80 half is left.
+    assert waits(10.0, **pov) == 0.0
+    left = np.array([70, 60, 50, 40]) / 80
+    assert waits(80.0, **pov) == pytest.approx((left**2).sum(), rel=1e-4)
+
+
+def test_an_adaptive_order_bears_what_its_patience_lets_it() -> None:
+    adaptive = {"algorithm": "adaptive"}
+    # So wild a market is crossed at once.
+    assert waits(0.001, sigma=0.1, **adaptive) == 0.0
+    assert 0.0 < waits(sigma=2e-4, **adaptive) < waits(20.0, sigma=2e-4, **adaptive) < 1 / 3
+    assert math.isfinite(waits(sigma=math.nan, latency=600.0, **adaptive))
+
+
+def test_the_gate_tells_the_band_of_the_schedule_in_force() -> None:
+    one = np.array([20.0]), np.array([0.5]), np.array([100.0]), np.array([1e-3])
+    sd = [
+        estimate_of(cost_gate(ExecutionSettings(algorithm=name), CostSettings()), Seen(*one), 1e-3, 0, 1.0, 50.0).sd
+        for name in ("immediate", "adaptive", "twap")
+    ]
+    assert sd == sorted(sd) and sd[0] < sd[2]
 
 
 def test_rows_are_the_single_estimates() -> None:

@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 from exchanges.limits.counters import Fixed
 from exchanges.limits.line import FLYING_MS, STALE_WAITER_MS, Line
 from exchanges.limits.priority import Priority
-from exchanges.limits.tables import CONNECTS, ORDERS, WEIGHT, binance_costs, binance_line, stated, upbit_line
+from exchanges.limits.tables import (
+    CONNECTS,
+    ORDERS,
+    WEIGHT,
+    binance_costs,
+    binance_line,
+    retry_after,
+    stated,
+    upbit_line,
+)
 from tests.support.line_world import EPOCH, Ask, fixed_world, sliding_world
 
 T = EPOCH
@@ -266,6 +275,24 @@ def test_without_retry_after_a_ban_lasts_its_shortest_and_a_429_the_minute():
     assert known().turned_away(MINUTE + 20_000, 418, None) == 120.0
     assert known().turned_away(MINUTE + 20_000, 429, None) == 40.0
     assert known().turned_away(MINUTE + 20_000, 429, None, CONNECTS) == 60.0
+    assert known().turned_away(MINUTE + 20_000, 403, None) == 10.0
+
+
+@pytest.mark.parametrize("asked", [float("1e300"), 2**53 / 1_000, 1e9])
+def test_no_number_gone_wrong_stops_us_longer_than_the_longest_ban(asked):
+    line = known()
+    assert line.turned_away(MINUTE, 418, asked) == 3 * 86_400
+    assert take(line, MINUTE + 3 * 86_400_000, Priority.CANCEL, binance_costs(1))[1] is None
+    assert known().turned_away(MINUTE, 429, -5.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("31", 31.0), ("0", 0.0), ("9" * 400, None), ("٣", None), ("-1", None), ("Wed, 21 Oct 2026 07:28:00 GMT", None)],
+)
+def test_retry_after_is_read_where_it_is_a_number(said, seconds):
+    assert retry_after({"retry-AFTER": said}) == seconds
+    assert retry_after({}) is None
 
 
 def test_three_hundred_connects_in_five_minutes_are_never_reached():

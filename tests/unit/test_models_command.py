@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigError, DataError
-from core.features import schema_hash
+from core.features import features_told, schema_hash
 from core.shadow import BlockScore
 from data.artifacts import Artifact, ArtifactStore
 from data.model_registry import ModelRegistry
@@ -79,6 +79,10 @@ def test_two_versions_side_by_side_with_what_the_shadow_found(tmp_path: Path, st
     text = capsys.readouterr().out
     assert "0.02" in text
     assert "score +0.250" in text
+    models(tmp_path, "promote", "ridge", "1")
+    capsys.readouterr()
+    models(tmp_path, "list")
+    assert "score +0.250 a block over 45 minutes in 1 blocks, evidence 1.08 of 20 for 95 %" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -109,8 +113,21 @@ def test_a_damaged_or_foreign_version_is_not_promoted(tmp_path: Path, store: Art
     keep(store, "two", schema="f" * 64)
     with pytest.raises(DataError, match="damaged"):
         models(tmp_path, "promote", "ridge", "1")
-    with pytest.raises(DataError, match="feature schema"):
+    with pytest.raises(DataError, match="feature schema ffffffffffff"):
         models(tmp_path, "promote", "ridge", "2")
+
+
+def test_a_foreign_version_names_the_first_feature_that_differs(tmp_path: Path, store: ArtifactStore):
+    ours = keep(store, "one")
+    assert ours.features == features_told()
+    meta = ours.path / "meta.json"
+    stored = json.loads(meta.read_text())
+    stored["schema"] = "f" * 64
+    stored["features"][4] = "rsi_99, -1..1, looks back 99"
+    meta.write_text(json.dumps(stored))
+    here = features_told()[4]
+    with pytest.raises(DataError, match=f"its feature 5 is 'rsi_99, -1..1, looks back 99', here '{here}'"):
+        models(tmp_path, "promote", "ridge", "1")
 
 
 def test_nothing_trained_says_how_to(tmp_path: Path, capsys):

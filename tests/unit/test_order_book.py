@@ -4,7 +4,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exchanges.book import MAX_WAITING, MOST_OLD, NO_ASK, NO_BID, KeptBook, OrderBook, Snapshot, Step
+from core import bars
+from exchanges.book import (
+    MAX_PRICE,
+    MAX_VOLUME,
+    MAX_WAITING,
+    MOST_OLD,
+    NO_ASK,
+    NO_BID,
+    KeptBook,
+    OrderBook,
+    Snapshot,
+    Step,
+    is_touch,
+)
 
 WHOLE = Snapshot(100, [(10.0, 1.0), (9.0, 2.0)], [(11.0, 1.5), (12.0, 3.0)])
 
@@ -151,3 +164,25 @@ def test_the_book_equals_the_obvious_one(monkeypatch, near, diffs):
         assert (book.bids, book.asks) == (bids, asks)
         assert (book.best_bid, book.best_ask) == (max(bids, default=NO_BID), min(asks, default=NO_ASK))
         assert book.levels(3) == (sorted(bids.items())[::-1][:3], sorted(asks.items())[:3])
+
+
+@pytest.mark.parametrize(
+    ("touch", "sound"),
+    [
+        ((1.0, 0.0, 1.0, 2.0), True),
+        ((1.1, 1.0, 1.0, 1.0), False),
+        ((0.0, 1.0, 1.0, 1.0), False),
+        ((-1.0, 1.0, 1.0, 1.0), False),
+        ((1.0, -1.0, 1.0, 1.0), False),
+        ((1.0, 1.0, float("inf"), 1.0), False),
+        ((1.0, 1.0, 2.0, float("nan")), False),
+        ((float("nan"), 1.0, 2.0, 1.0), False),
+        ((1.0, 1.0, MAX_PRICE, 1.0), False),
+    ],
+)
+def test_what_can_be_the_best_of_two_sides(touch, sound):
+    assert is_touch(*touch) is sound
+
+
+def test_the_bounds_are_those_of_bars():
+    assert (MAX_PRICE, MAX_VOLUME) == (bars.MAX_PRICE, bars.MAX_VOLUME)

@@ -20,13 +20,13 @@ from data.artifacts import ArtifactStore
 from data.market import MarketCut
 from data.records import RecordStore
 from serve.models.registry import load_member
-from serve.panel import LocalPanel
+from serve.panel import LocalPanel, ReigningPanel
 from tests.support.markets import BTC, ETH, MINUTE
 from tests.support.trending import trending
 from tune import parity_command
 from tune.backtest import make_backtest, make_tape
 from tune.checks.sources import CutLake
-from tune.parity import first_difference, newest_replay, open_replay
+from tune.parity import backtest_of, first_difference, newest_replay, open_replay
 from tune.parity_cause import cause_of
 from tune.parity_engine import engine_difference, engine_of
 from tune.result import Tables
@@ -42,7 +42,8 @@ Doctor = Callable[[MinuteRecord], MinuteRecord]
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as a replay leaves it, made by the LocalDesk: members trained, minutes run, records and tape kept."""
     folder = tmp_path_factory.mktemp("runs") / "20260101-000000-1"
-    bars = np.stack([trending(LEARNED + DECIDED, seed) for seed in (1, 2)])
+    # Seeds with which so few minutes prove enough to be traded on.
+    bars = np.stack([trending(LEARNED + DECIDED, seed) for seed in ((5, 6))])
     market = MarketCut(
         instruments=(BTC, ETH),
         start_minute=MINUTE,
@@ -402,3 +403,29 @@ def test_the_newest_replay_is_taken(original: Path, tmp_path: Path) -> None:
         newest_replay(tmp_path / "nothing")
     with pytest.raises(DataError, match=r"no run\.json"):
         open_replay(runs / "20260103-000000-1")
+
+
+def test_a_run_that_took_over_a_new_champion_equals_its_backtest_with_both(original: Path) -> None:
+    run = open_replay(original)
+    store = ArtifactStore(run.artifacts)
+    old = store.load(f"model/ridge/{run.versions['ridge']}")
+    before = load_member(old.family, old.path)
+    rules = store.load(f"model/rules/{run.versions['rules']}")
+    newer = store.save(
+        *("model", "ridge", load_member(rules.family, rules.path).save),
+        **{"family": "rules", "schema": old.schema, "span": old.span, "instruments": (), "seed": 1, "code": "t"},
+    )
+    at = run.records[DECIDED // 2].minute
+    horizon = run.settings.rules.models.horizon_minutes
+    second = (load_member(rules.family, rules.path), rules.version)
+    panels = [
+        (first, LocalPanel({"ridge": ridge, "rules": second}, horizon))
+        for first, ridge in (
+            (0, (before, old.version)),
+            (at, (load_member(newer.family, newer.path), newer.version)),
+        )
+    ]
+    swapped = list(make_backtest(run.settings, run.market, ReigningPanel(panels), cash=CASH).run())
+    assert [r.votes[0].version for r in swapped[DECIDED // 2 - 1 : DECIDED // 2 + 1]] == [old.version, newer.version]
+    again = backtest_of(replace(run, records=swapped), recorded_votes=False)
+    assert [r.decisions() for r in again] == [r.decisions() for r in swapped]

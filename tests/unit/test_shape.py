@@ -34,9 +34,11 @@ CATCHES_ALL = {
     "actors/conductor_actor.py": {"_answers", "_run"},
     "actors/runs/launch.py": {"_quietly"},
     "actors/notifier.py": {"_try"},
+    "actors/panel.py": {"_look_on"},
     "actors/system.py": {"start_ray"},
     "actors/supervisor.py": {"_check", "_restart", "_publish"},
     "serve/panel.py": {"_ask"},
+    "tune/auto/child.py": {"answer"},
 }
 """The outermost loops, by function: each records what it caught and goes on. ``start_ray`` gives Ray's bare Exception
 a name. Anything else names its errors."""

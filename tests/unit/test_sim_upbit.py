@@ -21,6 +21,7 @@ from exchanges.simulated.upbit.budget import Allowance, GroupBudget
 from exchanges.simulated.upbit.candles import TradeTape, fold
 from exchanges.simulated.upbit.errors import UpbitRefusal
 from exchanges.simulated.upbit.market import UpbitExchange, fine_rule, min_total, priced_rules, tick_of
+from exchanges.simulated.upbit.tickers import Tickers
 from exchanges.simulated.upbit.walk import krw_walk_tape
 
 START = 1_767_225_600_000
@@ -217,3 +218,17 @@ def test_who_is_refused_now_and_then_is_not_blocked():
     for _ in range(20):
         assert spent(budget, "order", 2) == [200, 429]
         watch.now += 5.0
+
+
+def test_a_ticker_that_adds_up_minute_by_minute_equals_one_made_anew():
+    """Over a midnight, over more than a day, and however seldom somebody looks."""
+    begin = START - 5 * 3_600_000
+    tape = krw_walk_tape(("BTC/KRW", "DOGE/KRW"), begin, 31 * 60, seed=3)
+    venue = UpbitExchange(tape, {"KRW": D(1)}, begin)
+    told = TradeTape(venue.market, venue.rules, lambda row, price: tick_of(venue, row, price))
+    tickers, now, chance = Tickers(venue, told), begin, np.random.default_rng(1)
+    while now < begin + 28 * 3_600_000:
+        now += int(chance.choice([1_000, 60_000, 1_800_000, 7_200_000]))
+        venue.advance_to(now)
+        for row in (0, 1):
+            assert tickers.row(row) == Tickers(venue, told).row(row)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from core.messages import MinuteRecord
+from core.messages import MinuteRecord, ModelStep
 from data import plain
 from serve.dashboard.views import curve, latency, minute_view, quantile, thinned
 from tests.support.minute_records import MadeUpRun
@@ -129,3 +129,9 @@ def test_a_thinned_curve_keeps_its_ends_and_its_extremes():
 
 def test_a_minute_told_twice_is_one_point():
     assert curve([(2, 5.0), (1, 4.0), (2, 6.0)]) == [(1, 4.0), (2, 6.0)]
+
+
+def test_what_happened_to_a_models_versions_is_one_line():
+    step = ModelStep(kind="rolled_back", member="ridge", version="v0001.ab", before="v0002.cd", why="it lost its vote")
+    record = replace(first(lambda r: r.status == "done"), models=(step,))
+    assert view(record)["models"] == ["ridge v0001.ab rolled back: it lost its vote"]

@@ -14,7 +14,9 @@ from core.messages import Fill, OrderState
 from core.orders import client_id
 from core.units import MINUTE_MS
 from core.why import lines, of_order, why
+from data.bar_log import BarLog
 from data.records import RecordStore
+from tests.support.markets import bar
 from tests.support.minute_records import INSTRUMENTS, MadeUpRun
 from tests.support.results import made_up_result
 from tune import why_command
@@ -155,6 +157,15 @@ def test_an_order_by_its_name_as_json(var, capsys):
     assert row["arithmetic"] == list(FIRST.arithmetic)
     assert [o["state"] for o in row["orders"]] == ["filled"]
     assert [f["trade_id"] for f in row["fills"]] == ["late"]
+
+
+def test_where_the_bar_came_from_is_told_where_it_was_kept(var, capsys):
+    kept = BarLog(var / "runs" / "r1")
+    kept.add(BOUGHT.minute, (FIRST.instrument,), (bar(BOUGHT.minute, 5.0, source="rest"),), ())
+    assert ask(var, NAME, "--run", "r1") == 0
+    assert f"bar of {FIRST.instrument}: final by REST" in capsys.readouterr().out
+    assert ask(var, NAME, "--run", "r1", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["rows"][0]["bar_source"] == "rest"
 
 
 def test_a_missed_minute_says_why(var, capsys):

@@ -426,6 +426,25 @@ async def test_retry_after_is_obeyed_by_every_call(stub, gateway):
     assert stub.calls("DELETE", ORDER) == []
 
 
+async def test_a_firewall_is_left_alone_for_a_while(stub, gateway):
+    page = Reply("<html>Request blocked</html>", 403, content_type="text/html")
+    stub.on("GET", "/api/v3/account", page)
+    with pytest.raises(ExchangeUnavailable) as away:
+        await gateway.account()
+    assert away.value.retry_after_s == 10
+    with pytest.raises(ExchangeUnavailable, match="asked for a pause"):
+        await gateway.place(order())
+    assert stub.calls("POST", ORDER) == []
+
+
+async def test_a_retry_after_that_is_no_number_is_a_guess_not_a_crash(stub, gateway):
+    body = {"code": -1003, "msg": "Way too much request weight used; IP banned."}
+    stub.on("GET", "/api/v3/account", Reply(body, 418, {"Retry-After": "9" * 400}))
+    with pytest.raises(ExchangeUnavailable) as away:
+        await gateway.account()
+    assert away.value.retry_after_s == 120
+
+
 async def test_a_short_pause_is_waited_out(stub, gateway):
     await gateway.sync_clock()
     stub.on("GET", "/api/v3/account", Reply({"balances": []}))

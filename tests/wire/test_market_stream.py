@@ -7,7 +7,8 @@ import pytest
 
 from core.errors import ConfigError
 from core.units import Instrument
-from exchanges.binance.stream import BEHIND_FRAMES, PER_SUBSCRIBE, MarketStream
+from exchanges.binance.stream import PER_SUBSCRIBE, MarketStream
+from exchanges.lag import BEHIND_FRAMES
 from exchanges.link import LinkPolicy, renew_after
 from tests.support.binance_stub import BinanceStub
 from tests.wire.test_decode import kline
@@ -192,7 +193,7 @@ async def test_a_server_that_keeps_going_down_is_not_hammered(stub):
 
 
 async def test_a_stream_that_has_fallen_behind_is_left_for_one_that_begins_now(stub, monkeypatch):
-    monkeypatch.setattr("exchanges.binance.stream.MOST_BEHIND_MS", 200)
+    monkeypatch.setattr("exchanges.lag.MOST_BEHIND_MS", 200)
     async with Watch(stub, LinkPolicy(silence_s=None, first_delay_s=0.01, overlap_s=0.1)) as watch:
         said = json.loads(bar_frame(x=False))
         for at in (0, 50, 100):

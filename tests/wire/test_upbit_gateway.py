@@ -530,6 +530,19 @@ async def test_a_block_is_as_long_as_its_text_says(stub):
     await gateway.close()
 
 
+async def test_a_firewall_holds_every_group_and_a_missing_right_none(stub, gateway):
+    stub.on("GET", "/v1/accounts", refusal("out_of_scope", status=403))
+    with pytest.raises(ExchangeRefused):
+        await gateway.account()
+    stub.on("GET", "/v1/accounts", Reply("<html>blocked</html>", 403, content_type="text/html"))
+    with pytest.raises(ExchangeUnavailable) as away:
+        await gateway.account()
+    assert away.value.retry_after_s == 10
+    with pytest.raises(ExchangeUnavailable, match="asked for a pause"):
+        await gateway.place(order())
+    assert stub.calls("POST", ORDERS) == []
+
+
 async def test_more_orders_than_a_second_takes_wait_their_turn(stub, gateway):
     """12 orders a second are taken; none of 20 at once is turned away, and none is sent too early."""
     stub.on("POST", ORDERS, *(Reply(order_answer(identifier=f"mh-{n}", uuid=f"u-{n}")) for n in range(20)))

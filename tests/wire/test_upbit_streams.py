@@ -11,6 +11,7 @@ from config.settings import ExchangeSettings
 from core.errors import ConfigError, ExchangeRefused
 from core.messages import OrderState
 from core.units import MINUTE_MS, Instrument, Side
+from exchanges.lag import BEHIND_FRAMES
 from exchanges.link import LinkPolicy
 from exchanges.trade_bars import GRACE_MS, HOLD_MS
 from exchanges.upbit.gateway import UpbitGateway
@@ -176,6 +177,35 @@ async def test_a_renewal_with_overlap_leaves_no_gap_and_the_minute_whole(stub):
         await stub.until(lambda: watch.bars)
         ((_, bar),) = watch.bars
         assert (bar.source, bar.volume, bar.close, watch.gaps) == ("stream", 0.02, 150_002_000.0, [])
+
+
+async def test_a_stream_that_has_fallen_behind_is_left_for_one_that_begins_now(stub, monkeypatch):
+    """Its books would still look fresh enough to trade on. What a SNAPSHOT tells may be of any age."""
+    monkeypatch.setattr("exchanges.lag.MOST_BEHIND_MS", 200)
+    async with Watch(stub, replace(QUICK, overlap_s=0.1)) as watch:
+        for at in (0, 50, 100):
+            await stub.say(book_frame(at_ms=MINUTE + at))
+            await asyncio.sleep(0.05)
+        for _ in range(2 * BEHIND_FRAMES):
+            await stub.say(book_frame(at_ms=MINUTE - 90_000, stream_type="SNAPSHOT"))
+        await stub.until(lambda: watch.stream.state.frames > 2 * BEHIND_FRAMES)
+        assert len(stub.handshakes) == 1
+        await asyncio.sleep(0.4)
+        for at in range(BEHIND_FRAMES):  # 400 ms of market time are missing
+            await stub.say(book_frame(at_ms=MINUTE + 150 + at))
+        await stub.until(lambda: len(stub.inbox) == 2 and stub.sockets[0].closed)
+        assert "old" in watch.stream.state.last_end
+        assert watch.gaps == []
+
+
+async def test_one_is_replaced_when_somebody_finds_it_deaf(stub):
+    async with Watch(stub, replace(QUICK, overlap_s=0.1)) as watch:
+        watch.stream.renew(Instrument("upbit", "XRP/KRW"), "not ours")
+        watch.stream.renew(DOGE, "no book of it")
+        watch.stream.renew(BTC, "while it is being replaced")
+        await stub.until(lambda: len(stub.inbox) == 2 and stub.sockets[0].closed)
+        assert watch.stream.state.last_end == "no book of it"
+        assert (watch.gaps, len(stub.handshakes)) == ([], 2)
 
 
 async def test_rest_that_fails_is_asked_again(stub):

@@ -15,6 +15,9 @@ from core.errors import ConfigError, ExchangeRefused, ExchangeUnavailable
 from core.messages import OrderState
 from core.units import Instrument
 from exchanges.binance.user_stream import UserStream
+from exchanges.limits import Gate
+from exchanges.limits.priority import Priority
+from exchanges.limits.tables import binance_costs
 from exchanges.link import LinkPolicy
 from tests.support.binance_stub import API_KEY, SECRET, BinanceStub
 from tests.wire.test_decode import report
@@ -163,6 +166,36 @@ async def test_a_refused_time_stamp_reads_the_clock_before_the_next_try(stub):
             await stub.say(refusal(-1021, "Timestamp for this request is outside of the recvWindow."))
     await asyncio.wait_for(watch.stream.subscribed(), 5)
     assert calls == [1, 1]
+    await watch.stream.close()
+    await asyncio.wait_for(task, 5)
+
+
+@pytest.mark.parametrize(
+    ("status", "data", "pause_s"),
+    [
+        (418, {"serverTime": 1_772_000_000_000, "retryAfter": 1_772_000_300_000}, 300.0),
+        (429, {"serverTime": 1_772_000_000_000, "retryAfter": 1_772_000_007_000}, 7.0),
+        (418, None, 120.0),
+        (418, {"serverTime": 5, "retryAfter": -1}, 120.0),
+        (418, {"serverTime": "now", "retryAfter": [1]}, 120.0),
+        (418, {"serverTime": 1, "retryAfter": 2**52}, 3 * 86_400.0),
+    ],
+)
+async def test_a_ban_told_on_the_stream_holds_everything_that_leaves_this_address(stub, status, data, pause_s):
+    stub.confirm, gate = False, Gate.of("binance")
+    error = {"code": -1003, "msg": "Way too much request weight used; IP banned."} | ({"data": data} if data else {})
+    watch = Watch(stub, gate=gate)
+    task = asyncio.create_task(watch.stream.run())
+    await stub.until(lambda: stub.inbox)
+    await stub.say(json.dumps({"id": "1", "status": status, "error": error}))
+    await stub.until(lambda: gate.look(lambda line, _: line.refusals))
+    left = gate.look(lambda line, now: line.paused[""] - now) / 1_000
+    assert pause_s - 1 < left <= pause_s
+    await asyncio.sleep(0.3)  # ten times the back-off: nobody knocks while the pause lasts
+    assert stub.handshakes == 1
+    with pytest.raises(ExchangeUnavailable, match="asked for a pause"):
+        async with gate.turn(binance_costs(1), Priority.CANCEL, 100, "cancel"):
+            pass
     await watch.stream.close()
     await asyncio.wait_for(task, 5)
 

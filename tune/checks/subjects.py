@@ -20,6 +20,7 @@ from core.messages import FloatArray
 from core.units import BPS, MINUTE_MS
 from data.market import MarketCut
 from serve.models.base import Member, TrainingSet
+from serve.models.registry import NETWORKS
 from serve.models.rl import RlPolicy
 from serve.panel import PRECOMPUTED_TOLERANCE_BPS, forecast_history
 from tune.checks.account_subjects import decisions_subject, engine_subject
@@ -34,15 +35,15 @@ from tune.train import fit_on
 FOLDS = 3
 LEARNED_SHARE = 0.45
 """Share of the minutes after the look-backs that members learn from; the rest is forecast."""
-BATCHED_BPS = 1e-9
-"""A network asked about another number of minutes at once adds in another order; far below what is traded on."""
+BATCHED_BPS = PRECOMPUTED_TOLERANCE_BPS
+"""A network (float32) asked about another number of minutes at once adds in another order; far below what is traded on."""
 WALKED = 2
 """Folds of the walk-forward that is checked."""
 PIECE = 300
 """Minutes it takes at a time: several pieces, so that what lies across their edges is seen."""
 DRAWN = 2_000
 QUICK_TO_FIT = ("ridge", "rules")
-SLOW_TO_FIT = frozenset({"tcn"})
+SLOW_TO_FIT = NETWORKS | {"lightgbm"}
 READINGS = ("shock", "surge", "stale", "volatility_ratio", "trend")
 Folds = Callable[[TrainingSet, int], tuple[Fold, ...]]
 """(data, minutes) → folds."""
@@ -174,7 +175,7 @@ def member_subject(family: str, horizon: int, test_first: int, minutes: int, see
         end, labels = minutes_of(market), tuple(map(str, market.instruments))
         said = [forecast_history(member, rows, test_first, end) for rows in data.features]
         mean, stdev = (np.stack(part, axis=1) for part in zip(*said, strict=True))
-        about = {"first": test_first, "labels": labels, "tolerance": BATCHED_BPS if family == "tcn" else 0.0}
+        about = {"first": test_first, "labels": labels, "tolerance": BATCHED_BPS if family in NETWORKS else 0.0}
         # What was learned is compared as well: a member that distrusts itself forecasts zero whatever it has seen.
         return {
             "what it learned": by_minute(np.array([_digest(member)], dtype=object), first=test_first - 1),

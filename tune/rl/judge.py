@@ -98,7 +98,7 @@ def supervised(learn_on: AgentMarket, seed: int) -> dict[str, Member]:
         first_minute=learn_on.market.start_minute,
         horizon=models.horizon_minutes,
     )
-    return {m.name: fit_on(m.family, data, seed)[0] for m in models.enabled if m.family != "rl"}
+    return {m.name: fit_on(m.family, data, seed, m.hyper)[0] for m in models.enabled if m.family != "rl"}
 
 
 def judge_agent(

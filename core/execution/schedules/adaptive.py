@@ -5,6 +5,12 @@ less if it fills; while it waits, the price may run away from it and has to be f
 ages, and the parent bears risk. The kernel weighs both for several splits of what is left and several prices to rest at,
 and takes the cheapest; so a part is crossed exactly where its marginal cost lies below that of waiting.
 
+Patience ends: by the time the market has usually moved by ``PATIENCE`` times what crossing costs, what is left is
+crossed, wherever the price has gone. That bounds the tail by what volatility does in a time that is known beforehand.
+What the price has done meanwhile is no reason of its own, either way: over seconds it goes on as often as it turns, so
+crossing because it ran away (a stop-loss on the order) turns a loss that may come back into one that was paid for; where
+a price moves in coarse ticks, that alone made the dearest twentieth of all parents dearer than crossing at once.
+
 The estimate of waiting: sellers' market orders, half of all volume, meet the best bid, so an order for q that stands
 there fills in q / (V / 2) minutes (Biais, Hillion & Spatt 1995 count the flow; Cartea, Jaimungal & Penalva 2015,
 "Algorithmic and High-Frequency Trading", chapter 8, weigh it against crossing). It stands there as long as the price has
@@ -21,8 +27,9 @@ SPLITS = 4
 """What is left is crossed in quarters: none, one, two, three or all of it."""
 PLACES = 3
 """Prices to rest at: the near touch, the middle, a tick inside the far touch."""
-GIVE_UP = 5.0
-"""By how much more risk weighs when the price has run away by as much as crossing would have cost."""
+PATIENCE = 1.5
+"""Standard deviations of the wait, in costs of crossing, after which nothing waits any more; at an urgency of 1, a higher
+one shortens it. Chosen on one period of real bars and judged on others (``run.py bench execution``)."""
 HALF_NORMAL = 0.7978845608028654
 """Mean size of a normal variable, in standard deviations."""
 
@@ -45,10 +52,10 @@ class Sight(NamedTuple):
     """Until what is left is crossed in any case."""
     look: float
     """Minutes until it looks again."""
+    waited: float
+    """Minutes since the decision."""
     urgency: float
     """How much a standard deviation of waiting weighs."""
-    lost: float
-    """By how much the mid is worse than at the decision."""
     decay: float
     """What the forecast loses a minute."""
     maker_saves: float
@@ -80,20 +87,30 @@ def _impact(sight: Sight, quantity: float) -> float:
     return scale * (whole * math.sqrt(whole) - sight.crossed * math.sqrt(sight.crossed)) / quantity
 
 
+@pasted
+def patience(sight: Sight, crossing: float) -> float:
+    """Minutes that may still be waited, where crossing costs ``crossing``."""
+    if not sight.urgency * sight.sigma > 0.0:
+        return sight.minutes_left
+    longest = PATIENCE * crossing / (sight.urgency * sight.sigma)
+    return min(longest * longest - sight.waited, sight.minutes_left)
+
+
 @lean
-def waiting_cost(sight: Sight, quantity: float, place: float) -> float:
-    """Estimated cost of resting ``quantity`` at ``place`` (mid = 0, the near touch = -half_spread), log price."""
+def waiting_cost(sight: Sight, quantity: float, place: float, most: float) -> float:
+    """Estimated cost of resting ``quantity`` at ``place`` (mid = 0, the near touch = -half_spread) for ``most`` minutes
+    at the longest, log price."""
     needed = quantity / (0.5 * sight.volume)
     wait = max(needed, sight.look)
     filled = 1.0
-    if wait > sight.minutes_left:
-        filled = sight.minutes_left / wait
-        wait = sight.minutes_left
+    if wait > most:
+        filled, wait = most / wait, most
     moves = sight.sigma * math.sqrt(wait)
-    stays = 0.5 * math.erfc(-(place + sight.half_spread) / (moves * math.sqrt(0.5)) / math.sqrt(2.0))
+    # The touch moves by whole ticks: on average the price has half of one to go until it does.
+    stands = place + sight.half_spread + 0.5 * sight.tick
+    stays = 0.5 * math.erfc(-stands / (moves * math.sqrt(0.5)) / math.sqrt(2.0))
     chase = (1.0 - stays) * HALF_NORMAL * moves
-    worse = max(sight.lost, 0.0) / (sight.half_spread + _impact(sight, sight.left))
-    risk = sight.urgency * (1.0 + GIVE_UP * worse) * moves / math.sqrt(3.0)
+    risk = sight.urgency * moves / math.sqrt(3.0)
     resting = place - sight.maker_saves + chase
     late = sight.half_spread + _impact(sight, quantity * (1.0 - filled)) if filled < 1.0 else 0.0
     return filled * resting + (1.0 - filled) * late + risk + 0.5 * sight.decay * wait
@@ -106,6 +123,9 @@ def choose(sight: Sight) -> Choice:
     if not (sight.volume > 0.0 and sight.sigma > 0.0 and sight.half_spread >= 0.0 and sight.minutes_left > 0.0):
         return Choice(1.0, 0.0, crossing, math.inf)
     best, cross, inside, waiting = crossing, 1.0, 0.0, math.inf
+    most = patience(sight, crossing)
+    if not most > 0.0:
+        return Choice(cross, inside, crossing, waiting)
     reach = max(2.0 * sight.half_spread - sight.tick, 0.0)
     for split in range(SPLITS):
         share = split / SPLITS
@@ -113,7 +133,7 @@ def choose(sight: Sight) -> Choice:
         part = share * (sight.half_spread + _impact(sight, taken))
         for at in range(PLACES):
             deep = at / (PLACES - 1)
-            cost = waiting_cost(sight, rest, deep * reach - sight.half_spread)
+            cost = waiting_cost(sight, rest, deep * reach - sight.half_spread, most)
             if split == 0:
                 waiting = min(waiting, cost)
             if part + (1.0 - share) * cost < best:

@@ -22,6 +22,12 @@ def least_lots(min_lots: int, min_notional: int, lot_worth: int) -> int:
 
 
 @pasted
+def is_sendable(lots: int, min_lots: int, min_notional: int, lot_worth: int) -> bool:
+    """Whether ``lots`` are at least ``least_lots``, told without a division."""
+    return lots >= max(min_lots, 1) and lots * lot_worth >= min_notional
+
+
+@pasted
 def next_slice(unsent: int, slots: int, least: int, most: int) -> int:
     """Lots to send in the first of ``slots`` slots: a near-equal share of ``unsent``, the larger ones first.
 

@@ -4,13 +4,18 @@ Upbit's day begins at 09:00 in Seoul, which is midnight UTC. Figures of 52 weeks
 tape is rarely longer.
 """
 
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from core.messages import Bar
 from core.units import DAY_MS, MINUTE_MS
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.upbit.candles import TradeTape
 from exchanges.simulated.upbit.payloads import change, code_of, kst, moment
+
+Part = tuple[float, float, float, float, float]
+"""Open, high, low, volume, money of one minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,43 @@ class Spell:
         return Spell(self.open, max(self.high, high), min(self.low, low), self.volume + volume, self.money + money)
 
 
+@dataclass(slots=True)
+class _Day:
+    """The closed minutes of one market that traded, and their sums up to ``until``."""
+
+    until: int
+    midnight: int = -1
+    day: Spell = Spell()
+    """Since midnight UTC."""
+    recent: Spell = Spell()
+    """The last 24 hours."""
+    minutes: deque[tuple[int, Part]] = field(default_factory=deque)
+
+    def take(self, begin: int, part: Part) -> None:
+        """One more minute, later than all before."""
+        self.minutes.append((begin, part))
+        self.day, self.recent = self.day.then(*part), self.recent.then(*part)
+
+    def turn(self, minute: int, start: int, midnight: int) -> None:
+        """It is ``minute`` now: let go of what is older than ``start``, and of yesterday after a midnight. What goes is
+        never subtracted: sums are made anew, so that they are those of the minutes that stand."""
+        self.until = max(self.until, minute)
+        if self.minutes and self.minutes[0][0] < start:
+            while self.minutes and self.minutes[0][0] < start:
+                self.minutes.popleft()
+            self.recent = _sum(part for _, part in self.minutes)
+        if midnight != self.midnight:
+            self.midnight = midnight
+            self.day = _sum(part for begin, part in self.minutes if begin >= midnight)
+
+
+def _sum(parts: Iterable[Part]) -> Spell:
+    total = Spell()
+    for part in parts:
+        total = total.then(*part)
+    return total
+
+
 class Tickers:
     """Tickers of all markets. The closed minutes of a day are added up once a minute."""
 
@@ -37,8 +79,8 @@ class Tickers:
         self._trades = trades
         self._yesterday: dict[int, tuple[int, float]] = {}
         """Row: (midnight, last price before it)."""
-        self._closed: dict[int, tuple[int, Spell, Spell]] = {}
-        """Row: (minute it holds up to, since midnight UTC, last 24 hours)."""
+        self._closed: dict[int, _Day] = {}
+        """By row."""
 
     def closed_at(self, row: int) -> float:
         """Yesterday's last price; when the market began today, the first one known."""
@@ -65,21 +107,17 @@ class Tickers:
         return bar if bar is not None and bar.volume > 0.0 else None
 
     def _until(self, row: int, minute: int) -> tuple[Spell, Spell]:
-        """The closed minutes of (today, the last 24 hours)."""
+        """The closed minutes of (today, the last 24 hours); only those that have closed since the last look are read."""
         held = self._closed.get(row)
-        if held is not None and held[0] == minute:
-            return held[1], held[2]
-        midnight, day, recent = minute - minute % DAY_MS, Spell(), Spell()
-        for begin in range(max(self._exchange.market.start_ms, minute - DAY_MS), minute, MINUTE_MS):
-            bar = self._traded(row, begin)
-            if bar is None:
-                continue
-            money = bar.volume * (bar.open + bar.high + bar.low + bar.close) / 4.0
-            recent = recent.then(bar.open, bar.high, bar.low, bar.volume, money)
-            if begin >= midnight:
-                day = day.then(bar.open, bar.high, bar.low, bar.volume, money)
-        self._closed[row] = (minute, day, recent)
-        return day, recent
+        if held is None or held.until > minute:
+            held = self._closed[row] = _Day(self._exchange.market.start_ms)
+        start, midnight = max(self._exchange.market.start_ms, minute - DAY_MS), minute - minute % DAY_MS
+        for begin in range(max(held.until, start), minute, MINUTE_MS):
+            if (bar := self._traded(row, begin)) is not None:
+                money = bar.volume * (bar.open + bar.high + bar.low + bar.close) / 4.0
+                held.take(begin, (bar.open, bar.high, bar.low, bar.volume, money))
+        held.turn(minute, start, midnight)
+        return held.day, held.recent
 
     def figures(self, row: int) -> dict | None:
         """The part that REST and the stream share; None before the market's first trade."""

@@ -1,5 +1,6 @@
 """``run.py sim --venue upbit`` as a process, and time that runs by itself."""
 
+import argparse
 import json
 import urllib.request
 from pathlib import Path
@@ -7,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.errors import BotError, ConfigError
+from core.errors import ConfigError
 from core.units import MINUTE_MS, Instrument
+from exchanges.sim_command import arguments
+from exchanges.sim_command import make_exchange as make_exchange_of
 from exchanges.simulated.process import start_simulator
 from exchanges.simulated.server import serve_exchange
 from exchanges.simulated.tape import Tape
@@ -48,20 +51,24 @@ def tape(path: Path, *markets: str) -> Path:
     return path
 
 
+def asked_for(*words: str) -> argparse.Namespace:
+    """The arguments of a simulated Upbit, as its command reads them."""
+    parser = argparse.ArgumentParser()
+    arguments(parser)
+    return parser.parse_args(["--venue", "upbit", *words])
+
+
 def test_of_a_tape_the_markets_of_the_venue_are_served(tmp_path):
     mixed = tape(tmp_path / "mixed.npz", "binance:XRP/USDT", "upbit:XRP/KRW")
-    simulator = start_simulator(ROOT, ["--lockstep", "--tape", str(mixed), "--balances", "KRW=5000"], venue="upbit")
-    try:
-        assert fetch(f"{simulator.rest}/sim/state")["symbols"] == ["XRP/KRW"]
-    finally:
-        simulator.close()
+    exchange = make_exchange_of(asked_for("--tape", str(mixed), "--balances", "KRW=5000"), 0)
+    assert exchange.instruments == (Instrument("upbit", "XRP/KRW"),)
+    assert exchange.account.free("KRW") == 5_000
 
 
-def test_a_tape_without_the_venues_markets_is_named(tmp_path, capfd):
+def test_a_tape_without_the_venues_markets_is_named(tmp_path):
     other = tape(tmp_path / "other.npz", "binance:XRP/USDT")
-    with pytest.raises(BotError):
-        start_simulator(ROOT, ["--tape", str(other)], venue="upbit")
-    assert "has none of its markets, only binance:XRP/USDT" in capfd.readouterr().err
+    with pytest.raises(ConfigError, match="has none of its markets, only binance:XRP/USDT"):
+        make_exchange_of(asked_for("--tape", str(other)), 0)
 
 
 async def test_time_that_runs_by_itself_sends_frames(http):

@@ -1,0 +1,198 @@
+"""The vote on Ray Serve: its p99, what Serve costs over the same modules here, and a hot swap under load."""
+
+import argparse
+import asyncio
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+
+from config.settings import ResourceSettings
+from core.features import N_FEATURES, SEQUENCE, schema_hash
+from core.messages import Market
+from core.params import MemberSettings, ModelSettings
+from core.units import Instrument
+from data.artifacts import ArtifactStore
+from serve.app import deploy_members
+from serve.load_check import probe_features
+from serve.models.base import Member
+from serve.models.guard import Guarded
+from serve.models.registry import NETWORKS, load_member, new_member
+from serve.panel import LocalPanel, ServePanel
+from serve.ray_serve import ray_serve
+from tests.support import markets
+from tests.support.samples import made_up
+from tests.support.swap_load import swapped_under_load
+from tests.support.table import table
+from tune.cluster import own_ray
+
+NAME = "serving"
+FAMILIES = ("ridge", "lightgbm", "tcn", "gru", "patch", "rules")
+HORIZON = 15
+DEADLINE_S = 5.0
+BARS_MS, BARS_TIMES = 150.0, 1.3
+WARM = 10
+ROUND = 10
+"""Votes in a row in one place before the other place has its turn: both see the same machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """Milliseconds of each vote."""
+
+    ms: tuple[float, ...]
+
+    @property
+    def p50(self) -> float:
+        return statistics.median(self.ms)
+
+    @property
+    def p99(self) -> float:
+        return float(np.quantile(self.ms, 0.99))
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="run.py bench serving")
+    parser.add_argument("--votes", type=int, default=300)
+    parser.add_argument("--symbols", type=int, default=50)
+    parser.add_argument("--swap-seconds", type=float, default=60.0)
+    args = parser.parse_args(argv)
+    print(
+        f"{len(os.sched_getaffinity(0))} CPU cores ({platform.machine()}), {args.symbols} symbols, window {SEQUENCE} x {N_FEATURES}"
+    )
+    with tempfile.TemporaryDirectory() as folder, own_ray(Path(folder), 4):
+        ray_serve.start(proxy_location="Disabled")
+        try:
+            rows, met = asyncio.run(_measured(Path(folder), args))
+        finally:
+            ray_serve.shutdown()
+    print(table(("what", "p50 ms", "p99 ms", "max ms", "bar", "met"), rows))
+    return 0 if met else 1
+
+
+async def _measured(folder: Path, args: argparse.Namespace) -> tuple[list[Sequence[object]], bool]:
+    store = ArtifactStore(folder / "artifacts")
+    versions = {family: _kept(store, family) for family in FAMILIES}
+    models = ModelSettings(
+        members=tuple(MemberSettings(name=family, family=family) for family in FAMILIES), horizon_minutes=HORIZON
+    )
+    handles = await asyncio.to_thread(deploy_members, models, ResourceSettings(), store.root, versions)
+    market = _market(args.symbols)
+    loaded: dict[str, tuple[Member, str]] = {
+        name: (load_member(name, store.load(f"model/{name}/{version}").path), version)
+        for name, version in versions.items()
+    }
+    networks = [name for name in FAMILIES if name in NETWORKS]
+
+    def served(names: Sequence[str]) -> ServePanel:
+        return ServePanel({n: handles[n] for n in names}, dict.fromkeys(names, DEADLINE_S), HORIZON, share=ray.put)
+
+    def here(names: Sequence[str]) -> LocalPanel:
+        return LocalPanel({n: loaded[n] for n in names}, HORIZON)
+
+    async def on_serve(names: Sequence[str]) -> Callable[[], Any]:
+        panel = served(names)
+
+        async def vote() -> None:
+            votes = await panel.forecast(market)
+            assert votes.spoke.all(), votes.silence
+
+        return vote
+
+    async def in_process(names: Sequence[str]) -> Callable[[], Any]:
+        panel = here(names)
+
+        async def vote() -> None:
+            panel.forecast(market)
+
+        return vote
+
+    whole = await _in_turn(
+        {"whole vote, Serve": await on_serve(FAMILIES), "whole vote, here": await in_process(FAMILIES)}, args.votes
+    )
+    nets = await _in_turn(
+        {"networks, Serve": await on_serve(networks), "networks, here": await in_process(networks)}, args.votes
+    )
+    times = nets["networks, Serve"].p50 / nets["networks, here"].p50
+    fast = whole["whole vote, Serve"].p99 <= BARS_MS
+    lean = times <= BARS_TIMES
+    rows: list[Sequence[object]] = [
+        (
+            f"{len(FAMILIES)} members on Serve, one replica each",
+            *_cells(whole["whole vote, Serve"]),
+            f"p99 <= {BARS_MS:g} ms",
+            fast,
+        ),
+        ("the same, in this process, one after the other", *_cells(whole["whole vote, here"]), "", ""),
+        (f"torch members ({', '.join(networks)}) on Serve", *_cells(nets["networks, Serve"]), "", ""),
+        ("the same modules in this process", *_cells(nets["networks, here"]), "", ""),
+        (f"Serve over in-process: {times:.2f} times", "", "", "", f"<= {BARS_TIMES:g} times", lean),
+    ]
+    for name in networks:
+        one = await _in_turn({"serve": await on_serve([name]), "here": await in_process([name])}, args.votes // 3)
+        rows.append((f"{name} alone on Serve", *_cells(one["serve"]), "", ""))
+        rows.append(("  the same module in this process", *_cells(one["here"]), "", ""))
+    newer = [_kept(store, "ridge", seed) for seed in range(1, 6)]
+    heard = await swapped_under_load(handles["ridge"], market.features, newer, seconds=args.swap_seconds, minute_s=1.0)
+    clean = not heard.dropped and not heard.mixed and len(heard.swaps) == len(newer)
+    rows.append(
+        (
+            f"{len(heard.swaps)} hot swaps in {args.swap_seconds:g} s under 50 requests/s: {heard.sent} sent, "
+            f"{len(heard.dropped)} dropped, {heard.mixed} of {len(heard.versions)} minutes mixed",
+            *_cells(Took(tuple(heard.took_ms))),
+            "0 dropped, 0 mixed",
+            clean,
+        )
+    )
+    rows.append(("on a GPU", *_gpu(), "", ""))
+    return rows, fast and lean and clean
+
+
+async def _in_turn(votes: dict[str, Callable[[], Any]], count: int) -> dict[str, Took]:
+    """Each ``count`` times, some of the one and some of the other."""
+    took: dict[str, list[float]] = {name: [] for name in votes}
+    for vote in votes.values():
+        for _ in range(WARM):
+            await vote()
+    while min(map(len, took.values())) < count:
+        for name, vote in votes.items():
+            for _ in range(ROUND):
+                began = time.perf_counter()
+                await vote()
+                took[name].append((time.perf_counter() - began) * 1e3)
+    return {name: Took(tuple(ms)) for name, ms in took.items()}
+
+
+def _cells(took: Took) -> tuple[str, str, str]:
+    return f"{took.p50:.1f}", f"{took.p99:.1f}", f"{max(took.ms):.1f}"
+
+
+def _gpu() -> tuple[str, str, str]:
+    there = ray.cluster_resources().get("GPU", 0) > 0
+    return ("see rows above", "", "") if there else ("not measured here", "", "")
+
+
+def _market(symbols: int) -> Market:
+    coins = tuple(Instrument("binance", f"C{number}/USDT") for number in range(symbols))
+    return markets.market(coins, mids=(100.0,) * symbols, features=probe_features(symbols))
+
+
+def _kept(store: ArtifactStore, family: str, seed: int = 0) -> str:
+    """A version of default size; a few steps of learning do, as speed does not hang on what was learned."""
+    member = new_member(family, **({"steps": 2} if family in NETWORKS else {}))
+    data = made_up(5.0, seed + 1)
+    member.fit(data, seed)
+    guarded = Guarded.taught(member, data)
+    return store.save(
+        *("model", family, guarded.save),
+        **{"family": family, "schema": schema_hash(), "span": (0, 1), "instruments": (), "seed": seed, "code": "bench"},
+        extra={"horizon": HORIZON},
+    ).version
