@@ -4,6 +4,7 @@ import argparse
 import json
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -43,7 +44,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--ensure", action="store_true", help="train only the members that have no usable artifact")
     parser.add_argument("--rl", action="store_true", help="train the reinforcement-learning agent instead")
-    parser.add_argument("--iterations", type=whole(1), default=5, help="PPO iterations with --rl (default %(default)s)")
+    parser.add_argument(
+        "--iterations", type=whole(1), default=60, help="PPO iterations a seed with --rl (default %(default)s)"
+    )
+    parser.add_argument(
+        "--seeds", type=whole(1, 100), default=5, help="agents that learn, with --rl (default %(default)s)"
+    )
     parser.add_argument(
         "--seed", type=whole(0), default=0, help="everything drawn is drawn from it (default %(default)s)"
     )
@@ -76,10 +82,18 @@ def main(args: argparse.Namespace) -> int:
         common = {"seed": args.seed, "source": source.name, "progress": progress, "cache": cache_of(source)}
         if args.rl:
             # RLlib takes four seconds to import: only who asked for it waits for it.
-            agent = import_module("tune.rl.train").train_agent(
-                source, settings, span, store, iterations=args.iterations, seed=args.seed, progress=progress
+            training = import_module("tune.rl.train")
+            agent = training.train_agent(
+                source,
+                settings,
+                span,
+                store,
+                plan=training.Plan(iterations=args.iterations),
+                seeds=args.seeds,
+                seed=args.seed,
+                progress=progress,
             )
-            made = {agent.name: agent}
+            made = {agent.artifact.name: agent.artifact}
         elif args.ensure:
             made = ensure_members(
                 source.lake, instruments, span, settings.rules.models, store, before=args.before_ms, **common
@@ -90,6 +104,10 @@ def main(args: argparse.Namespace) -> int:
             log = TrialLog(source.root)
             trained = train_members(source.lake, instruments, span, members, store, horizon=horizon, log=log, **common)
             made = {artifact.name: artifact for artifact in trained}
+    if args.rl:
+        page = load.resolve_var(settings) / "reports" / f"agent-{agent.artifact.version}.html"
+        import_module("tune.rl.page").write_page(page, agent)
+        show_agent(console, agent.judgement, page)
     if args.ensure and args.json:
         # Somebody else's start asked: it wants to know who speaks, not how they were judged.
         console.print(f"members: {', '.join(f'{n} {a.version}' for n, a in made.items()) or 'none'}", highlight=False)
@@ -156,6 +174,21 @@ def chosen(settings: Settings, families: str | None) -> tuple[MemberSettings, ..
             f"{', '.join(sorted(known))} (the agent is trained with --rl)"
         )
     return tuple(m for m in members if m.family in wanted)
+
+
+def show_agent(console: Console, judged: Any, page: Path) -> None:
+    """How the agent did where it had not learned, beside the others, with the verdict of a backtest."""
+    low, middle, high = (judged.metrics[f"seeds_{what}_bps_a_day"] for what in ("lowest", "median", "highest"))
+    console.print(
+        f"held out: the agent {judged.metrics['holdout_bps']:+.1f} bps; "
+        + ", ".join(f"{name} {growth:+.1f}" for name, growth in judged.rivals.items())
+        + f"; {len(judged.seeds)} seeds alone {low:+.1f} to {high:+.1f} bps a day, median {middle:+.1f}",
+        highlight=False,
+    )
+    console.print(f"verdict: {judged.verdict.word}")
+    for reason in judged.verdict.reasons:
+        console.print(f"  {reason}", highlight=False)
+    console.print(f"learning curve: {page}", highlight=False, soft_wrap=True)
 
 
 def show(console: Console, made: dict[str, Artifact], source: MarketSource) -> None:

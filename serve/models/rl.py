@@ -1,9 +1,9 @@
 """The member that acts: a policy trained by reinforcement, exported as a traced torch module.
 
-It needs neither RLlib nor Ray to answer. The policy maps one instrument's newest feature row to a wanted exposure
-``a`` in [-1, 1] of the full share. It is turned into a vote by the selector's own scale: the selector asks for the
-full share at ``full_edge_bps``, so the policy's vote is ``mean = a · full_edge_bps`` and, from the width of its
-action distribution, ``stdev = width · full_edge_bps``. A negative ``a`` is a vote against holding.
+It needs neither RLlib nor Ray to answer. The policy maps one instrument's newest feature row to a vote ``a`` in [-1, 1],
+on the selector's own scale: the selector asks for the full share at ``full_edge_bps``, so the policy says
+``mean = a · full_edge_bps`` and, from the width of its action distribution, ``stdev = width · full_edge_bps``. A negative
+``a`` is a vote against holding; what lies between the selector's exit and entry keeps what is held.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Settings:
 
 
 class RlPolicy:
-    """Traced module (N, F) float32 standardised features → (N, 2): action and log width."""
+    """Traced module (N, F) float32 standardised features → (N, 2): vote and log width."""
 
     family = "rl"
     Settings: ClassVar[type[Settings]] = Settings

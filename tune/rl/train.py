@@ -1,115 +1,229 @@
-"""Train the agent by PPO (Schulman et al. 2017, arXiv:1707.06347) with RLlib, and export its policy without it."""
+"""Train the agent by PPO (Schulman et al. 2017, arXiv:1707.06347) with RLlib, from several seeds, and export its policy.
+
+Every seed learns on the older part of the span and is judged on the newest, which none of them sees. The member that is
+kept is all seeds together: the mean of their votes, so that none was picked for its luck.
+"""
 
 import logging
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
-from ray.rllib.algorithms.ppo import PPO, PPOConfig
+from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from torch import nn
 
+from config.identity import rules_hash
 from config.load import resolve_var
 from config.settings import Settings
 from core.errors import DataError
-from core.features import N_FEATURES, schema_hash
-from core.messages import FloatArray
-from core.units import MINUTE_MS
+from core.familiarity import learn
+from core.features import schema_hash
+from core.params import SelectionSettings
+from core.units import MINUTE_MS, Instrument
 from data.artifacts import Artifact, ArtifactStore
 from data.market import WARMUP_MINUTES, MarketCut, MarketSource, cut
 from serve.models.base import standardiser
+from serve.models.guard import Guarded
 from serve.models.rl import RlPolicy
 from serve.models.threads import cap_threads
-from tune.cluster import own_ray
-from tune.rl.env import AGENT, CASH, MinuteEnv, World, known, market_features
+from tune.rl.checkpoints import Checkpoints
+from tune.rl.gym_env import GymFleet
+from tune.rl.judge import DAY_MINUTES, Judgement, greedy_growth, judge_agent
+from tune.rl.levels import votes_of
 from tune.rl.policy import RowPolicy, SharedPolicy
+from tune.rl.runner import PpoLoop
+from tune.rl.vector_env import CASH, EPISODE_MINUTES, AgentMarket, agent_market, known, market_features
 from tune.train import CODE, KIND, Progress, Span, lower_priority
+from tune.trials import key_of
 
+AGENT = "rl"
 HELD_OUT = 0.2
 """Share of the minutes, the newest, that the agent never trains on and is judged on."""
-STEPS = 960
-"""Minutes of experience an iteration: four episodes."""
 LEAST_MINUTES = 480
-"""Two episodes to learn from, less what is held out."""
+"""Minutes to learn from and to be judged on."""
+CPUS = 1
+"""What the trainer declares and uses: collecting and learning take turns in one process, on one thread."""
 
 
-def worlds(settings: Settings, market: MarketCut) -> tuple[World, World]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How an agent learns."""
+
+    iterations: int = 60
+    environments: int = 128
+    length: int = 64
+    """Minutes of each environment an iteration."""
+    minibatch: int = 1_024
+    epochs: int = 4
+    rate: float = 1e-3
+    gamma: float = 0.97
+    """An action shows its worth within the horizon, some 15 minutes."""
+    lambda_: float = 0.95
+    entropy: float = 1e-3
+    episode: int = EPISODE_MINUTES
+    look_every: int = 2
+    """Iterations between looks at the held-out part, for the curve alone; nothing is chosen by it."""
+    keep_every: int = 5
+    """Iterations between checkpoints."""
+
+    @property
+    def samples(self) -> int:
+        """Minutes of experience an iteration."""
+        return self.environments * self.length
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """How one seed learnt; all (N,)."""
+
+    seed: int
+    samples: tuple[int, ...] = ()
+    reward: tuple[float, ...] = ()
+    """Mean reward of each iteration's experience, bps a day: with the chance in its actions."""
+    held_samples: tuple[int, ...] = ()
+    held: tuple[float, ...] = ()
+    """Growth on the held-out part by its likeliest actions, bps a day, after all costs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trained:
+    """What ``train_agent`` leaves."""
+
+    artifact: Artifact
+    curves: tuple[Curve, ...]
+    judgement: Judgement
+    source: MarketSource
+    instruments: tuple[Instrument, ...]
+
+
+def worlds(settings: Settings, market: MarketCut) -> tuple[AgentMarket, AgentMarket]:
     """The part to learn on and the held-out part after it, with features standardised by the first alone."""
     features = market_features(market)
     learn_minutes = int(market.minutes * (1.0 - HELD_OUT))
     learn_end = (market.first_minute - market.start_minute) // MINUTE_MS + learn_minutes
     seen = features[:, :learn_end]
     mean, scale = standardiser(seen[known(seen)])
-    learn = MarketCut(
-        instruments=market.instruments,
-        start_minute=market.start_minute,
-        first_minute=market.first_minute,
-        minutes=learn_minutes,
-        bars=market.bars[:, :learn_end],
-        synthetic=market.synthetic,
-        sentiment=market.sentiment,
-        news=market.news,
-    )
+    first = replace(market, minutes=learn_minutes, bars=market.bars[:, :learn_end].copy(), content="")
     held_from = learn_end - WARMUP_MINUTES
-    held = MarketCut(
-        instruments=market.instruments,
+    held = replace(
+        market,
         start_minute=market.start_minute + held_from * MINUTE_MS,
         first_minute=market.first_minute + learn_minutes * MINUTE_MS,
         minutes=market.minutes - learn_minutes,
-        bars=market.bars[:, held_from:],
-        synthetic=market.synthetic,
-        sentiment=market.sentiment,
-        news=market.news,
+        bars=market.bars[:, held_from:].copy(),
+        content="",
     )
-    first = World(settings=settings, market=learn, features=seen, mean=mean, scale=scale)
-    return first, World(settings=settings, market=held, features=features[:, held_from:], mean=mean, scale=scale)
+    return (
+        agent_market(settings, first, seen, mean, scale),
+        agent_market(settings, held, features[:, held_from:], mean, scale),
+    )
 
 
-def make_algorithm(world: World, seed: int, steps: int = STEPS) -> PPO:
-    """PPO in this very process: no environment runners, so that its memory and its niceness are ours."""
-    config = (
+def configured(world: AgentMarket, seed: int, plan: Plan) -> PPOConfig:
+    """RLlib's PPO for this agent, in one process: its memory, its threads and its niceness are ours."""
+    return (
         PPOConfig()
-        .environment(MinuteEnv, env_config={"world": world})
-        .env_runners(num_env_runners=0, num_cpus_per_env_runner=1)
+        .environment(
+            GymFleet,
+            env_config={"world": world, "minutes": plan.episode},
+            disable_env_checking=True,
+        )
+        .env_runners(
+            num_env_runners=0,
+            num_envs_per_env_runner=plan.environments,
+            gym_env_vectorize_mode=gymnasium.VectorizeMode.VECTOR_ENTRY_POINT,
+        )
+        .resources(num_cpus_for_main_process=CPUS)
         .learners(num_learners=0)
         .rl_module(rl_module_spec=RLModuleSpec(module_class=SharedPolicy))
         .training(
-            train_batch_size_per_learner=steps,
-            minibatch_size=min(240, steps),
-            num_epochs=6,
-            lr=1e-3,
-            # An action shows its worth within the horizon, some 15 minutes.
-            gamma=0.95,
-            lambda_=0.9,
-            entropy_coeff=1e-3,
+            train_batch_size_per_learner=plan.samples,
+            minibatch_size=min(plan.minibatch, plan.samples),
+            num_epochs=plan.epochs,
+            lr=plan.rate,
+            gamma=plan.gamma,
+            lambda_=plan.lambda_,
+            entropy_coeff=plan.entropy,
             vf_clip_param=1e4,
         )
         .debugging(seed=seed, log_level="ERROR")
     )
-    return config.build_algo()
 
 
-def export(algorithm: PPO, world: World) -> RlPolicy:
-    """The trained policy as a traced torch module that needs neither RLlib nor Ray."""
-    trained: RowPolicy = algorithm.get_module().policy
-    policy = RowPolicy(N_FEATURES)
-    policy.load_state_dict({k: v.detach().cpu() for k, v in trained.state_dict().items()})
-    traced = torch.jit.trace(policy.eval(), torch.zeros(2, N_FEATURES), check_trace=False)
-    return RlPolicy(traced, world.mean, world.scale, world.settings.rules.selection.full_edge_bps)
+class Voice(nn.Module):
+    """(N, F) standardised rows → (N, 2): the mean of the policies' likeliest votes, and the log of how far they spread."""
+
+    def __init__(self, policies: list[RowPolicy], rules: SelectionSettings) -> None:
+        super().__init__()
+        self.policies = nn.ModuleList(policies)
+        self.register_buffer("votes", torch.tensor(votes_of(rules)))
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        chances = torch.stack([torch.softmax(one(rows), dim=-1) for one in self.policies])
+        votes: Any = self.votes
+        said = votes[chances.argmax(dim=-1)].mean(dim=0)
+        mean = (chances * votes).sum(dim=-1).mean(dim=0)
+        square = (chances * votes**2).sum(dim=-1).mean(dim=0)
+        width = 0.5 * torch.log((square - mean**2).clamp_min(1e-6))
+        return torch.stack([said, width], dim=-1)
 
 
-def evaluate(policy: RlPolicy, world: World) -> dict[str, float]:
-    """Run the world from end to end with the policy's mean action, after all costs."""
-    env = MinuteEnv({"world": world, "whole": True})
-    env.reset(seed=0)
-    total, exposure, done = 0.0, [], False
-    while not done:
-        mean, _ = policy.forecast(env.raw_features()[:, None, :])
-        action: FloatArray = np.nan_to_num(mean / policy.full_edge_bps, nan=-1.0)
-        _, reward, _, done, _ = env.step(action)
-        total += reward
-        exposure.append(float(np.maximum(action, 0.0).mean()))
-    fills = sum(len(record.fills) for record in env.records)
-    return {"holdout_bps": total, "holdout_fills": float(fills), "holdout_exposure": float(np.mean(exposure))}
+def export(policies: list[RowPolicy], world: AgentMarket) -> RlPolicy:
+    """The trained policies as one traced torch module that needs neither RLlib nor Ray."""
+    count = world.features.shape[2]
+    selection = world.settings.rules.selection
+    voice = Voice([_without_padding(one, count) for one in policies], selection).eval()
+    traced = torch.jit.trace(voice, torch.zeros(2, count), check_trace=False)
+    return RlPolicy(traced, world.mean, world.scale, selection.full_edge_bps)
+
+
+def _without_padding(policy: RowPolicy, features: int) -> RowPolicy:
+    """The policy over the features alone: the environment pads them to an even number with zeros."""
+    out = RowPolicy(features)
+    state = {k: v.detach().cpu().clone() for k, v in policy.state_dict().items()}
+    state["body.0.weight"] = state["body.0.weight"][:, :features]
+    out.load_state_dict(state)
+    return out.eval()
+
+
+def guarded(policy: RlPolicy, world: AgentMarket) -> Guarded:
+    """With the guard that says how far it is to be believed: learned from the rows it trained on."""
+    row, minute = np.nonzero(known(world.features))
+    order = np.argsort(minute, kind="stable")
+    row, minute = row[order], minute[order]
+    return Guarded(policy, learn(world.features[row, minute], minute))
+
+
+def learn_seed(
+    learn_on: AgentMarket,
+    held: AgentMarket,
+    seed: int,
+    plan: Plan,
+    kept: Checkpoints,
+    tell: Callable[[int], None] = lambda done: None,
+) -> tuple[RowPolicy, Curve]:
+    """Train one seed to the end, from its newest checkpoint on; gives its policy and how it learnt."""
+    loop = PpoLoop(configured(learn_on, seed, plan))
+    done, curve = 0, Curve(seed=seed)
+    before = kept.load(seed)
+    if before is not None:
+        done, curve = before.done, Curve(**before.curve)
+        loop.set_state(before.state)
+    while done < plan.iterations:
+        reward = loop.train() * DAY_MINUTES
+        done += 1
+        curve = replace(curve, samples=(*curve.samples, done * plan.samples), reward=(*curve.reward, reward))
+        if done % plan.look_every == 0 or done == plan.iterations:
+            growth = greedy_growth(loop.policy, held)
+            curve = replace(curve, held_samples=(*curve.held_samples, done * plan.samples), held=(*curve.held, growth))
+        if done % plan.keep_every == 0 or done == plan.iterations:
+            kept.save(seed, done, asdict(curve), loop.get_state())
+        tell(done)
+    return loop.policy, curve
 
 
 def train_agent(
@@ -118,49 +232,49 @@ def train_agent(
     span: Span,
     store: ArtifactStore,
     *,
-    iterations: int,
+    plan: Plan | None = None,
+    seeds: int = 5,
     seed: int = 0,
-    steps: int = STEPS,
+    compare: bool = True,
     progress: Progress = lambda text, share: None,
-) -> Artifact:
-    """Train on the older part of the span, judge on the newest, keep the policy as an artifact of the rl member."""
+) -> Trained:
+    """Train ``seeds`` agents on the older part of the span, judge them on the newest, keep them together as an artifact of
+    the rl member. A run that was killed is gone on with by the same call. ``compare``: with the other members too."""
     lower_priority(settings.config.resources.trainer_niceness)
     cap_threads()
     logging.getLogger("ray").setLevel(logging.ERROR)
+    plan = plan or Plan()
     minutes = span.minutes - WARMUP_MINUTES
     if minutes < LEAST_MINUTES:
         raise DataError(f"{span.minutes} minutes are too few for an agent; it needs {LEAST_MINUTES + WARMUP_MINUTES}")
     instruments = settings.config.trade.rows
     market = cut(source, instruments, minutes, span.first_minute + WARMUP_MINUTES * MINUTE_MS)
     progress("computing features", 0.0)
-    learn, held = worlds(settings, market)
-    returns: list[float] = []
-    with own_ray(resolve_var(settings), cpus=2):
-        progress("building the agent", 0.0)
-        algorithm = make_algorithm(learn, seed, steps)
-        try:
-            for k in range(iterations):
-                progress(f"iteration {k + 1} of {iterations}", (k + 0.5) / (iterations + 1))
-                result = algorithm.train()
-                if (value := result["env_runners"].get("episode_return_mean")) is not None:
-                    returns.append(float(value))
-            policy = export(algorithm, learn)
-        finally:
-            algorithm.stop()
-    progress("judging on held-out minutes", iterations / (iterations + 1))
-    metrics = evaluate(policy, held)
-    if returns:
-        metrics |= {"first_return_bps": returns[0], "last_return_bps": returns[-1]}
+    learn_on, held = worlds(settings, market)
     name = next((m.name for m in settings.rules.models.members if m.family == "rl"), AGENT)
-    progress("done", 1.0)
+    key = key_of(
+        *(source.name, list(map(str, instruments)), span.first_minute, span.minutes, schema_hash()),
+        *(rules_hash(settings), CODE, asdict(replace(plan, iterations=0))),
+    )
+    kept = Checkpoints(resolve_var(settings) / "rl" / key)
+    policies, curves = [], []
+    for number in range(seeds):
 
-    def write(folder: Path) -> None:
-        policy.save(folder)
+        def tell(done: int, number: int = number) -> None:
+            share = (number + done / plan.iterations) / seeds
+            progress(f"seed {number + 1} of {seeds}, {done * plan.samples:,} minutes", 0.95 * share)
 
-    return store.save(
+        tell(0)
+        policy, curve = learn_seed(learn_on, held, seed + number, plan, kept, tell)
+        policies.append(policy)
+        curves.append(curve)
+    progress("judging on held-out minutes", 0.95)
+    member = guarded(export(policies, learn_on), learn_on)
+    judgement = judge_agent(member, learn_on, held, tuple(c.held[-1] for c in curves), seed=seed, compare=compare)
+    artifact = store.save(
         KIND,
         name,
-        write,
+        member.save,
         family="rl",
         schema=schema_hash(),
         span=(span.first_minute, span.end),
@@ -168,12 +282,16 @@ def train_agent(
         seed=seed,
         code=CODE,
         source=source.name,
-        metrics=metrics,
+        metrics=judgement.metrics,
         extra={
             "horizon": settings.rules.models.horizon_minutes,
-            "iterations": iterations,
-            "steps": steps,
+            "plan": asdict(plan),
+            "seeds": seeds,
             "cash": str(CASH),
-            "episode_returns_bps": returns,
+            "verdict": judgement.verdict.word,
+            "curves": [asdict(curve) for curve in curves],
         },
     )
+    kept.clear()
+    progress("done", 1.0)
+    return Trained(artifact=artifact, curves=tuple(curves), judgement=judgement, source=source, instruments=instruments)

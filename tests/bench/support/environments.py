@@ -16,6 +16,8 @@ REQUIREMENTS = {
     "backtesting": ("backtesting==0.6.6", "pyarrow"),
     "freqtrade": ("freqtrade==2026.9", "pyarrow"),
     "nautilus": ("nautilus_trader==1.221.0", "pyarrow"),
+    "gym-anytrading": ("gym-anytrading==2.0.0",),
+    "gym-trading-env": ("gym-trading-env==0.3.5",),
     "dask": ("dask[dataframe]==2026.8.0", "pyarrow"),
 }
 INSTALL_SECONDS = 900
