@@ -69,8 +69,10 @@ class ModelWatch:
         self.minute = first_minute
         """The newest minute that the members were asked about."""
 
-    def told(self) -> tuple[ModelStep, ...]:
-        """Steps since it was last asked."""
+    def told(self, minute: int) -> tuple[ModelStep, ...]:
+        """Steps since it was last asked, for the record of ``minute``; the flat market of a start (minute 0) has none."""
+        if not minute:
+            return ()
         news, self._news = tuple(self._news), []
         return news
 

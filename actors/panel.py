@@ -64,7 +64,7 @@ class PanelActor(Shell):
             if self._watch is not None:
                 self._watch.minute = max(self._watch.minute, market.minute)
             votes = await self._panel.forecast(market)
-            steps = self._watch.told() if self._watch is not None else ()
+            steps = self._watch.told(market.minute) if self._watch is not None else ()
             return replace(votes, steps=steps, took_ms=(time.perf_counter() - began) * 1000)
 
     async def health(self) -> dict:

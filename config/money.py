@@ -109,9 +109,14 @@ def doubts(settings: Settings, equity: float, cap: StartingCap | None = None) ->
         if cancels > risk.max_cancels_per_minute:
             found.append(
                 f"execution.reprice_seconds = {execution.reprice_seconds}: {len(trade.instruments)} instruments may cancel "
-                f"up to {cancels} orders a minute, above risk.max_cancels_per_minute = {risk.max_cancels_per_minute}, "
+                f"up to {cancels} orders a minute (usually one or two an order), above risk.max_cancels_per_minute = {risk.max_cancels_per_minute}, "
                 "after which nothing is bought in the next minute"
             )
+    if execution.algorithm == "vwap" and execution.horizon_minutes == 1:
+        found.append(
+            "execution.algorithm = vwap with horizon_minutes = 1 is twap: the volume curve is of minutes, within one it is "
+            "taken to be even"
+        )
     cap, share = cap or StartingCap(settings.config.live), 1 / len(trade.instruments)
     begins = cap.invest(trade.invest_pct / 100, equity) * equity * share
     if cap.binds and begins < smallest <= trade.invest_pct / 100 * equity * share:

@@ -6,9 +6,11 @@ Standard library only, and no ``import ray`` here.
 import os
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 VARIABLES = {
@@ -58,18 +60,31 @@ def worker_environment(root: Path) -> dict[str, Any]:
     }
 
 
+class _NoPandas(MetaPathFinder):
+    """A module that is None in ``sys.modules`` would do for Python, but not for pyarrow, whose compiled import takes the
+    None for pandas and fails at its first array: a minute was lost when the first records were put into Parquet."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError("pandas is left out of this process", name=name)
+
+
+_NO_PANDAS = _NoPandas()
+
+
 def leave_pandas_out() -> None:
     """``import pandas`` raises ImportError in this process from now on, unless it was imported before."""
-    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
+    if "pandas" not in sys.modules and _NO_PANDAS not in sys.meta_path:
+        sys.meta_path.insert(0, _NO_PANDAS)
 
 
 @contextmanager
 def without_pandas() -> Iterator[None]:
     """The same for the imports in this block alone: a process that trains may want pandas later."""
-    known = "pandas" in sys.modules
+    already = _NO_PANDAS in sys.meta_path
     leave_pandas_out()
     try:
         yield
     finally:
-        if not known:
-            del sys.modules["pandas"]
+        if not already and _NO_PANDAS in sys.meta_path:
+            sys.meta_path.remove(_NO_PANDAS)

@@ -149,7 +149,7 @@ class RetrainingSettings(Section):
     cpus: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads it computes with, and what it claims of Ray's CPUs."""
     memory_mb: Annotated[int, Field(ge=500, le=256_000)] = 4_000
-    """Address space it may add to what it starts with; beyond that it fails, and the bot goes on."""
+    """Private memory of its process (on Linux the kernel's limit); one that wants more fails, and the bot goes on."""
 
 
 class Config(Section):

@@ -19,6 +19,8 @@ from core.units import BPS, MINUTE_MS, MarketRules, Side, floor_to_step
 RESTING = (OrderState.OPEN, OrderState.PARTIAL)
 LEAST_SIGMA = 1e-6
 """Log return a minute, of a market that stood still."""
+MOST_EMPTY = 3
+"""Orders of one minute that were to cross and found nothing; from then on it rests until the last look."""
 STALE_MS = 10_000
 """A book that is older says nothing."""
 
@@ -103,12 +105,23 @@ def move_of(parent: Parent, rules: MarketRules, now_ms: int) -> Move | None:
     # What rests may be worth less than at the limit.
     least = max(least, least_order(rules, price) * rules.step)
     cross = floor_to_step(left * Decimal(choice.cross), rules.step)
+    if not _within_reach(parent):
+        # Whatever is sent to cross would expire unfilled, look after look.
+        return Move(rest=min(left, most), price=price)
     if cross < least:
         cross = ZERO
     if left - cross < least:
         cross = left
     cross = min(cross, most)
     return Move(cross, min(left - cross, most), price)
+
+
+def _within_reach(parent: Parent) -> bool:
+    """The far touch is not past the limit, and what crossed in this minute did not come back empty time and again."""
+    limit = float(parent.limit_price)
+    empty = sum(o.placed.time_in_force is TimeInForce.IOC and not o.live and not o.executed for o in parent.orders)
+    shown = parent.ask <= limit if parent.side is Side.BUY else parent.bid >= limit
+    return shown and empty < MOST_EMPTY
 
 
 def resting_price(parent: Parent, rules: MarketRules, inside: float) -> Decimal:

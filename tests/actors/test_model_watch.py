@@ -59,10 +59,11 @@ async def test_a_promoted_version_speaks_from_the_next_minute_on_and_the_record_
     assert await bot.minute() == bot.old.version
     bot.promote(new)
     await bot.watch.look()
-    assert kinds(bot.watch.told()) == ["promoted"]
+    assert bot.watch.told(0) == (), "what a part tries itself on is recorded nowhere"
+    assert kinds(bot.watch.told(MINUTE)) == ["promoted"]
     assert await bot.minute() == new.version
     await bot.watch.look()
-    (serving,) = bot.watch.told()
+    (serving,) = bot.watch.told(MINUTE)
     assert (serving.kind, serving.version, serving.before, serving.by) == (
         "serving",
         new.version,
@@ -71,7 +72,7 @@ async def test_a_promoted_version_speaks_from_the_next_minute_on_and_the_record_
     )
     assert serving.why.startswith("from ")
     await bot.watch.look()
-    assert bot.watch.told() == ()
+    assert bot.watch.told(MINUTE) == ()
 
 
 async def test_a_version_that_fails_its_check_is_refused_and_the_registry_put_back(bot: Bot):
@@ -83,7 +84,7 @@ async def test_a_version_that_fails_its_check_is_refused_and_the_registry_put_ba
     bot.promote(bad)
     await bot.watch.look()
     await bot.watch.look()
-    told = bot.watch.told()
+    told = bot.watch.told(MINUTE)
     assert kinds(told) == ["promoted", "refused", "rolled_back"]
     assert "not finite" in told[1].why
     assert bot.registry.standing("ridge").champion == bot.old.version
@@ -101,7 +102,7 @@ async def test_what_was_learned_from_minutes_to_come_or_for_another_horizon_is_n
     bot.promote(other)
     await bot.watch.look()
     await bot.watch.look()
-    told = bot.watch.told()
+    told = bot.watch.told(MINUTE)
     assert kinds(told) == ["promoted", "refused", "promoted", "refused"]
     assert "not reached yet" in told[1].why
     assert "5 minutes ahead, the run 15" in told[3].why
@@ -120,7 +121,7 @@ async def test_a_replica_that_is_away_is_asked_again(bot: Bot):
 
     bot.handle.version = Call(gone)
     await bot.watch.look()
-    assert kinds(bot.watch.told()) == ["promoted"]
+    assert kinds(bot.watch.told(MINUTE)) == ["promoted"]
     bot.handle.version = Call(there)
     await bot.watch.look()
     assert await bot.minute() == new.version
@@ -132,11 +133,11 @@ async def test_a_watch_that_is_started_again_goes_on_where_it_stood(bot: Bot):
     bot.watch = bot.new_watch()
     bot.promote(new)
     await bot.watch.begin()
-    assert kinds(bot.watch.told()) == ["promoted"]
+    assert kinds(bot.watch.told(MINUTE)) == ["promoted"]
     assert await bot.minute() == new.version
     bot.watch = bot.new_watch()
     await bot.watch.begin()
-    assert kinds(bot.watch.told()) == ["serving"]
+    assert kinds(bot.watch.told(MINUTE)) == ["serving"]
 
 
 async def test_a_run_without_a_champion_names_those_it_begins_with(tmp_path: Path):
@@ -152,6 +153,6 @@ async def test_a_replay_with_a_model_of_then_says_nothing_about_the_champion_of_
     bot.promote(new)
     bot.watch = bot.new_watch(first_minute=MINUTE)
     await bot.watch.begin()
-    assert bot.watch.told() == ()
+    assert bot.watch.told(MINUTE) == ()
     assert await bot.minute() == bot.old.version
     assert kinds(bot.registry.steps()) == ["promoted"]

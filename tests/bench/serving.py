@@ -129,12 +129,12 @@ async def _measured(folder: Path, args: argparse.Namespace) -> tuple[list[Sequen
             f"{len(FAMILIES)} members on Serve, one replica each",
             *_cells(whole["whole vote, Serve"]),
             f"p99 <= {BARS_MS:g} ms",
-            fast,
+            _word(fast),
         ),
         ("the same, in this process, one after the other", *_cells(whole["whole vote, here"]), "", ""),
         (f"torch members ({', '.join(networks)}) on Serve", *_cells(nets["networks, Serve"]), "", ""),
         ("the same modules in this process", *_cells(nets["networks, here"]), "", ""),
-        (f"Serve over in-process: {times:.2f} times", "", "", "", f"<= {BARS_TIMES:g} times", lean),
+        (f"Serve over in-process: {times:.2f} times", "", "", "", f"<= {BARS_TIMES:g} times", _word(lean)),
     ]
     for name in networks:
         one = await _in_turn({"serve": await on_serve([name]), "here": await in_process([name])}, args.votes // 3)
@@ -149,7 +149,7 @@ async def _measured(folder: Path, args: argparse.Namespace) -> tuple[list[Sequen
             f"{len(heard.dropped)} dropped, {heard.mixed} of {len(heard.versions)} minutes mixed",
             *_cells(Took(tuple(heard.took_ms))),
             "0 dropped, 0 mixed",
-            clean,
+            _word(clean),
         )
     )
     rows.append(("on a GPU", *_gpu(), "", ""))
@@ -173,6 +173,10 @@ async def _in_turn(votes: dict[str, Callable[[], Any]], count: int) -> dict[str,
 
 def _cells(took: Took) -> tuple[str, str, str]:
     return f"{took.p50:.1f}", f"{took.p99:.1f}", f"{max(took.ms):.1f}"
+
+
+def _word(met: bool) -> str:
+    return "met" if met else "NOT MET"
 
 
 def _gpu() -> tuple[str, str, str]:

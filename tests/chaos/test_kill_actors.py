@@ -144,6 +144,8 @@ def test_every_actor_dies_once_and_no_order_is_lost_or_doubled(tmp_path: Path) -
     records = list(read_records(Path(summary["run_dir"]) / "records"))
     sizes_follow(records)
     votes_were_lost_and_came_back(records)
+    begun = [step for record in records for step in record.models]
+    assert {step.member for step in begun if step.kind == "started"} == set(MEMBERS)
     minutes = [r.minute for r in records]
     assert minutes == sorted(set(minutes)), "a minute was recorded twice or out of order"
     assert all(r.reason for r in records if r.status == "missed")

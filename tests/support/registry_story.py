@@ -101,7 +101,7 @@ class Story:
         market = self._market()
         self.watch.minute = market.minute
         votes = await self.panel.forecast(market)
-        votes = replace(votes, steps=self.watch.told())
+        votes = replace(votes, steps=self.watch.told(market.minute))
         self.shadow.observe(market, votes)
         self._record(market, votes)
         await self.watch.look()

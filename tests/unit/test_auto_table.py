@@ -13,7 +13,7 @@ from data.synthetic_spec import SyntheticSpec
 from tune.auto import child
 from tune.auto.judging import yardstick
 from tune.auto.space import ALL_DAYS, FAMILIES, Space
-from tune.auto.table import Table, is_there, prepare
+from tune.auto.table import Table, drop, is_there, prepare
 from tune.auto.task import NINTHS, Task, cut, key_of
 from tune.dataset import also_of, training_set
 from tune.folds import leaks
@@ -168,6 +168,10 @@ def test_another_seed_span_or_family_is_another_search(searched: tuple[Path, Tas
     assert key_of(task, space, "1") in keys
 
 
-def test_a_table_that_was_not_finished_is_not_read(tmp_path: Path, searched: tuple[Path, Task, Lake]):
+def test_a_table_that_was_not_finished_or_is_dropped_is_not_read(tmp_path: Path, searched: tuple[Path, Task, Lake]):
+    for name in ("table.json", "features.npy", "ahead-60.npy", "steps.jsonl"):
+        (tmp_path / name).touch()
+    drop(searched[1], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["steps.jsonl"]
     with pytest.raises(DataError, match="not there or not whole"):
         Table.of(tmp_path, searched[1])

@@ -89,6 +89,14 @@ def test_the_watch_sees_this_process(tmp_path: Path):
     assert watch.peak >= psutil.Process().memory_info().rss * 0.5
     assert watch.ended == 0
 
+    def full(total: int) -> None:
+        raise OSError("No space left on device")
+
+    # It goes on measuring all the same.
+    watch = Watch(tmp_path, 10**15, full)
+    watch.look()
+    assert watch.now > 0
+
 
 def test_a_real_trial_over_its_share_is_ended(tmp_path: Path):
     told = Worker(tmp_path, 60 * MB, 1, 0).ask({"do": "rung"}, deadline=time.monotonic() + FAR, seconds=FAR)

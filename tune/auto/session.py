@@ -197,6 +197,7 @@ class _Session:
         board.save(path)
         state.finished = True
         state.save()
+        table.drop(self.task, self.folder)
         return Ended(board=board, path=path, before=False, interrupted=False)
 
     @property

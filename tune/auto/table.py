@@ -91,6 +91,12 @@ def prepare(task: Task, folder: Path, done: Callable[[float], None] = lambda sha
     (folder / MARK).write_text(json.dumps({"schema": schema_hash(), "task": task.seed}), encoding="utf-8")
 
 
+def drop(task: Task, folder: Path) -> None:
+    """Remove the table of a search that has ended: it is most of its folder, and nobody reads it again."""
+    for name in (MARK, FEATURES, TARGET, VALID, WHOLE, *(further(h) for h in also_of(task.horizon))):
+        (folder / name).unlink(missing_ok=True)
+
+
 def _whole(features: FloatArray) -> BoolArray:
     """(S, L - 1 + n, F) → (S, n): all L rows that end there are finite."""
     unknown = np.cumsum(~np.isfinite(features).all(axis=2), axis=1)

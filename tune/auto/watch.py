@@ -5,6 +5,7 @@ The reason is written down before the signal, so that whoever waits for the tria
 
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,10 +63,11 @@ def note_path(folder: Path, pid: int) -> Path:
 
 
 def end(folder: Path, pid: int, why: str) -> None:
-    """Write the reason, then kill."""
+    """Write the reason, then kill; kill also where nothing can be written."""
     path = note_path(folder, pid)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(why, encoding="utf-8")
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(why, encoding="utf-8")
     try:
         psutil.Process(pid).kill()
     except psutil.Error:
@@ -95,7 +97,9 @@ class Watch:
             self.ended += 1
             words = f"all processes together took {size(self.now)} of {size(self.limit)}, and this trial most: {size(too_much.rss)}"
             end(self.folder, too_much.pid, words)
-        self.each(self.now)
+        # A full disk, on which the time spent cannot be noted, must not end the watch.
+        with suppress(OSError):
+            self.each(self.now)
 
     def __enter__(self) -> "Watch":
         self._thread = threading.Thread(target=self._run, name="memory-watch", daemon=True)
