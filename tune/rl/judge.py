@@ -12,7 +12,7 @@ from core.selection import WeightTable
 from serve.models.base import Member, TrainingSet
 from serve.panel import forecast_history
 from tune.buy_and_hold import benchmarks
-from tune.dataset import forward_return_bps, sample_rows
+from tune.dataset import forward_return_bps, half_spread_bps, net_return_bps, sample_rows
 from tune.result import Result
 from tune.rl.levels import LEVELS
 from tune.rl.vector_env import CASH, AgentMarket
@@ -90,7 +90,8 @@ def supervised(learn_on: AgentMarket, seed: int) -> dict[str, Member]:
     """The enabled members that learn from samples, fitted on what the agent learnt on."""
     models = learn_on.settings.rules.models
     bars, filler = fill_gaps(learn_on.market.bars)
-    target = forward_return_bps(bars[:, :, CLOSE], models.horizon_minutes)
+    half = half_spread_bps(bars, filler, learn_on.market.start_minute)
+    target = net_return_bps(forward_return_bps(bars[:, :, CLOSE], models.horizon_minutes), half)
     data = TrainingSet(
         features=learn_on.features,
         target_bps=target,
