@@ -58,14 +58,15 @@ def test_a_search_that_is_killed_goes_on_and_ends_in_the_registry(tmp_path: Path
     below = after_steps(market, 3, killed)
     killed.kill()
     killed.communicate()
-    (folder,) = (market / "auto").iterdir()
-    before = read(folder)
-    assert len(before) >= 3
     gone, alive = psutil.wait_procs(below, timeout=20.0)
     # Ray's two agents ask only now and then whether their node is still there.
     alive = [p for p in alive if not p.name().endswith("Agent")]
     assert not alive, f"left behind: {[p.name() for p in alive]}"
     assert len(gone) > 4, "Ray and the trials were there"
+    # Read when nobody writes any more: a step may have ended between the kill and the end of its process.
+    (folder,) = (market / "auto").iterdir()
+    before = read(folder)
+    assert len(before) >= 3
 
     ended = started(tmp_path, "--resume", "--json")
     answer, complaint = ended.communicate(timeout=2 * PATIENCE_S)
