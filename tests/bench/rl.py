@@ -1,5 +1,6 @@
-"""Learning speed: steps a second of the agent's environment beside two others, and samples a second of PPO beside
-RLlib's own way of collecting them.
+"""Learning speed: steps a second of the agent's environment, samples a second of PPO, and what others reach.
+
+The environment stands beside two of other projects, PPO beside RLlib's own way of collecting samples.
 
 Everything is measured in one run, every row in a process of its own on one core and one thread; the processor's time
 counts, which others on the machine disturb less.

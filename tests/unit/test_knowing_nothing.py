@@ -94,6 +94,6 @@ def test_a_symbol_with_too_little_history_is_answered_like_any_other(family: str
 
 def test_too_few_samples_are_said() -> None:
     for family in (*NETWORKS, "lightgbm"):
-        few = known(1, edge=0.0, minutes=100).data
+        few = known(1, edge=0.0, minutes=75).data
         with pytest.raises(ValueError, match="too few to learn and to judge by"):
             new_member(family).fit(few, 1)
