@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from actors.account_news import AccountNews
-from core.errors import BotError, ExchangeRefused, ExchangeUnavailable
+from core.errors import BotError, DataError, ExchangeRefused, ExchangeUnavailable
 from core.execution.books import Order
 from core.execution.machine import ExecutionMachine
 from core.execution.scribe import replay
@@ -53,6 +53,23 @@ ENDED = frozenset({OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED, 
 NOT_FILLED = {OrderState.CANCELLED, OrderState.EXPIRED}
 """One word at Upbit."""
 KINDS = ((TimeInForce.IOC, False), (TimeInForce.GTC, False), (TimeInForce.GTC, True))
+
+
+class OneLife:
+    """The journal as one executor sees it. What is still under way in it when its process dies (a snapshot that waits its
+    turn) would go on here, in one process with the next one, and write between its entries."""
+
+    def __init__(self, journal: SqliteJournal) -> None:
+        self._journal = journal
+        self.over = False
+
+    def append(self, entries: list[tuple[str, bytes]]) -> None:
+        if self.over:
+            raise DataError("this executor's process is dead")
+        self._journal.append(entries)
+
+    def replay(self) -> list[tuple[str, bytes]]:
+        return self._journal.replay()
 
 
 @dataclass(slots=True)
@@ -256,11 +273,13 @@ class Run:
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
         self.outcome.deaths += 1
+        self.life.over = True
         self.executor = self._new_executor()
         await self._patiently(lambda: self.executor.start(self.exchange.now_ms))
 
     def _new_executor(self) -> HandExecutor:
-        return HandExecutor(EXECUTION, INSTANCE, self.gateway, self.journal, rules=self.rules)
+        self.life = OneLife(self.journal)
+        return HandExecutor(EXECUTION, INSTANCE, self.gateway, self.life, rules=self.rules)
 
     async def _foreign(self) -> None:
         """Somebody trades by hand in the same account."""
