@@ -16,10 +16,11 @@ from data.synthetic_spec import SyntheticSpec
 from tune.auto.leaderboard import Leaderboard
 from tune.auto.records import FILE, read
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 ROOT = Path(__file__).resolve().parents[2]
 TRIALS = 12
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
+"""A machine that has compiled nothing yet does so first."""
 
 
 def command(var: Path, *more: str) -> list[str]:
@@ -69,7 +70,7 @@ def test_a_search_that_is_killed_goes_on_and_ends_in_the_registry(tmp_path: Path
     assert len(before) >= 3
 
     ended = started(tmp_path, "--resume", "--json")
-    answer, complaint = ended.communicate(timeout=2 * PATIENCE_S)
+    answer, complaint = ended.communicate(timeout=PATIENCE_S)
     assert ended.returncode == 0, complaint
     told = json.loads(answer)
     assert told["starts"] == 2
