@@ -7,6 +7,7 @@ arXiv:1506.02438), truncated episodes bootstrapped by their last observation's v
 batch then goes the way that RLlib keeps for batches, ``Learner.update(batch=...)``, to the same learner with the same loss; only the connectors from episodes to a batch are passed by.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,12 @@ class ArrayRunner(SingleAgentEnvRunner):
 
     earned = 0.0
     """Mean reward a minute of what was sampled last, bps."""
+
+    def make_env(self) -> None:
+        """As RLlib makes it, which gives every runner's environment one name; a second runner is no news to a person."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*Overriding environment rllib-single-agent-env")
+            super().make_env()
 
     def sample(self, *, num_timesteps: int | None = None, **kwargs: Any) -> MultiAgentBatch:  # type: ignore[override]
         """``num_timesteps`` minutes of experience in all, by default the configured batch; whole minutes of all
