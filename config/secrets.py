@@ -138,12 +138,14 @@ def load_source_keys(path: Path | str | None = None, environ: Mapping[str, str] 
     return found
 
 
-def require_keys(secrets: Secrets, venue: str) -> ApiKeys:
-    """The venue's key pair; ConfigError saying how to give one when there is none."""
+def require_keys(secrets: Secrets, venue: str, file: Path | None = None) -> ApiKeys:
+    """The venue's key pair; ConfigError saying how to give one when there is none. ``file``: where it was looked for."""
     if venue not in secrets.venues:
+        name = shown(file.absolute(), ROOT) if file is not None else "config/api_keys.json"
+        gone = "there is no such file, so " if file is not None and not file.exists() else ""
         raise ConfigError(
-            f"config/api_keys.json: no keys for {venue}; copy {EXAMPLE} to config/api_keys.json, fill it in and run "
-            f"'chmod 600 config/api_keys.json'; or set MINUTEHAND_{venue.upper()}_API_KEY and _API_SECRET"
+            f"{name}: {gone}no keys for {venue}; copy {EXAMPLE} to {name}, fill it in and run "
+            f"'chmod 600 {name}'; or set MINUTEHAND_{venue.upper()}_API_KEY and _API_SECRET"
         )
     return secrets.venues[venue]
 

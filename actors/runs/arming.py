@@ -82,7 +82,7 @@ def find_keys(
 ) -> tuple[ApiKeys | None, list[Finding]]:
     """The account's key pair at ``venue``, or why there is none to use."""
     try:
-        return require_keys(load_secrets(path, environ), venue), []
+        return require_keys(load_secrets(path, environ), venue, path), []
     except ConfigError as error:
         name = "key_file_open" if path.exists() and open_to_others(path) else "no_keys"
         return None, [Finding(name=name, text=str(error))]

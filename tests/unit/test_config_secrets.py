@@ -149,3 +149,13 @@ def test_upbits_keys_in_a_file_that_others_may_read_are_refused_with_the_cure(fi
     with pytest.raises(ConfigError, match="chmod 600") as caught:
         load_secrets(file, {})
     assert PAIR["api_secret"] not in str(caught.value)
+
+
+def test_missing_keys_are_looked_for_where_one_said(tmp_path):
+    mistyped = tmp_path / "keyz.json"
+    with pytest.raises(ConfigError, match=r"keyz.json: there is no such file, so no keys for binance"):
+        require_keys(load_secrets(mistyped, {}), "binance", mistyped)
+    mistyped.touch(mode=0o600)
+    mistyped.write_text("{}")
+    with pytest.raises(ConfigError, match=r"keyz.json: no keys for binance; .* 'chmod 600 .*keyz.json'"):
+        require_keys(load_secrets(mistyped, {}), "binance", mistyped)
