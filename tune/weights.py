@@ -7,16 +7,13 @@ found weights are held against equal ones.
 
 import hashlib
 import json
-import logging
 import math
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 
 import numpy as np
 from optuna import logging as optuna_logging
@@ -38,10 +35,9 @@ from data.market import MarketSource
 from tune.cluster import own_ray
 from tune.history import FOLDS, History, fingerprint, make_history
 from tune.scoring import as_array, judge, score
+from tune.searches import taken_up
 from tune.train import CODE, Progress, Span, lower_priority
 from tune.trials import Trial, TrialLog, key_of
-
-log = logging.getLogger(__name__)
 
 KIND, NAME, FILE = "weights", "ensemble", "weights.json"
 BATCH = 32
@@ -171,7 +167,7 @@ def search(
         niceness=settings.config.resources.trainer_niceness,
     )
     trainable = ray_tune.with_resources(trainable, {"cpu": 1})
-    tuner = _taken_up(folder / f"trials-{trials}", trainable)
+    tuner = taken_up(folder / f"trials-{trials}", trainable)
     if tuner is None:
         names = [parameter(r, m) for r in range(len(REGIMES)) for m in history.members]
         # Given to the search itself, not to the tuner: a search taken up before its first trial keeps it only so.
@@ -204,21 +200,6 @@ def search(
     judged([(str(key), float(sharpe)) for r in ended for key, sharpe in r.metrics.get("judged", ())])
     best = max(ended, key=lambda r: r.metrics["score"])
     return np.array(best.metrics["weights"]), len(ended), len(ended) < trials
-
-
-def _taken_up(path: Path, trainable: object) -> ray_tune.Tuner | None:
-    """The search that was left under ``path``, or None where there is none or it cannot be read."""
-    if not ray_tune.Tuner.can_restore(path):
-        return None
-    try:
-        return ray_tune.Tuner.restore(str(path), trainable, resume_unfinished=True, restart_errored=True)
-    except (EOFError, ValueError, UnpicklingError) as error:
-        # Killed while writing its state: the search starts anew, its ruins are kept out of the way.
-        log.warning("the search left in %s cannot be taken up (%s); starting anew", path, error)
-        ruins = path.with_name(path.name + ".torn")
-        shutil.rmtree(ruins, ignore_errors=True)
-        path.rename(ruins)
-        return None
 
 
 def decide(found: FloatArray, history: History, settings: Settings) -> tuple[WeightTable, dict[str, float]]:

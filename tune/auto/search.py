@@ -4,9 +4,7 @@ Optuna's tree-structured Parzen estimator is seeded; with several trials at once
 two searches of one seed are alike, not equal. What is asked of Ray is in ``tune.auto.trial``.
 """
 
-import logging
 import os
-import shutil
 import sys
 import time
 import warnings
@@ -14,7 +12,6 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 
 from optuna import logging as optuna_logging
 from optuna.exceptions import ExperimentalWarning
@@ -30,8 +27,7 @@ from tune.auto.budget import Budget
 from tune.auto.space import MB, Space
 from tune.auto.task import NINTHS
 from tune.auto.trial import SearchTrial
-
-log = logging.getLogger(__name__)
+from tune.searches import taken_up
 
 STARTING_DRAWS = 10
 """Trials that are drawn evenly before the estimator has anything to go by."""
@@ -126,7 +122,7 @@ def search(
     trainable = ray_tune.with_resources(trainable, {"cpu": budget.threads})
     # Another budget is another run of Tune; what is on record is not done again in it.
     name = f"tune-{budget.at_once}x{budget.threads}-{budget.trial_bytes // MB}-{most_trials or 'all'}"
-    tuner = _taken_up(folder / name, trainable) or ray_tune.Tuner(
+    tuner = taken_up(folder / name, trainable) or ray_tune.Tuner(
         trainable,
         tune_config=ray_tune.TuneConfig(
             metric="score",
@@ -171,17 +167,3 @@ def _sampler(seed: int) -> TPESampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=STARTING_DRAWS)
-
-
-def _taken_up(path: Path, trainable: object) -> ray_tune.Tuner | None:
-    """The search that was left under ``path``, or None where there is none or it cannot be read."""
-    if not ray_tune.Tuner.can_restore(path):
-        return None
-    try:
-        return ray_tune.Tuner.restore(str(path), trainable, resume_unfinished=True, restart_errored=True)
-    except (EOFError, ValueError, UnpicklingError) as error:
-        log.warning("the search left in %s cannot be taken up (%s); going on from its records", path, error)
-        ruins = path.with_name(path.name + ".torn")
-        shutil.rmtree(ruins, ignore_errors=True)
-        path.rename(ruins)
-        return None
