@@ -69,7 +69,12 @@ START_OF = {"BTC/KRW": 150_000_000.0, "DOGE/KRW": 350.0, "USDT/KRW": 1_450.0}
 
 
 async def test_every_number_of_every_public_answer_has_the_venues_form(market, http):
-    calls = ("candles/minutes/1?count=60", "candles/minutes/5?count=5", "candles/minutes/240", "candles/seconds?count=9")
+    calls = (
+        "candles/minutes/1?count=60",
+        "candles/minutes/5?count=5",
+        "candles/minutes/240",
+        "candles/seconds?count=9",
+    )
     calls += ("candles/days?count=2&converting_price_unit=KRW", "trades/ticks?count=30", "ticker", "orderbook")
     for symbol in MARKETS:
         code = "-".join(reversed(symbol.split("/")))
