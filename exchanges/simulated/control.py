@@ -9,7 +9,6 @@ import orjson
 from aiohttp import web
 
 from exchanges.simulated.answers import json_answer
-from exchanges.simulated.binance.payloads import number
 from exchanges.simulated.exchange import STATUSES
 from exchanges.simulated.refusals import VenueRefusal
 from exchanges.simulated.served import SERVED
@@ -98,7 +97,7 @@ async def fear_and_greed(request: web.Request) -> web.Response:
     reading = exchange.market.sentiment_at(exchange.now_ms)
     rows = []
     if reading is not None:
-        value = number(reading.value).removesuffix(".0")
+        value = f"{Decimal(repr(reading.value)):f}".removesuffix(".0")
         name = next(name for below, name in CLASSES if reading.value < below)
         rows.append({"value": value, "value_classification": name, "timestamp": str(reading.knowable_ms // 1000)})
     return json_answer({"name": "Fear and Greed Index", "data": rows, "metadata": {"error": None}})
