@@ -21,7 +21,7 @@ from core.errors import EXIT_OK, BotError, ConfigError, DataError
 from core.impact import ImpactLaw
 from core.messages import CLOSE, MinuteRecord
 from core.selection import WeightTable
-from core.units import Instrument
+from core.units import MINUTE_MS, Instrument
 from data.artifacts import Artifact, ArtifactStore
 from data.impact_law import newest_law, read_law
 from data.market import MarketCut, MarketSource
@@ -41,10 +41,11 @@ from tune.report.findings import Findings, findings_of
 from tune.report.frame import Judged
 from tune.report.page import write_page
 from tune.report.stored import read_stored
+from tune.report.style import clock
 from tune.report.terminal import as_json, print_findings
 from tune.report_command import PAGE, names_of
 from tune.result import Result
-from tune.simulate import simulate
+from tune.simulate import compile_engine, simulate
 from tune.simulated_result import settings_of
 from tune.train import ensure_members
 from tune.train_command import cache_of, newest_span
@@ -59,6 +60,8 @@ DEFAULT_MINUTES = 1_440
 TRAINING_DAYS = 30.0
 FLUSH_EVERY = 10_000
 EXIT_INTERRUPTED = 130
+ENDED_MS = 60 * MINUTE_MS
+"""Bars that end so much earlier than another's have ended; some minutes are how a download was cut."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -126,7 +129,8 @@ def main(args: argparse.Namespace) -> int:
     out = args.out or var / "backtests" / f"{source.name}-{market.first_minute // 1000}-{market.minutes}-{ran}"
     _make_room(out)
     result = (_exact if args.exact else _fast)(args, source, settings, market, out, args.cash, console)
-    result = replace(result, notes=(*result.notes, *noted, *_gaps(market)))
+    ended = () if args.start else _ended(source, market)
+    result = replace(result, notes=(*result.notes, *noted, *ended, *_gaps(market)))
     code = _tell(args, console, out, result, against, absent, None)
     return EXIT_INTERRUPTED if result.minutes < market.minutes else code
 
@@ -157,6 +161,19 @@ def _gaps(market: MarketCut) -> tuple[str, ...]:
     )
 
 
+def _ended(source: MarketSource, market: MarketCut) -> tuple[str, ...]:
+    """That the newest minutes are left out, where one instrument has no bars of them any more."""
+    last = [source.lake.common_span((instrument,))[1] for instrument in market.instruments]
+    newest, end = max(last), min(last)
+    if newest - end < ENDED_MS:
+        return ()
+    gone = ", ".join(i.symbol for i, one in zip(market.instruments, last, strict=True) if one == end)
+    return (
+        f"The run ends at {clock(end + MINUTE_MS)} UTC with the last bar of {gone}; others have bars until "
+        f"{clock(newest + MINUTE_MS)}. To test those, leave it out of trade.instruments, or use --walk-forward.",
+    )
+
+
 def _fast(
     args: argparse.Namespace,
     source: MarketSource,
@@ -169,7 +186,10 @@ def _fast(
     """The compiled engine over forecasts that were made in batches."""
     found, weights = _members(source, settings, market, console)
     rows = len(market.instruments)
-    prepared = prepare(settings, market, store_of(source))
+    with console.status("the engine …") as status:
+        compile_engine(lambda text: status.update(f"{text} …"))
+        status.update("spreads and liquidity …")
+        prepared = prepare(settings, market, store_of(source))
     began = time.perf_counter()
     with minutes_bar(console, "forecasts", market.minutes, rows) as done:
         forecasts = forecasts_of(

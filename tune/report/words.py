@@ -80,6 +80,11 @@ def why_nothing(result: Result) -> str:
     if not len(known):
         return "Nothing was traded: no member gave a forecast."
     strongest = float(known.max())
+    if not known.any():
+        return (
+            "Nothing was traded: every forecast was zero. What the members learned from the bars before did not hold in "
+            "the part of them that it was checked on, so they say nothing."
+        )
     if least is None or strongest >= least:
         return "Nothing was traded."
     return (
