@@ -291,3 +291,39 @@ async def test_the_query_goes_before_the_body(market, http):
     url = f"{market.url}/api/v3/order/test?{query}"
     async with http.post(url, headers=ME, data=f"{body}&signature={signature}") as answer:
         assert (answer.status, await answer.json()) == (200, {})
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "said"),
+    [
+        ("{", 3, "Invalid JSON: expected value at line 1 column"),
+        ("PING", 3, "Invalid JSON: expected value at line 1 column 1"),
+        ("[]", 2, "expected a request object"),
+        ('{"id": 1}', 2, "missing field `method` at line 1 column 9"),
+        (
+            '{"method": "SUBSCRBE", "id": 1}',
+            2,
+            "unknown variant `SUBSCRBE`, expected one of `SUBSCRIBE`, `UNSUBSCRIBE`",
+        ),
+        ('{"method": 5, "id": 1}', 2, "unknown variant `5`"),
+        ('{"method": "SUBSCRIBE", "params": "btcusdt@trade", "id": 1}', 2, "expected a sequence"),
+        ('{"method": "SUBSCRIBE", "params": {"a": 1}, "id": 1}', 2, "expected a sequence"),
+        ('{"method": "SUBSCRIBE", "params": [1, null], "id": 1}', 2, "expected a string"),
+        (
+            '{"method": "SUBSCRIBE", "params": ["btcusdt@trade"], "id": 1.5}',
+            2,
+            "request ID must be an unsigned integer",
+        ),
+        ('{"method": "SUBSCRIBE", "params": ["btcusdt@trade"], "id": {}}', 2, "request ID must be an unsigned integer"),
+        ('{"method": "SUBSCRIBE", "params": ["btcusdt@trade"], "id": 1, "to": 2}', 2, "too many parameters"),
+        ('{"method": "GET_PROPERTY", "id": 1}', 2, "property name must be a string"),
+        ('{"method": "GET_PROPERTY", "params": ["x"], "id": 1}', 0, "Unknown property"),
+    ],
+)
+async def test_a_stream_refuses_what_is_no_request_in_the_venues_words(market, http, sent, code, said):
+    async with http.ws_connect(f"{market.url}/ws") as socket:
+        await socket.send_str(sent)
+        error = (await socket.receive_json(timeout=5))["error"]
+        assert (error["code"], said in error["msg"]) == (code, True), error
+        await socket.send_str('{"method": "LIST_SUBSCRIPTIONS", "id": "still-here"}')
+        assert await socket.receive_json(timeout=5) == {"result": [], "id": "still-here"}
