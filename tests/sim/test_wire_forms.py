@@ -294,6 +294,19 @@ async def test_the_query_goes_before_the_body(market, http):
 
 
 @pytest.mark.parametrize(
+    "sent",
+    ["{", "[]", "5", '{"id": 1}', '{"id": 1, "method": {"a": 1}}', '{"id": 1, "method": "time", "params": "x"}'],
+)
+async def test_the_websocket_api_refuses_what_is_no_request_and_goes_on(market, http, sent):
+    async with http.ws_connect(market.ws_api_url) as socket:
+        await socket.send_str(sent)
+        answer = await socket.receive_json(timeout=5)
+        assert (answer["status"], answer["error"]) == (400, {"code": -1135, "msg": "Invalid JSON Request"})
+        await socket.send_str('{"id": 2, "method": "time"}')
+        assert (await socket.receive_json(timeout=5))["status"] == 200
+
+
+@pytest.mark.parametrize(
     ("sent", "code", "said"),
     [
         ("{", 3, "Invalid JSON: expected value at line 1 column"),
