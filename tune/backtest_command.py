@@ -10,7 +10,6 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
 from config import load
@@ -19,9 +18,9 @@ from config.identity import rules_hash
 from config.settings import Settings
 from core.errors import EXIT_OK, BotError, ConfigError, DataError
 from core.impact import ImpactLaw
-from core.messages import CLOSE, MinuteRecord
+from core.messages import MinuteRecord
 from core.selection import WeightTable
-from core.units import MINUTE_MS, Instrument
+from core.units import Instrument
 from data.artifacts import Artifact, ArtifactStore
 from data.impact_law import newest_law, read_law
 from data.market import MarketCut, MarketSource
@@ -34,6 +33,7 @@ from serve.panel import LocalPanel
 from tune import walkforward_command
 from tune.backtest import make_backtest, make_tape
 from tune.forecasts import forecasts_of
+from tune.gaps import gaps_of, left_out_of
 from tune.prepared import mapped_cut, prepare, store_of
 from tune.progress import minutes_bar, rate, share_bar
 from tune.recorded_result import Touches, result_of_records
@@ -41,7 +41,6 @@ from tune.report.findings import Findings, findings_of
 from tune.report.frame import Judged
 from tune.report.page import write_page
 from tune.report.stored import read_stored
-from tune.report.style import clock
 from tune.report.terminal import as_json, print_findings
 from tune.report_command import PAGE, names_of
 from tune.result import Result
@@ -60,8 +59,6 @@ DEFAULT_MINUTES = 1_440
 TRAINING_DAYS = 30.0
 FLUSH_EVERY = 10_000
 EXIT_INTERRUPTED = 130
-ENDED_MS = 60 * MINUTE_MS
-"""Bars that end so much earlier than another's have ended; some minutes are how a download was cut."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -129,8 +126,8 @@ def main(args: argparse.Namespace) -> int:
     out = args.out or var / "backtests" / f"{source.name}-{market.first_minute // 1000}-{market.minutes}-{ran}"
     _make_room(out)
     result = (_exact if args.exact else _fast)(args, source, settings, market, out, args.cash, console)
-    ended = () if args.start else _ended(source, market)
-    result = replace(result, notes=(*result.notes, *noted, *ended, *_gaps(market)))
+    ended = () if args.start else left_out_of(source, market)
+    result = replace(result, notes=(*result.notes, *noted, *ended, *gaps_of(market)))
     code = _tell(args, console, out, result, against, absent, None)
     return EXIT_INTERRUPTED if result.minutes < market.minutes else code
 
@@ -147,31 +144,6 @@ def _make_room(out: Path) -> None:
             out.rmdir()  # a run that is interrupted leaves no empty folder
     except OSError as error:
         raise ConfigError(f"{out}: nothing can be kept there ({error.strerror}); name a folder by --out") from error
-
-
-def _gaps(market: MarketCut) -> tuple[str, ...]:
-    """Minutes without a bar, by instrument: filled for the look-backs, never traded."""
-    missing = [int(np.isnan(row[:, CLOSE]).sum()) for row in market.bars]
-    told = [f"{i.symbol} {count:,}" for i, count in zip(market.instruments, missing, strict=True) if count]
-    whole = market.bars.shape[1]
-    return (
-        (f"Minutes without a bar, of {whole:,} with the history: {', '.join(told)}. Nothing trades in them.",)
-        if told
-        else ()
-    )
-
-
-def _ended(source: MarketSource, market: MarketCut) -> tuple[str, ...]:
-    """That the newest minutes are left out, where one instrument has no bars of them any more."""
-    last = [source.lake.common_span((instrument,))[1] for instrument in market.instruments]
-    newest, end = max(last), min(last)
-    if newest - end < ENDED_MS:
-        return ()
-    gone = ", ".join(i.symbol for i, one in zip(market.instruments, last, strict=True) if one == end)
-    return (
-        f"The run ends at {clock(end + MINUTE_MS)} UTC with the last bar of {gone}; others have bars until "
-        f"{clock(newest + MINUTE_MS)}. To test those, leave it out of trade.instruments, or use --walk-forward.",
-    )
 
 
 def _fast(

@@ -21,6 +21,7 @@ from tune.candidates import Track, candidates, choose
 from tune.fold_store import FoldStore, Forecast
 from tune.fold_work import FoldWork, Plan, Progress, whole
 from tune.folds import Fold, walk_forward
+from tune.gaps import gaps_of
 from tune.result import Result
 from tune.samples import LOOK_BACK
 from tune.simulate import compile_engine, simulate
@@ -96,7 +97,7 @@ def run_walk_forward(
     result = replace(
         result,
         market=f"{source.name}: {traded:,} minutes out of sample in {len(folds)} folds",
-        notes=(*result.notes, *caveats(work, left_out), *notes),
+        notes=(*result.notes, *gaps_of(market), *caveats(work, left_out), *notes),
     )
     log = TrialLog(source.root)
     new = log.append(trials_of(work, result, tracks))

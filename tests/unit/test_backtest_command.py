@@ -19,6 +19,7 @@ from data.synthetic import SyntheticSpec, make_market, write_market
 from tests.support import engines
 from tests.support.markets import BTC, ETH, MINUTE
 from tune import backtest_command, report_command
+from tune.gaps import gaps_of, left_out_of
 from tune.report.style import clock
 from tune.result import Result
 
@@ -190,10 +191,10 @@ def test_the_newest_minutes_are_not_left_out_in_silence(tmp_path):
     source = in_one_lake(tmp_path, {BTC: range(2_000), ETH: range(1_500)})
     market = cut(source, (BTC, ETH), 100)
     assert market.first_minute == MINUTE + 1_400 * MINUTE_MS
-    (told,) = backtest_command._ended(source, market)
+    (told,) = left_out_of(source, market)
     assert f"ends at {clock(MINUTE + 1_500 * MINUTE_MS)} UTC with the last bar of ETH/USDT" in told
     assert f"bars until {clock(MINUTE + 2_000 * MINUTE_MS)}" in told
-    assert backtest_command._ended(source, cut(source, (BTC,), 100)) == ()
+    assert left_out_of(source, cut(source, (BTC,), 100)) == ()
 
 
 def test_what_keeps_the_shared_minutes_short_is_named(tmp_path):
@@ -208,6 +209,6 @@ def test_minutes_without_a_bar_are_counted():
     market = engines.make_market(1, 50)
     bars = market.bars.copy()
     bars[0, 10:14] = np.nan
-    (told,) = backtest_command._gaps(replace(market, bars=bars))
+    (told,) = gaps_of(replace(market, bars=bars))
     assert f"{market.instruments[0].symbol} 4." in told
-    assert backtest_command._gaps(market) == ()
+    assert gaps_of(market) == ()
