@@ -16,7 +16,7 @@ from actors.history.comparing import Compared, compare, total
 from actors.history.downloading import Downloaded, Downloader, first_of, span_words
 from actors.limits import venue_gate
 from config import load
-from config.settings import ExchangeSettings
+from config.settings import ExchangeSettings, rest_address
 from core.errors import EXIT_FAILURE, EXIT_OK, ConfigError, DataError, ExchangeUnavailable
 from core.units import DAY_MS, MINUTE_MS, Instrument
 from data.checks import iso
@@ -77,8 +77,10 @@ def _where(args: argparse.Namespace, venue: str) -> ExchangeSettings:
     known = settings.config.exchanges.get(venue, ExchangeSettings())  # type: ignore[call-overload]
     if args.exchange_url is None:
         return known
-    if not args.exchange_url.startswith(("http://", "https://")):
-        raise ConfigError(f"--exchange-url {args.exchange_url}: must begin with http:// or https://")
+    try:
+        rest_address(args.exchange_url)
+    except ValueError as error:
+        raise ConfigError(f"--exchange-url {args.exchange_url}: {error}") from None
     return known.model_copy(update={"rest_url": args.exchange_url})
 
 
@@ -112,6 +114,7 @@ async def _download(args: argparse.Namespace) -> int:
     archive = _archive(args, venue, exchange)
     say = _say(args)
     try:
+        await _listed(gateway)
         now = await gateway.server_time_ms()
         end = min(until or now, now) // MINUTE_MS * MINUTE_MS
         if since >= now:
@@ -119,7 +122,6 @@ async def _download(args: argparse.Namespace) -> int:
         if since >= end:
             raise ConfigError(f"--since {args.since} is not before --until {args.until}")
         _writable(lake)
-        await _listed(gateway)
         downloader = Downloader(
             lake, gateway, archive, say, replace=args.replace, again=args.again, patience_s=args.patience
         )

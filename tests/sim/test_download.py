@@ -267,7 +267,9 @@ async def test_a_bar_the_venue_revised_is_told_and_kept_until_replaced(binance, 
         (("--since", "1970-01-01"), "before 2009"),
         (("--since", "2026-01-03", "--until", "2026-01-02"), "is not before --until"),
         (("--until", "soon"), "--until 'soon': is no date"),
-        (("--exchange-url", "127.0.0.1"), "must begin with http"),
+        (("--symbols", "FOO/USDT"), r"--symbols: binance does not list FOO/USDT; it lists \d others"),
+        (("--exchange-url", "127.0.0.1"), "is no address; write it like http://127.0.0.1:8500"),
+        (("--exchange-url", "http://127.0.0.1:8500/api/v3"), "must end with the port"),
         (("--archive-url", "http://mirror.example"), "https"),
     ],
 )
@@ -275,6 +277,32 @@ async def test_what_can_not_be_meant_is_told_before_anything_is_fetched(binance,
     with pytest.raises(ConfigError, match=said):
         await asyncio.to_thread(download, binance, tmp_path / "lake", *words)
     assert not list(tmp_path.rglob("*.parquet"))
+
+
+@pytest.mark.parametrize(("asked", "there"), [("binance", "upbit"), ("upbit", "binance")])
+async def test_another_venues_address_is_told_with_where_it_was_asked(tmp_path, asked, there):
+    symbol = {"binance": "BTC/USDT", "upbit": "BTC/KRW"}
+    server = await serving(there, 60, (symbol[there],))
+    try:
+        said = rf"{asked} .*{server.url}/\S+ is not there: this address does not speak {asked.title()}'s protocol"
+        with pytest.raises(BotError, match=said):
+            await asyncio.to_thread(download, server, tmp_path / "lake", venue=asked, symbols=symbol[asked])
+    finally:
+        await server.close()
+
+
+async def test_a_market_that_upbit_does_not_list_is_told_before_its_clock_is_asked(tmp_path):
+    server = await serving("upbit", 60, ("BTC/KRW", "ETH/KRW"))
+    how = {"venue": "upbit", "symbols": "ETHH/KRW"}
+    try:
+        with pytest.raises(ConfigError, match=r"--symbols: upbit does not list ETHH/KRW; did you mean ETH/KRW\?"):
+            await asyncio.to_thread(download, server, tmp_path / "lake", **how)
+        gateway = gateway_of("upbit", ExchangeSettings(rest_url=server.url), None, (Instrument("upbit", "FOO/KRW"),))
+        with pytest.raises(ConfigError, match="upbit does not list FOO/KRW; it lists 2 others"):
+            await gateway.server_time_ms()
+        await gateway.close()
+    finally:
+        await server.close()
 
 
 async def test_a_lake_that_can_not_be_written_is_told_first(binance, tmp_path):

@@ -13,7 +13,7 @@ from exchanges.simulated.binance.payloads import (
 from exchanges.simulated.binance.rest import WALLET, Ask, Security, endpoint
 from exchanges.simulated.binance.trading import discount, which
 from exchanges.simulated.orders import SimOrder
-from exchanges.simulated.refusals import VenueRefusal, archived, missing
+from exchanges.simulated.refusals import VenueRefusal, archived, bad_combination, missing
 
 ARCHIVED_AFTER_MS = 90 * 86_400_000
 UID = 1
@@ -100,7 +100,7 @@ async def prevented_matches(ask: Ask) -> list:
     row, exchange = ask.row(), ask.state.exchange
     by_match, by_order = ask.optional_integer("preventedMatchId"), ask.optional_integer("orderId")
     if by_match is None and by_order is None:
-        raise VenueRefusal(-1128, "Combination of optional parameters invalid.")
+        raise bad_combination()
     first, limit = ask.integer("fromPreventedMatchId", 0), ask.integer("limit", 500, most=1_000)
     found = [
         m
@@ -119,7 +119,7 @@ async def open_orders(ask: Ask) -> list:
 
 async def all_orders(ask: Ask) -> list:
     row, first = ask.row(), ask.integer("orderId", 0)
-    start, end = ask.integer("startTime", 0), ask.optional_integer("endTime")
+    start, end = ask.span(24)
     found = [
         o
         for o in ask.state.exchange.orders.values()
@@ -142,7 +142,9 @@ async def amendments(ask: Ask) -> list:
 
 async def my_trades(ask: Ask) -> list:
     row, exchange = ask.row(), ask.state.exchange
-    first, start, end = ask.integer("fromId", 0), ask.integer("startTime", 0), ask.optional_integer("endTime")
+    if "fromId" in ask.params and ask.params.keys() & {"startTime", "endTime"}:
+        raise bad_combination()
+    first, (start, end) = ask.integer("fromId", 0), ask.span(24)
     found = [
         t
         for t in exchange.my_trades(row, ask.optional_integer("orderId"))

@@ -1,9 +1,14 @@
 """Market data calls of the simulated Binance: rules, time, bars, book, prices."""
 
+from collections.abc import Iterator
+from decimal import Decimal
+from itertools import islice
+
 from aiohttp import web
 
 from core.messages import Bar
-from core.units import MINUTE_MS
+from core.units import MINUTE_MS, to_decimal
+from exchanges.simulated.binance.klines import INTERVALS
 from exchanges.simulated.binance.market_payloads import (
     agg_trade_row,
     book_ticker_row,
@@ -12,15 +17,32 @@ from exchanges.simulated.binance.market_payloads import (
     symbol_row,
     trade_row_public,
 )
-from exchanges.simulated.binance.payloads import number, symbol_of
+from exchanges.simulated.binance.payloads import amount, number, rounded, symbol_of
 from exchanges.simulated.binance.rest import Ask, Security, endpoint
 from exchanges.simulated.events import BookTop
-from exchanges.simulated.exchange import TRADING
+from exchanges.simulated.market import A_MINUTE
 from exchanges.simulated.orders import ZERO
 from exchanges.simulated.price_range import BUCKET_MS, BUCKETS
-from exchanges.simulated.refusals import VenueRefusal
+from exchanges.simulated.refusals import VenueRefusal, bad_combination
 
 DAY_MINUTES = 1_440
+MINI = frozenset(
+    [
+        "symbol",
+        "openPrice",
+        "highPrice",
+        "lowPrice",
+        "lastPrice",
+        "volume",
+        "quoteVolume",
+        "openTime",
+        "closeTime",
+        "firstId",
+        "lastId",
+        "count",
+    ]
+)
+"""Of the small form of ticker/24hr."""
 
 
 async def ping(ask: Ask) -> dict:
@@ -38,16 +60,8 @@ async def exchange_info(ask: Ask) -> dict:
         "serverTime": exchange.now_ms,
         "rateLimits": ask.state.budget.stated(),
         "exchangeFilters": [],
-        "symbols": [symbol_row(exchange.filters[row], _status(ask, row), exchange.limits) for row in ask.rows()],
+        "symbols": [symbol_row(exchange.filters[row], ask.status(row), exchange.limits) for row in ask.rows()],
     }
-
-
-def _status(ask: Ask, row: int) -> str:
-    exchange = ask.state.exchange
-    stated = exchange.status[row]
-    if stated != TRADING:
-        return stated
-    return exchange.rules[row].status if exchange.trading(row) else "BREAK"
 
 
 async def execution_rules_of(ask: Ask) -> dict:
@@ -70,32 +84,18 @@ async def reference_price_calculation(ask: Ask) -> dict:
 
 
 async def klines(ask: Ask) -> list:
-    row = ask.row()
-    if ask.text("interval") != "1m":
+    row, interval = ask.row(), ask.text("interval")
+    if interval not in INTERVALS:
         raise VenueRefusal(-1120, "Invalid interval.")
+    if ask.params.get("timeZone", "0") not in ("0", "+0", "00:00", "+00:00"):
+        raise VenueRefusal(-1000, "The simulator serves klines of time zone 0 only.")
     limit = ask.integer("limit", 500, most=1_000)
-    exchange = ask.state.exchange
-    now, first = exchange.now_ms, exchange.market.start_ms
-    end = min(ask.integer("endTime", now), now)
-    newest = end // MINUTE_MS * MINUTE_MS
-    start = ask.optional_integer("startTime")
-    rows: list[list] = []
+    now, source = ask.state.exchange.now_ms, ask.state.klines
+    end, start = min(ask.integer("endTime", now), now), ask.optional_integer("startTime")
     if start is not None:
-        minute = max(first, -(-start // MINUTE_MS) * MINUTE_MS)
-        while minute <= newest and len(rows) < limit:
-            _append(rows, exchange.market.bar(row, minute, now))
-            minute += MINUTE_MS
-        return rows
-    minute = newest
-    while minute >= first and len(rows) < limit:
-        _append(rows, exchange.market.bar(row, minute, now))
-        minute -= MINUTE_MS
-    return rows[::-1]
-
-
-def _append(rows: list[list], bar: Bar | None) -> None:
-    if bar is not None:
-        rows.append(kline_row(bar))
+        # An end before the start is no fault at the venue: nothing lies between.
+        return [kline_row(found) for found in islice(source.since(row, interval, start, end, now), limit)]
+    return [kline_row(found) for found in islice(source.until(row, interval, end, now), limit)][::-1]
 
 
 async def depth(ask: Ask) -> dict:
@@ -112,21 +112,27 @@ async def book_ticker(ask: Ask) -> object:
     return rows[0] if ask.params.get("symbol") else rows
 
 
-def _last_price(ask: Ask, row: int) -> float:
-    """Close of the newest bar known, running or not; 0 before the first."""
+def _last_price(ask: Ask, row: int) -> Decimal:
+    """Of the newest trade; while there was none yet, the newest bar's close; 0 before the first."""
     exchange = ask.state.exchange
-    minute = (exchange.now_ms - 1) // MINUTE_MS * MINUTE_MS
-    while minute >= exchange.market.start_ms:
-        bar = exchange.market.bar(row, minute, exchange.now_ms)
-        if bar is not None:
-            return bar.close
-        minute -= MINUTE_MS
-    return 0.0
+    newest = ask.state.prints.newest(row, exchange.now_ms, 1)
+    if newest:
+        return newest[0].price
+    bar = next(_past(ask, row, exchange.now_ms - exchange.now_ms % MINUTE_MS), None)
+    return ZERO if bar is None else to_decimal(bar.close)
+
+
+def _past(ask: Ask, row: int, before_ms: int) -> Iterator[Bar]:
+    """Closed bars of a market, newest first."""
+    exchange = ask.state.exchange
+    for minute in range(before_ms - MINUTE_MS, exchange.market.start_ms - 1, -MINUTE_MS):
+        if (bar := exchange.market.bar(row, minute, exchange.now_ms)) is not None:
+            yield bar
 
 
 async def price(ask: Ask) -> object:
     exchange = ask.state.exchange
-    rows = [{"symbol": symbol_of(exchange.instruments[r]), "price": number(_last_price(ask, r))} for r in ask.rows()]
+    rows = [{"symbol": symbol_of(exchange.instruments[r]), "price": amount(_last_price(ask, r))} for r in ask.rows()]
     return rows[0] if ask.params.get("symbol") else rows
 
 
@@ -134,41 +140,55 @@ async def average_price(ask: Ask) -> dict:
     row, exchange = ask.row(), ask.state.exchange
     minutes = exchange.limits.average_minutes
     value = exchange.market.average_price(row, exchange.now_ms, minutes)
-    return {"mins": minutes, "price": number(value or 0.0), "closeTime": exchange.now_ms}
+    return {"mins": minutes, "price": rounded(value or 0.0), "closeTime": exchange.now_ms}
 
 
 async def day_ticker(ask: Ask) -> object:
+    kind = ask.params.get("type", "FULL")
+    if kind not in ("FULL", "MINI"):
+        raise VenueRefusal(-1139, "Invalid ticker type.")
     rows = [_day(ask, row) for row in ask.rows()]
+    if kind == "MINI":
+        rows = [{name: value for name, value in row.items() if name in MINI} for row in rows]
     return rows[0] if ask.params.get("symbol") else rows
 
 
 def _day(ask: Ask, row: int) -> dict:
-    exchange = ask.state.exchange
+    """The last 24 hours. Money is estimated from the bars, as far as they go back; the last price is the last trade's."""
+    exchange, prints = ask.state.exchange, ask.state.prints
     now = exchange.now_ms
-    newest = (now - 1) // MINUTE_MS * MINUTE_MS
-    oldest = max(exchange.market.start_ms, newest - (DAY_MINUTES - 1) * MINUTE_MS)
-    known = [b for m in range(oldest, newest + 1, MINUTE_MS) if (b := exchange.market.bar(row, m, now)) is not None]
-    first, last = (known[0].open, known[-1].close) if known else (0.0, 0.0)
+    oldest = max(exchange.market.start_ms, now - now % MINUTE_MS - (DAY_MINUTES - 1) * MINUTE_MS)
+    known = list(_past(ask, row, now - now % MINUTE_MS))
+    before = next((bar.close for bar in known if bar.minute < oldest), None)
+    known = [bar for bar in known if bar.minute >= oldest][::-1]
+    running = ask.state.klines.at(row, "1m", now - now % MINUTE_MS, now)
+    if running is not None:
+        known.append(running.bar)
+    last = _last_price(ask, row)
+    first = to_decimal(known[0].open) if known else last
     volume = sum(b.volume for b in known)
-    money = sum(b.volume * b.close for b in known)
+    money = sum(b.volume * (b.open + b.high + b.low + b.close) / 4.0 for b in known)
+    newest = prints.newest(row, now, 1)
+    traded = [newest[0].number] if newest and newest[0].at_ms >= oldest else []
+    first_id = exchange.market.minutes_traded(row, oldest) * A_MINUTE + 1 if traded else -1
     top = exchange.top(row) or BookTop(ZERO, ZERO, ZERO, ZERO)
     return book_ticker_row(symbol_of(exchange.instruments[row]), top) | {
-        "priceChange": number(last - first),
-        "priceChangePercent": f"{(last / first - 1) * 100 if first else 0.0:.3f}",
-        "weightedAvgPrice": number(money / volume if volume else 0.0),
-        "prevClosePrice": number(first),
-        "lastPrice": number(last),
-        "lastQty": number(known[-1].volume if known else 0.0),
-        "openPrice": number(first),
+        "priceChange": amount(last - first),
+        "priceChangePercent": f"{(last / first - 1) * 100 if first else ZERO:.3f}",
+        "weightedAvgPrice": rounded(money / volume if volume else 0.0),
+        "prevClosePrice": amount(first) if before is None else number(before),
+        "lastPrice": amount(last),
+        "lastQty": amount(newest[0].quantity if newest else ZERO),
+        "openPrice": amount(first),
         "highPrice": number(max((b.high for b in known), default=0.0)),
         "lowPrice": number(min((b.low for b in known), default=0.0)),
-        "volume": number(volume),
-        "quoteVolume": number(money),
-        "openTime": oldest,
+        "volume": rounded(volume),
+        "quoteVolume": rounded(money),
+        "openTime": now - DAY_MINUTES * MINUTE_MS,
         "closeTime": now,
-        "firstId": 0,
-        "lastId": len(known),
-        "count": len(known),
+        "firstId": first_id,
+        "lastId": traded[0] if traded else -1,
+        "count": traded[0] - first_id + 1 if traded else 0,
     }
 
 
@@ -195,8 +215,8 @@ async def agg_trades(ask: Ask) -> list:
     first, start = ask.optional_integer("fromId"), ask.optional_integer("startTime")
     end = min(ask.integer("endTime", now), now)
     if first is not None:
-        if start is not None or ask.params.get("endTime"):
-            raise VenueRefusal(-1128, "Combination of optional parameters invalid.")
+        if start is not None or "endTime" in ask.params:
+            raise bad_combination()
         found = prints.numbered(row, first, now, limit)
     elif start is not None:
         found = prints.since(row, start, end, limit)
@@ -215,6 +235,8 @@ ROUTES: list[web.RouteDef] = [
         ("referencePrice", reference_price),
         ("referencePrice/calculation", reference_price_calculation),
         ("klines", klines),
+        # For charts: the venue may smooth what it shows there. Here they are the same.
+        ("uiKlines", klines),
         ("depth", depth),
         ("ticker/bookTicker", book_ticker),
         ("ticker/price", price),

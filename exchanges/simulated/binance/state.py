@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from core.messages import Bar
 from core.units import MINUTE_MS
 from exchanges.simulated.binance.auth import Keyring
 from exchanges.simulated.binance.budget import Budget
+from exchanges.simulated.binance.klines import INTERVALS, Klines, ends, opens
 from exchanges.simulated.binance.market_payloads import (
     agg_trade_frame,
     book_ticker_frame,
@@ -61,10 +61,11 @@ class ServerState(Served):
         self.symbols = {symbol_of(i): row for row, i in enumerate(exchange.instruments)}
         self.depth = [DepthView() for _ in exchange.instruments]
         self.prints = PublicTrades(exchange.market, exchange.rules)
+        self.klines = Klines(exchange.market, self.prints)
         self._printed = [exchange.now_ms] * len(exchange.instruments)
         """Until when public trades were shown, by market."""
         names = [symbol.lower() for symbol in self.symbols]
-        self._kline = [f"{name}@kline_1m" for name in names]
+        self._kline = [[(kind, f"{name}@kline_{kind}") for kind in INTERVALS] for name in names]
         self._ticker = [f"{name}@bookTicker" for name in names]
         self._depth = [(f"{name}@depth", f"{name}@depth@100ms") for name in names]
         self._trades = [(f"{name}@trade", f"{name}@aggTrade") for name in names]
@@ -112,10 +113,17 @@ class ServerState(Served):
         return {"lastUpdateId": view.shown_id, "bids": rows(view.bids, True), "asks": rows(view.asks, False)}
 
     def _bar(self, row: int, minute: int, final: bool) -> None:
-        if self.hub.wanted(self._kline[row]):
-            bar: Bar | None = self.exchange.market.bar(row, minute, self.exchange.now_ms)
-            if bar is not None:
-                self.hub.add(self._kline[row], kline_frame(self._names[row], bar, final, self.exchange.now_ms))
+        """Show the klines that ``minute`` is in; ``final``: it is over, and with it every kline that ends there."""
+        now = self.exchange.now_ms
+        known = minute + MINUTE_MS if final else now
+        for interval, stream in self._kline[row]:
+            if not self.hub.wanted(stream):
+                continue
+            opened = opens(interval, minute)
+            kline = self.klines.at(row, interval, opened, known)
+            if kline is not None:
+                closed = final and ends(interval, opened) == minute + MINUTE_MS
+                self.hub.add(stream, kline_frame(self._names[row], kline, closed, now))
 
     def _book(self, row: int) -> None:
         if self.hub.wanted(self._ticker[row]):

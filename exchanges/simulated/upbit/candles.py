@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from core.units import MINUTE_MS, MarketRules
+from core.units import MINUTE_MS, MarketRules, to_decimal
 from exchanges.simulated.market import MarketSource
 from exchanges.simulated.prints import Print, PublicTrades
 
@@ -67,7 +67,8 @@ def merge(candles: Sequence[Candle], start_ms: int) -> Candle:
         high=max(c.high for c in candles),
         low=min(c.low for c in candles),
         close=candles[-1].close,
-        volume=sum(c.volume for c in candles),
+        # Added up as decimals, so that no noise of floats is in the sum.
+        volume=float(sum((to_decimal(c.volume) for c in candles), Decimal(0))),
         money=sum(c.money for c in candles),
         last_ms=candles[-1].last_ms,
     )
