@@ -138,7 +138,7 @@ def simulate_targets(
     return _Run(settings, market, None, target, [], cash, name, regimes, prepared).finish(progress)
 
 
-COMPILING = "compiling the rules, once on this machine for each version of them (half a minute)"
+COMPILING = "compiling the rules, once (half a minute)"
 
 
 def compile_engine(say: Callable[[str], object] = lambda text: None) -> None:

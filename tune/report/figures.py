@@ -8,7 +8,7 @@ from tune.report.calendars import by_hour_of_week
 from tune.report.drawing import colours, finished, heat, stack, times
 from tune.report.series import bucket_means, closed_returns, whole_equity
 from tune.report.style import BLUE, GREEN, GREY, RED, money, number
-from tune.report.waterfall import Step
+from tune.report.waterfall import Step, steps_of
 from tune.result import Result
 
 MOST_SYMBOLS = 7
@@ -136,17 +136,17 @@ def trades_figure(trades: pl.DataFrame) -> go.Figure | None:
 
 
 def costs_figure(results: list[Result], names: list[str]) -> go.Figure:
-    """Gross, every cost and net of several runs side by side, as per cent of the cash at the start."""
+    """Gross, every cost and net of several runs side by side, signed as they move equity, as per cent of the cash at the
+    start."""
     figure = go.Figure()
     for result, name, colour in zip(results, names, colours(len(results)), strict=True):
-        cents = result.costs.cents()
-        values = [100.0 * cents[key] / result.cash for key in cents]
+        steps = steps_of(result.costs)
         figure.add_bar(
-            x=list(cents),
-            y=values,
+            x=_names(steps),
+            y=[100.0 * step.amount / result.cash for step in steps],
             name=name,
             marker={"color": colour},
-            customdata=list(cents.values()),
+            customdata=[step.amount for step in steps],
             hovertemplate="%{x}: %{customdata:,.2f} USDT, %{y:.3f} %",
         )
     figure.update_layout(barmode="group")
