@@ -11,7 +11,6 @@ from typing import Protocol
 import numpy as np
 
 from core.bars import fill_gaps
-from core.errors import DataError
 from core.features import HISTORY, LOOKBACK, N_FEATURES, SEQUENCE
 from core.messages import CLOSE, VOLUME, BoolArray, FloatArray
 from core.units import MINUTE_MS, Instrument
@@ -23,6 +22,7 @@ from tune.dataset import (
     forward_return_bps,
     half_spread_bps,
     net_return_bps,
+    nothing_to_learn,
     readings_of,
     sample_rows,
     tables,
@@ -257,8 +257,7 @@ def draw(
             rows.append(np.stack([np.full(len(at), row), minute[mine]], axis=1))
             held += len(needed)
     if not rows:
-        names = ", ".join(map(str, instruments))
-        raise DataError(f"no minute of {names} in the part to learn from has complete features and a known return")
+        raise nothing_to_learn(instruments, "in the part to learn from")
     everything, place = np.concatenate(rows), np.concatenate(places)
     order = np.lexsort((everything[:, 0], everything[:, 1]))
     return DrawnSet(

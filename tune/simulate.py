@@ -138,9 +138,14 @@ def simulate_targets(
     return _Run(settings, market, None, target, [], cash, name, regimes, prepared).finish(progress)
 
 
-def compile_engine() -> None:
-    """Compile all that a run needs, if that was not done before: once a machine and version of the rules."""
+COMPILING = "compiling the rules, once (half a minute)"
+
+
+def compile_engine(say: Callable[[str], object] = lambda text: None) -> None:
+    """Compile all that a run needs, if that was not done before: once a machine and version of the rules. ``say`` is told
+    when somebody has to wait for it."""
     if not is_compiled():
+        say(COMPILING)
         compile_side_by_side(_compile_loop)
 
 

@@ -80,6 +80,11 @@ def why_nothing(result: Result) -> str:
     if not len(known):
         return "Nothing was traded: no member gave a forecast."
     strongest = float(known.max())
+    if not known.any():
+        return (
+            "Nothing was traded: every forecast was zero. What the members learned from the bars before did not hold in "
+            "the part of them that it was checked on, so they say nothing."
+        )
     if least is None or strongest >= least:
         return "Nothing was traded."
     return (
@@ -105,7 +110,10 @@ def _fees(result: Result, costs: CostSettings) -> str:
 
 
 def notes_of(result: Result) -> tuple[str, ...]:
-    """What a reader must know before the figures: the run's own notes, costs that were not charged, why nothing happened."""
+    """What a reader must know before the figures: why nothing happened, costs that were not charged, the run's own notes.
+
+    In this order, as a page folds away all but the first.
+    """
     off = switched_off(result)
     said = [f"Without these costs: {', '.join(off)}. What it earned is not what it would have earned."] if off else []
-    return (*result.notes, *said, *filter(None, [why_nothing(result)]))
+    return (*filter(None, [why_nothing(result)]), *said, *result.notes)
