@@ -148,15 +148,20 @@ async def test_a_version_that_must_not_serve_leaves_the_old_one_serving(
     assert np.isfinite(mean).all()
 
 
-async def test_a_killed_replica_costs_its_own_vote_and_comes_back_as_it_was_swapped(
+async def test_a_replica_killed_in_mid_call_costs_its_own_vote_and_comes_back_as_it_was_swapped(
     handles: dict[str, DeploymentHandle], store: ArtifactStore, board: Board
 ) -> None:
     swapped, minute = await handles["ridge"].take.remote(keep(store, Ridge(), edge=3.0).version)
     seen = replace(a_market(), minute=minute)
     panel = ServePanel(handles, DEADLINES | {"ridge": 0.3}, HORIZON, share=board.put)
     assert (await panel.forecast(seen)).spoke.all()
-    os.kill(await handles["ridge"].pid.remote(), signal.SIGKILL)
-    votes = await panel.forecast(seen)
+    # Held first, so that it dies in the middle of a call.
+    pid = await handles["ridge"].pid.remote()
+    os.kill(pid, signal.SIGSTOP)
+    asking = asyncio.create_task(panel.forecast(seen))
+    await asyncio.sleep(0.1)
+    os.kill(pid, signal.SIGKILL)
+    votes = await asking
     assert list(votes.spoke) == [False, True, True]
     assert votes.silence[0].startswith(("late", "failed"))
     assert np.isnan(votes.mean_bps[0]).all()
