@@ -41,7 +41,9 @@ def announce(server: RunningServer, as_json: bool, api_key: str, secret: str) ->
     for name, value in shown.items():
         print(f"  {name:16} {value}")
     if state["mode"] != "lockstep":
-        print(f"To trade here: python3 run.py paper {settings}")
+        # Models need a past: the demo's is made up too.
+        market = "--market demo " if state["synthetic"] else ""
+        print(f"To trade here: python3 run.py paper {market}{settings}")
         name = venue.upper()
         secret_text = f" MINUTEHAND_{name}_API_SECRET={secret}" if secret else ""
         print(f"and before live: export MINUTEHAND_{name}_API_KEY={api_key}{secret_text}")

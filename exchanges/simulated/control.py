@@ -13,7 +13,7 @@ from exchanges.simulated.exchange import STATUSES
 from exchanges.simulated.refusals import VenueRefusal
 from exchanges.simulated.served import SERVED
 
-MOST = Decimal(10) ** 12
+MOST = Decimal(10) ** 15
 """Of one transfer."""
 CLASSES = ((25, "Extreme Fear"), (46, "Fear"), (55, "Neutral"), (76, "Greed"), (101, "Extreme Greed"))
 """(below, name), as the index names its values."""

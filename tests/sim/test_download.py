@@ -18,6 +18,7 @@ import pytest
 from aiohttp import web
 
 from actors.history import downloading
+from actors.history.history_command import Progress
 from config.settings import ExchangeSettings
 from core.errors import BotError, ConfigError, DataError, ExchangeUnavailable
 from core.messages import Bar
@@ -289,6 +290,24 @@ async def test_another_venues_address_is_told_with_where_it_was_asked(tmp_path, 
             await asyncio.to_thread(download, server, tmp_path / "lake", venue=asked, symbols=symbol[asked])
     finally:
         await server.close()
+
+
+async def test_a_made_up_market_does_not_go_among_real_bars(binance, tmp_path):
+    words = download_words(binance.url, tmp_path, "binance", "BTC/USDT")
+    at = words.index("--lake")
+    with pytest.raises(ConfigError, match=r"simulator that plays a made-up market.*--lake FOLDER"):
+        await asyncio.to_thread(run, *words[:at], *words[at + 2 :], "--set", f"var_dir={tmp_path / 'var'}")
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_progress_is_told_at_most_once_a_second_and_at_the_end():
+    said, now = [], [0.0]
+    progress = Progress(said.append, 1_000, lambda: now[0])
+    progress.tell(BTC, 0)
+    for step in range(1, 11):
+        now[0] = step * 0.25
+        progress.tell(BTC, 100)
+    assert [line.split()[1] for line in said] == ["10%", "50%", "90%", "100%"]
 
 
 async def test_a_market_that_upbit_does_not_list_is_told_before_its_clock_is_asked(tmp_path):

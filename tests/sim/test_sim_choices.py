@@ -122,7 +122,8 @@ def test_what_it_prints_can_be_pasted_and_ctrl_c_has_the_last_word(tmp_path):
             said.append(child.stdout.readline())
             assert said[-1], said
         pasted = shlex.split(next(line for line in said if "--set" in line).partition("run.py paper")[2])
-        settings = load_settings(overrides=pasted[1::2])
+        assert pasted[:2] == ["--market", "demo"]
+        settings = load_settings(overrides=pasted[3::2])
         upbit = settings.config.exchanges["upbit"]
         assert [str(row) for row in settings.config.trade.rows] == ["upbit:BTC/KRW"]
         with urllib.request.urlopen(f"{upbit.rest_url}/sim/state", timeout=5) as answer:

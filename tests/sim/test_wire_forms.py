@@ -21,7 +21,7 @@ UNIT = Decimal("1e-8")
 NO_NUMBER = re.compile(r"[A-Z]|[a-z]{2}|^[a-z]$|^[0-9]+m$")
 EIGHT = re.compile(r"-?[0-9]+\.[0-9]{8}")
 OTHER_FORMS = {
-    r"priceChangePercent$": r"-?[0-9]+\.[0-9]{3}",
+    r"priceChangePercent$|^24hrTicker\.P$": r"-?[0-9]+\.[0-9]{3}",
     r"Multiplier(Up|Down)$": r"[0-9]+(\.[0-9]+)?",
     r"kline\.k\.B$|^klines\[[0-9]+\]\[11\]$": "0",
 }
@@ -105,6 +105,7 @@ async def test_frames_have_the_same_forms_and_agree_with_rest(market, http):
     streams = "/".join(
         f"xrpusdt@{s}" for s in ("kline_1m", "kline_5m", "bookTicker", "depth@100ms", "trade", "aggTrade")
     )
+    streams += "/xrpusdt@ticker/xrpusdt@miniTicker/xrpusdt@depth5@100ms"
     rules = market.state.exchange.rules[1]
     frames = []
     async with http.ws_connect(f"{market.url}/stream?streams={streams}") as socket:
@@ -113,9 +114,10 @@ async def test_frames_have_the_same_forms_and_agree_with_rest(market, http):
             await market.state.show_running_bars()
             await market.state.advance(BEGIN + MINUTE_MS)
         kinds = set()
-        while not {"kline:True", "kline:False", "trade", "aggTrade", "depthUpdate", "bookTicker"} <= kinds:
+        wanted = {"kline:True", "kline:False", "trade", "aggTrade", "depthUpdate", "bookTicker", "depth5"}
+        while not wanted | {"24hrTicker", "24hrMiniTicker"} <= kinds:
             frame = (await socket.receive_json(timeout=5))["data"]
-            kind = frame.get("e", "bookTicker")
+            kind = frame.get("e", "depth5" if "bids" in frame else "bookTicker")
             kinds.add(f"kline:{frame['k']['x']}" if kind == "kline" and frame["k"]["i"] == "1m" else kind)
             frames.append((kind, frame))
     for kind, frame in frames:
@@ -159,6 +161,14 @@ async def test_longer_klines_are_made_of_minutes(market, http):
         assert Decimal(row[5]) == sum(Decimal(p[5]) for p in parts)
         assert row[8] == sum(p[8] for p in parts)
     assert (await ask("5m", limit=3)) == (await ask("5m"))[-3:]
+    hour = (await ask("1h", startTime=BEGIN - 60 * MINUTE_MS, limit=1))[0]
+    parts = [m for m in await ask("1m", startTime=hour[0], limit=60) if m[0] <= hour[6]]
+    assert (hour[1], hour[4], hour[8]) == (parts[0][1], parts[-1][4], sum(p[8] for p in parts))
+    assert Decimal(hour[5]) == sum(Decimal(p[5]) for p in parts)
+    seconds = await ask("1s", startTime=BEGIN, limit=20)
+    assert [row[0] - BEGIN for row in seconds] == [1_000 * n for n in range(18)]
+    assert sum(Decimal(row[5]) for row in seconds) == Decimal(minutes[-1][5])
+    assert (seconds[1][8], seconds[1][1], seconds[1][4]) == (0, seconds[0][4], seconds[0][4])
     # The day that runs, from its midnight on; the week from its Monday, the month from its first.
     day, week, month = [(await ask(i))[-1] for i in ("1d", "1w", "1M")]
     assert [row[0] % 86_400_000 for row in (day, week, month)] == [0, 0, 0]
@@ -281,3 +291,52 @@ async def test_the_query_goes_before_the_body(market, http):
     url = f"{market.url}/api/v3/order/test?{query}"
     async with http.post(url, headers=ME, data=f"{body}&signature={signature}") as answer:
         assert (answer.status, await answer.json()) == (200, {})
+
+
+@pytest.mark.parametrize(
+    "sent",
+    ["{", "[]", "5", '{"id": 1}', '{"id": 1, "method": {"a": 1}}', '{"id": 1, "method": "time", "params": "x"}'],
+)
+async def test_the_websocket_api_refuses_what_is_no_request_and_goes_on(market, http, sent):
+    async with http.ws_connect(market.ws_api_url) as socket:
+        await socket.send_str(sent)
+        answer = await socket.receive_json(timeout=5)
+        assert (answer["status"], answer["error"]) == (400, {"code": -1135, "msg": "Invalid JSON Request"})
+        await socket.send_str('{"id": 2, "method": "time"}')
+        assert (await socket.receive_json(timeout=5))["status"] == 200
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "said"),
+    [
+        ("{", 3, "Invalid JSON: expected value at line 1 column"),
+        ("PING", 3, "Invalid JSON: expected value at line 1 column 1"),
+        ("[]", 2, "expected a request object"),
+        ('{"id": 1}', 2, "missing field `method` at line 1 column 9"),
+        (
+            '{"method": "SUBSCRBE", "id": 1}',
+            2,
+            "unknown variant `SUBSCRBE`, expected one of `SUBSCRIBE`, `UNSUBSCRIBE`",
+        ),
+        ('{"method": 5, "id": 1}', 2, "unknown variant `5`"),
+        ('{"method": "SUBSCRIBE", "params": "btcusdt@trade", "id": 1}', 2, "expected a sequence"),
+        ('{"method": "SUBSCRIBE", "params": {"a": 1}, "id": 1}', 2, "expected a sequence"),
+        ('{"method": "SUBSCRIBE", "params": [1, null], "id": 1}', 2, "expected a string"),
+        (
+            '{"method": "SUBSCRIBE", "params": ["btcusdt@trade"], "id": 1.5}',
+            2,
+            "request ID must be an unsigned integer",
+        ),
+        ('{"method": "SUBSCRIBE", "params": ["btcusdt@trade"], "id": {}}', 2, "request ID must be an unsigned integer"),
+        ('{"method": "SUBSCRIBE", "params": ["btcusdt@trade"], "id": 1, "to": 2}', 2, "too many parameters"),
+        ('{"method": "GET_PROPERTY", "id": 1}', 2, "property name must be a string"),
+        ('{"method": "GET_PROPERTY", "params": ["x"], "id": 1}', 0, "Unknown property"),
+    ],
+)
+async def test_a_stream_refuses_what_is_no_request_in_the_venues_words(market, http, sent, code, said):
+    async with http.ws_connect(f"{market.url}/ws") as socket:
+        await socket.send_str(sent)
+        error = (await socket.receive_json(timeout=5))["error"]
+        assert (error["code"], said in error["msg"]) == (code, True), error
+        await socket.send_str('{"method": "LIST_SUBSCRIPTIONS", "id": "still-here"}')
+        assert await socket.receive_json(timeout=5) == {"result": [], "id": "still-here"}

@@ -1,8 +1,8 @@
 """Klines of the simulated Binance: a minute's bar with what the public's trades say of it, and longer ones made of minutes.
 
 A closed minute has the market's own open, high, low, close and volume. One that still runs is made of the trades so far,
-so that it is on the grid and says what whoever follows the trades would say. Money, counts, ids and taker volumes are the
-trades' everywhere.
+so that it is on the grid and says what whoever follows the trades would say. Counts and ids are the trades' everywhere; money
+and taker volumes too in klines of up to half an hour, in longer ones they are estimated.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from core.messages import Bar
 from core.units import DAY_MS, MINUTE_MS, to_decimal
-from exchanges.simulated.market import MarketSource
+from exchanges.simulated.market import A_MINUTE, MarketSource
 from exchanges.simulated.prints import Print, PublicTrades
 
 SPANS = {
@@ -34,12 +34,16 @@ SPANS = {
         "1w": 10_080,
     }.items()
 }
-"""Intervals of one length; ``1M`` is a calendar month. ``1s``, which the venue has too, is not served."""
+"""Intervals of one length; ``1M`` is a calendar month."""
 INTERVALS = (*SPANS, "1M")
+SECOND_MS = SPANS["1s"] = 1_000
+"""Answered by REST only: no stream tells of seconds here."""
 MONDAY_MS = 4 * DAY_MS
 """1970-01-05: weeks begin on Mondays. On which day the venue's 3-day klines begin it does not say: here every third one
 from 1970 on."""
 NOTHING = Decimal(0)
+MANY_MS = 30 * MINUTE_MS
+"""Longer klines are not made trade by trade: of a year's there would be millions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +92,15 @@ class Klines:
         """The kline that opened at ``open_ms``; None when there is none (yet)."""
         if interval == "1m":
             return self._minute(row, open_ms, now_ms)
-        found: Kline | None = None
+        if interval == "1s":
+            return self._second(row, open_ms, now_ms)
+        first = max(open_ms, self._market.start_ms)
         end = min(ends(interval, open_ms), now_ms - now_ms % MINUTE_MS + MINUTE_MS)
-        for minute in range(max(open_ms, self._market.start_ms), end, MINUTE_MS):
+        found: Kline | None = None
+        if end - first > MANY_MS:
+            # The minute that runs is not among them.
+            found, first = self._rough(row, first, end - MINUTE_MS, now_ms), end - MINUTE_MS
+        for minute in range(first, end, MINUTE_MS):
             part = self._minute(row, minute, now_ms)
             if part is not None:
                 found = part if found is None else _joined(found, part)
@@ -124,6 +134,48 @@ class Klines:
                 yield found
             at = opens(interval, at - 1)
 
+    def _rough(self, row: int, first: int, end: int, now_ms: int) -> Kline | None:
+        """The minutes of ``[first, end)`` as one, without a look at each trade: its money is that of the bars' mean prices,
+        and takers bought half."""
+        known = [bar for m in range(first, end, MINUTE_MS) if (bar := self._market.bar(row, m, now_ms)) is not None]
+        if not known:
+            return None
+        volume = round(sum(bar.volume for bar in known), 8)
+        money = to_decimal(round(sum(b.volume * (b.open + b.high + b.low + b.close) / 4.0 for b in known), 8))
+        numbers = [self._market.minutes_traded(row, minute) * A_MINUTE for minute in (first, end)]
+        bar = Bar(
+            minute=known[0].minute,
+            open=known[0].open,
+            high=max(b.high for b in known),
+            low=min(b.low for b in known),
+            close=known[-1].close,
+            volume=volume,
+            filler=all(b.filler for b in known),
+        )
+        traded = numbers[1] > numbers[0]
+        return Kline(
+            bar=bar,
+            interval="1m",
+            last_ms=end - 1,
+            money=money,
+            count=numbers[1] - numbers[0],
+            first_id=numbers[0] + 1 if traded else -1,
+            last_id=numbers[1] if traded else -1,
+            taken=(to_decimal(volume) / 2, money / 2),
+        )
+
+    def _second(self, row: int, second: int, now_ms: int) -> Kline | None:
+        """One second; flat at the last price where nothing traded in it."""
+        minute = second - second % MINUTE_MS
+        bar = self._market.bar(row, minute, now_ms) if second < now_ms else None
+        if bar is None:
+            return None
+        until = min(second + SECOND_MS - 1, now_ms)
+        trades = [trade for trade in self._prints.minute(row, minute) if second <= trade.at_ms <= until]
+        before = [] if trades else self._prints.newest(row, second, 1)
+        begun = float((trades or before)[0].price) if trades or before else bar.open
+        return _told(_running(replace(bar, minute=second, open=begun), trades), "1s", second + SECOND_MS - 1, trades)
+
     def _minute(self, row: int, minute: int, now_ms: int) -> Kline | None:
         bar = self._market.bar(row, minute, now_ms)
         if bar is None:
@@ -132,18 +184,22 @@ class Klines:
         if minute + MINUTE_MS > now_ms:
             trades = [trade for trade in trades if trade.at_ms <= now_ms]
             bar = _running(bar, trades)
-        bought = [trade for trade in trades if not trade.seller_took]
-        money = _money(trades) if trades else to_decimal(bar.volume) * to_decimal(bar.close)
-        return Kline(
-            bar=bar,
-            interval="1m",
-            last_ms=minute + MINUTE_MS - 1,
-            money=money,
-            count=len(trades),
-            first_id=trades[0].number if trades else -1,
-            last_id=trades[-1].number if trades else -1,
-            taken=(sum((trade.quantity for trade in bought), NOTHING), _money(bought)),
-        )
+        return _told(bar, "1m", minute + MINUTE_MS - 1, trades)
+
+
+def _told(bar: Bar, interval: str, last_ms: int, trades: list[Print]) -> Kline:
+    """A bar with what its trades say."""
+    bought = [trade for trade in trades if not trade.seller_took]
+    return Kline(
+        bar=bar,
+        interval=interval,
+        last_ms=last_ms,
+        money=_money(trades) if trades else to_decimal(bar.volume) * to_decimal(bar.close),
+        count=len(trades),
+        first_id=trades[0].number if trades else -1,
+        last_id=trades[-1].number if trades else -1,
+        taken=(sum((trade.quantity for trade in bought), NOTHING), _money(bought)),
+    )
 
 
 def _money(trades: list[Print]) -> Decimal:

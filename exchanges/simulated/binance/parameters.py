@@ -52,6 +52,7 @@ _LEGS = " ".join(
 )
 _PUBLIC = {
     "ping": "",
+    "system/status": "",
     "time": "",
     "exchangeInfo": "symbol symbols permissions showPermissionSets symbolStatus",
     "executionRules": "symbol symbols symbolStatus",
@@ -92,6 +93,7 @@ _PRIVATE = {
     ("GET", "myPreventedMatches"): "symbol! preventedMatchId orderId fromPreventedMatchId limit",
     ("GET", "rateLimit/order"): "",
     ("GET", "account/apiRestrictions"): "",
+    ("GET", "asset/tradeFee"): "symbol",
     ("GET", "bnbBurn"): "",
     ("POST", "bnbBurn"): "spotBNBBurn interestBNBBurn",
 }

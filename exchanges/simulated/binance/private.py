@@ -172,6 +172,20 @@ async def api_restrictions(ask: Ask) -> dict:
     }
 
 
+async def trade_fees(ask: Ask) -> list:
+    """Fees by market; the wallet API's call, without a symbol of all of them."""
+    rows = [ask.row()] if "symbol" in ask.params else range(len(ask.state.exchange.rules))
+    rules = [ask.state.exchange.rules[row] for row in rows]
+    return [
+        {
+            "symbol": symbol_of(rule.instrument),
+            "makerCommission": f"{rule.maker_fee:f}",
+            "takerCommission": f"{rule.taker_fee:f}",
+        }
+        for rule in rules
+    ]
+
+
 async def order_counts(ask: Ask) -> list:
     return ask.state.budget.order_counts()
 
@@ -194,6 +208,7 @@ ROUTES += [
     endpoint(method, path, Security.SIGNED, call, WALLET)
     for method, path, call in (
         ("GET", "account/apiRestrictions", api_restrictions),
+        ("GET", "asset/tradeFee", trade_fees),
         ("GET", "bnbBurn", bnb_burn),
         ("POST", "bnbBurn", switch_bnb_burn),
     )

@@ -1,13 +1,10 @@
 """Market data calls of the simulated Binance: rules, time, bars, book, prices."""
 
-from collections.abc import Iterator
-from decimal import Decimal
 from itertools import islice
 
 from aiohttp import web
 
-from core.messages import Bar
-from core.units import MINUTE_MS, to_decimal
+from exchanges.simulated.binance.day import MINI, NO_TOP
 from exchanges.simulated.binance.klines import INTERVALS
 from exchanges.simulated.binance.market_payloads import (
     agg_trade_row,
@@ -17,32 +14,10 @@ from exchanges.simulated.binance.market_payloads import (
     symbol_row,
     trade_row_public,
 )
-from exchanges.simulated.binance.payloads import amount, number, rounded, symbol_of
-from exchanges.simulated.binance.rest import Ask, Security, endpoint
-from exchanges.simulated.events import BookTop
-from exchanges.simulated.market import A_MINUTE
-from exchanges.simulated.orders import ZERO
+from exchanges.simulated.binance.payloads import amount, rounded, symbol_of
+from exchanges.simulated.binance.rest import WALLET, Ask, Security, endpoint
 from exchanges.simulated.price_range import BUCKET_MS, BUCKETS
 from exchanges.simulated.refusals import VenueRefusal, bad_combination
-
-DAY_MINUTES = 1_440
-MINI = frozenset(
-    [
-        "symbol",
-        "openPrice",
-        "highPrice",
-        "lowPrice",
-        "lastPrice",
-        "volume",
-        "quoteVolume",
-        "openTime",
-        "closeTime",
-        "firstId",
-        "lastId",
-        "count",
-    ]
-)
-"""Of the small form of ticker/24hr."""
 
 
 async def ping(ask: Ask) -> dict:
@@ -85,7 +60,7 @@ async def reference_price_calculation(ask: Ask) -> dict:
 
 async def klines(ask: Ask) -> list:
     row, interval = ask.row(), ask.text("interval")
-    if interval not in INTERVALS:
+    if interval not in (*INTERVALS, "1s"):
         raise VenueRefusal(-1120, "Invalid interval.")
     if ask.params.get("timeZone", "0") not in ("0", "+0", "00:00", "+00:00"):
         raise VenueRefusal(-1000, "The simulator serves klines of time zone 0 only.")
@@ -107,32 +82,16 @@ async def depth(ask: Ask) -> dict:
 
 async def book_ticker(ask: Ask) -> object:
     exchange = ask.state.exchange
-    empty = BookTop(ZERO, ZERO, ZERO, ZERO)
-    rows = [book_ticker_row(symbol_of(exchange.instruments[r]), exchange.top(r) or empty) for r in ask.rows()]
+    rows = [book_ticker_row(symbol_of(exchange.instruments[r]), exchange.top(r) or NO_TOP) for r in ask.rows()]
     return rows[0] if ask.params.get("symbol") else rows
-
-
-def _last_price(ask: Ask, row: int) -> Decimal:
-    """Of the newest trade; while there was none yet, the newest bar's close; 0 before the first."""
-    exchange = ask.state.exchange
-    newest = ask.state.prints.newest(row, exchange.now_ms, 1)
-    if newest:
-        return newest[0].price
-    bar = next(_past(ask, row, exchange.now_ms - exchange.now_ms % MINUTE_MS), None)
-    return ZERO if bar is None else to_decimal(bar.close)
-
-
-def _past(ask: Ask, row: int, before_ms: int) -> Iterator[Bar]:
-    """Closed bars of a market, newest first."""
-    exchange = ask.state.exchange
-    for minute in range(before_ms - MINUTE_MS, exchange.market.start_ms - 1, -MINUTE_MS):
-        if (bar := exchange.market.bar(row, minute, exchange.now_ms)) is not None:
-            yield bar
 
 
 async def price(ask: Ask) -> object:
     exchange = ask.state.exchange
-    rows = [{"symbol": symbol_of(exchange.instruments[r]), "price": amount(_last_price(ask, r))} for r in ask.rows()]
+    rows = [
+        {"symbol": symbol_of(exchange.instruments[r]), "price": amount(ask.state.days.last_price(r))}
+        for r in ask.rows()
+    ]
     return rows[0] if ask.params.get("symbol") else rows
 
 
@@ -147,49 +106,10 @@ async def day_ticker(ask: Ask) -> object:
     kind = ask.params.get("type", "FULL")
     if kind not in ("FULL", "MINI"):
         raise VenueRefusal(-1139, "Invalid ticker type.")
-    rows = [_day(ask, row) for row in ask.rows()]
+    rows = [ask.state.days.row(symbol_of(ask.state.exchange.instruments[row]), row) for row in ask.rows()]
     if kind == "MINI":
-        rows = [{name: value for name, value in row.items() if name in MINI} for row in rows]
+        rows = [{name: row[name] for name in MINI} for row in rows]
     return rows[0] if ask.params.get("symbol") else rows
-
-
-def _day(ask: Ask, row: int) -> dict:
-    """The last 24 hours. Money is estimated from the bars, as far as they go back; the last price is the last trade's."""
-    exchange, prints = ask.state.exchange, ask.state.prints
-    now = exchange.now_ms
-    oldest = max(exchange.market.start_ms, now - now % MINUTE_MS - (DAY_MINUTES - 1) * MINUTE_MS)
-    known = list(_past(ask, row, now - now % MINUTE_MS))
-    before = next((bar.close for bar in known if bar.minute < oldest), None)
-    known = [bar for bar in known if bar.minute >= oldest][::-1]
-    running = ask.state.klines.at(row, "1m", now - now % MINUTE_MS, now)
-    if running is not None:
-        known.append(running.bar)
-    last = _last_price(ask, row)
-    first = to_decimal(known[0].open) if known else last
-    volume = sum(b.volume for b in known)
-    money = sum(b.volume * (b.open + b.high + b.low + b.close) / 4.0 for b in known)
-    newest = prints.newest(row, now, 1)
-    traded = [newest[0].number] if newest and newest[0].at_ms >= oldest else []
-    first_id = exchange.market.minutes_traded(row, oldest) * A_MINUTE + 1 if traded else -1
-    top = exchange.top(row) or BookTop(ZERO, ZERO, ZERO, ZERO)
-    return book_ticker_row(symbol_of(exchange.instruments[row]), top) | {
-        "priceChange": amount(last - first),
-        "priceChangePercent": f"{(last / first - 1) * 100 if first else ZERO:.3f}",
-        "weightedAvgPrice": rounded(money / volume if volume else 0.0),
-        "prevClosePrice": amount(first) if before is None else number(before),
-        "lastPrice": amount(last),
-        "lastQty": amount(newest[0].quantity if newest else ZERO),
-        "openPrice": amount(first),
-        "highPrice": number(max((b.high for b in known), default=0.0)),
-        "lowPrice": number(min((b.low for b in known), default=0.0)),
-        "volume": rounded(volume),
-        "quoteVolume": rounded(money),
-        "openTime": now - DAY_MINUTES * MINUTE_MS,
-        "closeTime": now,
-        "firstId": first_id,
-        "lastId": traded[0] if traded else -1,
-        "count": traded[0] - first_id + 1 if traded else 0,
-    }
 
 
 async def trades(ask: Ask) -> list:
@@ -225,6 +145,11 @@ async def agg_trades(ask: Ask) -> list:
     return [agg_trade_row(trade) for trade in found]
 
 
+async def system_status(ask: Ask) -> dict:
+    """Whether the venue is being mended; the wallet API's call."""
+    return {"status": 0, "msg": "normal"}
+
+
 ROUTES: list[web.RouteDef] = [
     endpoint("GET", path, Security.NONE, call)
     for path, call in (
@@ -247,3 +172,4 @@ ROUTES: list[web.RouteDef] = [
         ("aggTrades", agg_trades),
     )
 ]
+ROUTES.append(endpoint("GET", "system/status", Security.NONE, system_status, WALLET))

@@ -7,11 +7,11 @@ from itertools import zip_longest
 
 from aiohttp import web
 
-from core.units import DAY_MS, MINUTE_MS
+from core.units import DAY_MS
 from exchanges.simulated.orders import ZERO
 from exchanges.simulated.upbit.errors import UpbitRefusal, missing_parameter, no_such_code, out_of_range, type_mismatch
 from exchanges.simulated.upbit.market import tick_of
-from exchanges.simulated.upbit.payloads import candle_row, change, code_of, exact, market_row, trade_row
+from exchanges.simulated.upbit.payloads import candle_row, change, code_of, exact, market_row, trade_row, utc
 from exchanges.simulated.upbit.rest import Ask, endpoint
 from exchanges.simulated.upbit.subscriptions import CANDLE_MINUTES
 
@@ -75,10 +75,10 @@ async def day_candles(ask: Ask) -> list:
     if unit not in ("", "KRW"):
         raise out_of_range()
     wanted = ask.count(1, MOST_CANDLES)
-    found = ask.state.trades.candles(row, DAY_MS // MINUTE_MS, wanted + 1, before(ask), now)
+    found = ask.state.trades.periods(row, _day_of, wanted + 1, before(ask), now)
     rows = []
-    for candle, past in zip_longest(found[:wanted], found[1 : wanted + 1]):
-        closed_at = candle.open if past is None else past.close
+    for (_, candle), past in zip_longest(found[:wanted], found[1 : wanted + 1]):
+        closed_at = candle.open if past is None else past[1].close
         moved = change(candle.close, closed_at)
         told = {
             "prev_closing_price": closed_at,
@@ -89,6 +89,35 @@ async def day_candles(ask: Ask) -> list:
             told["converted_trade_price"] = candle.close if code.startswith("KRW-") else None
         rows.append(candle_row(code, candle, None) | told)
     return rows
+
+
+def _day_of(ms: int) -> int:
+    return ms - ms % DAY_MS
+
+
+def _week_of(ms: int) -> int:
+    """Weeks begin on Mondays; 1970 began on a Thursday."""
+    return ms - (ms - 4 * DAY_MS) % (7 * DAY_MS)
+
+
+def _month_of(ms: int) -> int:
+    at = datetime.fromtimestamp(ms // 1_000, UTC)
+    return int(datetime(at.year, at.month, 1, tzinfo=UTC).timestamp()) * 1_000
+
+
+def _year_of(ms: int) -> int:
+    return int(datetime(datetime.fromtimestamp(ms // 1_000, UTC).year, 1, 1, tzinfo=UTC).timestamp()) * 1_000
+
+
+def _period(path: str, opens: Callable[[int], int]) -> web.RouteDef:
+    """Candles of weeks, months and years, each with the day it begins on."""
+
+    async def call(ask: Ask) -> list:
+        (code, row), now = _row(ask), ask.state.exchange.now_ms
+        found = ask.state.trades.periods(row, opens, ask.count(1, MOST_CANDLES), before(ask), now)
+        return [candle_row(code, candle, None) | {"first_day_of_period": utc(at)[:10]} for at, candle in found]
+
+    return endpoint("GET", f"candles/{path}", "candle", call)
 
 
 async def second_candles(ask: Ask) -> list:
@@ -181,6 +210,9 @@ ROUTES: list[web.RouteDef] = [
     _no_minutes("-?[0-9]+", out_of_range),
     _no_minutes("[^/]+", type_mismatch),
     endpoint("GET", "candles/days", "candle", day_candles),
+    _period("weeks", _week_of),
+    _period("months", _month_of),
+    _period("years", _year_of),
     endpoint("GET", "candles/seconds", "candle", second_candles),
     endpoint("GET", "trades/ticks", "trade", recent_trades),
     endpoint("GET", "ticker", "ticker", tickers),

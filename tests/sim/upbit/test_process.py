@@ -95,10 +95,10 @@ async def test_a_venue_without_a_wire_is_refused():
 
 
 async def test_an_address_that_is_not_served_says_so(server, http):
-    async with http.get(f"{server.url}/v1/candles/years?market=KRW-BTC") as answer:
+    async with http.get(f"{server.url}/v1/candles/decades?market=KRW-BTC") as answer:
         assert answer.status == 404
         error = (await answer.json())["error"]
-        assert (error["name"], "GET /v1/candles/years is not served here" in error["message"]) == ("not_found", True)
+        assert (error["name"], "GET /v1/candles/decades is not served here" in error["message"]) == ("not_found", True)
     async with http.post(f"{server.url}/sim/advance", json={"to_ms": BEGIN + MINUTE_MS}) as answer:
         assert await answer.json() == {"now_ms": BEGIN + MINUTE_MS, "ended": False}
 

@@ -75,6 +75,7 @@ async def test_every_number_of_every_public_answer_has_the_venues_form(market, h
         "candles/minutes/240",
         "candles/seconds?count=9",
     )
+    calls += ("candles/weeks", "candles/months?count=2", "candles/years")
     calls += ("candles/days?count=2&converting_price_unit=KRW", "trades/ticks?count=30", "ticker", "orderbook")
     for symbol in MARKETS:
         code = "-".join(reversed(symbol.split("/")))
@@ -165,6 +166,9 @@ async def test_what_the_venue_takes_is_taken(market, http):
     found = [await ask(f"candles/minutes/1?market=KRW-BTC&count=2&to={to}") for to in times]
     assert all(rows == found[0] for rows in found)
     days = await ask("candles/days?market=KRW-BTC&count=5&converting_price_unit=KRW")
+    week, month, year = [(await ask(f"candles/{p}?market=KRW-BTC&count=3"))[0] for p in ("weeks", "months", "years")]
+    assert [p["first_day_of_period"] for p in (week, month, year)] == ["2025-12-29", "2026-01-01", "2026-01-01"]
+    assert week["candle_acc_trade_volume"] == days[0]["candle_acc_trade_volume"]
     minutes = await ask("candles/minutes/1?market=KRW-BTC&count=200")
     assert [day["candle_date_time_utc"][11:] for day in days] == ["00:00:00"]
     assert days[0]["candle_acc_trade_volume"] == pytest.approx(sum(m["candle_acc_trade_volume"] for m in minutes))
