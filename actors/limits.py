@@ -87,8 +87,10 @@ def standings(folders: Sequence[tuple[str, Path]]) -> list[Standing]:
     return found
 
 
-def folders_of(var: Path, run_id: str) -> list[tuple[str, Path]]:
+def folders_of(var: Path, run_id: str | None = None) -> list[tuple[str, Path]]:
     """Whose limits, and where the lines of a run are: the machine's, and the run's own at a simulator."""
+    if run_id is None:
+        return [("the exchange itself", var / FOLDER)]
     own = [var / "runs" / run_id / FOLDER, *sorted((var / "live").glob(f"*/{FOLDER}"))]
     return [("the exchange itself", var / FOLDER), *(("this run's simulator", folder) for folder in own)]
 

@@ -12,10 +12,11 @@ def shown(path: Path, root: Path) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
-def read_json(path: Path, name: str, remedy: str) -> dict[str, Any]:
+def read_json(path: Path, name: str, remedy: str, *, private: bool = False) -> dict[str, Any]:
     """Return the object in the file.
 
-    ``name`` is what the user is told; ``remedy`` says how to get a missing one. Raises ConfigError for a missing or
+    ``name`` is what the user is told; ``remedy`` says how to get a missing one. Of a ``private`` file no word is shown:
+    what is wrong may stand in the line of a secret. Raises ConfigError for a missing or
     unreadable file, broken JSON (with line and column), a key given twice, and anything but an object.
     """
     try:
@@ -29,7 +30,7 @@ def read_json(path: Path, name: str, remedy: str) -> dict[str, Any]:
     try:
         value = json.loads(text, object_pairs_hook=_no_twins, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
-        raise ConfigError(f"{name}: line {error.lineno} column {error.colno}: {_said(error, text)}") from None
+        raise ConfigError(f"{name}: line {error.lineno} column {error.colno}: {_said(error, text, private)}") from None
     except _Fault as error:
         raise ConfigError(f"{name}: {error}") from None
     except RecursionError:
@@ -56,7 +57,7 @@ def _no_constant(text: str) -> float:
     raise _Fault(f"{text} is not a JSON number")
 
 
-def _said(error: json.JSONDecodeError, text: str) -> str:
+def _said(error: json.JSONDecodeError, text: str, private: bool) -> str:
     lines = text.splitlines()
     # A file that was cut off ends where no line is any more: the last one is shown then.
     line = lines[min(error.lineno, len(lines)) - 1].strip() if text.strip() else ""
@@ -67,4 +68,4 @@ def _said(error: json.JSONDecodeError, text: str) -> str:
         return "JSON has no comments; remove this line"
     if before.endswith(","):
         return "a comma stands before the end of the list or object; remove it"
-    return f"{error.msg} near {line[:40]!r}"
+    return error.msg if private else f"{error.msg} near {line[:40]!r}"

@@ -14,6 +14,7 @@ from config.files import read_json, shown
 from config.overrides import ROOTS, Override, apply, from_command_line, from_environ
 from config.settings import Config, Settings, TradingRules
 from core.errors import ConfigError
+from core.near_symbols import near_symbol
 
 ROOT = Path(__file__).resolve().parent.parent
 """The project's folder."""
@@ -85,8 +86,7 @@ def check_symbols(settings: Settings, known: Mapping[str, set[str]]) -> None:
                 f"{where}: {row.venue} was not reached, known venues: {', '.join(sorted(known)) or 'none'}"
             )
         if row.symbol not in listed:
-            swapped = f"{row.quote}/{row.base}"
-            close = swapped if swapped in listed else faults.near(row.symbol, tuple(sorted(listed)))
+            close = near_symbol(row.symbol, listed)
             hint = f"did you mean {row.venue}:{close}?" if close else f"it lists {len(listed)} other symbols"
             raise ConfigError(f"{where}: {row.venue} lists no {row.symbol}; {hint}")
 

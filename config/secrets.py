@@ -6,6 +6,7 @@ logs, so a process that needs a key reads it here itself and hands ``reveal()`` 
 
 import os
 import stat
+import unicodedata
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -100,7 +101,7 @@ def load_secrets(path: Path | str | None = None, environ: Mapping[str, str] | No
     tree: dict[str, Any] = {}
     if file.exists():
         _refuse_open_file(file, name)
-        tree = read_json(file, name, "")
+        tree = read_json(file, name, "", private=True)
         tree.pop("$schema", None)
     for key in tree:
         if key not in (known := (*VENUES, "notification_urls", "grafana_token", "source_keys")):
@@ -129,7 +130,7 @@ def load_source_keys(path: Path | str | None = None, environ: Mapping[str, str] 
     told: Any = {}
     if file.exists():
         _refuse_open_file(file, name)
-        told = read_json(file, name, "").get("source_keys", {})
+        told = read_json(file, name, "", private=True).get("source_keys", {})
     if not isinstance(told, dict):
         raise ConfigError(f"{name}: source_keys must be an object of names and keys")
     found = {str(k): Secret(_text(told, k, f"{name}: source_keys.{k}")) for k in told}
@@ -170,6 +171,7 @@ def _pair(venue: str, entry: Any, name: str, environ: Mapping[str, str]) -> ApiK
             entry or {}, part, f"{name}: {venue}.{part}"
         )
         if text:
+            _refuse_odd_characters(text, part, f"{name}: {venue}.{part}")
             found[part] = Secret(text)
     for part in entry or {}:
         if part not in ("api_key", "api_secret"):
@@ -178,6 +180,17 @@ def _pair(venue: str, entry: Any, name: str, environ: Mapping[str, str]) -> ApiK
         missing = "api_secret" if "api_key" in found else "api_key"
         raise ConfigError(f"{name}: {venue}.{missing} is missing; give both api_key and api_secret, or neither")
     return ApiKeys(**found) if found else None
+
+
+def _refuse_odd_characters(text: str, part: str, where: str) -> None:
+    """A key is of visible ASCII; a private key in PEM has lines and blanks besides. Else it was pasted with more than it."""
+    allowed = "\n\r " if part == "api_secret" else ""
+    odd = next((c for c in text if not "!" <= c <= "~" and c not in allowed), None)
+    if odd is not None:
+        raise ConfigError(
+            f"{where} holds the character U+{ord(odd):04X} ({unicodedata.name(odd, 'a control character').lower()}), "
+            "which no key has; paste it again"
+        )
 
 
 def _urls(tree: Mapping[str, Any], name: str, environ: Mapping[str, str]) -> tuple[Secret, ...]:

@@ -26,14 +26,43 @@ from core.params import (
 )
 
 
+def _address(text: str, schemes: tuple[str, ...], path: bool, example: str) -> str:
+    """An address of a host, without a key, a question or a fragment in it; ``path``: whether it has one."""
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in schemes and bool(parts.hostname) and parts.port != -1
+    except ValueError:
+        usable = False
+    if not usable or any(c <= " " or c == "\x7f" for c in text):
+        raise ValueError(f"is no address; write it like {example}")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError(f"is more than an address; write it like {example}")
+    if bool(parts.path.strip("/")) != path:
+        raise ValueError(f"{'ends too early' if path else 'must end with the port'}; write it like {example}")
+    return text
+
+
+def rest_address(text: str) -> str:
+    """``http://host:port``; ValueError says what is wrong."""
+    return _address(text, ("http", "https"), False, "http://127.0.0.1:8500")
+
+
+def _stream_address(text: str) -> str:
+    return _address(text, ("ws", "wss"), True, "ws://127.0.0.1:8500/stream (as run.py sim prints it)")
+
+
+RestUrl = Annotated[str, AfterValidator(rest_address)]
+StreamUrl = Annotated[str, AfterValidator(_stream_address)]
+
+
 class ExchangeSettings(Section):
     """Where one venue is reached. The defaults are the real one; a simulator is set by URL, by all three of them."""
 
-    rest_url: str | None = None
+    rest_url: RestUrl | None = None
     """``http://host:port`` of a simulator; None = the venue itself."""
-    stream_url: str | None = None
+    stream_url: StreamUrl | None = None
     """``ws://host:port/stream`` (Upbit: ``…/websocket/v1``) of a simulator; None = the venue itself."""
-    user_stream_url: str | None = None
+    user_stream_url: StreamUrl | None = None
     """``ws://host:port/ws-api/v3`` (Upbit: ``…/websocket/v1/private``) of a simulator; None = the venue itself."""
     recv_window_ms: Annotated[int, Field(ge=100, le=60_000)] = 5_000
     """How old a signed request may be when Binance reads it; Upbit's carry no time."""

@@ -28,6 +28,8 @@ MARK = "source.json"
 SHOWN_FAULTS = 3
 TYPO = "price_jump"
 """An import only points at a price of a thousand times its neighbours'; a test over it would be about nothing else."""
+UNNAMED = {"no_exchange": "--exchange binance", "no_symbol": "--symbol BTC/USDT"}
+"""What an import must be told where neither folder nor file says it."""
 WAIT_S = 600.0
 _READ = 1 << 20
 
@@ -127,17 +129,17 @@ def _import(root: Path, path: Path, files: list[Path], digest: str, progress: Pr
 
 def _refuse_faults(path: Path, report: ImportReport) -> None:
     found = [
-        f"{one.path.name}: {finding}"
+        (finding.code, f"{one.path.name}: {finding}")
         for one in report.files
         for finding in one.findings
         if finding.severity == FAULT or finding.code == TYPO
     ]
     if not found:
         return
-    shown = "; ".join(found[:SHOWN_FAULTS])
+    shown = "; ".join(text for _, text in found[:SHOWN_FAULTS])
     if len(found) > SHOWN_FAULTS:
         shown += f"; and {len(found) - SHOWN_FAULTS} more"
-    raise DataError(
-        f"--data {path}: faults in its bars: {shown}. Import knowingly what is good of it, then use that lake: "
-        f"python3 run.py data import {path} --allow-bad --lake FOLDER, then --data FOLDER"
-    )
+    unnamed = UNNAMED.get(found[0][0])
+    command = f"python3 run.py data import {path} {unnamed or '--allow-bad'} --lake FOLDER, then --data FOLDER"
+    what = "Name it" if unnamed else "Mend or remove them, or import knowingly what is good, then use that lake"
+    raise DataError(f"--data {path}: faults in its bars: {shown.rstrip('.?')}. {what}: {command}")

@@ -338,7 +338,10 @@ class Lake:
             last = next((span for path in reversed(files) if (span := span_of(path))), None)
             if first is None or last is None:
                 have = ", ".join(map(str, self.instruments())) or "nothing"
-                raise DataError(f"{self.root}: has no bars of {instrument}; it has {have}")
+                raise DataError(
+                    f"{self.root}: has no bars of {instrument}; it has {have}. Bring some: python3 run.py data download "
+                    f"--exchange {instrument.venue} --symbols {instrument.symbol} --since 2026-01-01, or data import FOLDER"
+                )
             spans.append((first[0], last[1]))
         if not spans:
             raise DataError(f"{self.root}: no instrument was asked for")

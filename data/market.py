@@ -138,8 +138,21 @@ def cut(
         raise DataError(
             f"{source.lake.root}: {minutes} minutes and {WARMUP_MINUTES} of history before them are asked for,"
             f" but the instruments share {have} minutes ({_utc(first)} to {_utc(last)} UTC)"
+            f"{_limited_by(source, instruments, first, last)}"
         )
     return (read or cut_out)(source, instruments, first_minute, minutes, WARMUP_MINUTES)
+
+
+def _limited_by(source: MarketSource, instruments: tuple[Instrument, ...], first: int, last: int) -> str:
+    """Which instruments keep what they all share so short, and what to do about it."""
+    spans = {i.symbol: source.lake.common_span((i,)) for i in instruments}
+    late = [symbol for symbol, span in spans.items() if span[0] == first]
+    early = [symbol for symbol, span in spans.items() if span[1] == last]
+    said = [f"{', '.join(late)} last to begin"] if len(late) < len(spans) else []
+    said += [f"{', '.join(early)} first to end"] if len(early) < len(spans) else []
+    if not said:
+        return "; ask for fewer minutes, or import more"
+    return f": {'; '.join(said)}. Ask for fewer minutes, or leave out of trade.instruments what has so few"
 
 
 def cut_out(

@@ -9,6 +9,7 @@ import asyncio
 import re
 import socket
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -75,6 +76,13 @@ def clean(text: str) -> str:
     """A venue's text made fit to show: one line, bounded, without anything as long as a key or a signature."""
     line = "".join(c if c.isprintable() else " " for c in text[: 2 * _TEXT_LIMIT])
     return _LONG_TOKEN.sub("…", line)[:_TEXT_LIMIT].strip()
+
+
+def not_this_venue(url: str, venue: str) -> str:
+    """What a 404 without the venue's own words means: the address is somebody else's. Of the URL only where it leads."""
+    parts = urlsplit(url)
+    host = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
+    return f"{parts.scheme}://{host}{parts.path} is not there: this address does not speak {venue.title()}'s protocol"
 
 
 def translate(error: Exception, placing: bool, where: str = "exchange") -> BotError:

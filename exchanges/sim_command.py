@@ -12,9 +12,10 @@ import orjson
 from pydantic import ValidationError
 
 from config.argument_types import minutes, number, whole
-from core.errors import EXIT_OK, ConfigError
+from core.errors import ConfigError
 from core.params import CostSettings
 from core.units import MINUTE_MS, Instrument, to_decimal
+from exchanges.sim_words import announce, stopped
 from exchanges.simulated.binance.auth import PUBLIC_KEY
 from exchanges.simulated.chaos.kinds import KINDS, foreign
 from exchanges.simulated.chaos.plan import Chaos
@@ -24,11 +25,13 @@ from exchanges.simulated.filters import Limits
 from exchanges.simulated.price_range import PriceRange
 from exchanges.simulated.process import until_stopped
 from exchanges.simulated.recording_server import serve_recording
-from exchanges.simulated.server import VENUES, RunningServer, serve_exchange
+from exchanges.simulated.server import VENUES, serve_exchange
 from exchanges.simulated.statement import write_statement
 from exchanges.simulated.tape import Tape
 from exchanges.simulated.upbit.market import upbit_exchange
+from exchanges.simulated.upbit.walk import START_PRICES as KRW_PRICES
 from exchanges.simulated.upbit.walk import krw_walk_tape
+from exchanges.simulated.walk import START_PRICES as USDT_PRICES
 from exchanges.simulated.walk import random_walk_tape
 from exchanges.simulated.warmup import load_matching
 
@@ -56,7 +59,9 @@ faults of --chaos (a name, or what stands before its dash; what was done is told
 """
 
 SYMBOLS = {"binance": "BTC/USDT,ETH/USDT", "upbit": "BTC/KRW,ETH/KRW,USDT/KRW"}
-"""Of the built-in market."""
+"""Of the built-in market, where none are named."""
+BUILT_IN = {"binance": tuple(USDT_PRICES), "upbit": tuple(KRW_PRICES)}
+"""All that the built-in markets have."""
 WARM_UP_MINUTES = 240
 """Minutes of the built-in market that lie before the start, so that there is a past to ask for."""
 MINUTES = 1_440
@@ -85,7 +90,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="play a raw recording of streams (lines: ns, space, message; .gz too) instead, byte for byte, at --speed; "
         "may be given several times; time stands until somebody subscribes",
     )
-    parser.add_argument("--symbols", help="comma-separated, e.g. BTC/USDT,ETH/USDT; default: all of the tape")
+    parser.add_argument(
+        "--symbols",
+        help="comma-separated, e.g. BTC/USDT,ETH/USDT; default: all of the tape. Built in are "
+        + "; ".join(f"{', '.join(symbols)} ({venue})" for venue, symbols in BUILT_IN.items()),
+    )
     parser.add_argument("--start", type=int, help="epoch ms to start at; default: the tape's first minute")
     parser.add_argument("--minutes", type=minutes, help="how long to run; default: to the end of the tape")
     parser.add_argument(
@@ -135,7 +144,7 @@ def main(args: argparse.Namespace) -> int:
 
 def make_exchange(args: argparse.Namespace, now_ms: int) -> SimulatedExchange:
     """The exchange the arguments ask for; ConfigError names the argument that is wrong."""
-    symbols = tuple(s.strip() for s in args.symbols.split(",")) if args.symbols else None
+    symbols = None if args.symbols is None else _named(args.symbols, args.venue)
     costs = read_costs(args.costs)
     if args.tape is None:
         return _built_in(args, symbols or tuple(SYMBOLS[args.venue].split(",")), costs, now_ms)
@@ -149,6 +158,16 @@ def make_exchange(args: argparse.Namespace, now_ms: int) -> SimulatedExchange:
         keep = (start - tape.start_minute) // MINUTE_MS + args.minutes
         tape = Tape(tape.instruments, tape.start_minute, tape.bars[:, :keep], tape.synthetic, tape.sentiment, tape.news)
     return _exchange(args, tape, start, costs)
+
+
+def _named(text: str, venue: str) -> tuple[str, ...]:
+    """``btc/usdt, ETH/USDT`` as symbols, each once."""
+    symbols = tuple(dict.fromkeys(part.strip().upper() for part in text.split(",") if part.strip()))
+    if not symbols:
+        raise ConfigError(f"--symbols {text!r}: names no symbol; write e.g. {SYMBOLS[venue]}")
+    for symbol in symbols:
+        _instrument(venue, symbol)
+    return symbols
 
 
 def _exchange(args: argparse.Namespace, tape: Tape, start: int, costs: CostSettings) -> SimulatedExchange:
@@ -174,7 +193,12 @@ def _built_in(
     args: argparse.Namespace, symbols: tuple[str, ...], costs: CostSettings, now_ms: int
 ) -> SimulatedExchange:
     for symbol in symbols:
-        _instrument(args.venue, symbol)
+        if symbol not in BUILT_IN[args.venue]:
+            homes = [venue for venue, known in BUILT_IN.items() if symbol in known]
+            hint = f"add --venue {homes[0]} for it" if homes else "bring a market of your own with --tape"
+            raise ConfigError(
+                f"--symbols {symbol}: the built-in market of {args.venue} has {', '.join(BUILT_IN[args.venue])}; {hint}"
+            )
     start = now_ms // MINUTE_MS * MINUTE_MS if args.start is None else args.start // MINUTE_MS * MINUTE_MS
     minutes = WARM_UP_MINUTES + (args.minutes or MINUTES)
     walk = krw_walk_tape if args.venue == "upbit" else random_walk_tape
@@ -186,7 +210,7 @@ def _only(tape: Tape, symbols: tuple[str, ...]) -> Tape:
     held = {i.symbol: row for row, i in enumerate(tape.instruments)}
     for symbol in symbols:
         if symbol not in held:
-            raise ConfigError(f"--symbols {symbol}: not on the tape, which holds {', '.join(held)}")
+            raise ConfigError(f"--symbols {symbol}: not on the tape, whose markets of this venue are {', '.join(held)}")
     return _rows(tape, [held[s] for s in symbols])
 
 
@@ -272,16 +296,15 @@ async def _replay(args: argparse.Namespace) -> int:
         else:
             symbols = ", ".join(m.instrument.symbol for m in server.replay.markets.values())
             print(f"Recorded Binance: {symbols}, {args.speed:g} x real speed, from the first subscription on")
-            print(f"  rest     {server.url}\n  stream   {server.stream_url}\nCtrl-C stops it.", flush=True)
+            print(f"  rest_url    {server.url}\n  stream_url  {server.stream_url}\nCtrl-C stops it.", flush=True)
         playing = asyncio.create_task(server.finished())
         stopping = asyncio.create_task(until_stopped(args.parent_pid))
         await asyncio.wait((playing, stopping), return_when=asyncio.FIRST_COMPLETED)
         if playing.done():
             playing.result()
-        await stopping
+        return stopped(await stopping, f"{server.replay.sent:,} recorded messages were sent", args.json)
     finally:
         await server.close()
-    return EXIT_OK
 
 
 def _only_of_binance(args: argparse.Namespace) -> None:
@@ -330,37 +353,18 @@ async def _serve(args: argparse.Namespace) -> int:
         chaos=Chaos.seeded(venue=args.venue, **args.chaos) if args.chaos is not None else None,
     )
     try:
-        _announce(server, args.json, api_key, secret if args.ed25519 is None else "")
+        announce(server, args.json, api_key, secret if args.ed25519 is None else "")
         if args.chaos is not None and not args.json:
             without = f", without {', '.join(absent)}, which {args.venue} does not have" if absent else ""
             print(f"Chaos is on{without}: GET /sim/chaos tells what was done.", flush=True)
         # Not before it is said where we are: clients take their time until a first order.
         threading.Thread(target=load_matching, daemon=True).start()
-        await until_stopped(args.parent_pid)
+        number = await until_stopped(args.parent_pid)
     finally:
         await server.close()
         if args.statement is not None:
             write_statement(args.statement, exchange)
-    return EXIT_OK
-
-
-def _announce(server: RunningServer, as_json: bool, api_key: str, secret: str) -> None:
-    found = {
-        "rest": server.url,
-        "stream": server.stream_url,
-        "ws_api": server.user_stream_url,
-        "api_key": api_key,
-        "secret": secret,
-    }
-    if as_json:
-        print(orjson.dumps(found).decode(), flush=True)
-        return
-    state = server.state.describe()
-    kind = "synthetic market" if state["synthetic"] else "recorded market"
-    pace = "lockstep (POST /sim/advance)" if state["mode"] == "lockstep" else f"{state['speed']:g} x real speed"
-    waits = ", standing until POST /sim/run" if state["paused"] else ""
-    print(f"Simulated {state['venue'].title()}: {', '.join(state['symbols'])}, {kind}, {pace}{waits}")
-    shown = {"ws_api": "events"} if state["venue"] == "upbit" else {}
-    for name, value in found.items():
-        print(f"  {shown.get(name, name):8} {value}")
-    print("Ctrl-C stops it.", flush=True)
+    minutes = (exchange.now_ms - exchange.start_ms) // MINUTE_MS
+    kept = "" if args.statement is None else f"; the statement is in {args.statement}"
+    text = f"{minutes:,} minutes of the market were served, {len(exchange.orders):,} orders taken{kept}"
+    return stopped(number, text, args.json)

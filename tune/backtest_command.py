@@ -10,7 +10,6 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
 from config import load
@@ -19,7 +18,7 @@ from config.identity import rules_hash
 from config.settings import Settings
 from core.errors import EXIT_OK, BotError, ConfigError, DataError
 from core.impact import ImpactLaw
-from core.messages import CLOSE, MinuteRecord
+from core.messages import MinuteRecord
 from core.selection import WeightTable
 from core.units import Instrument
 from data.artifacts import Artifact, ArtifactStore
@@ -34,6 +33,7 @@ from serve.panel import LocalPanel
 from tune import walkforward_command
 from tune.backtest import make_backtest, make_tape
 from tune.forecasts import forecasts_of
+from tune.gaps import gaps_of, left_out_of
 from tune.prepared import mapped_cut, prepare, store_of
 from tune.progress import minutes_bar, rate, share_bar
 from tune.recorded_result import Touches, result_of_records
@@ -44,7 +44,7 @@ from tune.report.stored import read_stored
 from tune.report.terminal import as_json, print_findings
 from tune.report_command import PAGE, names_of
 from tune.result import Result
-from tune.simulate import simulate
+from tune.simulate import compile_engine, simulate
 from tune.simulated_result import settings_of
 from tune.train import ensure_members
 from tune.train_command import cache_of, newest_span
@@ -126,7 +126,8 @@ def main(args: argparse.Namespace) -> int:
     out = args.out or var / "backtests" / f"{source.name}-{market.first_minute // 1000}-{market.minutes}-{ran}"
     _make_room(out)
     result = (_exact if args.exact else _fast)(args, source, settings, market, out, args.cash, console)
-    result = replace(result, notes=(*result.notes, *noted, *_gaps(market)))
+    ended = () if args.start else left_out_of(source, market)
+    result = replace(result, notes=(*result.notes, *noted, *ended, *gaps_of(market)))
     code = _tell(args, console, out, result, against, absent, None)
     return EXIT_INTERRUPTED if result.minutes < market.minutes else code
 
@@ -145,18 +146,6 @@ def _make_room(out: Path) -> None:
         raise ConfigError(f"{out}: nothing can be kept there ({error.strerror}); name a folder by --out") from error
 
 
-def _gaps(market: MarketCut) -> tuple[str, ...]:
-    """Minutes without a bar, by instrument: filled for the look-backs, never traded."""
-    missing = [int(np.isnan(row[:, CLOSE]).sum()) for row in market.bars]
-    told = [f"{i.symbol} {count:,}" for i, count in zip(market.instruments, missing, strict=True) if count]
-    whole = market.bars.shape[1]
-    return (
-        (f"Minutes without a bar, of {whole:,} with the history: {', '.join(told)}. Nothing trades in them.",)
-        if told
-        else ()
-    )
-
-
 def _fast(
     args: argparse.Namespace,
     source: MarketSource,
@@ -169,7 +158,10 @@ def _fast(
     """The compiled engine over forecasts that were made in batches."""
     found, weights = _members(source, settings, market, console)
     rows = len(market.instruments)
-    prepared = prepare(settings, market, store_of(source))
+    with console.status("the engine …") as status:
+        compile_engine(lambda text: status.update(f"{text} …"))
+        status.update("spreads and liquidity …")
+        prepared = prepare(settings, market, store_of(source))
     began = time.perf_counter()
     with minutes_bar(console, "forecasts", market.minutes, rows) as done:
         forecasts = forecasts_of(

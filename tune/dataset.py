@@ -137,5 +137,13 @@ def check_length(minutes: int, horizon: int) -> None:
 def check_size(data: TrainingSet, instruments: tuple[Instrument, ...], root: Path) -> None:
     """DataError for a set without a sample."""
     if not data.size:
-        names = ", ".join(map(str, instruments))
-        raise DataError(f"{root}: no minute of {names} in the asked span has complete features and a known return")
+        raise nothing_to_learn(instruments, f"{root}: in the asked span")
+
+
+def nothing_to_learn(instruments: tuple[Instrument, ...], where: str) -> DataError:
+    """The error for bars of which no minute is a sample; ``where`` they were looked for."""
+    names = ", ".join(map(str, instruments))
+    return DataError(
+        f"{where} no minute of {names} can be learned from: that takes a bar with volume, {HISTORY:,} minutes of bars "
+        "before it and the forecast horizon after it. Is the volume missing, or are the bars too few?"
+    )

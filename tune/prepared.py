@@ -126,7 +126,15 @@ def prepare(
     return Prepared(
         market=market,
         terms=terms,
-        tape=Tape(bars, recorded, tables["liquidity"], tables["half_bps"], tables["shown"], market.start_minute),
+        tape=Tape(
+            bars,
+            recorded,
+            tables["liquidity"],
+            tables["half_bps"],
+            tables["shown"],
+            np.zeros((rows, 0)),
+            market.start_minute,
+        ),
         first_price=first_price,
         minute=minute,
         notes=(*noted, *notes),
@@ -185,7 +193,10 @@ def _check(market: MarketCut, plain: FloatArray) -> None:
     """Raises ConfigError or DataError for a market that the engine does not trade."""
     for instrument in market.instruments:
         if instrument.quote != REPORTING_CURRENCY:
-            raise ConfigError(f"{instrument}: a backtest trades {REPORTING_CURRENCY} markets only")
+            raise ConfigError(
+                f"{instrument}: a backtest trades {REPORTING_CURRENCY} markets only; a replay trades all: "
+                "python3 run.py replay --lockstep with the same market and settings"
+            )
     bases = [instrument.base for instrument in market.instruments]
     if len({i.venue for i in market.instruments}) > 1 and len(set(bases)) < len(bases):
         # The gate on a coin's premium (risk.max_premium_bps) is not in the engine.

@@ -14,6 +14,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 Done = Callable[[int, int], None]
@@ -24,7 +25,8 @@ class BarsPerSecond(ProgressColumn):
     """Bars (minutes x instruments) a second, since the work began."""
 
     def __init__(self, instruments: int) -> None:
-        super().__init__()
+        # Where the terminal is narrow the bar gives way, not the speed.
+        super().__init__(table_column=Column(no_wrap=True, min_width=len("999.9 k bars/s")))
         self._instruments = max(1, instruments)
 
     def render(self, task: Task) -> Text:

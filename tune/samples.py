@@ -11,7 +11,6 @@ from typing import Protocol
 import numpy as np
 
 from core.bars import fill_gaps
-from core.errors import DataError
 from core.features import HISTORY, LOOKBACK, N_FEATURES, SEQUENCE
 from core.messages import CLOSE, VOLUME, BoolArray, FloatArray
 from core.units import MINUTE_MS, Instrument
@@ -23,6 +22,7 @@ from tune.dataset import (
     forward_return_bps,
     half_spread_bps,
     net_return_bps,
+    nothing_to_learn,
     readings_of,
     sample_rows,
     tables,
@@ -185,6 +185,31 @@ def _carry(raw: FloatArray, known: FloatArray) -> None:
     raw[empty, 0, VOLUME] = 0.0
 
 
+def block_offsets(instruments: int, seed: int) -> FloatArray:
+    """(S,) in [0, 1): where in its blocks each instrument begins to draw, so that not all draw the same ones."""
+    return np.random.default_rng(seed).uniform(0.0, 1.0, instruments)
+
+
+def in_drawn_blocks(minute: np.ndarray, share: float, offset: FloatArray | float) -> BoolArray:
+    """Which minutes (counted from the epoch) lie in a block of ``BLOCK`` that is drawn: ``share`` of all blocks, evenly over
+    time. It depends on absolute time and the offset alone, however the history is cut; ``minute`` and ``offset`` broadcast.
+    """
+    block = minute // BLOCK
+    step = np.floor(block * share + offset) - np.floor((block - 1) * share + offset)
+    return np.broadcast_to(share >= 1.0, step.shape) | (step > 0)
+
+
+def rows_read(at: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of ``length`` feature rows, those that windows ending at the rows ``at`` (n,) read, ascending; and where among them
+    each window's newest stands (n,)."""
+    # A row is read when any of the L minutes from it on is a sample.
+    reach = np.zeros(length + 1, dtype=np.int64)
+    np.add.at(reach, at - (SEQUENCE - 1), 1)
+    np.add.at(reach, at + 1, -1)
+    needed = np.cumsum(reach[:-1]) > 0
+    return np.flatnonzero(needed), (np.cumsum(needed) - 1)[at]
+
+
 def draw(
     lake: ChunkSource,
     instruments: tuple[Instrument, ...],
@@ -206,7 +231,7 @@ def draw(
     """
     total = len(instruments) * int(fold.learns(np.arange(fold.train_first, fold.train_end)).sum())
     share = min(1.0, most / max(total, 1))
-    offset = np.random.default_rng(seed).uniform(0.0, 1.0, len(instruments))
+    offset = block_offsets(len(instruments), seed)
     rows, places, features, targets, held = [], [], [], [], 0
     further: dict[int, list[FloatArray]] = {h: [] for h in also}
     part = fold.train_first, fold.train_end
@@ -218,29 +243,21 @@ def draw(
         empty = np.pad(chunk.filler, before, constant_values=True)
         found = sample_rows(chunk.features, table, empty)
         minute = found[:, 1] - (SEQUENCE - 1) + chunk.first
-        block = (origin // MINUTE_MS + minute) // BLOCK
-        step = np.floor(block * share + offset[found[:, 0]]) - np.floor((block - 1) * share + offset[found[:, 0]])
-        kept = fold.learns(minute) & ((share >= 1.0) | (step > 0))
+        kept = fold.learns(minute) & in_drawn_blocks(origin // MINUTE_MS + minute, share, offset[found[:, 0]])
         found, minute = found[kept], minute[kept]
         for row in np.unique(found[:, 0]):
             mine = found[:, 0] == row
             at = found[mine, 1]
-            # A row is kept when any of the L minutes from it on is a sample.
-            reach = np.zeros(table.shape[1] + 1, dtype=np.int64)
-            np.add.at(reach, at - (SEQUENCE - 1), 1)
-            np.add.at(reach, at + 1, -1)
-            needed = np.cumsum(reach[:-1]) > 0
-            number = np.cumsum(needed) - 1
+            needed, place = rows_read(at, table.shape[1])
             features.append(chunk.features[row, needed])
             targets.append(table[row, needed])
             for h, one in tables_also.items():
                 further[h].append(one[row, needed])
-            places.append(held + number[at])
+            places.append(held + place)
             rows.append(np.stack([np.full(len(at), row), minute[mine]], axis=1))
-            held += int(needed.sum())
+            held += len(needed)
     if not rows:
-        names = ", ".join(map(str, instruments))
-        raise DataError(f"no minute of {names} in the part to learn from has complete features and a known return")
+        raise nothing_to_learn(instruments, "in the part to learn from")
     everything, place = np.concatenate(rows), np.concatenate(places)
     order = np.lexsort((everything[:, 0], everything[:, 1]))
     return DrawnSet(

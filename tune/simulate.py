@@ -138,9 +138,14 @@ def simulate_targets(
     return _Run(settings, market, None, target, [], cash, name, regimes, prepared).finish(progress)
 
 
-def compile_engine() -> None:
-    """Compile all that a run needs, if that was not done before: once a machine and version of the rules."""
+COMPILING = "compiling the rules, once (half a minute)"
+
+
+def compile_engine(say: Callable[[str], object] = lambda text: None) -> None:
+    """Compile all that a run needs, if that was not done before: once a machine and version of the rules. ``say`` is told
+    when somebody has to wait for it."""
     if not is_compiled():
+        say(COMPILING)
         compile_side_by_side(_compile_loop)
 
 
@@ -149,7 +154,15 @@ def _compile_loop() -> None:
     settings = load_settings(environ={})
     market = small_market()
     bars, (rows, minutes) = market.bars, market.bars.shape[:2]
-    tape = Tape(bars, bars, np.zeros((rows, minutes + 1, 2)), np.zeros((rows, 1)), np.zeros((rows, minutes)), 0)
+    tape = Tape(
+        bars,
+        bars,
+        np.zeros((rows, minutes + 1, 2)),
+        np.zeros((rows, 1)),
+        np.zeros((rows, minutes)),
+        np.zeros((rows, 0)),
+        0,
+    )
     nothing = Prepared(
         market=market, terms=terms_in(settings), tape=tape, first_price=(1.0,), minute=np.zeros(1, np.int64)
     )

@@ -19,7 +19,7 @@ from serve.models.base import TrainingSet
 from tune.array_store import Arrays, ArrayStore
 from tune.dataset import SPREAD_BARS, check_length, check_size, readings_of, sample_rows
 from tune.fold_store import key_of
-from tune.samples import BLOCK, walk
+from tune.samples import block_offsets, in_drawn_blocks, walk
 
 FORMAT = 1
 MOST_SAMPLES = 200_000
@@ -104,11 +104,10 @@ def stored_set(
 
 
 def thinned(data: TrainingSet, most: int, seed: int = 0) -> TrainingSet:
-    """Up to about ``most`` of the samples, in whole blocks of ``BLOCK`` minutes an instrument, evenly over time; which
-    depends on the seed and on absolute time alone."""
+    """Up to about ``most`` of the samples, in whole blocks an instrument, evenly over time, as ``tune.samples.draw`` takes
+    them."""
     share = min(1.0, most / max(data.size, 1))
     if share >= 1.0:
         return data
-    offset = np.random.default_rng(seed).uniform(0.0, 1.0, data.features.shape[0])[data.rows[:, 0]]
-    block = (data.first_minute // MINUTE_MS + data.rows[:, 1]) // BLOCK
-    return data.where(np.floor(block * share + offset) > np.floor((block - 1) * share + offset))
+    offset = block_offsets(data.features.shape[0], seed)[data.rows[:, 0]]
+    return data.where(in_drawn_blocks(data.first_minute // MINUTE_MS + data.rows[:, 1], share, offset))

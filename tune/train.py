@@ -64,12 +64,13 @@ def score(mean: FloatArray, stdev: FloatArray, target: FloatArray) -> dict[str, 
     """
     if len(mean) < 3:
         return {"n": float(len(mean)), "ic": 0.0, "mse_vs_zero": 1.0, "coverage_80": 0.0}
+    silent = float(np.mean(target**2))  # 0 where no price moved: there is nothing to be better at
     # A member that always says the same has no ranking to correlate.
     ic = 0.0 if np.ptp(mean) == 0.0 else float(np.corrcoef(_ranks(mean), _ranks(target))[0, 1])
     return {
         "n": float(len(mean)),
         "ic": ic,
-        "mse_vs_zero": float(np.mean((target - mean) ** 2) / np.mean(target**2)),
+        "mse_vs_zero": float(np.mean((target - mean) ** 2)) / silent if silent > 0.0 else 1.0,
         "coverage_80": float(np.mean(np.abs(target - mean) <= NORMAL_80 * stdev)),
     }
 

@@ -21,9 +21,10 @@ from tune.candidates import Track, candidates, choose
 from tune.fold_store import FoldStore, Forecast
 from tune.fold_work import FoldWork, Plan, Progress, whole
 from tune.folds import Fold, walk_forward
+from tune.gaps import gaps_of
 from tune.result import Result
 from tune.samples import LOOK_BACK
-from tune.simulate import simulate
+from tune.simulate import compile_engine, simulate
 from tune.stats.sharpe import Trials
 from tune.train import LEAST_SAMPLES
 from tune.trials import TrialLog
@@ -84,6 +85,7 @@ def run_walk_forward(
     traded = folds[-1].test_end - folds[0].test_first
     choice = len(work.tables) > 1
     progress.plan(sum(sum(work.bars(f)) for f in folds) + len(instruments) * traded * (1 + choice * len(work.tables)))
+    compile_engine(progress.say)
     with work.store.lock():
         found, tracks, schedule, notes = _fold_by_fold(work, folds)
     _list_folds(out, work, folds, found, schedule)
@@ -95,7 +97,7 @@ def run_walk_forward(
     result = replace(
         result,
         market=f"{source.name}: {traded:,} minutes out of sample in {len(folds)} folds",
-        notes=(*result.notes, *caveats(work, left_out), *notes),
+        notes=(*result.notes, *gaps_of(market), *caveats(work, left_out), *notes),
     )
     log = TrialLog(source.root)
     new = log.append(trials_of(work, result, tracks))

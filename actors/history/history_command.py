@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from actors.clock import wall_ms
+from actors.clock import SimulatorControl, wall_ms
 from actors.history.comparing import Compared, compare, total
 from actors.history.downloading import Downloaded, Downloader, first_of, span_words
 from actors.limits import venue_gate
 from config import load
-from config.settings import ExchangeSettings
-from core.errors import EXIT_FAILURE, EXIT_OK, ConfigError, DataError, ExchangeUnavailable
+from config.settings import ExchangeSettings, rest_address
+from core.errors import EXIT_FAILURE, EXIT_OK, BotError, ConfigError, DataError, ExchangeUnavailable
 from core.units import DAY_MS, MINUTE_MS, Instrument
 from data.checks import iso
 from data.data_command import lake_of, print_json
@@ -30,6 +30,9 @@ from exchanges.venues import gateway_of
 
 EARLIEST_MS = 1_230_768_000_000
 """2009-01-01: before it there was nothing to trade."""
+CONTROL_S = 3.0
+TOLD_EVERY_S = 1.0
+"""Of progress, at most."""
 SHOWN = 10
 """Gaps and differences that are printed; JSON has all."""
 
@@ -39,6 +42,9 @@ def main(args: argparse.Namespace) -> int:
         return asyncio.run(_verify(args))
     try:
         return asyncio.run(_download(args))
+    except KeyboardInterrupt:
+        print("what is done is kept: the same command goes on from there", file=sys.stderr)
+        raise
     except ExchangeUnavailable as error:
         raise ExchangeUnavailable(
             f"{error}. Check the network and the address; what is done is kept: the same command goes on from there"
@@ -77,8 +83,10 @@ def _where(args: argparse.Namespace, venue: str) -> ExchangeSettings:
     known = settings.config.exchanges.get(venue, ExchangeSettings())  # type: ignore[call-overload]
     if args.exchange_url is None:
         return known
-    if not args.exchange_url.startswith(("http://", "https://")):
-        raise ConfigError(f"--exchange-url {args.exchange_url}: must begin with http:// or https://")
+    try:
+        rest_address(args.exchange_url)
+    except ValueError as error:
+        raise ConfigError(f"--exchange-url {args.exchange_url}: {error}") from None
     return known.model_copy(update={"rest_url": args.exchange_url})
 
 
@@ -112,6 +120,8 @@ async def _download(args: argparse.Namespace) -> int:
     archive = _archive(args, venue, exchange)
     say = _say(args)
     try:
+        await _refuse_made_up(args, exchange)
+        await _listed(gateway)
         now = await gateway.server_time_ms()
         end = min(until or now, now) // MINUTE_MS * MINUTE_MS
         if since >= now:
@@ -119,7 +129,6 @@ async def _download(args: argparse.Namespace) -> int:
         if since >= end:
             raise ConfigError(f"--since {args.since} is not before --until {args.until}")
         _writable(lake)
-        await _listed(gateway)
         downloader = Downloader(
             lake, gateway, archive, say, replace=args.replace, again=args.again, patience_s=args.patience
         )
@@ -144,6 +153,25 @@ async def _download(args: argparse.Namespace) -> int:
         for one in done:
             _show(one)
     return EXIT_FAILURE if any(one.faults for one in done) else EXIT_OK
+
+
+async def _refuse_made_up(args: argparse.Namespace, exchange: ExchangeSettings) -> None:
+    """ConfigError where bars of a made-up market would come to stand among real ones."""
+    if exchange.rest_url is None or args.lake is not None:
+        return
+    control = SimulatorControl(exchange.rest_url, CONTROL_S)
+    try:
+        synthetic = bool((await control.state())["synthetic"])
+    except (BotError, KeyError, TypeError):
+        # Whatever answers there is no simulator of ours.
+        return
+    finally:
+        await control.close()
+    if synthetic:
+        raise ConfigError(
+            f"{exchange.rest_url} is a simulator that plays a made-up market, whose bars do not go among real ones; name a "
+            "lake for them: --lake FOLDER"
+        )
 
 
 def _archive(args: argparse.Namespace, venue: str, exchange: ExchangeSettings) -> Archive | None:
@@ -172,6 +200,7 @@ class Progress:
     def __init__(self, say: Callable[[str], None], minutes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._say, self._all, self._clock = say, minutes, clock
         self._began, self._done, self._there = clock(), 0, 0
+        self._told_at = float("-inf")
         self._seen: set[Instrument] = set()
 
     def tell(self, instrument: Instrument, minutes: int) -> None:
@@ -182,7 +211,11 @@ class Progress:
                 self._say(f"{instrument}: {minutes:,} minutes are there already")
             return
         self._done += minutes
-        left = time_left_s(self._done, self._all - self._there, self._clock() - self._began)
+        now, last = self._clock(), self._done + self._there >= self._all
+        if now - self._told_at < TOLD_EVERY_S and not last:
+            return
+        self._told_at = now
+        left = time_left_s(self._done, self._all - self._there, now - self._began)
         share = (self._done + self._there) / max(1, self._all)
         self._say(f"{instrument}: {share:4.0%} done{'' if left is None else f', about {_duration(left)} left'}")
 
@@ -207,7 +240,9 @@ def _show(one: Downloaded) -> None:
         print("  no minute is missing")
         return
     quiet = " (Upbit has no bar for a minute without a trade)" if one.instrument.venue == "upbit" else ""
-    print(f"  missing: {one.missing:,} minutes in {len(one.gaps):,} gaps{quiet}; the longest:")
+    many = len(one.gaps) > 1
+    where = f"in {len(one.gaps):,} gaps{quiet}; the longest:" if many else f"in one gap{quiet}:"
+    print(f"  missing: {one.missing:,} minute{'s' if one.missing > 1 else ''} {where}")
     for span in sorted(one.gaps, key=lambda s: s[0] - s[1])[:SHOWN]:
         print(f"    {span_words(span)}")
 

@@ -82,10 +82,14 @@ def find_keys(
 ) -> tuple[ApiKeys | None, list[Finding]]:
     """The account's key pair at ``venue``, or why there is none to use."""
     try:
-        return require_keys(load_secrets(path, environ), venue, path), []
+        secrets = load_secrets(path, environ)
     except ConfigError as error:
-        name = "key_file_open" if path.exists() and open_to_others(path) else "no_keys"
+        name = "key_file_open" if path.is_file() and open_to_others(path) else "key_file_wrong"
         return None, [Finding(name=name, text=str(error))]
+    try:
+        return require_keys(secrets, venue, path), []
+    except ConfigError as error:
+        return None, [Finding(name="no_keys", text=str(error))]
 
 
 def ask_account(

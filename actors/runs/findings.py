@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from core.errors import EXIT_CONFIG, BotError
 
 NAMES = (
-    *("no_keys", "key_file_open", "keys_refused", "key_expired", "withdraw_right", "cannot_trade"),
+    *("no_keys", "key_file_open", "key_file_wrong", "keys_refused", "key_expired", "withdraw_right", "cannot_trade"),
     *("wrong_account", "other_account", "account_in_use", "no_consent"),
     *("clock_off", "stale_lake", "models_missing", "models_other_features"),
     *("open_orders", "unreconciled", "unreconciled_orders", "records_ahead"),

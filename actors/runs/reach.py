@@ -159,7 +159,12 @@ def reach(
     absent = [name for name, url in given.items() if url is None]
     if 0 < len(absent) < len(given):
         # Else one market would be watched and another one traded.
-        raise ConfigError(f"exchanges.{venue}: {', '.join(absent)} is not set, but others are; set all three or none")
+        keys = [f"exchanges.{venue}.{name}" for name in absent]
+        others = [f"{name} is {url}" for name, url in given.items() if url is not None]
+        raise ConfigError(
+            f"{' and '.join(keys)} {'are' if len(keys) > 1 else 'is'} not set, but {' and '.join(others)}; set all three, "
+            "as run.py sim prints them at its start, or none to reach the venue itself"
+        )
     return run_briefly(_reach(exchange, instruments, var, venue))
 
 

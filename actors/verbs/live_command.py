@@ -108,13 +108,14 @@ def main(args: argparse.Namespace) -> int:
     var = load.resolve_var(settings)
     console = Console(stderr=args.json)
     refuse_second(var / "runs")
+    # A file that others may read, or that is written wrongly, needs no exchange to be told of.
+    keys = _keys(args.keys, settings)
     tell_rooms(console, settings.config.trade.rows)
     tell_asking(console, settings)
     reached = reach_all(settings.config, var)
-    keys, found = _keys(args.keys, reached)
     run_dir = var / "live" / (f"stand-in-{args.instance}" if reached.stand_in else args.instance)
     claim(run_dir, "live")
-    found += [Finding(name="clock_off", text=fault) for fault in reached.clock_faults(settings.config)]
+    found = [Finding(name="clock_off", text=fault) for fault in reached.clock_faults(settings.config)]
     source = models_of(args.market, var, reached)
     versions, missing = find_models(ArtifactStore(source.root / "artifacts"), settings)
     found += missing
@@ -187,16 +188,18 @@ def _cap(settings: Settings, run_dir: Path, days: LiveDays | None, now_ms: int, 
     return cap
 
 
-def _keys(path: Path, reached: ReachedAll) -> tuple[dict[str, ApiKeys], list[Finding]]:
-    """The key pair of every venue, or why there is none."""
+def _keys(path: Path, settings: Settings) -> dict[str, ApiKeys]:
+    """The key pair of every venue that is traded; NotArmed says why there is none."""
     keys: dict[str, ApiKeys] = {}
     found: list[Finding] = []
-    for venue in reached.parts:
+    for venue in dict.fromkeys(row.venue for row in settings.config.trade.rows):
         pair, missing = find_keys(path, venue=venue)
         found += [finding for finding in missing if finding not in found]
         if pair is not None:
             keys[venue] = pair
-    return keys, found
+    if found:
+        raise NotArmed(found)
+    return keys
 
 
 def _accounts(

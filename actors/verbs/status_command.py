@@ -2,15 +2,16 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from rich.console import Console
 from rich.table import Table
 
-from actors.limits import folders_of, standings
+from actors.limits import Standing, folders_of, standings
 from actors.runs.running import find_run
 from config import load
-from core.errors import EXIT_OK
+from core.errors import EXIT_OK, NotRunning
 from data.hot import Hot
 
 HELP = "what the running bot is doing"
@@ -24,7 +25,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     var = load.resolve_var(load.from_arguments(args))
-    running = find_run(var / "runs")
+    try:
+        running = find_run(var / "runs")
+    except NotRunning:
+        # A download spends of the same limits, with no bot beside it.
+        if not args.json:
+            _show_limits(Console(), standings(folders_of(var)))
+        raise
     limits = standings(folders_of(var, running.run_id))
     if not running.redis_url:
         if args.json:
@@ -69,6 +76,10 @@ def main(args: argparse.Namespace) -> int:
     for name, health in snapshot.health.items():
         table.add_row(name, *(str(health.get(key, "")) for key in ("state", "restarts", "ping_ms", "rss_mb")))
     console.print(table)
+    _show_limits(console, limits)
+    return EXIT_OK
+
+
+def _show_limits(console: Console, limits: Sequence[Standing]) -> None:
     for line in (line for standing in limits for line in standing.words()):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    return EXIT_OK

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from config.settings import ExchangeSettings
-from exchanges.faults import VenueFault
+from exchanges.faults import VenueFault, not_this_venue
 from exchanges.limits.tables import retry_after
 from exchanges.vendor import binance
 
@@ -50,10 +50,11 @@ class BinanceClient(binance):
         venue_code = said.get("code")
         if code < 400 and not (isinstance(venue_code, int) and venue_code < 0):
             return
+        text = not_this_venue(url, "binance") if code == 404 and venue_code is None else str(said.get("msg", ""))
         raise VenueFault(
             status=int(code),
             code="" if venue_code is None else str(venue_code),
-            text=str(said.get("msg", "")),
+            text=text,
             retry_after_s=retry_after(headers),
         )
 

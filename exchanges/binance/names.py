@@ -1,7 +1,6 @@
 """Symbols as the venue writes them."""
 
-import difflib
-
+from core.near_symbols import near_symbol
 from core.units import Instrument
 from exchanges.binance.answers import WireExchange
 
@@ -12,7 +11,6 @@ def venue_symbol(instrument: Instrument) -> str:
 
 
 def near(instrument: Instrument, info: WireExchange) -> str:
-    """``; did you mean …?`` for a symbol the venue does not list, empty when nothing is close."""
-    names = [f"{s.baseAsset}/{s.quoteAsset}" for s in info.symbols]
-    close = difflib.get_close_matches(instrument.symbol, names, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    """``; did you mean …?`` for a symbol the venue does not list; how many it lists when nothing is close."""
+    close = near_symbol(instrument.symbol, (f"{s.baseAsset}/{s.quoteAsset}" for s in info.symbols))
+    return f"; did you mean {close}?" if close else f"; it lists {len(info.symbols):,} others"

@@ -9,11 +9,12 @@ import orjson
 from aiohttp import web
 
 from exchanges.simulated.answers import json_answer
-from exchanges.simulated.binance.payloads import number
 from exchanges.simulated.exchange import STATUSES
 from exchanges.simulated.refusals import VenueRefusal
 from exchanges.simulated.served import SERVED
 
+MOST = Decimal(10) ** 15
+"""Of one transfer."""
 CLASSES = ((25, "Extreme Fear"), (46, "Fear"), (55, "Neutral"), (76, "Greed"), (101, "Extreme Greed"))
 """(below, name), as the index names its values."""
 
@@ -43,8 +44,14 @@ async def advance(request: web.Request) -> web.Response:
 
 
 async def run(request: web.Request) -> web.Response:
-    """POST /sim/run: start a clock that stands (--paused); one that runs goes on. Answers the state."""
+    """POST /sim/run: start a clock that stands (--paused); one that runs goes on. Takes nothing. Answers the state."""
     served = request.app[SERVED]
+    try:
+        empty = (orjson.loads(await request.read() or b"{}")) == {}
+    except ValueError:
+        empty = False
+    if not empty:
+        return _wrong(400, "send no body, or {}: there is nothing to say about it")
     if served.mode == "lockstep":
         return _wrong(
             409, "in lockstep time moves by POST /sim/advance; start the simulator with --speed to let it run"
@@ -59,10 +66,10 @@ async def transfer(request: web.Request) -> web.Response:
     try:
         ask = orjson.loads(await request.read())
         asset, moved = str(ask["asset"]).upper(), Decimal(str(ask["amount"]))
-        if not moved.is_finite() or not asset.isalnum():
+        if not moved.is_finite() or not (asset.isascii() and asset.isalnum()) or abs(moved) >= MOST:
             raise ValueError
     except (ValueError, KeyError, TypeError, InvalidOperation):
-        return _wrong(400, 'send {"asset": "USDT", "amount": "<decimal, negative to withdraw>"}')
+        return _wrong(400, f'send {{"asset": "USDT", "amount": "<decimal below {MOST:f}, negative to withdraw>"}}')
     async with served.lock:
         account = served.exchange.account
         try:
@@ -76,16 +83,32 @@ async def transfer(request: web.Request) -> web.Response:
 async def status(request: web.Request) -> web.Response:
     """POST /sim/status {"symbol": "BTCUSDT", "status": "HALT"}: stop or start trading in a market."""
     served = request.app[SERVED]
+    # By the venue's own names; Upbit's wire says "KRW-BTC".
+    markets: dict[str, int] = getattr(served, "symbols", None) or getattr(served, "codes", {})
     try:
         ask = orjson.loads(await request.read())
-        row, wanted = served.symbols[ask["symbol"]], ask["status"]
+        row, wanted = markets[ask["symbol"]], ask["status"]
     except (ValueError, KeyError, TypeError):
         row, wanted = None, None
     if row is None or wanted not in STATUSES:
-        return _wrong(400, f'send {{"symbol": "...", "status": one of {", ".join(STATUSES)}}}')
+        symbols, statuses = ", ".join(markets), ", ".join(STATUSES)
+        return _wrong(400, f'send {{"symbol": one of {symbols}, "status": one of {statuses}}}')
     async with served.lock:
         served.exchange.status[row] = wanted
     return json_answer({"symbol": ask["symbol"], "status": wanted})
+
+
+async def no_chaos(request: web.Request) -> web.Response:
+    """GET /sim/chaos where nothing goes wrong."""
+    return _wrong(404, "no faults were switched on; start the simulator with --chaos seed=7 (see run.py sim --help)")
+
+
+async def no_such_control(request: web.Request) -> web.Response:
+    known = ", ".join(sorted(f"{route.method} {route.path}" for route in ROUTES if route.path.startswith("/sim/")))
+    same = [route.method for route in ROUTES if route.path == request.path]
+    if same:
+        return _wrong(405, f"{request.path} takes {' and '.join(same)}, not {request.method}")
+    return _wrong(404, f"there is no {request.path}; there are {known} and GET /sim/chaos")
 
 
 def _wrong(code: int, text: str) -> web.Response:
@@ -98,7 +121,7 @@ async def fear_and_greed(request: web.Request) -> web.Response:
     reading = exchange.market.sentiment_at(exchange.now_ms)
     rows = []
     if reading is not None:
-        value = number(reading.value).removesuffix(".0")
+        value = f"{Decimal(repr(reading.value)):f}".removesuffix(".0")
         name = next(name for below, name in CLASSES if reading.value < below)
         rows.append({"value": value, "value_classification": name, "timestamp": str(reading.knowable_ms // 1000)})
     return json_answer({"name": "Fear and Greed Index", "data": rows, "metadata": {"error": None}})
@@ -152,3 +175,5 @@ ROUTES = [
     web.get("/fng/", fear_and_greed),
     web.get("/fng", fear_and_greed),
 ]
+UNKNOWN = [web.route("*", "/sim/{anything:.*}", no_such_control)]
+"""After everything else."""

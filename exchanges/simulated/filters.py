@@ -147,7 +147,7 @@ def _notional(request: OrderRequest, average: float | None) -> int | None:
 
 def check_shape(request: OrderRequest, limits: Limits) -> None:
     """Which parameters go with which type (binance-spot-api-docs, rest-api.md, New order)."""
-    if request.client_id and not re.match(CLIENT_ID, request.client_id):
+    if request.client_id and not re.fullmatch(CLIENT_ID, request.client_id):
         raise illegal("newClientOrderId", CLIENT_ID)
     if request.stp and request.stp not in limits.stp_allowed:
         raise stp_not_allowed()

@@ -12,7 +12,7 @@ from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 from core.costs import UNIT
 from core.messages import Bar
 from core.path import KNOT_1, KNOT_2, price_at
-from core.units import MINUTE_MS, MarketRules, to_decimal
+from core.units import MINUTE_MS, MarketRules, floor_to_step, to_decimal
 from exchanges.simulated.market import A_MINUTE, MarketSource
 
 GAP_MS = MINUTE_MS // A_MINUTE
@@ -47,6 +47,7 @@ class PublicTrades:
         tick_at: Callable[[int, float], Decimal] | None = None,
     ) -> None:
         self._market = market
+        self._steps = [rule.step for rule in rules]
         self._tick_at = tick_at or (lambda row, price: rules[row].tick)
 
     def between(self, row: int, after_ms: int, upto_ms: int) -> list[Print]:
@@ -97,6 +98,8 @@ class PublicTrades:
         part = (volume / A_MINUTE).quantize(UNIT, ROUND_DOWN)
         if bar is None or not part:
             return []
+        # Whole lots, as at a venue, where there is one for each.
+        part = floor_to_step(part, self._steps[row]) or part
         number = self._market.minutes_traded(row, minute) * A_MINUTE
         found: list[Print] = []
         for k in range(A_MINUTE):

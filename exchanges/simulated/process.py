@@ -20,23 +20,27 @@ PARENT_CHECK_S = 1.0
 STOP_S = 5.0
 
 
-async def until_stopped(parent_pid: int | None) -> None:
-    """Return on SIGINT or SIGTERM, or when the process ``parent_pid`` is gone."""
-    stopped = asyncio.Event()
+async def until_stopped(parent_pid: int | None) -> int:
+    """Return on SIGINT or SIGTERM, or when the process ``parent_pid`` is gone; gives the signal's number, 0 for the
+    latter."""
+    stopped: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     loop = asyncio.get_running_loop()
+
+    def stop(number: int) -> None:
+        if not stopped.done():
+            stopped.set_result(number)
+
     for number in (signal.SIGINT, signal.SIGTERM):
         try:
-            loop.add_signal_handler(number, stopped.set)
+            loop.add_signal_handler(number, stop, number)
         except NotImplementedError:
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
+            signal.signal(number, lambda got, _: loop.call_soon_threadsafe(stop, got))
     parent = _process(parent_pid)
-    while not stopped.is_set():
+    while not stopped.done():
         if parent_pid is not None and not _alive(parent):
-            return
-        try:
-            await asyncio.wait_for(stopped.wait(), PARENT_CHECK_S)
-        except TimeoutError:
-            continue
+            return 0
+        await asyncio.wait((stopped,), timeout=PARENT_CHECK_S)
+    return stopped.result()
 
 
 def _process(pid: int | None) -> psutil.Process | None:

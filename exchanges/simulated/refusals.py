@@ -102,6 +102,30 @@ def missing(name: str) -> VenueRefusal:
     return VenueRefusal(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
 
 
+def empty(name: str) -> VenueRefusal:
+    return VenueRefusal(-1105, f"Parameter '{name}' was empty.")
+
+
+def too_many(expected: int, received: int) -> VenueRefusal:
+    return VenueRefusal(-1101, f"Too many parameters; expected '{expected}' and received '{received}'.")
+
+
+def not_all_read(read: int, sent: int) -> VenueRefusal:
+    return VenueRefusal(-1104, f"Not all sent parameters were read; read '{read}' parameter(s) but was sent '{sent}'.")
+
+
+def overflowed(name: str) -> VenueRefusal:
+    return VenueRefusal(-1108, f"Parameter '{name}' overflowed.")
+
+
+def bad_combination() -> VenueRefusal:
+    return VenueRefusal(-1128, "Combination of optional parameters invalid.")
+
+
+def too_long_a_span(hours: int) -> VenueRefusal:
+    return VenueRefusal(-1127, f"More than {hours} hours between startTime and endTime.")
+
+
 def not_needed(name: str) -> VenueRefusal:
     return VenueRefusal(-1106, f"Parameter '{name}' sent when not required.")
 

@@ -124,6 +124,7 @@ async def serve_exchange(
     app = make_app(state)
     if chaos is not None:
         install(app, exchange, ((state.hub, "market"), (state.users, "user")), chaos)
+    close_off(app, chaos)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S, handle_signals=False)
     await runner.setup()
     try:
@@ -182,8 +183,15 @@ def make_app(state: Served) -> web.Application:
         for path in ("/ws", "/ws/{streams:.+}", "/stream", "/stream/ws", "/stream/ws/{streams:.+}"):
             app.router.add_get(path, market_streams)
         app.router.add_get("/ws-api/v3", websocket_api)
-    app.router.add_route("*", "/{anything:.*}", _not_served)
     return app
+
+
+def close_off(app: web.Application, chaos: Chaos | None) -> None:
+    """Answer whatever else is asked for. After all other routes."""
+    if chaos is None:
+        app.router.add_get("/sim/chaos", control.no_chaos)
+    app.add_routes(control.UNKNOWN)
+    app.router.add_route("*", "/{anything:.*}", _not_served)
 
 
 async def _not_served(request: web.Request) -> web.Response:

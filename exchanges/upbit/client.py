@@ -17,7 +17,7 @@ from yarl import URL
 
 from config.settings import ExchangeSettings
 from core.errors import ConfigError
-from exchanges.faults import VENDOR_ERRORS, VenueFault
+from exchanges.faults import VENDOR_ERRORS, VenueFault, not_this_venue
 from exchanges.limits.gate import Gate, Turn
 from exchanges.limits.tables import retry_after
 from exchanges.upbit.calls import Call
@@ -29,6 +29,8 @@ from exchanges.upbit.standing import mono_ms
 log = logging.getLogger(__name__)
 
 REST_URL = "https://api.upbit.com"
+NO_ROUTE = "not_found"
+"""How the venue's gateway names an address that it does not have; an order that is not there has a name of its own."""
 
 Heard = Callable[[float, float, dict[str, str]], None]
 """Told of every answer: monotonic ms when it was asked and when it came, and its headers."""
@@ -114,7 +116,10 @@ class UpbitClient:
             text = await answer.read()
             if 200 <= answer.status < 300:
                 return Answer(text, said)
-            raise _fault(answer.status, text, said)
+            fault = _fault(answer.status, text, said)
+            if answer.status == 404 and (not fault.code or fault.code == NO_ROUTE):
+                fault = replace(fault, text=not_this_venue(url, VENUE))
+            raise fault
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -50,7 +50,7 @@ from exchanges.upbit.calls import (
     WITHDRAWALS,
     Call,
 )
-from exchanges.upbit.client import UpbitClient
+from exchanges.upbit.client import Answer, UpbitClient
 from exchanges.upbit.faults import NOT_FOUND, OUT_OF_SCOPE
 from exchanges.upbit.names import ATTEMPTS, CLIENT_ID, VENUE, identifier, instrument_of, market_code, near
 from exchanges.upbit.signing import KeyPair, Params, new_nonce
@@ -124,7 +124,7 @@ class UpbitGateway:
 
     async def sync_clock(self) -> None:
         """Hear the venue's ``Date`` once more. No request carries a time here, so nothing depends on it but minutes."""
-        await self._call(TICKER, self._any_market())
+        await self._hear()
         if not self._time.bounds.known:
             raise translate(UnreadableAnswer(), False, f"{VENUE} server time: the answer has no Date header")
 
@@ -142,7 +142,7 @@ class UpbitGateway:
             if n:
                 await asyncio.sleep(CLOCK_SPACE_S)
             before, start = ours.now_ms(), mono_ms()
-            headers = (await self._client.call(TICKER, self._any_market())).headers
+            headers = (await self._hear()).headers
             shortest = min(shortest, mono_ms() - start)
             stated = date_ms(headers)
             if stated is not None:
@@ -400,8 +400,14 @@ class UpbitGateway:
             return refused.code != OUT_OF_SCOPE
         return True
 
-    def _any_market(self) -> Params:
-        return {"markets": next(iter(self._codes), "KRW-BTC")}
+    async def _hear(self) -> Answer:
+        """Any answer of the venue. ConfigError where it is asked of a market that it does not list."""
+        try:
+            return await self._client.call(TICKER, {"markets": next(iter(self._codes), "KRW-BTC")})
+        except ExchangeRefused as refused:
+            if refused.code == "404":
+                await self.rules()
+            raise
 
     async def _call(self, call: Call, params: Params) -> bytes:
         return (await self._client.call(call, params)).body

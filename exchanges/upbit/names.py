@@ -5,11 +5,11 @@ an order is sent again under its client id, after an attempt that never became a
 identifier is the client id, and for every further attempt the client id with a mark at its end.
 """
 
-import difflib
 import re
 from collections.abc import Iterable
 
 from core.errors import DataError
+from core.near_symbols import near_symbol
 from core.units import Instrument
 
 VENUE = "upbit"
@@ -38,10 +38,10 @@ def instrument_of(code: str) -> Instrument:
 
 
 def near(instrument: Instrument, codes: Iterable[str]) -> str:
-    """``; did you mean …?`` for a market the venue does not list, empty when nothing is close."""
+    """``; did you mean …?`` for a market the venue does not list; how many it lists when nothing is close."""
     names = [f"{base}/{quote}" for quote, _, base in (code.partition("-") for code in codes)]
-    close = difflib.get_close_matches(instrument.symbol, names, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    close = near_symbol(instrument.symbol, names)
+    return f"; did you mean {close}?" if close else f"; it lists {len(names):,} others"
 
 
 def identifier(client_id: str, attempt: int) -> str:

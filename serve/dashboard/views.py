@@ -57,11 +57,15 @@ def headline(record: Plain, rows: Sequence[Plain]) -> str:
         parts.append(f"{len(record['refused'])} held back by limits")
     if parts:
         return _sentence(parts)
-    edges = [(row["edge"], row["instrument"]) for row in rows if row["edge"] is not None]
-    if not edges:
+    voted = [row for row in rows if row["edge"] is not None]
+    if not voted:
         return "No trade: nobody voted" if rows else "No trade"
-    edge, instrument = max(edges, key=lambda pair: abs(pair[0]))
-    return f"No trade: strongest edge {edge:+.1f} bps ({_base(instrument)})".replace("-", "−")
+    strongest = max(voted, key=lambda row: abs(row["edge"]))
+    # A strong edge without a trade looks like a mistake where it is not said that the coin is held already.
+    kept = ", held" if strongest["held"] else ""
+    return f"No trade: strongest edge {strongest['edge']:+.1f} bps ({_base(strongest['instrument'])}{kept})".replace(
+        "-", "−"
+    )
 
 
 def model_words(step: Plain) -> str:

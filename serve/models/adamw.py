@@ -1,7 +1,8 @@
 """AdamW and its one cycle, as torch has them, without what torch.optim brings along.
 
-A first step of any optimiser of torch.optim imports torch's compiler and sympy: 4 s of a core and 150 MB in each process
-that trains (measured), for a network that learns in two. A test holds both rules to torch's own.
+The arithmetic is torch's own fused kernel, the one that ``torch.optim.AdamW(fused=True)`` calls. Making any optimiser of
+torch.optim imports torch's compiler and sympy (measured: 820 modules, 82 MB and 0.8 s of a core in each process that trains,
+more where the disk is cold), for a network that learns in two seconds. A test holds both rules to torch's.
 """
 
 import math
@@ -45,7 +46,7 @@ class AdamW:
         """Set before each step."""
         self._first = [torch.zeros_like(p) for p in self.parameters]
         self._second = [torch.zeros_like(p) for p in self.parameters]
-        self._steps = 0
+        self._steps = [torch.zeros((), dtype=torch.float32, device=p.device) for p in self.parameters]
 
     def forget(self) -> None:
         """No gradients."""
@@ -54,15 +55,20 @@ class AdamW:
 
     @torch.no_grad()
     def step(self) -> None:
-        self._steps += 1
-        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.parameters]
-        torch._foreach_mul_(self.parameters, 1.0 - self.rate * self.weight_decay)
-        torch._foreach_lerp_(self._first, gradients, 1.0 - self.momentum)
-        torch._foreach_mul_(self._second, BETA2)
-        torch._foreach_addcmul_(self._second, gradients, gradients, 1.0 - BETA2)
-        # As torch does, the bias is corrected by this step's momentum to the power of steps, though momentum moves.
-        first_bias, second_bias = 1.0 - self.momentum**self._steps, 1.0 - BETA2**self._steps
-        size = torch._foreach_sqrt(self._second)
-        torch._foreach_div_(size, math.sqrt(second_bias))
-        torch._foreach_add_(size, EPSILON)
-        torch._foreach_addcdiv_(self.parameters, self._first, size, -self.rate / first_bias)
+        """The bias is corrected by this step's momentum to the power of steps, though momentum moves: as torch does."""
+        torch._foreach_add_(self._steps, 1.0)
+        torch._fused_adamw_(
+            self.parameters,
+            [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.parameters],
+            self._first,
+            self._second,
+            [],
+            self._steps,
+            lr=self.rate,
+            beta1=self.momentum,
+            beta2=BETA2,
+            weight_decay=self.weight_decay,
+            eps=EPSILON,
+            amsgrad=False,
+            maximize=False,
+        )

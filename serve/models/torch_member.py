@@ -24,7 +24,7 @@ from serve.models.base import (
     moves_bps,
     only_whole,
     purged_tail,
-    standardise,
+    standardise32,
     standardiser,
 )
 from serve.models.hyper import made
@@ -133,9 +133,10 @@ class TorchMember:
 
     def forecasts(self, features: FloatArray) -> tuple[FloatArray, FloatArray]:
         """(S, L, F) → mean and stdev (S, H), basis points, over each of ``horizons``."""
-        seen = features[:, :, self.columns]
-        z = torch.from_numpy(standardise(seen, self.mean, self.scale).astype(np.float32))
-        mean, stdev = self._scaled(self._ask(z), features[:, -1])
+        seen = features[:, :, self.columns].astype(np.float32)
+        mean, stdev = self._scaled(
+            self._ask(torch.from_numpy(standardise32(seen, self.mean, self.scale))), features[:, -1]
+        )
         return only_whole(seen, mean, stdev)
 
     def _scaled(self, out: FloatArray, last: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -166,12 +166,17 @@ async def test_a_market_that_nobody_moves_is_refused(server):
 
 
 def test_some_addresses_but_not_all_are_refused():
-    with pytest.raises(ConfigError, match="user_stream_url is not set"):
+    with pytest.raises(
+        ConfigError,
+        match=r"exchanges\.binance\.user_stream_url is not set, but rest_url is http.* as run\.py sim prints them",
+    ):
         reach(ExchangeSettings(rest_url="http://127.0.0.1:9", stream_url="ws://127.0.0.1:9/stream"), BOTH)
 
 
 def test_an_exchange_that_is_away_is_named_with_what_to_do():
-    nowhere = dict.fromkeys(("rest_url", "stream_url", "user_stream_url"), "http://127.0.0.1:9")
+    nowhere = dict.fromkeys(("stream_url", "user_stream_url"), "ws://127.0.0.1:9/x") | {
+        "rest_url": "http://127.0.0.1:9"
+    }
     with pytest.raises(ExchangeUnavailable, match=r"cannot be reached at http://127.0.0.1:9: .*Is it running\?"):
         reach(ExchangeSettings(**nowhere), BOTH)
 
@@ -180,7 +185,8 @@ def test_a_resolver_that_does_not_answer_keeps_nobody_waiting(monkeypatch):
     answered = threading.Event()
     monkeypatch.setattr("socket.getaddrinfo", lambda *_: answered.wait(60))
     monkeypatch.setattr("actors.runs.reach.PATIENCE_S", 0.2)
-    nowhere = dict.fromkeys(("rest_url", "stream_url", "user_stream_url"), "http://exchange.invalid:9")
+    streams = dict.fromkeys(("stream_url", "user_stream_url"), "ws://exchange.invalid:9/x")
+    nowhere = streams | {"rest_url": "http://exchange.invalid:9"}
     began = time.monotonic()
     with pytest.raises(ExchangeUnavailable, match=r"no answer within 0.2 s"):
         reach(ExchangeSettings(**nowhere), BOTH)

@@ -234,7 +234,7 @@ def test_a_bot_that_was_killed_holds_no_account(tmp_path):
 def test_every_reason_has_its_name_and_every_name_its_reason():
     sources = [*(ROOT / "actors" / "runs").glob("*.py"), ROOT / "actors" / "verbs" / "live_command.py"]
     code = "".join(path.read_text(encoding="utf-8") for path in sources)
-    used = set(re.findall(r'Finding\(\s*name="(\w+)"', code)) | {"key_file_open", "no_keys"}
+    used = set(re.findall(r'Finding\(\s*name="(\w+)"', code)) | {"key_file_open", "key_file_wrong"}
     assert used == set(NAMES)
     tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
     assert [name for name in NAMES if f'"{name}"' not in tests and f"[{name}]" not in tests] == []

@@ -184,9 +184,10 @@ async def test_upbit_is_reached_and_its_market_of_usdt_tells_what_one_costs(serv
 
 
 def test_an_upbit_that_is_away_or_half_set_is_named():
-    with pytest.raises(ConfigError, match=r"exchanges\.upbit: user_stream_url is not set"):
-        reach(ExchangeSettings(rest_url="http://127.0.0.1:9", stream_url="ws://x"), (BTC,), None, "upbit")
-    nowhere = ExchangeSettings(**dict.fromkeys(("rest_url", "stream_url", "user_stream_url"), "http://127.0.0.1:9"))
+    with pytest.raises(ConfigError, match=r"exchanges\.upbit\.user_stream_url is not set"):
+        reach(ExchangeSettings(rest_url="http://127.0.0.1:9", stream_url="ws://x/y"), (BTC,), None, "upbit")
+    streams = dict.fromkeys(("stream_url", "user_stream_url"), "ws://127.0.0.1:9/x")
+    nowhere = ExchangeSettings(rest_url="http://127.0.0.1:9", **streams)
     with pytest.raises(ExchangeUnavailable, match=r"exchanges\.upbit\.rest_url names it"):
         reach(nowhere, (BTC,), None, "upbit")
 

@@ -1,13 +1,15 @@
 """What people are told of the limits: at the start, and by ``status``."""
 
+import argparse
+import re
 from dataclasses import asdict
 
 import pytest
 
 from actors.limits import Standing, folders_of, rooms, standings, venue_gate
-from actors.verbs import doctor_checks
+from actors.verbs import doctor_checks, status_command
 from config.settings import ExchangeSettings
-from core.errors import ConfigError
+from core.errors import ConfigError, NotRunning
 from core.units import Instrument
 from exchanges.limits import Priority
 from exchanges.limits.tables import binance_costs
@@ -61,3 +63,15 @@ def test_the_doctor_says_how_many_fit():
     # Also of one that nothing is traded at yet.
     assert doctor_checks.limits(coins("binance", "USDT", 50), "upbit").text.startswith("0 of at most 300 symbols")
     assert doctor_checks.limits((), "upbit").text.endswith("12 new orders in 1 s")
+
+
+def test_status_without_a_bot_still_shows_what_a_download_spends(tmp_path, capsys):
+    gate = venue_gate(tmp_path, "binance", ExchangeSettings())
+    gate.look(lambda line, now: line.counters["weight"].finish(now, now, 70, 0, None))
+    args = argparse.Namespace(config_dir=None, overrides=[f"var_dir={tmp_path}"], json=False)
+    with pytest.raises(NotRunning, match="no bot is running"):
+        status_command.main(args)
+    assert re.search(r"limits of binance \(the exchange itself\): weight [\d,]+ of 6,000", capsys.readouterr().out)
+    with pytest.raises(NotRunning):
+        status_command.main(argparse.Namespace(**{**vars(args), "json": True}))
+    assert capsys.readouterr().out == ""

@@ -133,11 +133,34 @@ async def test_a_clock_that_is_off_is_named(place, monkeypatch):
     assert "its clock is +4000 ms from ours" in said
 
 
-async def test_a_key_file_that_others_may_read_is_named(place):
-    (place.folder / "keys.json").chmod(0o644)
-    names, said = await place.start("--account", "1")
-    assert names - NOT_YET == {"key_file_open"}
-    assert "account unknown" in said
+@pytest.mark.parametrize(
+    ("text", "mode", "name"),
+    [
+        ('{"binance": {"api_key": "a", "api_secret": "b"}}', 0o644, "key_file_open"),
+        ('{"binance": {"api_key": "a", "api_secret": "hush" "x"}}', 0o600, "key_file_wrong"),
+        ('{"binance": {"api_key": "a"}}', 0o600, "key_file_wrong"),
+        ('{"binance": {"api_key": 5, "api_secret": "b"}}', 0o600, "key_file_wrong"),
+        ('{"binance": {"api_key": "a\\u0000b", "api_secret": "b"}}', 0o600, "key_file_wrong"),
+        ("", 0o600, "key_file_wrong"),
+        ("{}", 0o600, "no_keys"),
+    ],
+)
+async def test_a_fault_of_the_key_file_is_named_before_anybody_is_asked(place, monkeypatch, text, mode, name):
+    def asked(*_):
+        raise AssertionError("the network was asked first")
+
+    monkeypatch.setattr(live_command, "reach_all", asked)
+    path = place.folder / "keys.json"
+    path.write_text(text)
+    path.chmod(mode)
+    parser = argparse.ArgumentParser()
+    live_command.arguments(parser)
+    words = ["--config-dir", str(place.folder / "config"), "--keys", str(path), "--account", "1"]
+    with pytest.raises(NotArmed) as refused:
+        live_command.main(parser.parse_args(words))
+    assert refused.value.names == (name,)
+    assert ("chmod 600" in str(refused.value)) == (name != "key_file_wrong")
+    assert "hush" not in str(refused.value)
 
 
 async def test_a_second_bot_on_the_account_is_named(place):

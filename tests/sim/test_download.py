@@ -18,6 +18,7 @@ import pytest
 from aiohttp import web
 
 from actors.history import downloading
+from actors.history.history_command import Progress
 from config.settings import ExchangeSettings
 from core.errors import BotError, ConfigError, DataError, ExchangeUnavailable
 from core.messages import Bar
@@ -267,7 +268,9 @@ async def test_a_bar_the_venue_revised_is_told_and_kept_until_replaced(binance, 
         (("--since", "1970-01-01"), "before 2009"),
         (("--since", "2026-01-03", "--until", "2026-01-02"), "is not before --until"),
         (("--until", "soon"), "--until 'soon': is no date"),
-        (("--exchange-url", "127.0.0.1"), "must begin with http"),
+        (("--symbols", "FOO/USDT"), r"--symbols: binance does not list FOO/USDT; it lists \d others"),
+        (("--exchange-url", "127.0.0.1"), "is no address; write it like http://127.0.0.1:8500"),
+        (("--exchange-url", "http://127.0.0.1:8500/api/v3"), "must end with the port"),
         (("--archive-url", "http://mirror.example"), "https"),
     ],
 )
@@ -275,6 +278,50 @@ async def test_what_can_not_be_meant_is_told_before_anything_is_fetched(binance,
     with pytest.raises(ConfigError, match=said):
         await asyncio.to_thread(download, binance, tmp_path / "lake", *words)
     assert not list(tmp_path.rglob("*.parquet"))
+
+
+@pytest.mark.parametrize(("asked", "there"), [("binance", "upbit"), ("upbit", "binance")])
+async def test_another_venues_address_is_told_with_where_it_was_asked(tmp_path, asked, there):
+    symbol = {"binance": "BTC/USDT", "upbit": "BTC/KRW"}
+    server = await serving(there, 60, (symbol[there],))
+    try:
+        said = rf"{asked} .*{server.url}/\S+ is not there: this address does not speak {asked.title()}'s protocol"
+        with pytest.raises(BotError, match=said):
+            await asyncio.to_thread(download, server, tmp_path / "lake", venue=asked, symbols=symbol[asked])
+    finally:
+        await server.close()
+
+
+async def test_a_made_up_market_does_not_go_among_real_bars(binance, tmp_path):
+    words = download_words(binance.url, tmp_path, "binance", "BTC/USDT")
+    at = words.index("--lake")
+    with pytest.raises(ConfigError, match=r"simulator that plays a made-up market.*--lake FOLDER"):
+        await asyncio.to_thread(run, *words[:at], *words[at + 2 :], "--set", f"var_dir={tmp_path / 'var'}")
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_progress_is_told_at_most_once_a_second_and_at_the_end():
+    said, now = [], [0.0]
+    progress = Progress(said.append, 1_000, lambda: now[0])
+    progress.tell(BTC, 0)
+    for step in range(1, 11):
+        now[0] = step * 0.25
+        progress.tell(BTC, 100)
+    assert [line.split()[1] for line in said] == ["10%", "50%", "90%", "100%"]
+
+
+async def test_a_market_that_upbit_does_not_list_is_told_before_its_clock_is_asked(tmp_path):
+    server = await serving("upbit", 60, ("BTC/KRW", "ETH/KRW"))
+    how = {"venue": "upbit", "symbols": "ETHH/KRW"}
+    try:
+        with pytest.raises(ConfigError, match=r"--symbols: upbit does not list ETHH/KRW; did you mean ETH/KRW\?"):
+            await asyncio.to_thread(download, server, tmp_path / "lake", **how)
+        gateway = gateway_of("upbit", ExchangeSettings(rest_url=server.url), None, (Instrument("upbit", "FOO/KRW"),))
+        with pytest.raises(ConfigError, match="upbit does not list FOO/KRW; it lists 2 others"):
+            await gateway.server_time_ms()
+        await gateway.close()
+    finally:
+        await server.close()
 
 
 async def test_a_lake_that_can_not_be_written_is_told_first(binance, tmp_path):

@@ -6,6 +6,7 @@ import aiohttp
 
 from exchanges.simulated.binance import lists, private, public, trading
 from exchanges.simulated.binance.budget import Allowance
+from exchanges.simulated.binance.parameters import TAKES
 from exchanges.simulated.server import serve_exchange
 from tests.sim.conftest import KEY, SECRET
 from tests.sim.test_server import ME, signed
@@ -133,12 +134,22 @@ async def test_no_parameters_break_it():
         async with aiohttp.ClientSession(running.url, timeout=aiohttp.ClientTimeout(total=10)) as http:
             for number in range(900):
                 route = ROUTES[number % len(ROUTES)]
-                params = {n: v for n, v in LIKELY.items() if dice.random() < 0.7}
+                known = TAKES[route.method, route.path.removeprefix("/api/v3/").removeprefix("/sapi/v1/")]
+                taken = {name.removesuffix("!"): name.endswith("!") for name in known}
+                likely = LIKELY if dice.random() < 0.1 else {n: v for n, v in LIKELY.items() if n in taken}
+                params = {n: v for n, v in likely.items() if dice.random() < (0.95 if taken.get(n) else 0.6)}
                 if dice.random() < 0.3:
                     params[dice.choice(list(params) or NAMES)] = dice.choice(VALUES)
                     params |= {dice.choice(("quantity", "price", "stopPrice")): dice.choice(NUMBERS)}
-                params |= {n: dice.choice(VALUES) for n in dice.sample(NAMES, dice.randint(0, 8))}
-                query = signed("&".join([*(f"{n}={v}" for n, v in params.items()), f"timestamp={BEGIN}"]))
+                if dice.random() < 0.3:
+                    foreign = dice.sample(NAMES, dice.randint(0, 2))
+                    params |= {
+                        n: dice.choice(VALUES) for n in (*foreign, *dice.sample(list(taken), min(2, len(taken))))
+                    }
+                if dice.random() < 0.03:
+                    params["symbol"] = f"BTCUSDT&symbol={dice.choice(VALUES)}"
+                text = [f"{n}={v}" for n, v in params.items() if n not in ("timestamp", "signature")]
+                query = signed("&".join([*text, f"timestamp={BEGIN}"])) if "signature" in taken else "&".join(text)
                 async with http.request(route.method, f"{route.path}?{query}", headers=ME) as answer:
                     body = await answer.json()
                     answers[answer.status] = answers.get(answer.status, 0) + 1

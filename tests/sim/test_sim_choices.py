@@ -2,18 +2,25 @@
 
 import argparse
 import json
+import shlex
+import signal
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
+import aiohttp
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from config.load import load_settings
 from core.errors import ConfigError
 from exchanges.sim_command import arguments, main, make_exchange, read_public_key
 from exchanges.simulated.binance.auth import Keyring, VenueTime
 from exchanges.simulated.process import start_simulator
+from exchanges.simulated.server import serve_exchange
 from tests.sim.conftest import START
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,4 +86,95 @@ def test_a_recording_is_served_as_a_process(tmp_path):
         assert (state["symbols"], state["speed"], state["sent"]) == (["BTC/USDT"], 5.0, 0)
     finally:
         simulator.close()
-    assert simulator.process.returncode == 0
+    assert simulator.process.returncode == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--symbols", "FOO/USDT"), "built-in market of binance has BTC/USDT, ETH/USDT, SOL/USDT, BNB/USDT, XRP/USDT"),
+        (("--symbols", "FOO/KRW", "--venue", "upbit"), "built-in market of upbit has BTC/KRW, ETH/KRW.*--tape"),
+        (("--symbols", "BTC/KRW"), "add --venue upbit for it"),
+        (("--symbols", "BTC/USDT", "--venue", "upbit"), "add --venue binance for it"),
+        (("--symbols", "BTCUSDT"), "write BASE/QUOTE"),
+        (("--symbols", " , "), "names no symbol"),
+    ],
+)
+def test_a_market_that_there_is_not_is_refused_with_those_that_there_are(words, said):
+    with pytest.raises(ConfigError, match=said):
+        make_exchange(parsed(*words), START)
+
+
+def test_symbols_are_taken_as_people_write_them():
+    exchange = make_exchange(parsed("--symbols", "xrp/usdt, BTC/USDT,XRP/USDT,"), START)
+    assert [i.symbol for i in exchange.instruments] == ["XRP/USDT", "BTC/USDT"]
+    exchange = make_exchange(parsed("--venue", "upbit", "--symbols", "doge/krw"), START)
+    assert [i.symbol for i in exchange.instruments] == ["DOGE/KRW"]
+
+
+def test_what_it_prints_can_be_pasted_and_ctrl_c_has_the_last_word(tmp_path):
+    """The names are those of the settings, and the exit code the one that the help promises."""
+    words = [sys.executable, str(ROOT / "run.py"), "sim", "--venue", "upbit", "--symbols", "BTC/KRW,USDT/KRW"]
+    child = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        said = []
+        while not said or not said[-1].startswith("Ctrl-C"):
+            said.append(child.stdout.readline())
+            assert said[-1], said
+        pasted = shlex.split(next(line for line in said if "--set" in line).partition("run.py paper")[2])
+        assert pasted[:2] == ["--market", "demo"]
+        settings = load_settings(overrides=pasted[3::2])
+        upbit = settings.config.exchanges["upbit"]
+        assert [str(row) for row in settings.config.trade.rows] == ["upbit:BTC/KRW"]
+        with urllib.request.urlopen(f"{upbit.rest_url}/sim/state", timeout=5) as answer:
+            assert json.load(answer)["venue"] == "upbit"
+        assert (upbit.stream_url.split("/", 3)[3], upbit.user_stream_url.rpartition("/")[2]) == (
+            "websocket/v1",
+            "private",
+        )
+        assert any(line.split()[:1] == ["api_secret"] for line in said)
+        child.send_signal(signal.SIGINT)
+        rest, _ = child.communicate(timeout=10)
+        assert (child.returncode, rest.startswith("stopped: 0 minutes of the market")) == (130, True), rest
+    finally:
+        child.kill()
+        child.wait()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "said"),
+    [
+        ("GET", "chaos", None, 404, "start the simulator with --chaos"),
+        ("POST", "run", b"{bad", 400, "send no body"),
+        ("POST", "run", b"[]", 400, "send no body"),
+        ("POST", "run", b"{}", 409, "in lockstep"),
+        ("GET", "run", None, 405, "takes POST"),
+        ("POST", "state", None, 405, "takes GET"),
+        ("GET", "nothing", None, 404, "there are GET /sim/state"),
+        ("POST", "advance", b"{bad", 400, "to_ms"),
+        ("POST", "advance", b"null", 400, "to_ms"),
+        ("POST", "advance", b'{"to_ms": 1.5}', 400, "to_ms"),
+        ("POST", "advance", b'{"to_ms": true}', 400, "to_ms"),
+        ("POST", "advance", b'{"to_ms": -5}', 400, "cannot go back"),
+        ("POST", "transfer", b'{"asset": "USDT", "amount": "1e400"}', 400, "decimal below"),
+        ("POST", "transfer", b'{"asset": "USDT", "amount": "NaN"}', 400, "decimal below"),
+        ("POST", "transfer", b'{"asset": "", "amount": "1"}', 400, "decimal below"),
+        ("POST", "transfer", b'{"amount": "1"}', 400, "decimal below"),
+        ("POST", "transfer", b'{"asset": "USDT", "amount": "-1000000000"}', 409, "is free"),
+        ("POST", "status", b'{"symbol": "KRW-LUNA", "status": "HALT"}', 400, "KRW-BTC"),
+        ("POST", "status", b'{"symbol": "KRW-BTC", "status": "ON"}', 400, "TRADING, HALT"),
+        ("POST", "status", b'{"symbol": ["x"], "status": "HALT"}', 400, "KRW-BTC"),
+    ],
+)
+async def test_controls_refuse_what_they_cannot_do_with_the_reason(controlled, method, path, body, status, said):
+    session, url = controlled
+    async with session.request(method, f"{url}/sim/{path}", data=body) as answer:
+        assert (answer.status, said in (await answer.json())["error"]) == (status, True), await answer.text()
+
+
+@pytest.fixture
+async def controlled():
+    running = await serve_exchange(make_exchange(parsed("--venue", "upbit"), START), venue="upbit")
+    async with aiohttp.ClientSession() as session:
+        yield session, running.url
+    await running.close()

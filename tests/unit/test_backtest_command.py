@@ -8,12 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from core.errors import EXIT_OK, ConfigError, DataError
+from core.units import MINUTE_MS, Instrument
+from data.lake import Lake
+from data.market import MarketSource, cut
 from data.synthetic import SyntheticSpec, make_market, write_market
 from tests.support import engines
+from tests.support.markets import BTC, ETH, MINUTE
 from tune import backtest_command, report_command
+from tune.gaps import gaps_of, left_out_of
+from tune.report.style import clock
 from tune.result import Result
 
 MEMBER = 'rules.models.members=[{"name":"rules","family":"rules"}]'
@@ -170,10 +177,38 @@ def test_a_damaged_result_is_named(backtest, tmp_path, name):
         Result.load(tmp_path / "run")
 
 
+def in_one_lake(root: Path, minutes: dict[Instrument, range]) -> MarketSource:
+    """Bars of each instrument in a stretch of its own of the same day."""
+    lake = Lake(root)
+    for instrument, there in minutes.items():
+        ts = [MINUTE + at * MINUTE_MS for at in there]
+        prices = dict.fromkeys(("open", "high", "low", "close", "volume"), [100.0] * len(ts))
+        lake.write(instrument, pl.DataFrame({"ts": ts, **prices}), "rest")
+    return MarketSource(name="made", root=root, lake=lake, synthetic=False)
+
+
+def test_the_newest_minutes_are_not_left_out_in_silence(tmp_path):
+    source = in_one_lake(tmp_path, {BTC: range(2_000), ETH: range(1_500)})
+    market = cut(source, (BTC, ETH), 100)
+    assert market.first_minute == MINUTE + 1_400 * MINUTE_MS
+    (told,) = left_out_of(source, market)
+    assert f"ends at {clock(MINUTE + 1_500 * MINUTE_MS)} UTC with the last bar of ETH/USDT" in told
+    assert f"bars until {clock(MINUTE + 2_000 * MINUTE_MS)}" in told
+    assert left_out_of(source, cut(source, (BTC,), 100)) == ()
+
+
+def test_what_keeps_the_shared_minutes_short_is_named(tmp_path):
+    source = in_one_lake(tmp_path, {BTC: range(2_000), ETH: range(1_900, 2_000)})
+    with pytest.raises(DataError, match=r"share 100 minutes .*: ETH/USDT last to begin\. Ask for fewer"):
+        cut(source, (BTC, ETH), 100)
+    with pytest.raises(DataError, match=r"share 2000 minutes .*; ask for fewer minutes, or import more"):
+        cut(source, (BTC,), 1_900)
+
+
 def test_minutes_without_a_bar_are_counted():
     market = engines.make_market(1, 50)
     bars = market.bars.copy()
     bars[0, 10:14] = np.nan
-    (told,) = backtest_command._gaps(replace(market, bars=bars))
+    (told,) = gaps_of(replace(market, bars=bars))
     assert f"{market.instruments[0].symbol} 4." in told
-    assert backtest_command._gaps(market) == ()
+    assert gaps_of(market) == ()

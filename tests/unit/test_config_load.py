@@ -11,6 +11,7 @@ from config import keys
 from config.load import ROOT, check_symbols, load_settings, resolve_var
 from config.settings import Config, TradingRules
 from core.errors import EXIT_CONFIG, ConfigError
+from core.near_symbols import near_symbol
 
 
 @pytest.fixture
@@ -214,3 +215,43 @@ def test_a_symbol_no_exchange_lists_is_named_with_the_near_one(folder):
             check_symbols(settings, listed)
     with pytest.raises(ConfigError, match="binance was not reached"):
         check_symbols(load_settings(folder, {}), {})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("btc/usdt", "BTC/USDT"),
+        ("USDT/ETH", "ETH/USDT"),
+        ("BTC/EUR", "BTC/USDT"),
+        ("ETH/KWR", "ETH/KRW"),
+        ("ETHH/USDT", "ETH/USDT"),
+        ("XPR/USDT", "XRP/USDT"),
+        ("FOO/USDT", None),
+        ("ETC/USDT", None),
+        ("LUNA/BTC", None),
+    ],
+)
+def test_a_symbol_is_suggested_only_where_it_is_close(wrong, meant):
+    assert near_symbol(wrong, ("BTC/USDT", "ETH/USDT", "XRP/USDT", "ETH/KRW", "ETH/BTC")) == meant
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "form"),
+    [
+        ("rest_url", "foo", "http://127.0.0.1:8500"),
+        ("rest_url", "http://", "http://127.0.0.1:8500"),
+        ("rest_url", "http://127.0.0.1:99999", "http://127.0.0.1:8500"),
+        ("rest_url", "http://127.0.0.1:8500/api/v3", "must end with the port"),
+        ("rest_url", "ftp://127.0.0.1:8500", "http://127.0.0.1:8500"),
+        ("rest_url", "http://127.0.0.1:8500?x=1", "more than an address"),
+        ("stream_url", "http://127.0.0.1:8500/stream", "ws://127.0.0.1:8500/stream"),
+        ("stream_url", "ws://127.0.0.1:8500", "ends too early"),
+        ("user_stream_url", "ws://127.0.0.1 :8500/x", "ws://127.0.0.1:8500/stream"),
+    ],
+)
+def test_an_address_of_an_exchange_is_judged_with_the_settings(folder, key, value, form):
+    with pytest.raises(ConfigError) as told:
+        load_settings(folder, {}, [f"exchanges.binance.{key}={value}"])
+    assert (f'exchanges.binance.{key} = "{value}"' in str(told.value), form in str(told.value)) == (True, True), (
+        told.value
+    )

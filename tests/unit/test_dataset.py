@@ -8,7 +8,7 @@ import pytest
 from core.bars import fill_gaps
 from core.errors import DataError
 from core.features import LOOKBACK, N_FEATURES, SEQUENCE, feature_rows
-from core.messages import CLOSE
+from core.messages import CLOSE, VOLUME
 from core.params import MemberSettings, ModelSettings
 from core.units import MINUTE_MS, Instrument
 from data.artifacts import ArtifactStore
@@ -88,6 +88,15 @@ def test_too_short_a_span_says_what_is_needed() -> None:
         training_set(a_lake(), (BTC, ETH), MINUTE, 700, HORIZON)
 
 
+def test_bars_without_any_volume_teach_nothing() -> None:
+    lake = a_lake()
+    lake.bars[..., VOLUME] = 0.0
+    with pytest.raises(
+        DataError, match=r"no minute of binance:BTC/USDT.* can be learned from: .*Is the volume missing"
+    ):
+        training_set(lake, (BTC, ETH), MINUTE, 2_000, HORIZON)
+
+
 def test_figures_of_a_perfect_and_of_a_silent_forecast() -> None:
     target = np.random.default_rng(0).normal(scale=10.0, size=500)
     perfect = score(target, np.full(500, 10.0), target)
@@ -97,6 +106,10 @@ def test_figures_of_a_perfect_and_of_a_silent_forecast() -> None:
     assert silent["ic"] == 0.0
     assert silent["mse_vs_zero"] == 1.0
     assert silent["coverage_80"] == pytest.approx(0.8, abs=0.05)
+
+
+def test_nothing_is_better_than_silence_where_no_price_moved() -> None:
+    assert score(np.zeros(50), np.full(50, 10.0), np.zeros(50))["mse_vs_zero"] == 1.0
 
 
 MODELS = ModelSettings(

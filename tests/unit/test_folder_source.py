@@ -94,6 +94,12 @@ def test_a_price_of_a_thousand_times_its_neighbours_is_refused(tmp_path: Path) -
     assert not [p for p in (tmp_path / "var" / "markets").iterdir() if (p / MARK).exists() and p.name[0] != "."]
 
 
+def test_bars_of_no_named_exchange_say_how_to_name_it(tmp_path: Path) -> None:
+    (raw(tmp_path / "may") / "binance").rename(tmp_path / "may" / "stuff")
+    with pytest.raises(DataError, match=r"Name it: python3 run\.py data import .*may --exchange binance --lake FOLDER"):
+        folder_source(tmp_path / "var", tmp_path / "may")
+
+
 def test_only_the_instruments_that_the_folder_has_are_traded(tmp_path: Path) -> None:
     settings = load_settings(environ={})
     args = asked("--data", str(raw(tmp_path / "may")))

@@ -3,7 +3,7 @@
 import io
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tune.progress import BarsPerSecond, minutes_bar, rate, share_bar
 
@@ -22,6 +22,19 @@ def test_speed_counts_every_instrument_and_waits_for_a_first_step():
         now += 1.0
         progress.advance(task.id, 100)
     assert BarsPerSecond(5).render(task).plain == "500 bars/s"
+
+
+def test_the_speed_is_whole_on_a_narrow_terminal():
+    out, now = io.StringIO(), 0.0
+    console = Console(file=out, width=80)
+    columns = (TextColumn("{task.description}"), BarColumn(), BarsPerSecond(1), TimeRemainingColumn())
+    progress = Progress(*columns, console=console, get_time=lambda: now)
+    task = progress.add_task("fold 2 of 4: ridge learns from 162,302 samples", total=1_000_000)
+    for _ in range(3):
+        now += 1.0
+        progress.advance(task, 150_000)
+    console.print(progress.get_renderable())
+    assert "150.0 k bars/s" in out.getvalue()
 
 
 def test_a_bar_shows_what_is_done_and_leaves_nothing_behind():

@@ -13,6 +13,7 @@ from core.messages import TradingState
 from core.params import CostSettings
 from tests.support.results import made_up_result, with_missed
 from tune.report.compare import difference, write_comparison
+from tune.report.figures import costs_figure
 from tune.report.findings import findings_of
 from tune.report.frame import Judged
 from tune.report.key_figures import KeyFigure
@@ -20,6 +21,7 @@ from tune.report.page import write_page
 from tune.report.style import number, price, span
 from tune.report.tables import MOST_TRADES
 from tune.report.terminal import as_json, print_comparison, print_findings
+from tune.report.waterfall import steps_of
 from tune.report.words import UNKNOWN, costs_in_words, switched_off
 from tune.result import STATES, Result, Tables, empty_fills, empty_orders
 
@@ -144,6 +146,13 @@ def test_a_run_that_traded_nothing_says_why(tmp_path):
     assert f"the strongest forecast was {run.edge_bps.max():.1f} bps, and a position is opened from 500 on" in text
     silent = replace(run, edge_bps=np.full_like(run.edge_bps, np.nan))
     assert "no member gave a forecast" in page_of(silent, tmp_path)
+    rules["rules"]["selection"]["entry_edge_bps"] = 0.01
+    small = page_of(replace(run, settings=rules | {"trade": {"min_order_usdt": "50"}}), tmp_path)
+    assert "out of 10,000.00 USDT reach the smallest order of 50 USDT (trade.min_order_usdt)" in small
+    noted = page_of(replace(run, notes=tuple(f"note {n}" for n in range(9))), tmp_path)
+    assert noted.index("Nothing was traded") < noted.index("note 0"), "not folded away behind others"
+    humble = replace(run, edge_bps=np.zeros_like(run.edge_bps))
+    assert "every forecast was zero" in page_of(humble, tmp_path)
     assert "Nothing was traded" not in page_of(made_up_result(), tmp_path)
 
 
@@ -273,6 +282,20 @@ def figure_of(value: float, better: int, unit: str = "") -> KeyFigure:
 )
 def test_a_difference_says_how_much_and_whether_it_is_better(base, other, better, told):
     assert difference(figure_of(base, better, "%"), figure_of(other, better, "%")) == told
+
+
+def test_a_difference_in_time_is_said_as_times_are():
+    assert difference(figure_of(61_684, -1, "min"), figure_of(0, -1, "min")) == ("−42.8 d", "better")
+    assert difference(figure_of(30, 0, "min"), figure_of(75, 0, "min")) == ("+45 min", "")
+    assert difference(figure_of(30, 0, "min"), figure_of(30, 0, "min")) == ("0 min", "")
+
+
+def test_costs_are_drawn_as_their_table_has_them():
+    runs = [made_up_result(trades=40, seed=seed) for seed in (1, 2)]
+    for bars, run in zip(costs_figure(runs, ["one", "other"]).data, runs, strict=True):
+        assert list(bars.customdata) == [step.amount for step in steps_of(run.costs)]
+        assert bars.y[1] < 0.0, "fees are taken, not given"
+        assert sum(bars.y[:-1]) == pytest.approx(bars.y[-1])
 
 
 def test_numbers_read_as_numbers():

@@ -11,7 +11,7 @@ from tune.buy_and_hold import benchmarks
 from tune.report.calendars import by_day, by_hour_of_week, by_month, calendar_of
 from tune.report.series import (
     bucket_means,
-    bucket_modes,
+    bucket_shares,
     carried,
     drawdown,
     minute_returns,
@@ -66,11 +66,12 @@ def test_means_of_buckets_add_up_as_the_series_do():
     np.testing.assert_allclose(means.sum(axis=1), values.reshape(10, 100, 3).mean(axis=1).sum(axis=1))
 
 
-def test_a_strip_shows_what_was_most_of_the_time():
+def test_a_strip_shows_the_share_of_each_kind_the_seldom_ones_too():
     kinds = np.array([0] * 60 + [1] * 40 + [-1] * 51 + [2] * 49, dtype=np.int8)
-    edges, modes = bucket_modes(kinds, 3, 2)
+    edges, shares = bucket_shares(kinds, 3, 2)
     assert edges.tolist() == [0, 100]
-    assert modes.tolist() == [0, -1]
+    assert shares.tolist() == [[0.0, 0.6, 0.4, 0.0], [0.51, 0.0, 0.0, 0.49]]
+    assert bucket_shares(kinds[:0], 3)[1].shape == (0, 4)
 
 
 def test_days_compound_to_the_whole_run():

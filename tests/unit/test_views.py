@@ -100,6 +100,15 @@ def test_a_stale_market_and_a_silent_panel_are_told():
     assert view(silent)["headline"] == "No trade: nobody voted"
 
 
+def test_a_strong_edge_without_a_trade_says_that_the_coin_is_held():
+    record = first(lambda r: not r.approved and not r.refused and r.status == "done")
+    record = replace(record, edge_bps=(50.5, -1.0, 0.0, 0.0, 0.0), position=(0.3, 0.0, 0.0, 0.0, 0.0))
+    base = record.instruments[0].symbol.split("/")[0]
+    assert view(record)["headline"] == f"No trade: strongest edge +50.5 bps ({base}, held)"
+    out = view(replace(record, position=(0.0,) * 5))
+    assert out["headline"] == f"No trade: strongest edge +50.5 bps ({base})"
+
+
 def test_the_value_of_what_is_held_adds_up():
     record = first(lambda r: r.status == "done")
     seen = view(record)

@@ -275,6 +275,8 @@ def test_listed_in_the_middle_delisted_and_an_outage_of_284_minutes(made: Synthe
     both = pl.concat(minutes.values())
     assert ((both >= gone) & (both < gone + 283)).sum() == 0, "nothing is traded while nobody trades"
     assert (both > gone + 284).sum() > 0
+    (told,) = (note for note in result.notes if note.startswith("Minutes without a bar"))
+    assert f"BTC/USDT {size - delisted + 284:,}" in told
 
 
 def test_a_fold_shorter_than_the_look_back_says_how_many_would_do() -> None:

@@ -307,9 +307,9 @@ async def test_back_off_grows_while_nobody_is_there():
 
 
 async def test_an_address_that_is_none_is_the_users_to_mend(stub):
-    stream = MarketStream(
-        stub.settings(stream_url="http://nowhere"), [BTC], lambda *_: None, now_ms=lambda: 0, policy=QUICK
-    )
+    # Past the settings' own look at it.
+    nowhere = stub.settings().model_copy(update={"stream_url": "http://nowhere"})
+    stream = MarketStream(nowhere, [BTC], lambda *_: None, now_ms=lambda: 0, policy=QUICK)
     with pytest.raises(ConfigError, match="http://nowhere"):
         await asyncio.wait_for(stream.run(), 3)
 

@@ -389,7 +389,9 @@ async def test_no_keys_and_half_a_set_of_addresses_are_config_errors():
         await UserStream(ExchangeSettings(), None, [BTC], print).run()
     with pytest.raises(ConfigError, match="both, or leave both out"):
         UserStream(ExchangeSettings(rest_url="http://127.0.0.1:9"), ("k", "s"), [BTC], print)
-    lost = MarketStream(ExchangeSettings(stream_url="http://x"), [BTC], print, now_ms=lambda: 0)
+    lost = MarketStream(
+        ExchangeSettings().model_copy(update={"stream_url": "http://x"}), [BTC], print, now_ms=lambda: 0
+    )
     with pytest.raises(ConfigError, match=r"config\.json"):
         await lost.run()
 

@@ -2,6 +2,8 @@
 
 ``features.npy`` (S, T, F) is float32: half the disk and half the reading; a feature is known to seven digits then, which
 is more than any model here tells apart. The files are read in pieces, never held: memory is that of what was drawn.
+``tune.stored_set`` keeps float64 mapped for as long as it is used, which a trial may not: mapped pages count as the
+process's, and it is ended above its share. How samples are drawn and gathered is one rule for both (``tune.samples``).
 """
 
 import json
@@ -16,11 +18,12 @@ from numpy.lib.format import open_memmap
 from core.errors import DataError
 from core.features import N_FEATURES, SEQUENCE, schema_hash
 from core.messages import BoolArray, FloatArray
+from core.units import MINUTE_MS
 from data.lake import Lake
 from tune.auto.task import LOOK_BACK, Task
 from tune.dataset import also_of, sample_rows
 from tune.folds import Fold
-from tune.samples import BLOCK, DrawnSet, walk
+from tune.samples import DrawnSet, block_offsets, in_drawn_blocks, rows_read, walk
 
 MARK = "table.json"
 FEATURES, TARGET, VALID, WHOLE = "features.npy", "target.npy", "valid.npy", "whole.npy"
@@ -118,16 +121,13 @@ class Table:
         return cls(folder, task)
 
     def learn(self, fold: Fold, most: int, seed: int) -> DrawnSet:
-        """Up to about ``most`` samples of what a fold learns from, evenly over time; blocks of ``BLOCK`` minutes are
-        taken or left whole, as ``tune.samples.draw`` does."""
+        """Up to about ``most`` samples of what a fold learns from, evenly over time, in blocks as ``tune.samples.draw``
+        takes them."""
         valid = self._valid(fold.train_first, fold.train_end)
         valid &= fold.learns(np.arange(fold.train_first, fold.train_end))
         share = min(1.0, most / max(int(valid.sum()), 1))
-        offset = np.random.default_rng(seed).uniform(0.0, 1.0, len(valid))
-        if share < 1.0:
-            block = (self.task.ms(fold.train_first) // 60_000 + np.arange(valid.shape[1])) // BLOCK
-            step = np.floor(block * share + offset[:, None]) - np.floor((block - 1) * share + offset[:, None])
-            valid &= step > 0
+        minute = self.task.ms(fold.train_first) // MINUTE_MS + np.arange(valid.shape[1])
+        valid &= in_drawn_blocks(minute, share, block_offsets(len(valid), seed)[:, None])
         # What a longer horizon would tell of the test part is not known yet.
         return replace(self._gathered(valid, fold.train_first), until=fold.train_end + self.task.horizon)
 
@@ -161,16 +161,12 @@ class Table:
         rows, places, kept, held = [], [], [], 0
         for row, mine in enumerate(chosen):
             at = np.flatnonzero(mine)
-            # A feature row is needed when any of the L minutes from it on is a sample.
-            reach = np.zeros(len(mine) + before + 1, dtype=np.int64)
-            np.add.at(reach, at, 1)
-            np.add.at(reach, at + before + 1, -1)
-            needed = np.cumsum(reach[:-1]) > 0
-            minutes = np.flatnonzero(needed) + first - before
+            needed, place = rows_read(at + before, len(mine) + before)
+            minutes = needed + first - before
             kept.append(np.asarray(features[row, minutes], dtype=np.float64))
             for h, one in ahead.items():
                 targets[h].append(np.asarray(one[row, minutes]))
-            places.append(held + (np.cumsum(needed) - 1)[at + before])
+            places.append(held + place)
             rows.append(np.stack([np.full(len(at), row), at + first], axis=1))
             held += len(minutes)
         everything, place = np.concatenate(rows), np.concatenate(places)

@@ -10,7 +10,7 @@ from tune.report.figures import costs_figure
 from tune.report.findings import Findings
 from tune.report.frame import Judged, figure, head, pair, section, write_html
 from tune.report.key_figures import KeyFigure
-from tune.report.style import money, number
+from tune.report.style import MINUS, money, number, span
 
 Named = tuple[str, Findings]
 
@@ -27,10 +27,11 @@ def difference(base: KeyFigure, other: KeyFigure) -> tuple[str, str]:
     apart = (other.value - base.value) * base.scale
     if not math.isfinite(apart):
         return "", ""
-    unit = " pp" if base.unit == "%" else f" {base.unit}" if base.unit == "min" else ""
     judged = apart * base.better
     kind = "better" if judged > 0 else "worse" if judged < 0 else ""
-    return number(apart, base.digits, sign=True) + unit, kind
+    if base.unit == "min":
+        return ("+" if apart > 0 else MINUS if apart < 0 else "") + span(abs(apart)), kind
+    return number(apart, base.digits, sign=True) + (" pp" if base.unit == "%" else ""), kind
 
 
 def comparison_table(runs: Sequence[Named]) -> str:

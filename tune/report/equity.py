@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 from core.messages import TradingState
 from tune.buy_and_hold import benchmarks
 from tune.report.drawing import colours, finished, line, times
-from tune.report.series import bucket_modes, drawdown, thinned, whole_equity
+from tune.report.series import bucket_edges, bucket_shares, drawdown, thinned, whole_equity
 from tune.report.style import BLUE, GREY, ORANGE, RED, REGIME_COLOURS, STATE_COLOURS
 from tune.result import REGIMES, STATES, Result
 from tune.stats.bootstrap import Bands
@@ -28,7 +28,7 @@ def equity_figure(result: Result) -> go.Figure | None:
         return None
     equity = whole_equity(result)
     held = benchmarks(result)
-    strips = [_regime_strip(result)] + ([_state_strip(result)] if _was_held_back(result) else [])
+    strips = [_regime_strip(result), *([[_state_strip(result)]] if _was_held_back(result) else [])]
     alone = bool(held) and max(np.ptp(one.equity) for one in held) > DWARFED * np.ptp(equity) > 0.0
     curves = [0.44, 0.28] if alone else [0.64]
     heights = [*curves, 0.2 if alone else 0.24, *[0.05] * len(strips)]
@@ -54,9 +54,10 @@ def equity_figure(result: Result) -> go.Figure | None:
         col=1,
     )
     for row, strip in enumerate(strips, start=below + 1):
-        figure.add_trace(strip, row=row, col=1)
+        figure.add_traces(strip, rows=row, cols=1)
         figure.update_yaxes(showticklabels=True, fixedrange=True, showgrid=False, ticks="", row=row, col=1)
         figure.update_xaxes(showgrid=False, row=row, col=1)
+    figure.update_yaxes(range=[0, 100], tickvals=[50], ticktext=["regime"], row=below + 1, col=1)
     figure.update_yaxes(title_text="USDT", tickformat=",", row=1, col=1)
     figure.update_yaxes(title_text="fall, %", rangemode="tozero", row=below, col=1)
     figure.update_xaxes(type="date")
@@ -134,10 +135,26 @@ def fan_figure(result: Result, bands: Bands | None) -> go.Figure | None:
     return finished(figure, 320)
 
 
-def _regime_strip(result: Result) -> go.Heatmap:
+def _regime_strip(result: Result) -> list[go.Scatter]:
+    """Shares of each bucket, as a column of a long run is hours wide: what is seldom is seen as a thin layer."""
     names = ("unknown", *(regime.value for regime in REGIMES))
-    edges, modes = bucket_modes(result.regime, len(REGIMES))
-    return _strip("regime", result.minute[edges], modes + 1, names, [REGIME_COLOURS[name] for name in names])
+    edges, shares = bucket_shares(result.regime, len(REGIMES))
+    x = times(np.append(result.minute[edges], result.minute[-1]))
+    seen = [row for row in range(len(names)) if shares[:, row].any()]
+    return [
+        go.Scatter(
+            x=x,
+            y=100.0 * np.append(shares[:, row], shares[-1, row]),
+            name=names[row],
+            stackgroup="regime",
+            mode="lines",
+            line={"width": 0, "shape": "hv"},
+            fillcolor=REGIME_COLOURS[names[row]],
+            showlegend=False,
+            hovertemplate="%{y:.0f} %",
+        )
+        for row in seen
+    ]
 
 
 def _state_strip(result: Result) -> go.Heatmap:
@@ -147,7 +164,7 @@ def _state_strip(result: Result) -> go.Heatmap:
     rank = np.array(
         [(TradingState.ACTIVE, TradingState.REDUCING, TradingState.HALTED).index(s) for s in STATES] + [1.5]
     )
-    edges, _ = bucket_modes(kinds, len(names))
+    edges = bucket_edges(len(kinds))
     worst = [part[np.argmax(rank[part])] for part in np.split(np.clip(kinds, 0, len(STATES)), edges[1:]) if len(part)]
     return _strip("trading", result.minute[edges], np.array(worst), names, [STATE_COLOURS[name] for name in names])
 

@@ -7,8 +7,8 @@ import polars as pl
 from tune.report.calendars import by_hour_of_week
 from tune.report.drawing import colours, finished, heat, stack, times
 from tune.report.series import bucket_means, closed_returns, whole_equity
-from tune.report.style import BLUE, GREEN, GREY, RED, money
-from tune.report.waterfall import Step
+from tune.report.style import BLUE, GREEN, GREY, RED, money, number
+from tune.report.waterfall import Step, steps_of
 from tune.result import Result
 
 MOST_SYMBOLS = 7
@@ -22,7 +22,7 @@ def waterfall_figure(steps: list[Step]) -> go.Figure:
             x=_names(steps),
             y=[step.amount for step in steps[:-1]] + [0.0],
             measure=["absolute", *["relative"] * (len(steps) - 2), "total"],
-            customdata=[f"{step.amount:+,.2f}" for step in steps],
+            customdata=[money(step.amount, sign=True) for step in steps],
             increasing={"marker": {"color": GREEN}},
             decreasing={"marker": {"color": RED}},
             totals={"marker": {"color": BLUE}},
@@ -78,7 +78,7 @@ def contribution_figure(result: Result) -> go.Figure | None:
             x=values,
             orientation="h",
             marker={"color": [GREEN if value >= 0 else RED for value in values]},
-            text=[f"{value:+,.2f}" for value in values],
+            text=[money(value, sign=True) for value in values],
             textposition="auto",
             hovertemplate="%{y}: %{x:,.2f} USDT<extra></extra>",
         )
@@ -121,13 +121,13 @@ def trades_figure(trades: pl.DataFrame) -> go.Figure | None:
     figure.add_vline(
         x=mean,
         line={"color": BLUE, "width": 1.5},
-        annotation_text=f"mean {mean:+.1f}",
+        annotation_text=f"mean {number(mean, 1, sign=True)}",
         annotation_position="top right" if median < mean else "top left",
     )
     figure.add_vline(
         x=median,
         line={"color": GREY, "width": 1.5, "dash": "dot"},
-        annotation_text=f"median {median:+.1f}",
+        annotation_text=f"median {number(median, 1, sign=True)}",
         annotation_position="top left" if median < mean else "top right",
     )
     figure.update_xaxes(title_text="return of a round trip, bps", zeroline=True)
@@ -136,17 +136,17 @@ def trades_figure(trades: pl.DataFrame) -> go.Figure | None:
 
 
 def costs_figure(results: list[Result], names: list[str]) -> go.Figure:
-    """Gross, every cost and net of several runs side by side, as per cent of the cash at the start."""
+    """Gross, every cost and net of several runs side by side, signed as they move equity, as per cent of the cash at the
+    start."""
     figure = go.Figure()
     for result, name, colour in zip(results, names, colours(len(results)), strict=True):
-        cents = result.costs.cents()
-        values = [100.0 * cents[key] / result.cash for key in cents]
+        steps = steps_of(result.costs)
         figure.add_bar(
-            x=list(cents),
-            y=values,
+            x=_names(steps),
+            y=[100.0 * step.amount / result.cash for step in steps],
             name=name,
             marker={"color": colour},
-            customdata=list(cents.values()),
+            customdata=[step.amount for step in steps],
             hovertemplate="%{x}: %{customdata:,.2f} USDT, %{y:.3f} %",
         )
     figure.update_layout(barmode="group")

@@ -46,7 +46,9 @@ class KeyFigure:
 def key_figures(result: Result, known: Ratios, bands: Bands | None = None) -> list[KeyFigure]:
     """All figures, each defined also for a run that did nothing or lasted one minute."""
     long_enough = known.days >= SHORTEST_DAYS
-    none = DASH if known.volatility == 0.0 else TOO_SHORT
+    # What is missing from a long run has no meaning there (nothing fell, nothing moved); more days would not help.
+    varied = known.volatility is not None
+    none = DASH if known.volatility == 0.0 or (long_enough and varied) else TOO_SHORT
     money_lost = result.costs.gross - result.costs.net
     held = [
         _share(
@@ -84,7 +86,7 @@ def key_figures(result: Result, known: Ratios, bands: Bands | None = None) -> li
             else "",
         ),
         _ratio("sortino", "Sortino (year)", known.sortino if long_enough else None, none=none, hint="the same with falls only as risk"),
-        _ratio("calmar", "Calmar", known.calmar, hint="return a year over the largest fall"),
+        _ratio("calmar", "Calmar", known.calmar, none=TOO_SHORT if known.cagr is None else DASH, hint="return a year over the largest fall"),
         _share("volatility", "volatility (year)", known.volatility, digits=1, better=-1, none=TOO_SHORT),
         _ratio("tail", "tail ratio", known.tail_ratio if long_enough else None, none=none, hint=f"best over worst twentieth of {_adverb(known.period)} returns"),
         _count("trades", "round trips", known.trades, f"{known.open_trades:,} more still open" if known.open_trades else ""),

@@ -64,9 +64,8 @@ def thinned(values: FloatArray, most: int = MOST_POINTS) -> np.ndarray:
 
 def bucket_means(values: FloatArray, most: int = MOST_COLUMNS) -> tuple[np.ndarray, FloatArray]:
     """(first index of each bucket, (buckets, ...) means of the finite values), for areas that must add up."""
-    count = len(values)
-    edges = np.linspace(0, count, min(count, most) + 1).astype(np.int64)[:-1]
-    if not count:
+    edges = bucket_edges(len(values), most)
+    if not len(values):
         return edges, np.asarray(values, dtype=np.float64)
     known = np.isfinite(values)
     sums = np.add.reduceat(np.where(known, values, 0.0), edges, axis=0)
@@ -74,11 +73,15 @@ def bucket_means(values: FloatArray, most: int = MOST_COLUMNS) -> tuple[np.ndarr
     return edges, np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
 
 
-def bucket_modes(kinds: np.ndarray, number: int, most: int = MOST_COLUMNS) -> tuple[np.ndarray, np.ndarray]:
-    """(first index of each bucket, the kind -1..number-1 that is most frequent in it)."""
-    count = len(kinds)
-    edges = np.linspace(0, count, min(count, most) + 1).astype(np.int64)[:-1]
-    if not count:
-        return edges, np.zeros(0, dtype=np.int64)
-    hits = np.stack([np.add.reduceat((kinds == kind).astype(np.int64), edges) for kind in range(-1, number)])
-    return edges, np.argmax(hits, axis=0) - 1
+def bucket_edges(count: int, most: int = MOST_COLUMNS) -> np.ndarray:
+    """First index of each of at most ``most`` buckets of ``count`` points."""
+    return np.linspace(0, count, min(count, most) + 1).astype(np.int64)[:-1]
+
+
+def bucket_shares(kinds: np.ndarray, number: int, most: int = MOST_COLUMNS) -> tuple[np.ndarray, FloatArray]:
+    """(first index of each bucket, (buckets, number + 1) shares of it that are of kind -1..number-1, 0 to 1)."""
+    edges = bucket_edges(len(kinds), most)
+    if not len(kinds):
+        return edges, np.zeros((0, number + 1))
+    hits = np.stack([np.add.reduceat((kinds == kind).astype(np.float64), edges) for kind in range(-1, number)], axis=1)
+    return edges, hits / hits.sum(axis=1, keepdims=True)

@@ -7,6 +7,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 from collections.abc import Callable, Mapping
 
 from cryptography.exceptions import InvalidSignature
@@ -19,6 +20,8 @@ from exchanges.simulated.refusals import VenueRefusal, missing
 MAX_AHEAD_MS = 1_000
 DEFAULT_WINDOW_MS = 5_000
 MAX_WINDOW_MS = 60_000
+PLAIN = "[0-9]{1,20}(\\.[0-9]{1,20})?"
+"""A time or a span: ms, and where somebody likes a part of one."""
 PUBLIC_KEY = "-----BEGIN PUBLIC KEY-----"
 """How the secret of a key begins that is no secret: the client keeps the private half."""
 
@@ -90,7 +93,7 @@ class Keyring:
         """VenueRefusal -1021 for a stamp that is too old or in the future."""
         stamp, window = _integer(params, "timestamp"), _integer(params, "recvWindow", DEFAULT_WINDOW_MS)
         if window > MAX_WINDOW_MS:
-            raise VenueRefusal(-1131, "recvWindow must be less than 60000.")
+            raise VenueRefusal(-1131, "recvWindow must be less than 60000")
         self._time.check(stamp, window)
 
     def verify(self, api_key: str | None, payload: str, params: Mapping[str, str]) -> str:
@@ -132,10 +135,9 @@ def _integer(params: Mapping[str, str], name: str, default: int | None = None) -
     text = params.get(name)
     if text is None and default is not None:
         return default
-    try:
-        return int(float(text or ""))
-    except ValueError:
-        raise missing(name) from None
+    if text is None or not re.fullmatch(PLAIN, text):
+        raise missing(name)
+    return int(text.partition(".")[0])
 
 
 def signed_part(query: str, body: str) -> str:

@@ -7,7 +7,7 @@ from exchanges.simulated.binance.rest import Ask, Security, endpoint
 from exchanges.simulated.binance.trading import cancelled, may_trade, read_answer_kind, read_force, read_side, read_stp
 from exchanges.simulated.lists import OrderList
 from exchanges.simulated.orders import OrderRequest, OrderType
-from exchanges.simulated.refusals import VenueRefusal, missing, neither, no_such_list, not_needed
+from exchanges.simulated.refusals import VenueRefusal, bad_combination, missing, neither, no_such_list, not_needed
 
 
 def _leg(ask: Ask, place: str) -> OrderRequest:
@@ -69,7 +69,9 @@ async def open_lists(ask: Ask) -> list:
 
 
 async def all_lists(ask: Ask) -> list:
-    first, start, end = ask.integer("fromId", 0), ask.integer("startTime", 0), ask.optional_integer("endTime")
+    if "fromId" in ask.params and ask.params.keys() & {"startTime", "endTime"}:
+        raise bad_combination()
+    first, (start, end) = ask.integer("fromId", 0), ask.span(24)
     found = [
         row
         for row in ask.state.exchange.order_lists()

@@ -1,17 +1,15 @@
 """What the simulated Binance writes about its markets: rules, bars, books and trades as its documented JSON.
 
-Formats from binance-spot-api-docs: rest-api.md, web-socket-streams.md. Bar figures are the shortest decimal that reads
-back as the same float64, so nothing is lost.
+Formats from binance-spot-api-docs: rest-api.md, web-socket-streams.md.
 """
 
 from decimal import Decimal
 
-from core.messages import Bar
-from core.units import MINUTE_MS, Instrument, MarketRules
+from core.units import Instrument, MarketRules
+from exchanges.simulated.binance.klines import Kline
 from exchanges.simulated.binance.payloads import amount, number, symbol_of
 from exchanges.simulated.events import BookTop
 from exchanges.simulated.filters import Limits, filter_list
-from exchanges.simulated.market import A_MINUTE
 from exchanges.simulated.orders import OrderType
 from exchanges.simulated.prints import Print
 from exchanges.simulated.selftrade import Stp
@@ -19,43 +17,37 @@ from exchanges.simulated.selftrade import Stp
 ORDER_TYPES = [str(kind) for kind in OrderType]
 
 
-def _money(bar: Bar) -> float:
-    """Quote volume, estimated: a bar does not record it."""
-    return bar.volume * (bar.open + bar.high + bar.low + bar.close) / 4.0
-
-
-def kline_row(bar: Bar) -> list:
-    """One row of GET /klines. Quote volume, trade count and taker volumes are estimates."""
-    money = _money(bar)
-    count = 0 if bar.filler else A_MINUTE
-    close_ms = bar.minute + MINUTE_MS - 1
+def kline_row(kline: Kline) -> list:
+    """One row of GET /klines."""
+    bar = kline.bar
     head = [bar.minute, number(bar.open), number(bar.high), number(bar.low), number(bar.close), number(bar.volume)]
-    return [*head, close_ms, number(money), count, number(bar.volume / 2), number(money / 2), "0"]
+    return [*head, kline.last_ms, amount(kline.money), kline.count, *map(amount, kline.taken), "0"]
 
 
-def kline_frame(symbol: str, bar: Bar, final: bool, now_ms: int) -> dict:
-    money = _money(bar)
+def kline_frame(symbol: str, kline: Kline, final: bool, now_ms: int) -> dict:
+    bar = kline.bar
+    bought, paid = kline.taken
     return {
         "e": "kline",
         "E": now_ms,
         "s": symbol,
         "k": {
             "t": bar.minute,
-            "T": bar.minute + MINUTE_MS - 1,
+            "T": kline.last_ms,
             "s": symbol,
-            "i": "1m",
-            "f": -1,
-            "L": -1,
+            "i": kline.interval,
+            "f": kline.first_id,
+            "L": kline.last_id,
             "o": number(bar.open),
             "c": number(bar.close),
             "h": number(bar.high),
             "l": number(bar.low),
             "v": number(bar.volume),
-            "n": 0 if bar.filler else A_MINUTE,
+            "n": kline.count,
             "x": final,
-            "q": number(money),
-            "V": number(bar.volume / 2),
-            "Q": number(money / 2),
+            "q": amount(kline.money),
+            "V": amount(bought),
+            "Q": amount(paid),
             "B": "0",
         },
     }
@@ -80,9 +72,9 @@ def trade_row_public(trade: Print) -> dict:
     """One row of GET /trades."""
     return {
         "id": trade.number,
-        "price": plain(trade.price),
-        "qty": plain(trade.quantity),
-        "quoteQty": plain(trade.price * trade.quantity),
+        "price": amount(trade.price),
+        "qty": amount(trade.quantity),
+        "quoteQty": amount(trade.price * trade.quantity),
         "time": trade.at_ms,
         "isBuyerMaker": trade.seller_took,
         "isBestMatch": True,
@@ -93,8 +85,8 @@ def agg_trade_row(trade: Print) -> dict:
     """One row of GET /aggTrades: every trade is a group of its own."""
     return {
         "a": trade.number,
-        "p": plain(trade.price),
-        "q": plain(trade.quantity),
+        "p": amount(trade.price),
+        "q": amount(trade.quantity),
         "f": trade.number,
         "l": trade.number,
         "T": trade.at_ms,
@@ -113,8 +105,8 @@ def trade_frame(symbol: str, trade: Print) -> dict:
         "E": trade.at_ms,
         "s": symbol,
         "t": trade.number,
-        "p": plain(trade.price),
-        "q": plain(trade.quantity),
+        "p": amount(trade.price),
+        "q": amount(trade.quantity),
         "T": trade.at_ms,
         "m": trade.seller_took,
         "M": True,

@@ -1,19 +1,20 @@
 """What the simulated Binance writes: orders, trades, bars and events as its documented JSON.
 
-Formats from binance-spot-api-docs: rest-api.md, web-socket-streams.md, user-data-stream.md. Amounts have 8 decimals
-as at the venue; bar figures are the shortest decimal that reads back as the same float64, so nothing is lost.
+Formats from binance-spot-api-docs: rest-api.md, web-socket-streams.md, user-data-stream.md. Amounts and prices have 8
+decimals, as at the venue.
 """
 
 from collections.abc import Sequence
 from decimal import Decimal
 
-from core.units import Instrument, MarketRules, Side
+from core.units import Instrument, MarketRules, Side, to_decimal
 from exchanges.simulated.events import AccountMoved, ListMoved, OrderMoved, Transferred
 from exchanges.simulated.lists import OrderList
 from exchanges.simulated.orders import Amendment, SimOrder, Trade
 from exchanges.simulated.selftrade import PreventedMatch
 
 ZERO_TEXT = "0.00000000"
+EXACT_BELOW = 1e7
 
 
 def symbol_of(instrument: Instrument) -> str:
@@ -26,9 +27,16 @@ def amount(value: Decimal) -> str:
 
 
 def number(value: float) -> str:
-    """Shortest decimal text of a float, never with an exponent."""
-    text = repr(value)
-    return format(Decimal(text), "f") if "e" in text else text
+    """A figure of a bar. It has 8 decimals, unless somebody's bars have more than any venue's: then all, so that none is
+    lost on the wire."""
+    text = rounded(value)
+    return text if float(text) == value else f"{to_decimal(value):f}"
+
+
+def rounded(value: float) -> str:
+    """A figure that was worked out, with 8 decimals."""
+    # Above, the digits that a float64 has end before the eighth decimal, and formatting would make some up.
+    return f"{value:.8f}" if abs(value) < EXACT_BELOW else f"{to_decimal(value):.8f}"
 
 
 def _order_head(order: SimOrder) -> dict:

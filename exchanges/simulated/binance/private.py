@@ -13,7 +13,7 @@ from exchanges.simulated.binance.payloads import (
 from exchanges.simulated.binance.rest import WALLET, Ask, Security, endpoint
 from exchanges.simulated.binance.trading import discount, which
 from exchanges.simulated.orders import SimOrder
-from exchanges.simulated.refusals import VenueRefusal, archived, missing
+from exchanges.simulated.refusals import VenueRefusal, archived, bad_combination, missing
 
 ARCHIVED_AFTER_MS = 90 * 86_400_000
 UID = 1
@@ -100,7 +100,7 @@ async def prevented_matches(ask: Ask) -> list:
     row, exchange = ask.row(), ask.state.exchange
     by_match, by_order = ask.optional_integer("preventedMatchId"), ask.optional_integer("orderId")
     if by_match is None and by_order is None:
-        raise VenueRefusal(-1128, "Combination of optional parameters invalid.")
+        raise bad_combination()
     first, limit = ask.integer("fromPreventedMatchId", 0), ask.integer("limit", 500, most=1_000)
     found = [
         m
@@ -119,7 +119,7 @@ async def open_orders(ask: Ask) -> list:
 
 async def all_orders(ask: Ask) -> list:
     row, first = ask.row(), ask.integer("orderId", 0)
-    start, end = ask.integer("startTime", 0), ask.optional_integer("endTime")
+    start, end = ask.span(24)
     found = [
         o
         for o in ask.state.exchange.orders.values()
@@ -142,7 +142,9 @@ async def amendments(ask: Ask) -> list:
 
 async def my_trades(ask: Ask) -> list:
     row, exchange = ask.row(), ask.state.exchange
-    first, start, end = ask.integer("fromId", 0), ask.integer("startTime", 0), ask.optional_integer("endTime")
+    if "fromId" in ask.params and ask.params.keys() & {"startTime", "endTime"}:
+        raise bad_combination()
+    first, (start, end) = ask.integer("fromId", 0), ask.span(24)
     found = [
         t
         for t in exchange.my_trades(row, ask.optional_integer("orderId"))
@@ -170,6 +172,20 @@ async def api_restrictions(ask: Ask) -> dict:
     }
 
 
+async def trade_fees(ask: Ask) -> list:
+    """Fees by market; the wallet API's call, without a symbol of all of them."""
+    rows = [ask.row()] if "symbol" in ask.params else range(len(ask.state.exchange.rules))
+    rules = [ask.state.exchange.rules[row] for row in rows]
+    return [
+        {
+            "symbol": symbol_of(rule.instrument),
+            "makerCommission": f"{rule.maker_fee:f}",
+            "takerCommission": f"{rule.taker_fee:f}",
+        }
+        for rule in rules
+    ]
+
+
 async def order_counts(ask: Ask) -> list:
     return ask.state.budget.order_counts()
 
@@ -192,6 +208,7 @@ ROUTES += [
     endpoint(method, path, Security.SIGNED, call, WALLET)
     for method, path, call in (
         ("GET", "account/apiRestrictions", api_restrictions),
+        ("GET", "asset/tradeFee", trade_fees),
         ("GET", "bnbBurn", bnb_burn),
         ("POST", "bnbBurn", switch_bnb_burn),
     )

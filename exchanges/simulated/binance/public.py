@@ -1,9 +1,11 @@
 """Market data calls of the simulated Binance: rules, time, bars, book, prices."""
 
+from itertools import islice
+
 from aiohttp import web
 
-from core.messages import Bar
-from core.units import MINUTE_MS
+from exchanges.simulated.binance.day import MINI, NO_TOP
+from exchanges.simulated.binance.klines import INTERVALS
 from exchanges.simulated.binance.market_payloads import (
     agg_trade_row,
     book_ticker_row,
@@ -12,15 +14,10 @@ from exchanges.simulated.binance.market_payloads import (
     symbol_row,
     trade_row_public,
 )
-from exchanges.simulated.binance.payloads import number, symbol_of
-from exchanges.simulated.binance.rest import Ask, Security, endpoint
-from exchanges.simulated.events import BookTop
-from exchanges.simulated.exchange import TRADING
-from exchanges.simulated.orders import ZERO
+from exchanges.simulated.binance.payloads import amount, rounded, symbol_of
+from exchanges.simulated.binance.rest import WALLET, Ask, Security, endpoint
 from exchanges.simulated.price_range import BUCKET_MS, BUCKETS
-from exchanges.simulated.refusals import VenueRefusal
-
-DAY_MINUTES = 1_440
+from exchanges.simulated.refusals import VenueRefusal, bad_combination
 
 
 async def ping(ask: Ask) -> dict:
@@ -38,16 +35,8 @@ async def exchange_info(ask: Ask) -> dict:
         "serverTime": exchange.now_ms,
         "rateLimits": ask.state.budget.stated(),
         "exchangeFilters": [],
-        "symbols": [symbol_row(exchange.filters[row], _status(ask, row), exchange.limits) for row in ask.rows()],
+        "symbols": [symbol_row(exchange.filters[row], ask.status(row), exchange.limits) for row in ask.rows()],
     }
-
-
-def _status(ask: Ask, row: int) -> str:
-    exchange = ask.state.exchange
-    stated = exchange.status[row]
-    if stated != TRADING:
-        return stated
-    return exchange.rules[row].status if exchange.trading(row) else "BREAK"
 
 
 async def execution_rules_of(ask: Ask) -> dict:
@@ -70,32 +59,18 @@ async def reference_price_calculation(ask: Ask) -> dict:
 
 
 async def klines(ask: Ask) -> list:
-    row = ask.row()
-    if ask.text("interval") != "1m":
+    row, interval = ask.row(), ask.text("interval")
+    if interval not in (*INTERVALS, "1s"):
         raise VenueRefusal(-1120, "Invalid interval.")
+    if ask.params.get("timeZone", "0") not in ("0", "+0", "00:00", "+00:00"):
+        raise VenueRefusal(-1000, "The simulator serves klines of time zone 0 only.")
     limit = ask.integer("limit", 500, most=1_000)
-    exchange = ask.state.exchange
-    now, first = exchange.now_ms, exchange.market.start_ms
-    end = min(ask.integer("endTime", now), now)
-    newest = end // MINUTE_MS * MINUTE_MS
-    start = ask.optional_integer("startTime")
-    rows: list[list] = []
+    now, source = ask.state.exchange.now_ms, ask.state.klines
+    end, start = min(ask.integer("endTime", now), now), ask.optional_integer("startTime")
     if start is not None:
-        minute = max(first, -(-start // MINUTE_MS) * MINUTE_MS)
-        while minute <= newest and len(rows) < limit:
-            _append(rows, exchange.market.bar(row, minute, now))
-            minute += MINUTE_MS
-        return rows
-    minute = newest
-    while minute >= first and len(rows) < limit:
-        _append(rows, exchange.market.bar(row, minute, now))
-        minute -= MINUTE_MS
-    return rows[::-1]
-
-
-def _append(rows: list[list], bar: Bar | None) -> None:
-    if bar is not None:
-        rows.append(kline_row(bar))
+        # An end before the start is no fault at the venue: nothing lies between.
+        return [kline_row(found) for found in islice(source.since(row, interval, start, end, now), limit)]
+    return [kline_row(found) for found in islice(source.until(row, interval, end, now), limit)][::-1]
 
 
 async def depth(ask: Ask) -> dict:
@@ -107,26 +82,16 @@ async def depth(ask: Ask) -> dict:
 
 async def book_ticker(ask: Ask) -> object:
     exchange = ask.state.exchange
-    empty = BookTop(ZERO, ZERO, ZERO, ZERO)
-    rows = [book_ticker_row(symbol_of(exchange.instruments[r]), exchange.top(r) or empty) for r in ask.rows()]
+    rows = [book_ticker_row(symbol_of(exchange.instruments[r]), exchange.top(r) or NO_TOP) for r in ask.rows()]
     return rows[0] if ask.params.get("symbol") else rows
-
-
-def _last_price(ask: Ask, row: int) -> float:
-    """Close of the newest bar known, running or not; 0 before the first."""
-    exchange = ask.state.exchange
-    minute = (exchange.now_ms - 1) // MINUTE_MS * MINUTE_MS
-    while minute >= exchange.market.start_ms:
-        bar = exchange.market.bar(row, minute, exchange.now_ms)
-        if bar is not None:
-            return bar.close
-        minute -= MINUTE_MS
-    return 0.0
 
 
 async def price(ask: Ask) -> object:
     exchange = ask.state.exchange
-    rows = [{"symbol": symbol_of(exchange.instruments[r]), "price": number(_last_price(ask, r))} for r in ask.rows()]
+    rows = [
+        {"symbol": symbol_of(exchange.instruments[r]), "price": amount(ask.state.days.last_price(r))}
+        for r in ask.rows()
+    ]
     return rows[0] if ask.params.get("symbol") else rows
 
 
@@ -134,42 +99,17 @@ async def average_price(ask: Ask) -> dict:
     row, exchange = ask.row(), ask.state.exchange
     minutes = exchange.limits.average_minutes
     value = exchange.market.average_price(row, exchange.now_ms, minutes)
-    return {"mins": minutes, "price": number(value or 0.0), "closeTime": exchange.now_ms}
+    return {"mins": minutes, "price": rounded(value or 0.0), "closeTime": exchange.now_ms}
 
 
 async def day_ticker(ask: Ask) -> object:
-    rows = [_day(ask, row) for row in ask.rows()]
+    kind = ask.params.get("type", "FULL")
+    if kind not in ("FULL", "MINI"):
+        raise VenueRefusal(-1139, "Invalid ticker type.")
+    rows = [ask.state.days.row(symbol_of(ask.state.exchange.instruments[row]), row) for row in ask.rows()]
+    if kind == "MINI":
+        rows = [{name: row[name] for name in MINI} for row in rows]
     return rows[0] if ask.params.get("symbol") else rows
-
-
-def _day(ask: Ask, row: int) -> dict:
-    exchange = ask.state.exchange
-    now = exchange.now_ms
-    newest = (now - 1) // MINUTE_MS * MINUTE_MS
-    oldest = max(exchange.market.start_ms, newest - (DAY_MINUTES - 1) * MINUTE_MS)
-    known = [b for m in range(oldest, newest + 1, MINUTE_MS) if (b := exchange.market.bar(row, m, now)) is not None]
-    first, last = (known[0].open, known[-1].close) if known else (0.0, 0.0)
-    volume = sum(b.volume for b in known)
-    money = sum(b.volume * b.close for b in known)
-    top = exchange.top(row) or BookTop(ZERO, ZERO, ZERO, ZERO)
-    return book_ticker_row(symbol_of(exchange.instruments[row]), top) | {
-        "priceChange": number(last - first),
-        "priceChangePercent": f"{(last / first - 1) * 100 if first else 0.0:.3f}",
-        "weightedAvgPrice": number(money / volume if volume else 0.0),
-        "prevClosePrice": number(first),
-        "lastPrice": number(last),
-        "lastQty": number(known[-1].volume if known else 0.0),
-        "openPrice": number(first),
-        "highPrice": number(max((b.high for b in known), default=0.0)),
-        "lowPrice": number(min((b.low for b in known), default=0.0)),
-        "volume": number(volume),
-        "quoteVolume": number(money),
-        "openTime": oldest,
-        "closeTime": now,
-        "firstId": 0,
-        "lastId": len(known),
-        "count": len(known),
-    }
 
 
 async def trades(ask: Ask) -> list:
@@ -195,14 +135,19 @@ async def agg_trades(ask: Ask) -> list:
     first, start = ask.optional_integer("fromId"), ask.optional_integer("startTime")
     end = min(ask.integer("endTime", now), now)
     if first is not None:
-        if start is not None or ask.params.get("endTime"):
-            raise VenueRefusal(-1128, "Combination of optional parameters invalid.")
+        if start is not None or "endTime" in ask.params:
+            raise bad_combination()
         found = prints.numbered(row, first, now, limit)
     elif start is not None:
         found = prints.since(row, start, end, limit)
     else:
         found = prints.newest(row, end, limit)
     return [agg_trade_row(trade) for trade in found]
+
+
+async def system_status(ask: Ask) -> dict:
+    """Whether the venue is being mended; the wallet API's call."""
+    return {"status": 0, "msg": "normal"}
 
 
 ROUTES: list[web.RouteDef] = [
@@ -215,6 +160,8 @@ ROUTES: list[web.RouteDef] = [
         ("referencePrice", reference_price),
         ("referencePrice/calculation", reference_price_calculation),
         ("klines", klines),
+        # For charts: the venue may smooth what it shows there. Here they are the same.
+        ("uiKlines", klines),
         ("depth", depth),
         ("ticker/bookTicker", book_ticker),
         ("ticker/price", price),
@@ -225,3 +172,4 @@ ROUTES: list[web.RouteDef] = [
         ("aggTrades", agg_trades),
     )
 ]
+ROUTES.append(endpoint("GET", "system/status", Security.NONE, system_status, WALLET))

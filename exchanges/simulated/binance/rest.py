@@ -4,7 +4,6 @@ Endpoints, parameters and answers from binance-spot-api-docs, rest-api.md. The c
 and ``private.py``.
 """
 
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,13 +16,14 @@ from aiohttp import web
 from exchanges.simulated.answers import json_answer
 from exchanges.simulated.binance.auth import signed_part
 from exchanges.simulated.binance.budget import COUNTS_ORDERS, FREE_WHEN_DONE, WEIGHTS, depth_weight
+from exchanges.simulated.binance.parameters import check, whole
 from exchanges.simulated.binance.state import STATE, ServerState
-from exchanges.simulated.refusals import VenueRefusal, illegal, invalid_symbol, missing
+from exchanges.simulated.exchange import STATUSES, TRADING
+from exchanges.simulated.refusals import VenueRefusal, bad_combination, invalid_symbol, missing, too_long_a_span
 
 BASE = "/api/v3/"
 WALLET = "/sapi/v1/"
-DIGITS = "^[0-9]{1,20}$"
-NUMBER = "^([0-9]{1,20})(\\.[0-9]{1,20})?$"
+HOUR_MS = 3_600_000
 
 
 class Security(StrEnum):
@@ -49,46 +49,69 @@ class Ask:
 
     def integer(self, name: str, default: int | None = None, most: int | None = None) -> int:
         text = self.params.get(name)
-        if not text:
+        if text is None:
             if default is None:
                 raise missing(name)
             return default
-        if not text.isdecimal():
-            raise illegal(name, DIGITS)
-        return int(text) if most is None else min(int(text), most)
+        value = whole(name, text)
+        return value if most is None else min(value, most)
 
     def optional_integer(self, name: str) -> int | None:
-        return self.integer(name) if self.params.get(name) else None
+        return self.integer(name) if name in self.params else None
+
+    def span(self, hours: int) -> tuple[int, int | None]:
+        """(startTime, endTime) of an account's history, at most so many hours apart; 0 and None where not sent."""
+        start, end = self.integer("startTime", 0), self.optional_integer("endTime")
+        if "startTime" in self.params and end is not None:
+            if end <= start:
+                # The venue's own words for an end that is not after the start.
+                raise missing("endTime")
+            if end - start > hours * HOUR_MS:
+                raise too_long_a_span(hours)
+        return start, end
 
     def decimal(self, name: str) -> Decimal | None:
         """An amount, or None when it was not sent."""
         text = self.params.get(name)
-        if not text:
-            return None
-        if not re.fullmatch(NUMBER, text):
-            raise illegal(name, NUMBER)
-        return Decimal(text)
+        return None if text is None else Decimal(text)
 
     def row(self) -> int:
-        """Row of the mandatory ``symbol``."""
+        """Row of the mandatory ``symbol``, which must be of ``symbolStatus`` where that is sent."""
         row = self.state.symbols.get(self.text("symbol"))
         if row is None:
             raise invalid_symbol()
+        if not self._of_status(row):
+            raise VenueRefusal(-1220, "The symbol's status does not match the requested symbolStatus.")
         return row
 
     def rows(self) -> list[int]:
-        """Rows of ``symbol`` or ``symbols``; all of them when neither is sent."""
-        if self.params.get("symbol"):
+        """Rows of ``symbol`` or ``symbols``, all of them when neither is sent; the latter two by ``symbolStatus``."""
+        if "symbol" in self.params and "symbols" in self.params:
+            raise bad_combination()
+        if "symbol" in self.params:
             return [self.row()]
-        if not self.params.get("symbols"):
-            return list(self.state.symbols.values())
-        try:
-            names = orjson.loads(self.params["symbols"])
-            return [self.state.symbols[name] for name in names]
-        except (ValueError, TypeError):
-            raise illegal("symbols", '^\\["[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}")*\\]$') from None
-        except KeyError:
-            raise invalid_symbol() from None
+        if "symbols" not in self.params:
+            return [row for row in self.state.symbols.values() if self._of_status(row)]
+        named = orjson.loads(self.params["symbols"])
+        if len(set(named)) < len(named):
+            raise VenueRefusal(-1151, "Symbol is present multiple times in the list.")
+        if any(name not in self.state.symbols for name in named):
+            raise invalid_symbol()
+        return [row for row in map(self.state.symbols.__getitem__, named) if self._of_status(row)]
+
+    def status(self, row: int) -> str:
+        """What is said of a market: TRADING, HALT, BREAK …"""
+        exchange = self.state.exchange
+        stated = exchange.status[row]
+        if stated != TRADING:
+            return stated
+        return exchange.rules[row].status if exchange.trading(row) else "BREAK"
+
+    def _of_status(self, row: int) -> bool:
+        wanted = self.params.get("symbolStatus")
+        if wanted is not None and wanted not in STATUSES:
+            raise VenueRefusal(-1122, "Invalid symbolStatus.")
+        return wanted in (None, self.status(row))
 
 
 Call = Callable[[Ask], Awaitable[object]]
@@ -101,13 +124,17 @@ def endpoint(method: str, path: str, security: Security, call: Call, base: str =
     async def handle(request: web.Request) -> web.Response:
         state = request.app[STATE]
         query = request.raw_path.partition("?")[2]
-        body = await request.text()
-        ask = Ask(state, dict(parse_qsl(query, keep_blank_values=True)) | dict(parse_qsl(body, keep_blank_values=True)))
+        body = (await request.read()).decode(errors="replace")
+        sent = parse_qsl(query, keep_blank_values=True), parse_qsl(body, keep_blank_values=True)
         try:
-            weight = _weight(key, ask)
+            weight = _weight(key, dict(sent[1]) | dict(sent[0]))
             state.budget.spend(weight)
+            api_key = request.headers.get("X-MBX-APIKEY")
             if security is Security.SIGNED:
-                state.keyring.verify(request.headers.get("X-MBX-APIKEY"), signed_part(query, body), ask.params)
+                state.keyring.require(api_key)
+            ask = Ask(state, check(key, *sent))
+            if security is Security.SIGNED:
+                state.keyring.verify(api_key, signed_part(query, body), ask.params)
             async with state.lock:
                 answer = await call(ask)
             if key in FREE_WHEN_DONE:
@@ -119,14 +146,15 @@ def endpoint(method: str, path: str, security: Security, call: Call, base: str =
     return web.route(method, base + path, handle)
 
 
-def _weight(key: tuple[str, str], ask: Ask) -> int:
+def _weight(key: tuple[str, str], params: dict[str, str]) -> int:
     if key == ("GET", "depth"):
-        return depth_weight(ask.integer("limit", 100))
-    if key == ("GET", "openOrders") and not ask.params.get("symbol"):
+        limit = params.get("limit", "")
+        return depth_weight(int(limit[:9]) if limit.isascii() and limit.isdecimal() else 100)
+    if key == ("GET", "openOrders") and not params.get("symbol"):
         return 80
-    if key == ("POST", "order/test") and ask.params.get("computeCommissionRates") == "true":
+    if key == ("POST", "order/test") and params.get("computeCommissionRates") == "true":
         return 20
-    if key == ("GET", "myTrades") and ask.params.get("orderId"):
+    if key == ("GET", "myTrades") and params.get("orderId"):
         return 5
     return WEIGHTS.get(key, 1)
 

@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from core.messages import Bar
 from core.units import MINUTE_MS
 from exchanges.simulated.binance.auth import Keyring
 from exchanges.simulated.binance.budget import Budget
+from exchanges.simulated.binance.day import NO_TOP, Days
+from exchanges.simulated.binance.klines import INTERVALS, Klines, ends, opens
 from exchanges.simulated.binance.market_payloads import (
     agg_trade_frame,
     book_ticker_frame,
@@ -27,16 +28,17 @@ from exchanges.simulated.events import (
     AccountMoved,
     BarClosed,
     BookMoved,
-    BookTop,
     Event,
     ListMoved,
     OrderMoved,
     Transferred,
 )
 from exchanges.simulated.exchange import SimulatedExchange
-from exchanges.simulated.orders import ZERO
 from exchanges.simulated.prints import PublicTrades
 from exchanges.simulated.served import TRADES_ONLY, USER, Mode, Served
+
+PARTS = (5, 10, 20)
+"""Levels of the streams that tell a part of the book."""
 
 
 class ServerState(Served):
@@ -61,12 +63,18 @@ class ServerState(Served):
         self.symbols = {symbol_of(i): row for row, i in enumerate(exchange.instruments)}
         self.depth = [DepthView() for _ in exchange.instruments]
         self.prints = PublicTrades(exchange.market, exchange.rules)
+        self.klines = Klines(exchange.market, self.prints)
+        self.days = Days(exchange, self.prints, self.klines)
         self._printed = [exchange.now_ms] * len(exchange.instruments)
         """Until when public trades were shown, by market."""
         names = [symbol.lower() for symbol in self.symbols]
-        self._kline = [f"{name}@kline_1m" for name in names]
+        self._kline = [[(kind, f"{name}@kline_{kind}") for kind in INTERVALS] for name in names]
         self._ticker = [f"{name}@bookTicker" for name in names]
         self._depth = [(f"{name}@depth", f"{name}@depth@100ms") for name in names]
+        self._parts = [
+            [(levels, f"{name}@depth{levels}{often}") for levels in PARTS for often in ("", "@100ms")] for name in names
+        ]
+        self._day = [(f"{name}@ticker", f"{name}@miniTicker") for name in names]
         self._trades = [(f"{name}@trade", f"{name}@aggTrade") for name in names]
         self._names = list(self.symbols)
 
@@ -75,6 +83,7 @@ class ServerState(Served):
             if isinstance(event, BarClosed):
                 self._show_trades(event.row, event.minute + MINUTE_MS - 1)
                 self._bar(event.row, event.minute, final=True)
+                self._tell_day(event.row)
             elif isinstance(event, BookMoved):
                 self._show_trades(event.row, event.at_ms)
                 self._book(event.row)
@@ -98,6 +107,7 @@ class ServerState(Served):
         now = self.exchange.now_ms
         for row in range(len(self.exchange.instruments)):
             self._bar(row, (now - 1) // MINUTE_MS * MINUTE_MS, final=False)
+            self._tell_day(row)
         await self.hub.flush()
 
     def snapshot(self, row: int, limit: int) -> dict:
@@ -112,15 +122,33 @@ class ServerState(Served):
         return {"lastUpdateId": view.shown_id, "bids": rows(view.bids, True), "asks": rows(view.asks, False)}
 
     def _bar(self, row: int, minute: int, final: bool) -> None:
-        if self.hub.wanted(self._kline[row]):
-            bar: Bar | None = self.exchange.market.bar(row, minute, self.exchange.now_ms)
-            if bar is not None:
-                self.hub.add(self._kline[row], kline_frame(self._names[row], bar, final, self.exchange.now_ms))
+        """Show the klines that ``minute`` is in; ``final``: it is over, and with it every kline that ends there."""
+        now = self.exchange.now_ms
+        known = minute + MINUTE_MS if final else now
+        for interval, stream in self._kline[row]:
+            if not self.hub.wanted(stream):
+                continue
+            opened = opens(interval, minute)
+            kline = self.klines.at(row, interval, opened, known)
+            if kline is not None:
+                closed = final and ends(interval, opened) == minute + MINUTE_MS
+                self.hub.add(stream, kline_frame(self._names[row], kline, closed, now))
+
+    def _tell_day(self, row: int) -> None:
+        """The venue says it every second; here it is said with the running bars, and at a minute's end."""
+        whole, mini = self._day[row]
+        if self.hub.wanted(whole):
+            self.hub.add(whole, self.days.frame(self._names[row], row))
+        if self.hub.wanted(mini):
+            self.hub.add(mini, self.days.mini_frame(self._names[row], row))
 
     def _book(self, row: int) -> None:
+        for levels, stream in self._parts[row]:
+            if self.hub.wanted(stream):
+                self.hub.add(stream, self.snapshot(row, levels))
         if self.hub.wanted(self._ticker[row]):
             # An empty book shows as zeros, as at the venue: whoever listens learns that there is none.
-            top = self.exchange.top(row) or BookTop(ZERO, ZERO, ZERO, ZERO)
+            top = self.exchange.top(row) or NO_TOP
             self.hub.add(self._ticker[row], book_ticker_frame(self._names[row], top, self.depth[row].next_id()))
         if any(map(self.hub.wanted, self._depth[row])):
             self._show_depth(row)

@@ -18,7 +18,7 @@ from exchanges.simulated.refusals import VenueRefusal
 PING_S = 20.0
 MAX_STREAMS = 1_024
 POLICY_VIOLATION = 1008
-METHODS = ("`SUBSCRIBE`", "`UNSUBSCRIBE`", "`LIST_SUBSCRIPTIONS`", "`SET_PROPERTY`", "`GET_PROPERTY`")
+METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
 
 
 async def market_streams(request: web.Request) -> web.StreamResponse:
@@ -65,29 +65,54 @@ def _answer(hub: Hub, connection: Connection, text: str) -> str:
     """Do what a client's message asks and return the answer."""
     try:
         ask = orjson.loads(text)
-        method, number, given = ask["method"], ask.get("id"), ask.get("params") or []
-        streams = [str(name) for name in given]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return orjson.dumps({"error": {"code": 3, "msg": "Invalid JSON: expected a request object"}}).decode()
+    except orjson.JSONDecodeError as error:
+        return _error(None, 3, f"Invalid JSON: expected value at line {error.lineno} column {error.colno}")
+    wrong = _wrong(ask, text)
+    if wrong:
+        return _error(ask.get("id") if isinstance(ask, dict) else None, 2, f"Invalid request: {wrong}")
+    method, number, given = ask["method"], ask.get("id"), ask.get("params") or []
     if method == "SUBSCRIBE":
-        if len(connection.streams) + len(streams) > MAX_STREAMS:
+        if len(connection.streams) + len(given) > MAX_STREAMS:
             return _error(number, 2, f"Invalid request: too many streams, at most {MAX_STREAMS}")
         # The venue takes names it does not know and simply never sends anything on them.
-        hub.subscribe(connection, streams)
+        hub.subscribe(connection, given)
         return _result(number, None)
     if method == "UNSUBSCRIBE":
-        hub.unsubscribe(connection, streams)
+        hub.unsubscribe(connection, given)
         return _result(number, None)
     if method == "LIST_SUBSCRIPTIONS":
         return _result(number, sorted(connection.streams))
-    if method in ("SET_PROPERTY", "GET_PROPERTY"):
-        return _property(connection, method, number, given)
-    return _error(number, 2, f"Invalid request: unknown variant, expected one of {', '.join(METHODS)}")
+    return _property(connection, method, number, given)
+
+
+def _wrong(ask: object, text: str) -> str:
+    """What is wrong with a message that is JSON; empty when nothing is. Words of web-socket-streams.md, "Error Messages";
+    for ``params`` that are no list of names it has none."""
+    end = f"at line 1 column {len(text)}"
+    if not isinstance(ask, dict):
+        return f"invalid type, expected a request object {end}"
+    if "method" not in ask:
+        return f"missing field `method` {end}"
+    method, given, number = ask["method"], ask.get("params"), ask.get("id")
+    if method not in METHODS:
+        return f"unknown variant `{str(method)[:40]}`, expected one of {', '.join(f'`{m}`' for m in METHODS)} {end}"
+    if ask.keys() - {"method", "params", "id"}:
+        return "too many parameters"
+    whole = isinstance(number, int) and not isinstance(number, bool)
+    if not (number is None or whole or (isinstance(number, str) and len(number) <= 36)):
+        return "request ID must be an unsigned integer"
+    if given is not None and not isinstance(given, list):
+        return f"invalid type, expected a sequence {end}"
+    if method.endswith("PROPERTY"):
+        return "" if given and isinstance(given[0], str) else "property name must be a string"
+    if not all(isinstance(name, str) for name in given or ()):
+        return f"invalid type, expected a string {end}"
+    return ""
 
 
 def _property(connection: Connection, method: str, number: object, given: list) -> str:
     """Whether payloads are wrapped, the one property there is."""
-    if not given or given[0] != "combined":
+    if given[0] != "combined":
         return _error(number, 0, "Unknown property")
     if method == "GET_PROPERTY":
         return _result(number, connection.combined)
@@ -102,4 +127,5 @@ def _result(number: object, result: object) -> str:
 
 
 def _error(number: object, code: int, text: str) -> str:
-    return orjson.dumps({"error": {"code": code, "msg": text}, "id": number}).decode()
+    told: dict = {"error": {"code": code, "msg": text}}
+    return orjson.dumps(told if number is None else told | {"id": number}).decode()

@@ -17,6 +17,7 @@ from exchanges.simulated.refusals import (
     cancel_rejected,
     missing,
     neither,
+    new_order_rejected,
     no_permission,
     not_needed,
     not_valid,
@@ -32,6 +33,8 @@ RESTRICTIONS = {"ONLY_NEW": Status.NEW, "ONLY_PARTIALLY_FILLED": Status.PARTIALL
 def read_order(ask: Ask) -> OrderRequest:
     """The order a client asks for, its parameters checked for form."""
     row = ask.row()
+    if any(name.startswith("peg") for name in ask.params):
+        raise new_order_rejected("Pegged orders are not supported for this symbol.")
     try:
         kind = OrderType(ask.text("type"))
     except ValueError:

@@ -69,6 +69,8 @@ def _answer(state: ServerState, connection: UserConnection, text: str) -> dict:
         try:
             ask = orjson.loads(text)
             number, method, params = ask.get("id"), ask["method"], ask.get("params") or {}
+            if not isinstance(method, str) or not isinstance(params, dict):
+                raise ValueError
             rates = params.get("returnRateLimits", True) is not False
         except (ValueError, KeyError, AttributeError):
             raise VenueRefusal(-1135, "Invalid JSON Request") from None

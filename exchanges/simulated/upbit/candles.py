@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from core.units import MINUTE_MS, MarketRules
-from exchanges.simulated.market import MarketSource
+from core.units import MINUTE_MS, MarketRules, to_decimal
+from exchanges.simulated.market import LEAST_TRADED, MarketSource
 from exchanges.simulated.prints import Print, PublicTrades
 
 REMEMBERED = 512
@@ -67,7 +67,8 @@ def merge(candles: Sequence[Candle], start_ms: int) -> Candle:
         high=max(c.high for c in candles),
         low=min(c.low for c in candles),
         close=candles[-1].close,
-        volume=sum(c.volume for c in candles),
+        # Added up as decimals, so that no noise of floats is in the sum.
+        volume=float(sum((to_decimal(c.volume) for c in candles), Decimal(0))),
         money=sum(c.money for c in candles),
         last_ms=candles[-1].last_ms,
     )
@@ -136,6 +137,32 @@ class TradeTape:
                 found.append(parts[0] if unit == 1 else merge(parts, start))
             start -= span
         return found
+
+    def periods(
+        self, row: int, opens: Callable[[int], int], count: int, before_ms: int, now_ms: int
+    ) -> list[tuple[int, Candle]]:
+        """The newest ``count`` (when it began, candle) of periods of days that begin before ``before_ms``, newest first.
+        ``opens``: when the period began that a time lies in. Their money is that of the bars' mean prices."""
+        found: list[tuple[int, Candle]] = []
+        start = opens(min(before_ms - 1, now_ms))
+        end = now_ms + 1
+        while end > self._market.start_ms and len(found) < count:
+            minutes = range(max(start, self._market.start_ms), min(end, now_ms + 1), MINUTE_MS)
+            parts = [made for minute in minutes if (made := self._rough(row, minute, now_ms)) is not None]
+            if parts:
+                found.append((start, merge(parts, start)))
+            start, end = opens(start - 1), start
+        return found
+
+    def _rough(self, row: int, minute: int, now_ms: int) -> Candle | None:
+        """A minute that is over without a look at its trades."""
+        bar = self._market.bar(row, minute, now_ms) if minute + MINUTE_MS <= now_ms else None
+        if bar is None:
+            return self.candle(row, minute, now_ms)
+        money = bar.volume * (bar.open + bar.high + bar.low + bar.close) / 4.0
+        last_ms = minute + MINUTE_MS - 1
+        made = Candle(minute, bar.open, bar.high, bar.low, bar.close, bar.volume, money, last_ms)
+        return made if bar.volume >= LEAST_TRADED else None
 
     def seconds(self, row: int, count: int, before_ms: int, now_ms: int) -> list[Candle]:
         """The newest ``count`` 1-second candles that begin before ``before_ms``, newest first."""

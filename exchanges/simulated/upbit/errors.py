@@ -38,6 +38,11 @@ def type_mismatch() -> UpbitRefusal:
     return UpbitRefusal(400, 400, "Type mismatch error. Check the parameters type!")
 
 
+def out_of_range() -> UpbitRefusal:
+    """The "parameter range error" of the quotation calls' documents; also what a time that cannot be read is told."""
+    return UpbitRefusal(400, 400, "Invalid parameter. Check the given value!")
+
+
 def no_such_code() -> UpbitRefusal:
     return UpbitRefusal(404, 404, "Code not found")
 
@@ -157,7 +162,8 @@ def market_offline() -> UpbitRefusal:
 
 
 def not_served(method: str, path: str) -> UpbitRefusal:
-    return UpbitRefusal(404, 404, f"The simulator does not serve {method} {path}.")
+    """The name is the venue's ("no Route matched with those values"); the text says what else may be the matter."""
+    return UpbitRefusal(404, "not_found", f"no Route matched with those values: {method} {path} is not served here")
 
 
 def of_engine(refusal: VenueRefusal, side: Side, currency: str) -> UpbitRefusal:

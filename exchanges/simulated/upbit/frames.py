@@ -12,7 +12,7 @@ from exchanges.simulated.events import BookTop, OrderMoved
 from exchanges.simulated.orders import ZERO, SimOrder
 from exchanges.simulated.prints import Print
 from exchanges.simulated.upbit.candles import Candle
-from exchanges.simulated.upbit.payloads import change, kst, moment, number_of, utc
+from exchanges.simulated.upbit.payloads import change, kst, moment, money, number_of, utc
 from exchanges.simulated.upbit.sheets import Sheet, name_of, paid_fee, remaining, state_of, trade_name
 
 SHORT = {
@@ -134,7 +134,7 @@ def trade_frame(trade: Print, closed_at: float, top: BookTop | None) -> dict:
     return row
 
 
-def candle_frame(candle: Candle, now_ms: int) -> dict:
+def candle_frame(code: str, candle: Candle, now_ms: int) -> dict:
     return {
         "candle_date_time_utc": utc(candle.start_ms),
         "candle_date_time_kst": kst(candle.start_ms),
@@ -143,7 +143,7 @@ def candle_frame(candle: Candle, now_ms: int) -> dict:
         "low_price": candle.low,
         "trade_price": candle.close,
         "candle_acc_trade_volume": candle.volume,
-        "candle_acc_trade_price": candle.money,
+        "candle_acc_trade_price": money(code, candle.money),
         "timestamp": now_ms,
     }
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
-from core.units import Instrument, MarketRules
+from core.units import Instrument, MarketRules, to_decimal
 from exchanges.simulated.ladder import Levels
 from exchanges.simulated.prints import Print
 from exchanges.simulated.upbit.candles import Candle
@@ -49,6 +49,16 @@ def exact(value: Decimal) -> str:
     """Decimal text without an exponent and without zeros at the end."""
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def money(code: str, value: float) -> float:
+    """Money that changed hands in a market: 5 decimals in won, as the venue's candles have, 8 elsewhere."""
+    return round(value, 5 if code.startswith("KRW-") else 8)
+
+
+def volume(value: float) -> float:
+    """Coins that changed hands."""
+    return round(value, 8)
 
 
 def moment(ms: int) -> datetime:
@@ -97,7 +107,7 @@ def candle_row(code: str, candle: Candle, unit: int | None) -> dict:
         "low_price": candle.low,
         "trade_price": candle.close,
         "timestamp": candle.last_ms,
-        "candle_acc_trade_price": candle.money,
+        "candle_acc_trade_price": money(code, candle.money),
         "candle_acc_trade_volume": candle.volume,
     }
     return row if unit is None else row | {"unit": unit}
@@ -114,7 +124,7 @@ def trade_row(code: str, trade: Print, closed_at: float) -> dict:
         "trade_price": price,
         "trade_volume": float(trade.quantity),
         "prev_closing_price": closed_at,
-        "change_price": price - closed_at,
+        "change_price": change(price, closed_at)["signed_change_price"],
         "ask_bid": "ASK" if trade.seller_took else "BID",
         "sequential_id": number_of(trade),
     }
@@ -145,8 +155,8 @@ def _held(levels: Levels) -> Sequence[tuple[int, int]]:
 
 def change(price: float, closed_at: float) -> dict:
     """How a price stands against yesterday's last one."""
-    difference = price - closed_at
-    rate = difference / closed_at if closed_at else 0.0
+    difference = float(to_decimal(price) - to_decimal(closed_at))
+    rate = round(difference / closed_at, 10) if closed_at else 0.0
     return {
         "change": "RISE" if difference > 0 else "FALL" if difference < 0 else "EVEN",
         "change_price": abs(difference),

@@ -1,14 +1,17 @@
 """Market data calls of the simulated Upbit: markets, candles, trades, tickers, books, price steps."""
 
+import re
+from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import zip_longest
 
 from aiohttp import web
 
 from core.units import DAY_MS
 from exchanges.simulated.orders import ZERO
-from exchanges.simulated.upbit.errors import missing_parameter, no_such_code, type_mismatch
+from exchanges.simulated.upbit.errors import UpbitRefusal, missing_parameter, no_such_code, out_of_range, type_mismatch
 from exchanges.simulated.upbit.market import tick_of
-from exchanges.simulated.upbit.payloads import candle_row, code_of, exact, market_row, trade_row
+from exchanges.simulated.upbit.payloads import candle_row, change, code_of, exact, market_row, trade_row, utc
 from exchanges.simulated.upbit.rest import Ask, endpoint
 from exchanges.simulated.upbit.subscriptions import CANDLE_MINUTES
 
@@ -16,6 +19,8 @@ MOST_CANDLES = 200
 MOST_TRADES = 500
 MOST_UNITS = 30
 FOREVER_MS = 253_402_300_799_000
+MOMENT = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)?"
+"""The forms of time that the documents show. A plus that was not encoded arrives as a blank, and is refused as they warn."""
 
 
 async def markets(ask: Ask) -> list:
@@ -25,7 +30,8 @@ async def markets(ask: Ask) -> list:
 
 def _row(ask: Ask) -> tuple[str, int]:
     """(code, row) of the mandatory ``market``."""
-    code = ask.text("market")
+    # The quotation calls take small letters too.
+    code = ask.text("market").upper()
     if not code:
         raise missing_parameter()
     if code not in ask.state.codes:
@@ -34,7 +40,7 @@ def _row(ask: Ask) -> tuple[str, int]:
 
 
 def _rows(ask: Ask) -> list[tuple[str, int]]:
-    codes = ask.many("markets")
+    codes = [code.upper() for code in ask.many("markets")]
     if not codes:
         raise missing_parameter()
     if any(code not in ask.state.codes for code in codes):
@@ -47,22 +53,76 @@ def before(ask: Ask) -> int:
     text = ask.text("to")
     if not text:
         return FOREVER_MS
+    if not re.fullmatch(MOMENT, text):
+        raise out_of_range()
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
-        raise type_mismatch() from None
-    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+        return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise out_of_range() from None
 
 
 async def minute_candles(ask: Ask, unit: int) -> list:
     (code, row), now = _row(ask), ask.state.exchange.now_ms
-    count = ask.whole("count", 1, MOST_CANDLES)
+    count = ask.count(1, MOST_CANDLES)
     return [candle_row(code, c, unit) for c in ask.state.trades.candles(row, unit, count, before(ask), now)]
+
+
+async def day_candles(ask: Ask) -> list:
+    """Days of the venue, which begin at 09:00 in Seoul: midnight UTC. What a price is in won is told of won markets only."""
+    (code, row), now = _row(ask), ask.state.exchange.now_ms
+    unit = ask.text("converting_price_unit")
+    if unit not in ("", "KRW"):
+        raise out_of_range()
+    wanted = ask.count(1, MOST_CANDLES)
+    found = ask.state.trades.periods(row, _day_of, wanted + 1, before(ask), now)
+    rows = []
+    for (_, candle), past in zip_longest(found[:wanted], found[1 : wanted + 1]):
+        closed_at = candle.open if past is None else past[1].close
+        moved = change(candle.close, closed_at)
+        told = {
+            "prev_closing_price": closed_at,
+            "change_price": moved["signed_change_price"],
+            "change_rate": moved["signed_change_rate"],
+        }
+        if unit:
+            told["converted_trade_price"] = candle.close if code.startswith("KRW-") else None
+        rows.append(candle_row(code, candle, None) | told)
+    return rows
+
+
+def _day_of(ms: int) -> int:
+    return ms - ms % DAY_MS
+
+
+def _week_of(ms: int) -> int:
+    """Weeks begin on Mondays; 1970 began on a Thursday."""
+    return ms - (ms - 4 * DAY_MS) % (7 * DAY_MS)
+
+
+def _month_of(ms: int) -> int:
+    at = datetime.fromtimestamp(ms // 1_000, UTC)
+    return int(datetime(at.year, at.month, 1, tzinfo=UTC).timestamp()) * 1_000
+
+
+def _year_of(ms: int) -> int:
+    return int(datetime(datetime.fromtimestamp(ms // 1_000, UTC).year, 1, 1, tzinfo=UTC).timestamp()) * 1_000
+
+
+def _period(path: str, opens: Callable[[int], int]) -> web.RouteDef:
+    """Candles of weeks, months and years, each with the day it begins on."""
+
+    async def call(ask: Ask) -> list:
+        (code, row), now = _row(ask), ask.state.exchange.now_ms
+        found = ask.state.trades.periods(row, opens, ask.count(1, MOST_CANDLES), before(ask), now)
+        return [candle_row(code, candle, None) | {"first_day_of_period": utc(at)[:10]} for at, candle in found]
+
+    return endpoint("GET", f"candles/{path}", "candle", call)
 
 
 async def second_candles(ask: Ask) -> list:
     (code, row), now = _row(ask), ask.state.exchange.now_ms
-    count = ask.whole("count", 1, MOST_CANDLES)
+    count = ask.count(1, MOST_CANDLES)
     return [candle_row(code, c, None) for c in ask.state.trades.seconds(row, count, before(ask), now)]
 
 
@@ -74,18 +134,20 @@ async def recent_trades(ask: Ask) -> list:
     if ask.text("days_ago") or ask.text("to"):
         upto = _time_of_day(ask, upto)
     if cursor:
-        if not cursor.isdecimal():
+        if not re.fullmatch("[0-9]{1,20}", cursor):
             raise type_mismatch()
         upto = min(upto, (int(cursor) - 1) // 1_000)
-    found = ask.state.trades.newest(row, upto, ask.whole("count", 1, MOST_TRADES))
+    found = ask.state.trades.newest(row, upto, ask.count(1, MOST_TRADES))
     closed_at = ask.state.tickers.closed_at(row)
     return [trade_row(code, trade, closed_at) for trade in found]
 
 
 def _time_of_day(ask: Ask, now: int) -> int:
     ago, text = ask.text("days_ago") or "0", ask.text("to").replace(":", "") or "235959"
-    if not ago.isdecimal() or int(ago) > 7 or not text.isdecimal() or len(text) != 6:
+    if not re.fullmatch("-?[0-9]{1,9}", ago):
         raise type_mismatch()
+    if not 0 <= int(ago) <= 7 or not re.fullmatch("([01][0-9]|2[0-3])[0-5][0-9][0-5][0-9]", text):
+        raise out_of_range()
     seconds = int(text[:2]) * 3_600 + int(text[2:4]) * 60 + int(text[4:])
     return min(now, now - now % DAY_MS - int(ago) * DAY_MS + seconds * 1_000 - (1 if ask.text("to") else -999))
 
@@ -104,7 +166,7 @@ async def all_tickers(ask: Ask) -> list:
 
 
 async def books(ask: Ask) -> list:
-    now, count = ask.state.exchange.now_ms, ask.whole("count", MOST_UNITS, MOST_UNITS)
+    now, count = ask.state.exchange.now_ms, ask.count(MOST_UNITS, MOST_UNITS)
     return [{"market": code, "timestamp": now, **ask.state.book(row, count), "level": 0} for code, row in _rows(ask)]
 
 
@@ -132,9 +194,25 @@ def _minutes(unit: int) -> web.RouteDef:
     return endpoint("GET", f"candles/minutes/{unit}", "candle", call)
 
 
+def _no_minutes(pattern: str, refusal: Callable[[], UpbitRefusal]) -> web.RouteDef:
+    """A ``unit`` that there is not. Its refusal is not published: here the documents' two for wrong parameters, by
+    whether it is a number at all."""
+
+    async def call(ask: Ask) -> list:
+        raise refusal()
+
+    return endpoint("GET", f"candles/minutes/{{unit:{pattern}}}", "candle", call)
+
+
 ROUTES: list[web.RouteDef] = [
     endpoint("GET", "market/all", "market", markets),
     *(_minutes(unit) for unit in CANDLE_MINUTES),
+    _no_minutes("-?[0-9]+", out_of_range),
+    _no_minutes("[^/]+", type_mismatch),
+    endpoint("GET", "candles/days", "candle", day_candles),
+    _period("weeks", _week_of),
+    _period("months", _month_of),
+    _period("years", _year_of),
     endpoint("GET", "candles/seconds", "candle", second_candles),
     endpoint("GET", "trades/ticks", "trade", recent_trades),
     endpoint("GET", "ticker", "ticker", tickers),

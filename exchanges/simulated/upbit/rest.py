@@ -4,6 +4,7 @@ Endpoints, parameters and answers from docs.upbit.com, API reference v1.6.4. The
 ``private.py``.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -14,7 +15,13 @@ from aiohttp import web
 
 from exchanges.simulated.answers import json_answer
 from exchanges.simulated.upbit.auth import body_parameters
-from exchanges.simulated.upbit.errors import UpbitRefusal, out_of_scope, validation_error
+from exchanges.simulated.upbit.errors import (
+    UpbitRefusal,
+    out_of_range,
+    out_of_scope,
+    type_mismatch,
+    validation_error,
+)
 from exchanges.simulated.upbit.state import STATE, UpbitState
 
 BASE = "/v1/"
@@ -36,9 +43,33 @@ class Ask:
         return "" if value is None else str(value)
 
     def whole(self, name: str, default: int, most: int) -> int:
-        """A count, cut to what the venue gives at most; anything that is none counts as the default."""
+        """A count of an account call. How the venue refuses one that is none it does not publish: here by the name it
+        has for every wrong parameter. One that is too large is cut."""
+        found = self._whole(name)
+        if found is None:
+            return default
+        if isinstance(found, str) or found < 1:
+            raise validation_error(f"{name} does not have a valid value")
+        return min(found, most)
+
+    def count(self, default: int, most: int) -> int:
+        """``count`` of a quotation call. What is no whole number is a mismatch of types; more than there is at most gives
+        the most, as users of the venue report. That none and fewer are out of range is our reading of its documents."""
+        found = self._whole("count")
+        if found is None:
+            return default
+        if isinstance(found, str):
+            raise type_mismatch()
+        if found < 1:
+            raise out_of_range()
+        return min(found, most)
+
+    def _whole(self, name: str) -> int | str | None:
+        """A parameter as a whole number, as it was sent where it is none; None when it was not sent, or is empty."""
         text = self.text(name)
-        return min(max(1, int(text)), most) if text.isdecimal() else default
+        if not text:
+            return None
+        return int(text) if re.fullmatch("[+-]?[0-9]{1,9}", text) else text
 
     def many(self, name: str) -> list[str]:
         """A list, sent as ``name[]=a&name[]=b`` or as ``name=a,b``."""

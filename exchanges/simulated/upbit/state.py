@@ -155,7 +155,7 @@ class UpbitState(Served):
                 unit = outlet.topic.minutes
                 candle = self.candle_at(row, unit, at - 1) if unit else second
                 if candle is not None:
-                    self._send(self.hub, outlet, self._head(outlet.topic, candle_frame(candle, at)))
+                    self._send(self.hub, outlet, self._head(outlet.topic, candle_frame(outlet.topic.code, candle, at)))
 
     def candle_at(self, row: int, unit: int, at_ms: int) -> Candle | None:
         """The candle of ``unit`` minutes that ``at_ms`` lies in, as far as it is."""
@@ -201,7 +201,7 @@ class UpbitState(Served):
                 if topic.minutes
                 else self.trades.seconds(row, 1, now + 1, now)
             )
-            body = candle_frame(found[0], now) if found else None
+            body = candle_frame(topic.code, found[0], now) if found else None
         return None if body is None else self._head(topic, body, "SNAPSHOT")
 
     # Sending

@@ -12,7 +12,7 @@ from core.messages import Bar
 from core.units import DAY_MS, MINUTE_MS
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.upbit.candles import TradeTape
-from exchanges.simulated.upbit.payloads import change, code_of, kst, moment
+from exchanges.simulated.upbit.payloads import change, code_of, kst, moment, money, volume
 
 Part = tuple[float, float, float, float, float]
 """Open, high, low, volume, money of one minute."""
@@ -114,8 +114,8 @@ class Tickers:
         start, midnight = max(self._exchange.market.start_ms, minute - DAY_MS), minute - minute % DAY_MS
         for begin in range(max(held.until, start), minute, MINUTE_MS):
             if (bar := self._traded(row, begin)) is not None:
-                money = bar.volume * (bar.open + bar.high + bar.low + bar.close) / 4.0
-                held.take(begin, (bar.open, bar.high, bar.low, bar.volume, money))
+                worth = bar.volume * (bar.open + bar.high + bar.low + bar.close) / 4.0
+                held.take(begin, (bar.open, bar.high, bar.low, bar.volume, worth))
         held.turn(minute, start, midnight)
         return held.day, held.recent
 
@@ -134,6 +134,7 @@ class Tickers:
             day, recent = day.then(*part), recent.then(*part)
         if not day.open:
             day = Spell(price, price, price)
+        code = code_of(self._exchange.instruments[row])
         return {
             "trade_timestamp": last.at_ms,
             "opening_price": day.open,
@@ -143,10 +144,10 @@ class Tickers:
             "prev_closing_price": closed_at or day.open,
             **change(price, closed_at or day.open),
             "trade_volume": float(last.quantity),
-            "acc_trade_price": day.money,
-            "acc_trade_price_24h": recent.money,
-            "acc_trade_volume": day.volume,
-            "acc_trade_volume_24h": recent.volume,
+            "acc_trade_price": money(code, day.money),
+            "acc_trade_price_24h": money(code, recent.money),
+            "acc_trade_volume": volume(day.volume),
+            "acc_trade_volume_24h": volume(recent.volume),
             "highest_52_week_price": recent.high or day.high,
             "highest_52_week_date": moment(now).strftime("%Y-%m-%d"),
             "lowest_52_week_price": recent.low or day.low,
@@ -181,8 +182,8 @@ class Tickers:
             "trade_time": at.strftime("%H%M%S"),
             "ask_bid": "ASK" if last.seller_took else "BID",
             # Which side took is known of each trade, not of each bar: half of a day's volume each way.
-            "acc_ask_volume": found["acc_trade_volume"] / 2.0,
-            "acc_bid_volume": found["acc_trade_volume"] / 2.0,
+            "acc_ask_volume": volume(found["acc_trade_volume"] / 2.0),
+            "acc_bid_volume": volume(found["acc_trade_volume"] / 2.0),
             "market_state": "ACTIVE",
             "is_trading_suspended": False,
             "delisting_date": None,

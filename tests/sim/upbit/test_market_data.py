@@ -212,7 +212,7 @@ async def test_books_and_markets(api):
         ("candles/minutes/1", {}, 400),
         ("candles/minutes/1", {"market": "KRW-LUNA"}, 404),
         ("candles/minutes/1", {"market": "KRW-BTC", "to": "yesterday"}, 400),
-        ("candles/minutes/7", {"market": "KRW-BTC"}, 404),
+        ("candles/minutes/7", {"market": "KRW-BTC"}, 400),
         ("ticker", {}, 400),
         ("orderbook", {"markets": "KRW-BTC,KRW-LUNA"}, 404),
         ("trades/ticks", {"market": ""}, 400),

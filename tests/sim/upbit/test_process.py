@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import urllib.request
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def test_the_built_in_market_trades_won_and_usdt_among_it():
         assert fetch(f"{simulator.rest}/sim/state")["venue"] == "upbit"
     finally:
         simulator.close()
-    assert simulator.process.returncode == 0
+    assert simulator.process.returncode == 128 + signal.SIGTERM
 
 
 def tape(path: Path, *markets: str) -> Path:
@@ -94,9 +95,10 @@ async def test_a_venue_without_a_wire_is_refused():
 
 
 async def test_an_address_that_is_not_served_says_so(server, http):
-    async with http.get(f"{server.url}/v1/candles/days?market=KRW-BTC") as answer:
+    async with http.get(f"{server.url}/v1/candles/decades?market=KRW-BTC") as answer:
         assert answer.status == 404
-        assert "does not serve GET /v1/candles/days" in (await answer.json())["error"]["message"]
+        error = (await answer.json())["error"]
+        assert (error["name"], "GET /v1/candles/decades is not served here" in error["message"]) == ("not_found", True)
     async with http.post(f"{server.url}/sim/advance", json={"to_ms": BEGIN + MINUTE_MS}) as answer:
         assert await answer.json() == {"now_ms": BEGIN + MINUTE_MS, "ended": False}
 
