@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import ray
 from ray.exceptions import RayError
 
 from actors.model_watch import ModelWatch, Served
@@ -18,9 +17,10 @@ from actors.shell import Shell
 from core.messages import Market, Votes
 from core.warmup import flat_market
 from data.artifacts import ArtifactStore
-from serve.app import app_name
+from serve.app import member_handle
 from serve.panel import ServePanel
-from serve.ray_serve import RayServeException, ray_serve
+from serve.ray_serve import RayServeException
+from serve.shared_rows import Board
 
 LOOK_S = 1.0
 """How often the registry is looked at."""
@@ -41,9 +41,9 @@ class PanelActor(Shell):
     async def start(self) -> None:
         models = self.plan.settings.rules.models
         deployed = [name for name in self.plan.member_names if (self.plan.serving_dir / f"{name}.json").exists()]
-        handles = {name: ray_serve.get_deployment_handle(name, app_name(name)) for name in deployed}
+        handles = {name: member_handle(name) for name in deployed}
         deadlines = {member.name: member.deadline_ms / 1000 for member in models.enabled}
-        self._panel = ServePanel(handles, deadlines, models.horizon_minutes, share=ray.put)
+        self._panel = ServePanel(handles, deadlines, models.horizon_minutes, share=Board().put)
         # The first call through a handle sets up its router, and a replica's first forecast its kernels.
         await self._panel.forecast(flat_market(self.plan.settings.config.trade.rows))
         self._watch = ModelWatch(

@@ -17,7 +17,7 @@ from data.artifacts import ArtifactStore
 from serve.gpu import USES_GPU, gpu_share
 from serve.load_check import Bounds
 from serve.models.registry import USES_TORCH
-from serve.ray_serve import DeploymentHandle, ray_serve
+from serve.ray_serve import DeploymentHandle, quick_handle, ray_serve
 from serve.replica import KIND, MemberReplica, write_pin
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,8 @@ def deploy_members(
     """Deploy every enabled member that has a version; wait until all serve; return handles by name.
 
     ``versions``: member name → artifact version. ``pins``: folder for the served versions (one per running bot;
-    default ``<store_root>/.serving``). ``proxy``: also start Serve's HTTP proxy, which members do not need.
+    default ``<store_root>/.serving``). ``proxy``: also start Serve's HTTP proxy, which members do not need. Who asks every
+    minute takes ``member_handle``.
     """
     store = ArtifactStore(store_root)
     pins = pins or Path(store_root) / ".serving"
@@ -88,6 +89,11 @@ def deploy_members(
     if targets:
         ray_serve.run_many(list(targets.values()))
     return {name: ray_serve.get_deployment_handle(name, app_name(name)) for name in targets}
+
+
+def member_handle(member: str) -> DeploymentHandle:
+    """A handle to a deployed member for who asks it every minute, in the event loop that runs now."""
+    return quick_handle(member, app_name(member))
 
 
 def app_name(member: str) -> str:

@@ -112,8 +112,9 @@ class ReigningPanel:
 
 
 class ForecastCall(Protocol):
-    def remote(self, features: FloatArray, minute: int) -> Awaitable[tuple]:
-        """mean, stdev, version, minute; and how far the member is believed, where it says."""
+    def remote(self, features: Any, minute: int) -> Awaitable[tuple | None]:
+        """mean, stdev, version, minute; and how far the member is believed, where it says. None where features were shared
+        and are not found."""
         ...
 
 
@@ -136,7 +137,8 @@ class ServePanel:
         share: Callable[[FloatArray], Any] = lambda features: features,
     ) -> None:
         """``deadlines_s``: member → seconds, in the order of the votes; a member without a handle is absent. ``share``
-        puts a minute's features where all replicas of this machine read them (``ray.put``): one copy, not one each."""
+        puts a minute's features where all replicas of this machine read them (``serve.shared_rows.Board.put``): one copy,
+        not one each. Who does not find them there is sent them."""
         self._handles = dict(handles)
         self._deadlines = dict(deadlines_s)
         self._horizon = horizon
@@ -144,12 +146,12 @@ class ServePanel:
 
     async def forecast(self, market: Market) -> Votes:
         began = time.perf_counter()
-        features = self._share(market.features)
-        said = await asyncio.gather(*(self._ask(member, features, market.minute) for member in self._deadlines))
+        shared = self._share(market.features)
+        said = await asyncio.gather(*(self._ask(member, shared, market) for member in self._deadlines))
         answers = dict(zip(self._deadlines, said, strict=True))
         return _stamped(assemble_votes(market, answers, tuple(self._deadlines), self._horizon), began)
 
-    async def _ask(self, member: str, features: Any, asked: int) -> Answer | Silence:
+    async def _ask(self, member: str, shared: Any, market: Market) -> Answer | Silence:
         handle = self._handles.get(member)
         if handle is None:
             return Silence(reason="absent: not deployed (no trained artifact?)")
@@ -157,7 +159,9 @@ class ServePanel:
         began = time.perf_counter()
         try:
             async with asyncio.timeout(deadline):
-                mean, stdev, version, minute, *more = await handle.forecast.remote(features, asked)
+                said = await handle.forecast.remote(shared, market.minute)
+                said = said or await handle.forecast.remote(market.features, market.minute)
+                mean, stdev, version, minute, *more = said
         except TimeoutError:
             return Silence(
                 reason=f"late: no answer within {deadline * 1e3:.0f} ms", latency_ms=(time.perf_counter() - began) * 1e3

@@ -25,6 +25,7 @@ from serve.load_check import Bounds, Passed, Unfit, load_checked
 from serve.models.base import Member
 from serve.models.guard import Trusting
 from serve.models.registry import load_member
+from serve.shared_rows import Place, Reader
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class MemberReplica:
         # Before anything is loaded: torch is imported by those alone that have a share.
         self._capped = gpu_share > 0.0 and cap_memory(gpu_share, import_module("torch"))
         self._taking = asyncio.Lock()
+        self._shared = Reader()
         self._newest = 0
         pinned = read_pin(self._pin)
         now = self._begun(pinned["version"], pinned["from"])
@@ -84,14 +86,19 @@ class MemberReplica:
         return member, passed
 
     async def forecast(
-        self, features: FloatArray, minute: int
-    ) -> tuple[FloatArray, FloatArray, str, int, FloatArray | None]:
-        """(S, L, F) features → mean (S,), stdev (S,), version that answered, the minute asked about, and how far the
-        member is believed (S,), where it has a guard."""
+        self, features: FloatArray | Place, minute: int
+    ) -> tuple[FloatArray, FloatArray, str, int, FloatArray | None] | None:
+        """(S, L, F) features, or where they lie → mean (S,), stdev (S,), version that answered, the minute asked about, and
+        how far the member is believed (S,), where it has a guard. None where they do not lie there (any more)."""
         self._newest = max(self._newest, minute)
+        rows = self._shared.rows(features) if isinstance(features, Place) else features
+        if rows is None:
+            return None
         reign = self._of(minute)
-        mean, stdev = reign.member.forecast(features)
-        trust = reign.member.trust(features) if isinstance(reign.member, Trusting) else None
+        mean, stdev = reign.member.forecast(rows)
+        trust = reign.member.trust(rows) if isinstance(reign.member, Trusting) else None
+        if isinstance(features, Place) and not self._shared.holds(features):
+            return None
         return mean, stdev, reign.version, minute, trust
 
     def _of(self, minute: int) -> _Reign:

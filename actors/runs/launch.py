@@ -32,6 +32,7 @@ from serve.app import deploy_members
 from serve.dashboard.app import deploy as deploy_dashboard
 from serve.dashboard.app import free_port
 from serve.ray_serve import ray_serve
+from serve.shared_rows import sweep
 
 log = logging.getLogger("launch")
 
@@ -90,6 +91,7 @@ class Launch:
             twice(begin, ray.shutdown, self._say, BotError)
         else:
             begin()
+        self._exits.callback(sweep)
         self._exits.callback(ray.shutdown)
         self._stage("Ray" + (f" (dashboard http://127.0.0.1:{dashboard_port})" if config.ray.dashboard else ""))
         self._exits.callback(_quietly, stop_system)

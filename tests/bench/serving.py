@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import ray
 
 from config.settings import ResourceSettings
@@ -21,13 +22,14 @@ from core.messages import Market
 from core.params import MemberSettings, ModelSettings
 from core.units import Instrument
 from data.artifacts import ArtifactStore
-from serve.app import deploy_members
+from serve.app import app_name, deploy_members, member_handle
 from serve.load_check import probe_features
 from serve.models.base import Member
 from serve.models.guard import Guarded
 from serve.models.registry import NETWORKS, load_member, new_member
 from serve.panel import LocalPanel, ServePanel
 from serve.ray_serve import ray_serve
+from serve.shared_rows import Board
 from tests.support import markets
 from tests.support.samples import made_up
 from tests.support.swap_load import swapped_under_load
@@ -46,9 +48,10 @@ ROUND = 10
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """Milliseconds of each vote."""
+    """Milliseconds of each vote, and of the processor a vote, of this process and all below it."""
 
     ms: tuple[float, ...]
+    cpu_ms: float = float("nan")
 
     @property
     def p50(self) -> float:
@@ -74,8 +77,19 @@ def main(argv: list[str]) -> int:
             rows, met = asyncio.run(_measured(Path(folder), args))
         finally:
             ray_serve.shutdown()
-    print(table(("what", "p50 ms", "p99 ms", "max ms", "bar", "met"), rows))
+    print(f"load average {os.getloadavg()[0]:.1f}")
+    print(table(("what", "p50 ms", "p99 ms", "max ms", "CPU ms", "bar", "met"), rows))
     return 0 if met else 1
+
+
+class Bare:
+    """A member in an actor of Ray's, without Serve: what a call between processes costs at least with Ray."""
+
+    def __init__(self, family: str, path: str) -> None:
+        self.member = load_member(family, Path(path))
+
+    def forecast(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.member.forecast(features)
 
 
 async def _measured(folder: Path, args: argparse.Namespace) -> tuple[list[Sequence[object]], bool]:
@@ -84,8 +98,10 @@ async def _measured(folder: Path, args: argparse.Namespace) -> tuple[list[Sequen
     models = ModelSettings(
         members=tuple(MemberSettings(name=family, family=family) for family in FAMILIES), horizon_minutes=HORIZON
     )
-    handles = await asyncio.to_thread(deploy_members, models, ResourceSettings(), store.root, versions)
+    await asyncio.to_thread(deploy_members, models, ResourceSettings(), store.root, versions)
+    handles = {name: member_handle(name) for name in FAMILIES}
     market = _market(args.symbols)
+    board = Board()
     loaded: dict[str, tuple[Member, str]] = {
         name: (load_member(name, store.load(f"model/{name}/{version}").path), version)
         for name, version in versions.items()
@@ -93,7 +109,7 @@ async def _measured(folder: Path, args: argparse.Namespace) -> tuple[list[Sequen
     networks = [name for name in FAMILIES if name in NETWORKS]
 
     def served(names: Sequence[str]) -> ServePanel:
-        return ServePanel({n: handles[n] for n in names}, dict.fromkeys(names, DEADLINE_S), HORIZON, share=ray.put)
+        return ServePanel({n: handles[n] for n in names}, dict.fromkeys(names, DEADLINE_S), HORIZON, share=board.put)
 
     def here(names: Sequence[str]) -> LocalPanel:
         return LocalPanel({n: loaded[n] for n in names}, HORIZON)
@@ -118,8 +134,27 @@ async def _measured(folder: Path, args: argparse.Namespace) -> tuple[list[Sequen
     whole = await _in_turn(
         {"whole vote, Serve": await on_serve(FAMILIES), "whole vote, here": await in_process(FAMILIES)}, args.votes
     )
+    usual = {n: ray_serve.get_deployment_handle(n, app_name(n)) for n in networks}
+    by_reference = ServePanel(usual, dict.fromkeys(networks, DEADLINE_S), HORIZON, share=ray.put)
+    env = {"env_vars": {"OMP_NUM_THREADS": "1"}}
+    actors = [
+        ray.remote(Bare).options(num_cpus=0.05, runtime_env=env).remote(n, str(store.load(f"model/{n}/{v}").path))
+        for n, v in versions.items()
+        if n in networks
+    ]
+
+    async def by_actors() -> None:
+        features = ray.put(market.features)
+        await asyncio.gather(*(actor.forecast.remote(features) for actor in actors))
+
     nets = await _in_turn(
-        {"networks, Serve": await on_serve(networks), "networks, here": await in_process(networks)}, args.votes
+        {
+            "networks, Serve": await on_serve(networks),
+            "networks, here": await in_process(networks),
+            "networks, Serve by reference": lambda: by_reference.forecast(market),
+            "networks, actors": by_actors,
+        },
+        args.votes,
     )
     times = nets["networks, Serve"].p50 / nets["networks, here"].p50
     fast = whole["whole vote, Serve"].p99 <= BARS_MS
@@ -134,14 +169,18 @@ async def _measured(folder: Path, args: argparse.Namespace) -> tuple[list[Sequen
         ("the same, in this process, one after the other", *_cells(whole["whole vote, here"]), "", ""),
         (f"torch members ({', '.join(networks)}) on Serve", *_cells(nets["networks, Serve"]), "", ""),
         ("the same modules in this process", *_cells(nets["networks, here"]), "", ""),
-        (f"Serve over in-process: {times:.2f} times", "", "", "", f"<= {BARS_TIMES:g} times", _word(lean)),
+        ("the same on Serve as it calls by default, ray.put", *_cells(nets["networks, Serve by reference"]), "", ""),
+        ("the same in bare Ray actors, ray.put (raw limit of Ray)", *_cells(nets["networks, actors"]), "", ""),
+        (f"Serve over in-process: {times:.2f} times", "", "", "", "", f"<= {BARS_TIMES:g} times", _word(lean)),
     ]
     for name in networks:
         one = await _in_turn({"serve": await on_serve([name]), "here": await in_process([name])}, args.votes // 3)
         rows.append((f"{name} alone on Serve", *_cells(one["serve"]), "", ""))
         rows.append(("  the same module in this process", *_cells(one["here"]), "", ""))
     newer = [_kept(store, "ridge", seed) for seed in range(1, 6)]
-    heard = await swapped_under_load(handles["ridge"], market.features, newer, seconds=args.swap_seconds, minute_s=1.0)
+    shared = board.put(market.features)
+    heard = await swapped_under_load(handles["ridge"], shared, newer, seconds=args.swap_seconds, minute_s=1.0)
+    board.close()
     clean = not heard.dropped and not heard.mixed and len(heard.swaps) == len(newer)
     rows.append(
         (
@@ -159,29 +198,45 @@ async def _measured(folder: Path, args: argparse.Namespace) -> tuple[list[Sequen
 async def _in_turn(votes: dict[str, Callable[[], Any]], count: int) -> dict[str, Took]:
     """Each ``count`` times, some of the one and some of the other."""
     took: dict[str, list[float]] = {name: [] for name in votes}
+    worked = dict.fromkeys(votes, 0.0)
     for vote in votes.values():
         for _ in range(WARM):
             await vote()
     while min(map(len, took.values())) < count:
         for name, vote in votes.items():
+            before = _processor_s()
             for _ in range(ROUND):
                 began = time.perf_counter()
                 await vote()
                 took[name].append((time.perf_counter() - began) * 1e3)
-    return {name: Took(tuple(ms)) for name, ms in took.items()}
+            worked[name] += _processor_s() - before
+    return {name: Took(tuple(ms), worked[name] / len(ms) * 1e3) for name, ms in took.items()}
 
 
-def _cells(took: Took) -> tuple[str, str, str]:
-    return f"{took.p50:.1f}", f"{took.p99:.1f}", f"{max(took.ms):.1f}"
+def _processor_s() -> float:
+    """Seconds of the processor that this process and all below it have used."""
+    total = 0.0
+    for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+        try:
+            spent = process.cpu_times()
+            total += spent.user + spent.system
+        except psutil.Error:
+            continue  # it ended meanwhile
+    return total
+
+
+def _cells(took: Took) -> tuple[str, str, str, str]:
+    cpu = "" if np.isnan(took.cpu_ms) else f"{took.cpu_ms:.1f}"
+    return f"{took.p50:.1f}", f"{took.p99:.1f}", f"{max(took.ms):.1f}", cpu
 
 
 def _word(met: bool) -> str:
     return "met" if met else "NOT MET"
 
 
-def _gpu() -> tuple[str, str, str]:
+def _gpu() -> tuple[str, str, str, str]:
     there = ray.cluster_resources().get("GPU", 0) > 0
-    return ("see rows above", "", "") if there else ("not measured here", "", "")
+    return ("see rows above", "", "", "") if there else ("not measured here", "", "", "")
 
 
 def _market(symbols: int) -> Market:

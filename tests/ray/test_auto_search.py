@@ -1,6 +1,8 @@
-"""``train --auto`` in a process of its own: killed without mercy it leaves nobody behind, and goes on where it was."""
+"""``train --auto`` in a process of its own: killed, stopped by Ctrl-C, taken up again, it leaves nobody behind."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -21,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TRIALS = 12
 PATIENCE_S = 240.0
 """A machine that has compiled nothing yet does so first."""
+GONE_S = 90.0
+"""For processes to end on a machine that is busy; they do within seconds, Ray's agents within a minute."""
 
 
 def command(var: Path, *more: str) -> list[str]:
@@ -38,10 +42,10 @@ def started(var: Path, *more: str) -> subprocess.Popen[str]:
 
 
 def after_steps(market: Path, count: int, process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """Wait until so many steps are on record; who is below the process then."""
+    """Wait until so many steps are on record, of this start or those before; who is below the process then."""
     until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until:
-        if sum(path.read_text().count("\n") for path in market.glob(f"auto/*/{FILE}")) >= count:
+        if written(market) >= count:
             return psutil.Process(process.pid).children(recursive=True)
         if process.poll() is not None:
             break
@@ -50,7 +54,16 @@ def after_steps(market: Path, count: int, process: subprocess.Popen[str]) -> lis
     raise AssertionError(f"{count} steps were not reached: {process.communicate()}")
 
 
-def test_a_search_that_is_killed_goes_on_and_ends_in_the_registry(tmp_path: Path) -> None:
+def written(market: Path) -> int:
+    """Lines on record."""
+    return sum(path.read_text().count("\n") for path in market.glob(f"auto/*/{FILE}"))
+
+
+def still_there(processes: list[psutil.Process], within_s: float = GONE_S) -> list[str]:
+    return [p.name() for p in psutil.wait_procs(processes, timeout=within_s)[1]]
+
+
+def test_a_search_killed_and_stopped_by_ctrl_c_goes_on_and_ends_in_the_registry(tmp_path: Path) -> None:
     market = tmp_path / "synth" / "small"
     spec = SyntheticSpec(name="small", seed=3, days=3, binance=("BTC", "ETH"), upbit=(), edge_bps=150.0)
     write_market(make_market(spec), market)
@@ -59,21 +72,32 @@ def test_a_search_that_is_killed_goes_on_and_ends_in_the_registry(tmp_path: Path
     below = after_steps(market, 3, killed)
     killed.kill()
     killed.communicate()
-    gone, alive = psutil.wait_procs(below, timeout=20.0)
-    # Ray's two agents ask only now and then whether their node is still there.
-    alive = [p for p in alive if not p.name().endswith("Agent")]
-    assert not alive, f"left behind: {[p.name() for p in alive]}"
-    assert len(gone) > 4, "Ray and the trials were there"
+    # Ray's two agents notice at once, and spend a minute on telling a store that is gone: the next start ends them.
+    agents = [p for p in below if p.is_running() and p.name().endswith("Agent")]
+    assert not still_there([p for p in below if p not in agents])
+    assert len(below) - len(agents) > 4, "Ray and the trials were there"
     # Read when nobody writes any more: a step may have ended between the kill and the end of its process.
     (folder,) = (market / "auto").iterdir()
     before = read(folder)
     assert len(before) >= 3
 
+    stopped = started(tmp_path, "--resume")
+    below = after_steps(market, written(market) + 1, stopped)
+    assert not still_there(agents, within_s=0.0), "the start before them was killed"
+    # As a terminal does: all of the group hear it.
+    os.killpg(stopped.pid, signal.SIGINT)
+    words, complaint = stopped.communicate(timeout=PATIENCE_S)
+    assert stopped.returncode == 130, complaint
+    assert "interrupted: what is done is kept; the same command goes on" in words + complaint
+    assert not still_there(below)
+    between = read(folder)
+    assert all(between[key].ok for key, step in before.items() if step.ok)
+
     ended = started(tmp_path, "--resume", "--json")
     answer, complaint = ended.communicate(timeout=PATIENCE_S)
     assert ended.returncode == 0, complaint
     told = json.loads(answer)
-    assert told["starts"] == 2
+    assert told["starts"] == 3
     assert 0 < told["peak_bytes"] < 6e9
     after = read(folder)
     done = {key for key, step in before.items() if step.ok}

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +18,7 @@ from core.features import N_FEATURES, SEQUENCE, schema_hash
 from core.messages import Market
 from core.params import MemberSettings, ModelSettings
 from data.artifacts import Artifact, ArtifactStore
-from serve.app import actor_options, app_name, deploy_members
+from serve.app import actor_options, app_name, deploy_members, member_handle
 from serve.load_check import Unfit
 from serve.models.base import TrainingSet
 from serve.models.registry import load_member
@@ -26,6 +26,7 @@ from serve.models.ridge import Ridge
 from serve.models.rules import ChartRules
 from serve.models.tcn import Tcn
 from serve.panel import LocalPanel, ServePanel
+from serve.shared_rows import Board
 from tests.support.markets import BTC, ETH, market
 from tests.support.swap_load import swapped_under_load
 
@@ -78,17 +79,35 @@ def versions(store: ArtifactStore) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def handles(ray_cluster: None, store: ArtifactStore, versions: dict[str, str]) -> Iterator[dict[str, DeploymentHandle]]:
-    yield deploy_members(MODELS, ResourceSettings(), store.root, versions)
+def deployed(ray_cluster: None, store: ArtifactStore, versions: dict[str, str]) -> Iterator[tuple[str, ...]]:
+    deploy_members(MODELS, ResourceSettings(), store.root, versions)
+    yield tuple(versions)
     for name in versions:
         ray_serve.delete(app_name(name))
 
 
+@pytest.fixture
+async def handles(deployed: tuple[str, ...]) -> AsyncIterator[dict[str, DeploymentHandle]]:
+    """As the panel has them: of this test's event loop."""
+    made = {name: member_handle(name) for name in deployed}
+    yield made
+    for handle in made.values():
+        await handle.shutdown_async()
+
+
+@pytest.fixture
+def board() -> Iterator[Board]:
+    board = Board()
+    yield board
+    board.close()
+
+
 async def test_the_panel_on_serve_says_what_the_members_say_here(
-    handles: dict[str, DeploymentHandle], store: ArtifactStore, versions: dict[str, str]
+    handles: dict[str, DeploymentHandle], store: ArtifactStore, versions: dict[str, str], board: Board
 ) -> None:
     seen = a_market()
-    served = await ServePanel(handles, DEADLINES, HORIZON).forecast(seen)
+    served = await ServePanel(handles, DEADLINES, HORIZON, share=board.put).forecast(seen)
+    sent = await ServePanel(handles, DEADLINES, HORIZON).forecast(seen)
     members = {
         name: (load_member(name, store.load(f"model/{name}/{version}").path), version)
         for name, version in versions.items()
@@ -97,6 +116,7 @@ async def test_the_panel_on_serve_says_what_the_members_say_here(
     assert served.silence == ("", "", "")
     assert served.members == local.members == ("ridge", "tcn", "rules")
     assert served.versions == local.versions
+    np.testing.assert_array_equal(served.mean_bps, sent.mean_bps)
     np.testing.assert_allclose(served.mean_bps, local.mean_bps, rtol=0, atol=1e-9)
     np.testing.assert_allclose(served.stdev_bps, local.stdev_bps, rtol=0, atol=1e-9)
 
@@ -128,15 +148,20 @@ async def test_a_version_that_must_not_serve_leaves_the_old_one_serving(
     assert np.isfinite(mean).all()
 
 
-async def test_a_killed_replica_costs_its_own_vote_and_comes_back_as_it_was_swapped(
-    handles: dict[str, DeploymentHandle], store: ArtifactStore
+async def test_a_replica_killed_in_mid_call_costs_its_own_vote_and_comes_back_as_it_was_swapped(
+    handles: dict[str, DeploymentHandle], store: ArtifactStore, board: Board
 ) -> None:
     swapped, minute = await handles["ridge"].take.remote(keep(store, Ridge(), edge=3.0).version)
     seen = replace(a_market(), minute=minute)
-    panel = ServePanel(handles, DEADLINES | {"ridge": 0.3}, HORIZON)
+    panel = ServePanel(handles, DEADLINES | {"ridge": 0.3}, HORIZON, share=board.put)
     assert (await panel.forecast(seen)).spoke.all()
-    os.kill(await handles["ridge"].pid.remote(), signal.SIGKILL)
-    votes = await panel.forecast(seen)
+    # Held first, so that it dies in the middle of a call.
+    pid = await handles["ridge"].pid.remote()
+    os.kill(pid, signal.SIGSTOP)
+    asking = asyncio.create_task(panel.forecast(seen))
+    await asyncio.sleep(0.1)
+    os.kill(pid, signal.SIGKILL)
+    votes = await asking
     assert list(votes.spoke) == [False, True, True]
     assert votes.silence[0].startswith(("late", "failed"))
     assert np.isnan(votes.mean_bps[0]).all()
@@ -146,6 +171,19 @@ async def test_a_killed_replica_costs_its_own_vote_and_comes_back_as_it_was_swap
         votes = await panel.forecast(seen)
     assert votes.spoke.all()
     assert votes.versions[0] == swapped
+
+
+async def test_calls_go_by_grpc_in_this_loop_as_long_as_ray_has_these_options(
+    handles: dict[str, DeploymentHandle],
+) -> None:
+    handle = handles["ridge"]
+    await handle.version.remote()
+    assert handle.handle_options._by_reference is False
+    assert handle.init_options._run_router_in_separate_loop is False
+    assert type(handle._router).__name__ == "CurrentLoopRouter"
+    answer = handle.version.remote()
+    await answer
+    assert type(answer._replica_result).__name__ == "gRPCReplicaResult"
 
 
 async def test_who_was_never_deployed_is_absent(handles: dict[str, DeploymentHandle]) -> None:

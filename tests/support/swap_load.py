@@ -12,6 +12,7 @@ from typing import Any
 
 from core.messages import FloatArray
 from core.units import MINUTE_MS
+from serve.shared_rows import Place
 from tests.support.markets import MINUTE
 
 
@@ -35,7 +36,7 @@ class Heard:
 
 async def swapped_under_load(
     handle: Any,
-    features: FloatArray,
+    features: FloatArray | Place,
     versions: Sequence[str],
     *,
     seconds: float,

@@ -22,7 +22,7 @@ from config.settings import Settings
 from core.errors import ConfigError, DataError, TimedOut
 from data.artifacts import ArtifactStore
 from data.market import MarketSource
-from tune.auto import finals, table
+from tune.auto import finals, leftovers, table
 from tune.auto.budget import ACTOR_BYTES, LEAST_SEARCH_S, OBJECT_STORE_BYTES, Budget, Clock
 from tune.auto.leaderboard import FILE as BOARD
 from tune.auto.leaderboard import NATS, Leaderboard, finalists_of, ranked, series_of
@@ -180,6 +180,8 @@ class _Session:
         path = self.folder / BOARD
         if state.finished:
             return Ended(board=Leaderboard.load(path), path=path, before=True, interrupted=False)
+        # This search alone wrote there, and holds its lock: who is on the note was left by a start that was killed.
+        leftovers.end(self.folder)
         state.starts += 1
         self.task.save(self.folder)
         lower_priority(self._niceness)
@@ -265,6 +267,7 @@ class _Session:
 
         workers = self.budget.at_once * (self.budget.trial_bytes + ACTOR_BYTES)
         with self.ray(resolve_var(self.settings), self.budget.cores, memory=workers, object_store=OBJECT_STORE_BYTES):
+            leftovers.note(self.folder)
             return bool(
                 searching.search(
                     self.folder,

@@ -2,6 +2,8 @@
 
 ``features.npy`` (S, T, F) is float32: half the disk and half the reading; a feature is known to seven digits then, which
 is more than any model here tells apart. The files are read in pieces, never held: memory is that of what was drawn.
+``tune.stored_set`` keeps float64 mapped for as long as it is used, which a trial may not: mapped pages count as the
+process's, and it is ended above its share. How samples are drawn and gathered is one rule for both (``tune.samples``).
 """
 
 import json

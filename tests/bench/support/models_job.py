@@ -2,6 +2,7 @@
 
 ``loop FAMILY STEPS ROUNDS``: our training loop and a bare one, in turn, on one core.
 ``memory ROOT FAMILIES OUT``: what ``train`` holds while it learns from a lake.
+``knowing FAMILY SEEDS MINUTES``: what is said of markets of which the truth is known.
 """
 
 import os
@@ -13,16 +14,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from core.features import FEATURE_NAMES
 from core.params import MemberSettings
 from core.units import MINUTE_MS
 from data.artifacts import ArtifactStore
 from data.lake import Lake
 from serve.models.base import purged_tail
 from serve.models.registry import new_member
+from serve.models.threads import cap_threads
 from serve.models.torch_loop import learn, nll
 from tests.bench.peers.protocol import report
 from tests.bench.support.anonymous import Watched, anonymous_mb
-from tests.support.known_markets import known
+from tests.support.known_markets import coverage, known, loudness, share_found
 from tune.array_store import ArrayStore
 from tune.train import Span, train_members
 
@@ -117,9 +120,37 @@ def memory(root: Path, families: list[str], out: Path) -> None:
     report(before_mb=before, stages=stages, minutes=span.minutes, seconds=time.perf_counter() - began, kept_mb=kept)
 
 
+def knowing(family: str, seeds: int, minutes: int) -> None:
+    """What a family says where nothing can be known, and of an edge that was planted; how often its widths hold."""
+    cap_threads()
+    loud, found, widths = [], [], []
+    for seed in range(seeds):
+        for edge in (0.0, 0.5):
+            market = known(seed, edge=edge, minutes=minutes)
+            member = new_member(family)
+            member.fit(market.part(0.0, 0.68), seed)
+            future = market.part(0.7, 1.0)
+            if edge:
+                found.append(share_found(member, future, market.planted_bps))
+            else:
+                loud.append(loudness(member, future))
+            said = member.forecast(future.windows(np.arange(future.size)))
+            wild = future.last[:, FEATURE_NAMES.index("rv_60")]
+            low, high = np.quantile(wild, (1 / 3, 2 / 3))
+            widths.append(
+                [
+                    coverage(*(part[at] for part in (*said, future.y)), width)
+                    for at, width in ((wild > 0, 1.0), (wild < low, 1.0), (wild > high, 1.0), (wild > 0, 1.96))
+                ]
+            )
+    report(loud=loud, found=found, widths=widths)
+
+
 if __name__ == "__main__":
     what, *words = sys.argv[1:]
     if what == "loop":
         loop(words[0], int(words[1]), int(words[2]))
+    elif what == "knowing":
+        knowing(words[0], int(words[1]), int(words[2]))
     else:
         memory(Path(words[0]), words[1].split(","), Path(words[2]))
