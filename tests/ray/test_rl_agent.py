@@ -235,7 +235,7 @@ def test_a_training_that_was_killed_goes_on_and_leaves_a_guarded_member(
     assert {"holdout_bps", "flat_bps", "hold_BTC_bps", "seeds_median_bps_a_day"} <= set(artifact.metrics)
     assert trained.judgement.verdict.word in ("none", "unproven")
     page = write_page(tmp_path / "agent.html", trained).read_text(encoding="utf-8")
-    assert "Learning curve" in page and "seed 1" in page and "http-equiv" in page
+    assert "Learning curve" in page and "seed 1 alone" in page and "bps a day" in page and "http-equiv" in page
     folder = store.load(artifact.reference).path
     member = load_member("rl", folder)
     assert isinstance(member, Guarded)
