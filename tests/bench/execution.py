@@ -52,6 +52,7 @@ LIKE_A_MARKET = (0.5, 2.0)
 """Variance ratios (``variance_ratio``) between which a price is like a real one; recorded BTC and ETH have 1.1 and 1.3."""
 BLOCK_S = 60
 """Of the bootstrap over a recording: as long as a parent lives, so that parents of different blocks hardly overlap."""
+CHANCE = " (its band holds 0)"
 FIGURES = {MEAN: "mean", P95: "95th percentile"}
 
 
@@ -195,7 +196,7 @@ def told(
     sure = sum(pair[f][1].high <= 0.0 for pair in others.values() for f in FIGURES)
     print(f"adaptive is below beyond chance (the whole band) in {sure} of {len(others) * len(FIGURES)} figures")
     return [
-        f"{pair[f][1].value:+.2f} bps against {name} in the {FIGURES[f]}"
+        f"{pair[f][1].value:+.2f} bps against {name} in the {FIGURES[f]}{CHANCE * (pair[f][1].low <= 0.0)}"
         for name, pair in others.items()
         for f in FIGURES
         if pair[f][1].value > 0.0
