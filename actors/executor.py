@@ -5,22 +5,22 @@ Above 400 lines because every call that holds the one lock stands here; what eac
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
 from core.errors import BotError, Defect, ExchangeUnavailable
-from core.execution.conditions import Curves, conditions_of
+from core.execution.conditions import Curves, book_seen, conditions_of
 from core.execution.ledger import Ledger
 from core.execution.machine import ExecutionMachine, configured
 from core.execution.ours import ours
 from core.execution.pump import Answer, Came, Notes, Step, Together, failed, lacks_fills, pump
 from core.execution.rules_watch import RulesWatch
+from core.execution.schedules.rule import ADAPTIVE
 from core.execution.scribe import Scribe
 from core.execution.stimuli import (
     Beat,
-    BookSeen,
     CancelDone,
     FillSeen,
     Halted,
@@ -50,6 +50,7 @@ from core.messages import (
     PlaceOrder,
     QueryOrder,
     Reports,
+    ShownBook,
     Top,
     Verdicts,
 )
@@ -164,8 +165,9 @@ class ExecutorActor:
         async with self._lock:
             self._now_ms = max(self._now_ms, market.now_ms)
             now_ms, approved = market.now_ms, verdicts.approved
-            wanted = (intent.instrument for intent in approved)
-            seen = conditions_of(market, wanted, self._started.schedule, self._curves)
+            wanted, schedule = {one.instrument: one.side for one in approved}, self._started.schedule
+            books = await self._books(tuple(wanted)) if schedule.kind == ADAPTIVE else {}
+            seen = conditions_of(market, wanted, schedule, self._curves, books)
             await self._run(MinuteStarted(minute=verdicts.minute, now_ms=now_ms, approved=approved, conditions=seen))
             self._fresh = False
             reports = self._started.report(verdicts.minute, verdicts.trace)
@@ -186,8 +188,11 @@ class ExecutorActor:
         async with self._lock:
             self._now_ms = max(self._now_ms, now_ms)
             tops = await self._look_after(self._started.looking())
+            sides = self._started.wanting_depth(tops)
+            books = await self._books(tuple(sides))
             for instrument in self._started.looking():
-                await self._run(BookSeen(instrument=instrument, top=tops.get(instrument)))
+                shown = book_seen(instrument, tops.get(instrument), books.get(instrument), sides.get(instrument))
+                await self._run(shown)
             await self._run(Beat(now_ms=now_ms))
 
     async def watch(self, now_ms: int) -> None:
@@ -297,6 +302,13 @@ class ExecutorActor:
         if mids := self._started.exits.mids_of(tops):
             await self._run(PricesSeen(now_ms=self._now_ms, mids=mids))
         return tops
+
+    async def _books(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, ShownBook]:
+        """More than the touch; none where no venue answers: then the law of impact says what crossing costs."""
+        try:
+            return await self._venue.books(instruments) if instruments else {}
+        except BotError:
+            return {}
 
     async def _take_over(self, now_ms: int) -> None:
         rules = self._rules if self._rules is not None else await self._venue.rules()

@@ -21,7 +21,7 @@ from core.warmup import load_execution
 from data.artifacts import ArtifactStore
 from data.impact_law import read_law
 from data.journal import SqliteJournal
-from data.volume_curves import kept
+from data.kept_curves import kept
 from exchanges.composite import Venues
 from exchanges.venues import gateway_of, user_stream_of
 

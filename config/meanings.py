@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from config import keys
 from config.settings import Settings
-from core.loss_limits import managed
+from core.managed import managed_part
 from core.units import BPS
 
 Flat = Mapping[str, Any]
@@ -60,7 +60,7 @@ def managed_usdt(flat: Flat, equity: float) -> float:
     """What of ``equity`` the bot manages; all percentages are of it."""
     most = flat.get("trade.capital_usdt")
     return float(
-        managed(equity, float(flat.get("trade.capital_pct", 100)) / 100, math.inf if most is None else float(most))
+        managed_part(equity, float(flat.get("trade.capital_pct", 100)) / 100, math.inf if most is None else float(most))
     )
 
 

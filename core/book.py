@@ -87,13 +87,14 @@ def side_levels(
         return 1
     limit = len(ticks_out)
     gap = max(1, math.ceil(scale * math.sqrt(depth.reach * volume) / max(limit - 1, 1)))
+    # Steps up to half a gap behind level k: (k + 1/2)^2 of these.
+    unit = gap / scale * (gap / scale) / step
     count, shown = 0, 0
     for level in range(limit):
         ticks = best + level * gap if buying else best - level * gap
         if ticks <= 0:
             break
-        reached = (level + 0.5) * gap / scale
-        upto = int(min(reached * reached / step + ON_GRID, float(DEEP)))
+        upto = int(min((level + 0.5) * (level + 0.5) * unit + ON_GRID, float(DEEP)))
         if level == 0:
             upto = max(upto, 1)
         # A level too small for a whole step stays in the list, empty, so that a level keeps its place all minute.
@@ -102,6 +103,13 @@ def side_levels(
         if upto >= enough:
             break
     return count
+
+
+@pasted
+def depth_bound(depth: Depth, sigma: float) -> float:
+    """How far the last of ``side_levels`` lies from the touch at most, as a fraction of the price: beside this, a tick a
+    level."""
+    return 1.5 * depth.coefficient * sigma * math.sqrt(depth.reach)
 
 
 @pasted

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from core.bars import last_known
-from core.lean import inner, lean, pasted
+from core.lean import inlined, inner, lean, pasted
 from core.messages import CLOSE, FloatArray, Intents, Market
 from core.params import RiskSettings
 from core.sizing import (
@@ -84,6 +84,7 @@ def set_ceilings(
     spread: FloatArray,
     scale: FloatArray,
     bars: FloatArray,
+    volatility: FloatArray,
     index: int,
     returns: FloatArray,
     told: FloatArray,
@@ -91,37 +92,115 @@ def set_ceilings(
     """Write ``CEILING`` and ``CEILING_LIMIT`` of every row of ``core.sizing``'s tables, filled otherwise.
 
     ``edge`` and ``spread`` (S,) are the forecast's mean and standard deviation, bps; NaN without one. ``scale`` (S,) is
-    the part of the target that may be bought (``core.selection.held_back``). ``bars`` (S, T, 5) up to ``index``; a minute without a bar is one in which the price stood. ``returns`` (S + 2, MINUTES) is room to work
-    in, ``told`` (3, S) what is written down.
+    the part of the target that may be bought (``core.selection.held_back``). ``bars`` (S, T, 5) up to ``index``; a minute without a bar is one in which the price stood. ``volatility`` (S, T) is ``volatility_table`` of them, or (S, 0)
+    where it was not made. ``returns`` (S + 2, MINUTES) is room to work in, ``told`` (3, S) what is written down.
     """
-    buying = False
+    buying, tabled = False, volatility.shape[1] > 0
     for i in range(edge.shape[0]):
-        rows[CEILING, i] = math.inf
-        marks[CEILING_LIMIT, i] = 0
-        told[VOLATILITY, i] = told[KELLY, i] = told[JOINT, i] = math.nan
-        if not (caps.equity > 0.0 and caps.equity < math.inf):
-            continue
-        more = _more(rows, caps, i)
-        if not more > caps.band * caps.equity:
-            continue
-        buying = True
-        if rules.looks_back:
-            told[VOLATILITY, i] = _volatility(bars, i, index, returns)
-        if rules.position < math.inf and told[VOLATILITY, i] > 0.0:
-            rows[CEILING, i] = rules.position / told[VOLATILITY, i]
-            marks[CEILING_LIMIT, i] = _VOLATILITY
-        if rules.kelly < math.inf and edge[i] == edge[i] and spread[i] > 0.0:
-            told[KELLY, i] = rules.kelly * max(edge[i], 0.0) * BPS / (spread[i] * spread[i])
-            if told[KELLY, i] < rows[CEILING, i]:
-                rows[CEILING, i] = told[KELLY, i]
-                marks[CEILING_LIMIT, i] = _KELLY
-        if scale[i] < 1.0:
-            part = scale[i] * min(rows[TARGET, i], 1.0) * caps.invest
-            if part < rows[CEILING, i]:
-                rows[CEILING, i] = part
-                marks[CEILING_LIMIT, i] = _SHOCK
+        own = _own(rows, marks, caps, rules, edge[i], spread[i], scale[i], bars, volatility, index, returns, told, i)
+        buying = buying or own
     if buying and rules.portfolio < math.inf:
+        if tabled:
+            if _calm_enough(rows, caps, rules.portfolio, volatility, index):
+                for i in range(edge.shape[0]):
+                    if _more(rows, caps, i) > caps.band * caps.equity:
+                        told[JOINT, i] = 1.0
+                return
+            for i in range(edge.shape[0]):
+                _volatility(bars, i, index, returns)
         _shrink(rows, marks, caps, rules.portfolio, bars, index, returns, told)
+
+
+@inner
+def set_ceiling_alone(
+    rows: FloatArray,
+    marks: IntArray,
+    caps: Caps,
+    rules: CeilingRules,
+    bars: FloatArray,
+    volatility: FloatArray,
+    index: int,
+    returns: FloatArray,
+    told: FloatArray,
+    moving: float,
+    i: int,
+) -> bool:
+    """``set_ceilings`` where nothing is asked of any row but ``i``, nobody forecasts, and volatilities are tabled.
+
+    ``moving`` (``moving_of``) is what all positions move. False where that does not tell what all of them together allow:
+    then ``set_ceilings`` must be asked.
+    """
+    none = math.nan
+    if _own(rows, marks, caps, rules, none, none, 1.0, bars, volatility, index, returns, told, i):
+        more = _more(rows, caps, i) * volatility[i, index] if rules.portfolio < math.inf else 0.0
+        return not rules.portfolio < math.inf or moving + more <= rules.portfolio * caps.equity * (1.0 - 1e-9)
+    return True
+
+
+@pasted
+def moving_of(rows: FloatArray, volatility: FloatArray, index: int) -> float:
+    """USDT a year that all positions move, if all move together: at least what they do."""
+    moving = 0.0
+    for i in range(volatility.shape[0]):
+        if rows[HELD, i] > 0.0:
+            moving += rows[HELD, i] * rows[PRICE, i] * rows[RATE, i] * volatility[i, index]
+    return moving
+
+
+@inlined
+def _own(
+    rows: FloatArray,
+    marks: IntArray,
+    caps: Caps,
+    rules: CeilingRules,
+    edge: float,
+    spread: float,
+    scale: float,
+    bars: FloatArray,
+    volatility: FloatArray,
+    index: int,
+    returns: FloatArray,
+    told: FloatArray,
+    i: int,
+) -> bool:
+    """The ceiling of row ``i`` by itself; whether it buys at all."""
+    rows[CEILING, i] = math.inf
+    marks[CEILING_LIMIT, i] = 0
+    told[VOLATILITY, i] = told[KELLY, i] = told[JOINT, i] = math.nan
+    if not (caps.equity > 0.0 and caps.equity < math.inf):
+        return False
+    if not _more(rows, caps, i) > caps.band * caps.equity:
+        return False
+    if rules.looks_back:
+        if volatility.shape[1] > 0:
+            told[VOLATILITY, i] = volatility[i, index]
+        else:
+            told[VOLATILITY, i] = _volatility(bars, i, index, returns)
+    if rules.position < math.inf and told[VOLATILITY, i] > 0.0:
+        rows[CEILING, i] = rules.position / told[VOLATILITY, i]
+        marks[CEILING_LIMIT, i] = _VOLATILITY
+    if rules.kelly < math.inf and edge == edge and spread > 0.0:
+        told[KELLY, i] = rules.kelly * max(edge, 0.0) * BPS / (spread * spread)
+        if told[KELLY, i] < rows[CEILING, i]:
+            rows[CEILING, i] = told[KELLY, i]
+            marks[CEILING_LIMIT, i] = _KELLY
+    if scale < 1.0:
+        part = scale * min(rows[TARGET, i], 1.0) * caps.invest
+        if part < rows[CEILING, i]:
+            rows[CEILING, i] = part
+            marks[CEILING_LIMIT, i] = _SHOCK
+    return True
+
+
+@pasted
+def _calm_enough(rows: FloatArray, caps: Caps, allowed: float, volatility: FloatArray, index: int) -> bool:
+    """Whether ``_shrink`` would find nothing to shrink even if all rows moved together, beyond any doubt of rounding."""
+    moving = moving_of(rows, volatility, index)
+    for i in range(volatility.shape[0]):
+        more = _more(rows, caps, i)
+        if more > 0.0:
+            moving += more * volatility[i, index]
+    return moving <= allowed * caps.equity * (1.0 - 1e-9)
 
 
 def ceilings_of(
@@ -139,6 +218,7 @@ def ceilings_of(
         np.array(intents.spread_bps, dtype=np.float64),
         np.ones(count) if intents.buy_scale is None else np.array(intents.buy_scale, dtype=np.float64),
         np.array(market.bars, dtype=np.float64, order="C"),
+        np.zeros((count, 0)),
         market.bars.shape[1] - 1,
         np.zeros((count + 2, MINUTES)),
         told,
@@ -151,6 +231,15 @@ def _more(rows: FloatArray, caps: Caps, i: int) -> float:
     """USDT by which a row wants to grow; NaN where it wants nothing or nothing is known."""
     worth = rows[HELD, i] * rows[PRICE, i] * rows[RATE, i] if rows[HELD, i] > 0.0 else 0.0
     return min(rows[TARGET, i], 1.0) * caps.invest * caps.equity - worth if rows[TARGET, i] > 0.0 else math.nan
+
+
+@lean
+def volatility_table(bars: FloatArray, out: FloatArray, returns: FloatArray) -> None:
+    """Write the (S, T) volatility a year that each minute of ``bars`` (S, T, 5) shows. ``returns`` (S, MINUTES) is room to
+    work in."""
+    for i in range(out.shape[0]):
+        for k in range(out.shape[1]):
+            out[i, k] = _volatility(bars, i, k, returns)
 
 
 @inner

@@ -13,7 +13,7 @@ from statistics import median
 
 import numpy as np
 
-from core.extras import counterparts
+from core.counterparts import counterparts
 from core.messages import FloatArray, QuoteRate, Top
 from core.units import BPS, MINUTE_MS, Instrument
 

@@ -7,6 +7,7 @@ from typing import Self
 
 import numpy as np
 
+from core.counterparts import counterparts
 from core.indicators import news as told
 from core.lean import compiled
 from core.messages import CLOSE, BoolArray, FloatArray
@@ -69,28 +70,6 @@ def mood_at(readings: Readings, first_minute: int, minutes: int) -> FloatArray:
     known = (newest >= 0) & (closes - knowable[newest] <= MOOD_LASTS_MS)
     mood[known] = value[newest[known]]
     return mood
-
-
-def counterparts(instruments: Sequence[Instrument]) -> tuple[tuple[int, int, float], ...]:
-    """For each instrument (row of the same coin at another venue, row of the exchange rate, power of that rate).
-
-    Row -1: there is none. With equal quotes no rate is needed; else it is a row such as USDT/KRW, at any venue.
-    """
-    return tuple(_counterpart(own, instruments) for own in instruments)
-
-
-def _counterpart(own: Instrument, instruments: Sequence[Instrument]) -> tuple[int, int, float]:
-    others = [row for row, one in enumerate(instruments) if one.base == own.base and one.venue != own.venue]
-    for row in others:
-        if instruments[row].quote == own.quote:
-            return row, -1, 0.0
-    for row in others:
-        for rate, one in enumerate(instruments):
-            if (one.base, one.quote) == (instruments[row].quote, own.quote):
-                return row, rate, -1.0
-            if (one.base, one.quote) == (own.quote, instruments[row].quote):
-                return row, rate, 1.0
-    return -1, -1, 0.0
 
 
 def premium_of(instruments: Sequence[Instrument], bars: FloatArray, filler: BoolArray) -> FloatArray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from core.guards import guard_of
 from core.lean import lean, pasted
+from core.managed import managed_part
 from core.messages import BoolArray, FloatArray, TradingState
 from core.params import RiskSettings, TradeSettings
 from core.sizing import BUY_BLOCK, CASH, HELD, MID, PRICE, SELL_BLOCK, SELLABLE, TARGET, IntArray, Limit
@@ -112,11 +113,7 @@ def is_closing(state: int, closing: bool) -> bool:
     return closing and state != ACTIVE
 
 
-@pasted
-def managed(equity: float, capital: float, most: float) -> float:
-    """What of an equity the bot manages, USDT."""
-    part = equity * capital
-    return most if most < part else part
+managed = pasted(managed_part)
 
 
 @pasted

@@ -78,6 +78,40 @@ class Top:
     at_ms: int
 
 
+Levels = tuple[tuple[float, float], ...]
+"""(price, base units) of one side of a book, best first."""
+
+
+LEVELS_SHOWN = 20
+"""Most of a side that a ``ShownBook`` holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownBook:
+    """The best levels of both sides of one instrument's book; neither side is empty."""
+
+    bids: Levels
+    asks: Levels
+    at_ms: int
+
+    def __post_init__(self) -> None:
+        if not self.bids or not self.asks:
+            raise ValueError("a shown book has both sides")
+
+    @property
+    def top(self) -> Top:
+        (bid, bid_qty), (ask, ask_qty) = self.bids[0], self.asks[0]
+        return Top(bid=bid, bid_qty=bid_qty, ask=ask, ask_qty=ask_qty, at_ms=self.at_ms)
+
+    def met_by(self, side: Side) -> Levels:
+        """What an order on ``side`` would take."""
+        return self.asks if side is Side.BUY else self.bids
+
+    def beside(self, side: Side) -> Levels:
+        """Where an order on ``side`` would rest."""
+        return self.bids if side is Side.BUY else self.asks
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sentiment:
     """A market-wide mood reading, stamped by when it could first be known."""

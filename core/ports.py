@@ -17,6 +17,7 @@ from core.messages import (
     OrderSnapshot,
     PlaceOrder,
     Reports,
+    ShownBook,
     Top,
     Verdicts,
     Votes,
@@ -114,6 +115,10 @@ class Venue(Protocol):
 
     async def tops(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, Top]:
         """Best bid and ask, asked now; none for an instrument whose book is empty on a side."""
+        ...
+
+    async def books(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, ShownBook]:
+        """The same of the best ``LEVELS_SHOWN`` levels; a request an instrument at some venues."""
         ...
 
 
@@ -220,6 +225,8 @@ class LocalVenue(Protocol):
     def fills(self, client_id: str, instrument: Instrument) -> tuple[Fill, ...]: ...
 
     def tops(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, Top]: ...
+
+    def books(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, ShownBook]: ...
 
 
 class Journal(Protocol):

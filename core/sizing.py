@@ -240,15 +240,58 @@ def size_into(
         flags[SOLD, g] = flags[COUNTED, g] = False
     # Each step is a loop of its own, over all rows: what one of them decides, a later one reads in ``found`` and ``limit``.
     for i in range(limit.shape[0]):
-        found[LOTS, i] = 0.0
-        found[TICKS, i] = found[ALLOWED, i] = math.nan
-        held, mid, rate = rows[HELD, i], rows[MID, i], rows[RATE, i]
-        worth = held * rows[PRICE, i] * rate if held > 0.0 else 0.0
-        # What a quote unit is worth need not be known to sell all that is held.
-        known = mid > 0.0 and mid < math.inf and (rate > 0.0 or rows[TARGET, i] <= 0.0)
-        found[ASKED, i], limit[i] = _change(rows[TARGET, i], held, worth, rows[MOST, i], known, solvent, caps)
-    orders_left = _sell(rows, marks, caps, found, flags[SOLD], limit, solvent)
-    _buy(rows, marks, caps, found, flags[COUNTED], limit, orders_left)
+        _ask(rows, caps, found, limit, solvent, i)
+    orders_left = caps.max_orders
+    for i in range(limit.shape[0]):
+        if limit[i] == _TO_SELL and _sell(rows, marks, caps, found, flags, limit, solvent, i):
+            orders_left -= 1.0
+    gross = _gross(rows, marks, flags)
+    for i in range(limit.shape[0]):
+        if limit[i] == _TO_BUY and _buy(rows, marks, caps, found, limit, gross, orders_left, i):
+            orders_left -= 1.0
+            gross += found[LOTS, i] * (rows[STEP, i] * rows[MID, i] * rows[RATE, i])
+
+
+@inner
+def size_alone(
+    rows: FloatArray,
+    marks: IntArray,
+    caps: Caps,
+    found: FloatArray,
+    flags: BoolArray,
+    limit: IntArray,
+    gross: float,
+    i: int,
+) -> None:
+    """``size_into`` where nothing is asked of any row but ``i``: only its places are written. ``gross`` (``held_gross``) is
+    what all positions are worth."""
+    found[SPENT, marks[PURSE, i]] = 0.0
+    flags[SOLD, marks[COIN, i]] = False
+    solvent = caps.equity > 0.0 and caps.equity < math.inf
+    _ask(rows, caps, found, limit, solvent, i)
+    if limit[i] == _TO_SELL:
+        _sell(rows, marks, caps, found, flags, limit, solvent, i)
+    elif limit[i] == _TO_BUY:
+        _buy(rows, marks, caps, found, limit, gross, caps.max_orders, i)
+
+
+@inner
+def held_gross(rows: FloatArray, marks: IntArray, flags: BoolArray) -> float:
+    """USDT value of all positions; NaN when a held one has no price. ``flags`` as in ``size_into``."""
+    for g in range(flags.shape[1]):
+        flags[COUNTED, g] = False
+    return _gross(rows, marks, flags)
+
+
+@pasted
+def _gross(rows: FloatArray, marks: IntArray, flags: BoolArray) -> float:
+    """USDT value of everything held, each coin once; NaN when a held one has no price."""
+    gross = 0.0
+    for i in range(rows.shape[1]):
+        if rows[HELD, i] > 0.0 and not flags[COUNTED, marks[COIN, i]]:
+            flags[COUNTED, marks[COIN, i]] = True
+            gross += rows[HELD, i] * rows[PRICE, i] * rows[RATE, i]
+    return gross
 
 
 @pasted
@@ -265,6 +308,18 @@ def risen_above(worth: float, most: float, equity: float, caps: Caps) -> float:
     """
     over = worth - min(most, caps.max_position) * equity
     return over if over > max(caps.band * equity, caps.min_order) else 0.0
+
+
+@pasted
+def _ask(rows: FloatArray, caps: Caps, found: FloatArray, limit: IntArray, solvent: bool, i: int) -> None:
+    """What change row ``i`` wants."""
+    found[LOTS, i] = 0.0
+    found[TICKS, i] = found[ALLOWED, i] = math.nan
+    held, mid, rate = rows[HELD, i], rows[MID, i], rows[RATE, i]
+    worth = held * rows[PRICE, i] * rate if held > 0.0 else 0.0
+    # What a quote unit is worth need not be known to sell all that is held.
+    known = mid > 0.0 and mid < math.inf and (rate > 0.0 or rows[TARGET, i] <= 0.0)
+    found[ASKED, i], limit[i] = _change(rows[TARGET, i], held, worth, rows[MOST, i], known, solvent, caps)
 
 
 @inner
@@ -300,61 +355,59 @@ def _sell(
     marks: IntArray,
     caps: Caps,
     found: FloatArray,
-    sold: BoolArray,
+    flags: BoolArray,
     limit: IntArray,
     solvent: bool,
-) -> float:
-    """Size what is to be sold; gives how many orders are left. ``sold`` is by coin number."""
-    orders_left = caps.max_orders
-    for i in range(limit.shape[0]):
-        if limit[i] != _TO_SELL:
-            continue
-        if marks[SELL_BLOCK, i] != 0:
-            limit[i] = marks[SELL_BLOCK, i]
-            continue
-        mid, rate, step, tick, min_qty = rows[MID, i], rows[RATE, i], rows[STEP, i], rows[TICK, i], rows[MIN_QTY, i]
-        if not rate > 0.0:
-            # Then in quote units: the venue's own minimum is in those, and without a rate there is no equity to cut by.
-            rate = 1.0
-        ticks = max(1.0, np.ceil(mid * (1.0 - caps.collar) / tick / _SHAVE))
-        found[TICKS, i] = ticks
-        lot = step * mid * rate
-        lowest = min(mid, ticks * tick)
-        venue_least = rows[MIN_NOTIONAL, i] * rate * (mid / lowest) / _SHAVE
-        least = max(max(caps.min_order / _SHAVE, venue_least), min_qty * mid * rate / _SHAVE)
-        all_lots = rows[SELLABLE, i]
-        wanted = all_lots if rows[TARGET, i] <= 0.0 else min(all_lots, np.floor(-found[ASKED, i] / lot))
+    i: int,
+) -> bool:
+    """Size what row ``i`` is to sell; whether that is an order. ``flags[SOLD]`` is by coin number."""
+    if marks[SELL_BLOCK, i] != 0:
+        limit[i] = marks[SELL_BLOCK, i]
+        return False
+    mid, rate, step, tick, min_qty = rows[MID, i], rows[RATE, i], rows[STEP, i], rows[TICK, i], rows[MIN_QTY, i]
+    if not rate > 0.0:
+        # Then in quote units: the venue's own minimum is in those, and without a rate there is no equity to cut by.
+        rate = 1.0
+    ticks = max(1.0, np.ceil(mid * (1.0 - caps.collar) / tick / _SHAVE))
+    found[TICKS, i] = ticks
+    lot = step * mid * rate
+    lowest = min(mid, ticks * tick)
+    venue_least = rows[MIN_NOTIONAL, i] * rate * (mid / lowest) / _SHAVE
+    least = max(max(caps.min_order / _SHAVE, venue_least), min_qty * mid * rate / _SHAVE)
+    all_lots = rows[SELLABLE, i]
+    wanted = all_lots if rows[TARGET, i] <= 0.0 else min(all_lots, np.floor(-found[ASKED, i] / lot))
+    if (all_lots - wanted) * lot < least:
+        wanted = all_lots
+    cut, bound, most = _PASSED, _MAX_QTY, np.floor(rows[MAX_QTY, i] / step)
+    if solvent:
+        by_order = np.floor(max(largest_order(caps) * _SHAVE, 2.0 * (least + lot)) / lot)
+        if by_order < most:
+            most = by_order
+            bound = _MAX_ORDER
+    if wanted > most:
+        wanted = most
         if (all_lots - wanted) * lot < least:
-            wanted = all_lots
-        cut, bound, most = _PASSED, _MAX_QTY, np.floor(rows[MAX_QTY, i] / step)
-        if solvent:
-            by_order = np.floor(max(largest_order(caps) * _SHAVE, 2.0 * (least + lot)) / lot)
-            if by_order < most:
-                most = by_order
-                bound = _MAX_ORDER
-        if wanted > most:
-            wanted = most
-            if (all_lots - wanted) * lot < least:
-                wanted = all_lots - np.ceil(least / lot)
-            cut = bound
-            found[ALLOWED, i] = wanted * lot
-        quantity = wanted * step
-        closes = wanted == all_lots
-        coin = marks[COIN, i]
-        if quantity <= 0.0 or wanted * lot < venue_least or quantity < min_qty:
-            limit[i] = _DUST if closes else _MIN_ORDER
-            found[ALLOWED, i] = least
-        elif not closes and wanted * lot < caps.min_order:
-            limit[i] = _MIN_ORDER
-            found[ALLOWED, i] = caps.min_order
-        elif sold[coin]:
-            limit[i] = _SAME_COIN
-        else:
-            found[LOTS, i] = -wanted
-            limit[i] = cut
-            orders_left -= 1.0
-            sold[coin] = True
-    return orders_left
+            wanted = all_lots - np.ceil(least / lot)
+        cut = bound
+        found[ALLOWED, i] = wanted * lot
+    quantity = wanted * step
+    closes = wanted == all_lots
+    coin = marks[COIN, i]
+    if quantity <= 0.0 or wanted * lot < venue_least or quantity < min_qty:
+        limit[i] = _DUST if closes else _MIN_ORDER
+        found[ALLOWED, i] = least
+        return False
+    if not closes and wanted * lot < caps.min_order:
+        limit[i] = _MIN_ORDER
+        found[ALLOWED, i] = caps.min_order
+        return False
+    if flags[SOLD, coin]:
+        limit[i] = _SAME_COIN
+        return False
+    found[LOTS, i] = -wanted
+    limit[i] = cut
+    flags[SOLD, coin] = True
+    return True
 
 
 @inner
@@ -363,80 +416,72 @@ def _buy(
     marks: IntArray,
     caps: Caps,
     found: FloatArray,
-    counted: BoolArray,
     limit: IntArray,
+    gross: float,
     orders_left: float,
-) -> None:
-    """Size what is to be bought, in row order. ``counted`` is by coin number."""
-    # USDT value of everything held, each coin once; NaN when a held one has no price.
-    gross = 0.0
-    for i in range(limit.shape[0]):
-        if rows[HELD, i] > 0.0 and not counted[marks[COIN, i]]:
-            counted[marks[COIN, i]] = True
-            gross += rows[HELD, i] * rows[PRICE, i] * rows[RATE, i]
-    for i in range(limit.shape[0]):
-        if limit[i] != _TO_BUY:
-            continue
-        if marks[BUY_BLOCK, i] != 0:
-            limit[i] = marks[BUY_BLOCK, i]
-            continue
-        if not gross < math.inf:
-            limit[i] = _NO_EQUITY
-            continue
-        mid, rate, step, tick = rows[MID, i], rows[RATE, i], rows[STEP, i], rows[TICK, i]
-        ticks = np.floor(mid * (1.0 + caps.collar) / tick * _SHAVE)
-        if ticks < 1.0:
-            limit[i] = _NO_BOOK
-            continue
-        found[TICKS, i] = ticks
-        limit_price = ticks * tick
-        lot, worst_lot = step * mid * rate, step * max(mid, limit_price) * rate
-        venue_least = rows[MIN_NOTIONAL, i] * rate * (mid / min(mid, limit_price))
-        least = max(caps.min_order, venue_least) / _SHAVE
-        held, fees, purse = rows[HELD, i], 1.0 + rows[FEE, i], marks[PURSE, i]
-        worth = held * rows[PRICE, i] * rate if held > 0.0 else 0.0
-        asked = found[ASKED, i]
+    i: int,
+) -> bool:
+    """Size what row ``i`` is to buy; whether that is an order. ``gross`` USDT is held or bought already, NaN unknown."""
+    if marks[BUY_BLOCK, i] != 0:
+        limit[i] = marks[BUY_BLOCK, i]
+        return False
+    if not gross < math.inf:
+        limit[i] = _NO_EQUITY
+        return False
+    mid, rate, step, tick = rows[MID, i], rows[RATE, i], rows[STEP, i], rows[TICK, i]
+    ticks = np.floor(mid * (1.0 + caps.collar) / tick * _SHAVE)
+    if ticks < 1.0:
+        limit[i] = _NO_BOOK
+        return False
+    found[TICKS, i] = ticks
+    limit_price = ticks * tick
+    lot, worst_lot = step * mid * rate, step * max(mid, limit_price) * rate
+    venue_least = rows[MIN_NOTIONAL, i] * rate * (mid / min(mid, limit_price))
+    least = max(caps.min_order, venue_least) / _SHAVE
+    held, fees, purse = rows[HELD, i], 1.0 + rows[FEE, i], marks[PURSE, i]
+    worth = held * rows[PRICE, i] * rate if held > 0.0 else 0.0
+    asked = found[ASKED, i]
 
-        room, most, cut = asked, np.floor(asked / lot), _PASSED
-        for bound in range(_MAX_ORDER, _MAX_QTY + 1):
-            unit = lot
-            if bound == _MAX_ORDER:
-                left = largest_order(caps)
-                unit = worst_lot
-            elif bound == _MAX_POSITION:
-                left = min(rows[MOST, i], caps.max_position) * caps.equity - worth
-            elif bound == _MAX_GROSS:
-                left = caps.max_gross * caps.equity - gross
-            elif bound == _INVEST:
-                left = caps.invest * caps.equity - gross
-            elif bound == _CASH:
-                left = (rows[CASH, i] - found[SPENT, purse]) * rate / fees
-                unit = worst_lot
-            else:
-                left = rows[MAX_QTY, i] / step * lot
-            within = np.floor(max(left, 0.0) * _SHAVE / unit) if left == left else 0.0
-            if bound == _MAX_QTY:
-                within = np.floor(rows[MAX_QTY, i] / step)
-            if within < most:
-                room, most, cut = left, within, bound
-        if rows[CEILING, i] < math.inf:
-            left = rows[CEILING, i] * caps.equity - worth
-            within = np.floor(max(left, 0.0) * _SHAVE / lot)
-            if within < most:
-                room, most, cut = left, within, marks[CEILING_LIMIT, i]
-        if most < 1.0 or most * lot < least or most * step < rows[MIN_QTY, i]:
-            limit[i] = _MIN_ORDER if cut == _PASSED else cut
-            found[ALLOWED, i] = least if cut == _PASSED else room
-        elif orders_left < 1.0:
-            limit[i] = _MAX_ORDERS
+    room, most, cut = asked, np.floor(asked / lot), _PASSED
+    for bound in range(_MAX_ORDER, _MAX_QTY + 1):
+        unit = lot
+        if bound == _MAX_ORDER:
+            left = largest_order(caps)
+            unit = worst_lot
+        elif bound == _MAX_POSITION:
+            left = min(rows[MOST, i], caps.max_position) * caps.equity - worth
+        elif bound == _MAX_GROSS:
+            left = caps.max_gross * caps.equity - gross
+        elif bound == _INVEST:
+            left = caps.invest * caps.equity - gross
+        elif bound == _CASH:
+            left = (rows[CASH, i] - found[SPENT, purse]) * rate / fees
+            unit = worst_lot
         else:
-            found[LOTS, i] = most
-            limit[i] = cut
-            if cut != _PASSED:
-                found[ALLOWED, i] = room
-            orders_left -= 1.0
-            gross += most * lot
-            found[SPENT, purse] += most * worst_lot / rate * fees
+            left = rows[MAX_QTY, i] / step * lot
+        within = np.floor(max(left, 0.0) * _SHAVE / unit) if left == left else 0.0
+        if bound == _MAX_QTY:
+            within = np.floor(rows[MAX_QTY, i] / step)
+        if within < most:
+            room, most, cut = left, within, bound
+    if rows[CEILING, i] < math.inf:
+        left = rows[CEILING, i] * caps.equity - worth
+        within = np.floor(max(left, 0.0) * _SHAVE / lot)
+        if within < most:
+            room, most, cut = left, within, marks[CEILING_LIMIT, i]
+    if most < 1.0 or most * lot < least or most * step < rows[MIN_QTY, i]:
+        limit[i] = _MIN_ORDER if cut == _PASSED else cut
+        found[ALLOWED, i] = least if cut == _PASSED else room
+        return False
+    if orders_left < 1.0:
+        limit[i] = _MAX_ORDERS
+        return False
+    found[LOTS, i] = most
+    limit[i] = cut
+    if cut != _PASSED:
+        found[ALLOWED, i] = room
+    found[SPENT, purse] += most * worst_lot / rate * fees
+    return True
 
 
 def limit_name(limit: Limit, caps: Caps, most: float) -> str:

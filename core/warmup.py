@@ -26,7 +26,7 @@ from core.protection import collar_at, due_at, entry_after, exit_rules, exit_tic
 from core.risk import Risk
 from core.round_trips import TRIP, count_fill
 from core.selection import Selector
-from core.units import MINUTE_MS, Instrument, MarketRules
+from core.units import MINUTE_MS, Instrument, MarketRules, Side
 from core.votes import Answer, assemble_votes
 
 _NOBODY = AccountState(at_ms=0, balances=())
@@ -127,7 +127,7 @@ def load_execution() -> None:
     one, where = Decimal(1), Instrument("none", "A/B")
     rules = MarketRules(instrument=where, tick=one, step=one, min_qty=one, max_qty=one, min_notional=one)
     schedule = schedule_of(ExecutionSettings(algorithm="vwap", horizon_minutes=2, jitter_seconds=1))
-    (seen,) = conditions_of(flat_market((where,)), (where,), schedule)
+    (seen,) = conditions_of(flat_market((where,)), {where: Side.BUY}, schedule)
     share, ahead = shares_ahead(np.array(seen.curve), 0, schedule.minutes)
     stage = next_stage(schedule, FIRST, False, 0, 1.0, seen.traded, seen.volume, seen.sigma, 1.0, share, ahead)
     due_lots(schedule, stage, 0, 1, 1, least_order(rules, one), 1)

@@ -63,3 +63,11 @@ def tally(instrument: Instrument, parts: Iterable[Part]) -> CatalogRow | None:
         filler += int(part.filler.sum())
         synthetic = synthetic or part.synthetic
     return CatalogRow(instrument, rows, first, last, gaps, missing, filler, synthetic) if rows else None
+
+
+def how_to_bring(instrument: Instrument) -> str:
+    """What to do about bars that the lake has not got."""
+    return (
+        f"Bring some: python3 run.py data download --exchange {instrument.venue} --symbols {instrument.symbol} "
+        "--since 2026-01-01, or python3 run.py data import FOLDER"
+    )

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from core.errors import DataError, TimedOut
 from core.units import MINUTE_MS, Instrument
-from data.catalog import Catalog, CatalogRow, Part, tally
+from data.catalog import Catalog, CatalogRow, Part, how_to_bring, tally
 from data.checks import row_faults
 from data.row_groups import let_go, read_columns, span_of
 from data.schema import (
@@ -338,10 +338,7 @@ class Lake:
             last = next((span for path in reversed(files) if (span := span_of(path))), None)
             if first is None or last is None:
                 have = ", ".join(map(str, self.instruments())) or "nothing"
-                raise DataError(
-                    f"{self.root}: has no bars of {instrument}; it has {have}. Bring some: python3 run.py data download "
-                    f"--exchange {instrument.venue} --symbols {instrument.symbol} --since 2026-01-01, or data import FOLDER"
-                )
+                raise DataError(f"{self.root}: has no bars of {instrument}; it has {have}. {how_to_bring(instrument)}")
             spans.append((first[0], last[1]))
         if not spans:
             raise DataError(f"{self.root}: no instrument was asked for")

@@ -5,11 +5,7 @@ So a replay's executor, and the backtest that the replay is later held against, 
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
-
-from core.errors import DataError
 from core.execution.schedules.volume_curve import learn_curves
 from core.messages import FloatArray
 from core.params import ExecutionSettings
@@ -18,7 +14,6 @@ from data.lake import Lake
 from data.market import MarketCut, MarketSource
 
 DAYS = 28
-FILE = "volume_curves.npz"
 
 
 def learn_from(lake: Lake, instruments: Sequence[Instrument], before: int) -> FloatArray:
@@ -33,23 +28,3 @@ def with_curves(source: MarketSource, market: MarketCut, execution: ExecutionSet
     if execution.algorithm != "vwap":
         return market
     return replace(market, curves=learn_from(source.lake, market.instruments, market.first_minute))
-
-
-def keep(run_dir: Path, instruments: Sequence[Instrument], curves: FloatArray) -> None:
-    """Write curves into a run's folder."""
-    np.savez(run_dir / FILE, instruments=np.array([str(i) for i in instruments]), curves=curves)
-
-
-def kept(run_dir: Path) -> dict[Instrument, FloatArray]:
-    """The curves in a run's folder; none where it has none. Raises DataError for a file that cannot be read."""
-    path = run_dir / FILE
-    try:
-        with np.load(path, allow_pickle=False) as found:
-            names, curves = found["instruments"].tolist(), found["curves"]
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(
-            f"{path}: cannot be read ({error}); remove it, and the schedule's volume curve is even"
-        ) from None
-    return {Instrument.parse(name): np.ascontiguousarray(row) for name, row in zip(names, curves, strict=True)}

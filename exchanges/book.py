@@ -17,6 +17,8 @@ from enum import Enum, auto
 from heapq import nlargest, nsmallest
 from typing import NamedTuple
 
+from core.messages import LEVELS_SHOWN, ShownBook
+
 MAX_PRICE, MAX_VOLUME = 1e15, 1e18
 """Those of ``core.bars``, which loads numba: two seconds that a process with a gateway alone need not spend."""
 
@@ -35,6 +37,18 @@ class Snapshot(NamedTuple):
 def is_touch(bid: float, bid_qty: float, ask: float, ask_qty: float) -> bool:
     """Whether these can be the best of a book's two sides: positive, not crossed, no number beyond a market's."""
     return 0.0 < bid <= ask < MAX_PRICE and 0.0 <= bid_qty < MAX_VOLUME and 0.0 <= ask_qty < MAX_VOLUME
+
+
+def shown_book(bids: Iterable[Level], asks: Iterable[Level], at_ms: int) -> ShownBook | None:
+    """The levels that hold something, of at most ``LEVELS_SHOWN`` a side; None where they are no book: a side is empty, or the
+    two cross."""
+    below, above = (
+        tuple((p, q) for p, q in side if 0.0 < p < MAX_PRICE and 0.0 < q < MAX_VOLUME)[:LEVELS_SHOWN]
+        for side in (bids, asks)
+    )
+    if not below or not above or not is_touch(*below[0], *above[0]):
+        return None
+    return ShownBook(bids=below, asks=above, at_ms=at_ms)
 
 
 NO_BID, NO_ASK = 0.0, float("inf")

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 from core.errors import BotError, Defect, ExchangeUnavailable
-from core.messages import AccountState, CancelOrder, Fill, OrderSnapshot, PlaceOrder, Top
+from core.messages import AccountState, CancelOrder, Fill, OrderSnapshot, PlaceOrder, ShownBook, Top
 from core.ports import Venue
 from core.standing import NOT_STATED
 from core.units import Instrument, MarketRules
@@ -75,12 +75,22 @@ class Venues:
 
     async def tops(self, instruments: Sequence[Instrument]) -> dict[Instrument, Top]:
         """Of all venues that answer: one that is silent must not blind the others. Raises when none answers."""
+        return await self._shown(instruments, lambda venue, mine: venue.tops(mine))
+
+    async def books(self, instruments: Sequence[Instrument]) -> dict[Instrument, ShownBook]:
+        return await self._shown(instruments, lambda venue, mine: venue.books(mine))
+
+    async def _shown(
+        self,
+        instruments: Sequence[Instrument],
+        ask: Callable[[Venue, list[Instrument]], Awaitable[Mapping[Instrument, Answer]]],
+    ) -> dict[Instrument, Answer]:
         wanted = {name: [i for i in instruments if i.venue == name] for name in self._parts}
         asked = {name: mine for name, mine in wanted.items() if mine}
         answers = await asyncio.gather(
-            *(self._parts[name].tops(mine) for name, mine in asked.items()), return_exceptions=True
+            *(ask(self._parts[name], mine) for name, mine in asked.items()), return_exceptions=True
         )
-        found: dict[Instrument, Top] = {}
+        found: dict[Instrument, Answer] = {}
         for answer in answers:
             if not isinstance(answer, BaseException):
                 found |= answer

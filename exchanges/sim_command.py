@@ -65,6 +65,8 @@ BUILT_IN = {"binance": tuple(USDT_PRICES), "upbit": tuple(KRW_PRICES)}
 WARM_UP_MINUTES = 240
 """Minutes of the built-in market that lie before the start, so that there is a past to ask for."""
 MINUTES = 1_440
+EARLIEST_MS, LATEST_MS = 1_230_768_000_000, 4_102_444_800_000
+"""2009 to 2100: a start outside was given in seconds, or is a slip."""
 BALANCES = {"binance": "USDT=10000", "upbit": "KRW=10000000"}
 RIGHTS = frozenset({"trade", "withdraw"})
 
@@ -199,6 +201,8 @@ def _built_in(
             raise ConfigError(
                 f"--symbols {symbol}: the built-in market of {args.venue} has {', '.join(BUILT_IN[args.venue])}; {hint}"
             )
+    if args.start is not None and not EARLIEST_MS <= args.start < LATEST_MS:
+        raise ConfigError(f"--start {args.start}: is no time in epoch milliseconds (13 digits, e.g. {now_ms})")
     start = now_ms // MINUTE_MS * MINUTE_MS if args.start is None else args.start // MINUTE_MS * MINUTE_MS
     minutes = WARM_UP_MINUTES + (args.minutes or MINUTES)
     walk = krw_walk_tape if args.venue == "upbit" else random_walk_tape
@@ -331,6 +335,9 @@ async def _serve(args: argparse.Namespace) -> int:
         return await _replay(args)
     if args.paused and args.lockstep:
         raise ConfigError("--paused goes with --speed: in lockstep time stands anyway until POST /sim/advance")
+    if args.statement is not None and not args.statement.absolute().parent.is_dir():
+        # At the end it would be too late to say so.
+        raise ConfigError(f"--statement {args.statement}: there is no folder {args.statement.absolute().parent}")
     exchange = make_exchange(args, wall_ms())
     if args.burn_bnb:
         if exchange.fees_in_quote:

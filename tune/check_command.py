@@ -149,7 +149,7 @@ def _chosen(only: Sequence[str] | None, names: list[str]) -> set[str]:
     for asked in only or [""]:
         fits = {asked} if asked in names else {name for name in names if asked in name}
         if not fits:
-            near = difflib.get_close_matches(asked, names, n=1, cutoff=0.4)
+            near = difflib.get_close_matches(asked, names, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
             raise ConfigError(f"--only {asked!r} is nothing that is checked; {hint}")
         chosen |= fits
@@ -190,7 +190,8 @@ def _warm_table(found: list[Warmth], market: MarketCut) -> Table:
     table = Table(
         title=f"bars until exact, over {market.bars.shape[1]:,} minutes × {len(market.instruments)} instruments"
     )
-    table.add_column("feature")
+    # Whole, however narrow the terminal: a name cut short is another feature's.
+    table.add_column("feature", no_wrap=True, min_width=max((len(one.name) for one in found), default=0))
     for name in ("declared", "exact after", "within 1e-9 after", "depends on", "result"):
         table.add_column(name, justify="right")
     for one in found:

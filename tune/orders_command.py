@@ -160,17 +160,18 @@ def _wanted(parent: Parent, args: argparse.Namespace) -> bool:
 
 
 def _table(parents: list[Parent]) -> Table:
-    heads = ("id", "side", "wanted", "filled", "mean", "USDT", "bps")
+    heads = ("id", "decided, UTC", "side", "wanted", "filled", "mean", "USDT", "bps")
     table = Table(*heads, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in table.columns:
         column.no_wrap = True
-    for column in table.columns[2:]:
+    for column in table.columns[3:]:
         column.justify = "right"
     for parent in parents:
         told, lost = _in_short(parent), shortfall_of(parent)
         share = f"{float(parent.executed / parent.decided.quantity) * 100:.0f} %"
         table.add_row(
             str(told["id"]),
+            clock(parent.decided.at_ms),
             str(told["side"]),
             str(told["quantity"]),
             share,

@@ -17,9 +17,9 @@ from core.ports import ModelsPart
 from core.units import MINUTE_MS
 from data.artifacts import ArtifactStore
 from data.impact_law import read_law
+from data.kept_curves import kept
 from data.market import MarketCut
 from data.records import read_records
-from data.volume_curves import kept
 from data.weights import read_weights
 from exchanges.simulated.tape import Tape
 from serve.models.base import Member

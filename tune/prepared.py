@@ -126,7 +126,15 @@ def prepare(
     return Prepared(
         market=market,
         terms=terms,
-        tape=Tape(bars, recorded, tables["liquidity"], tables["half_bps"], tables["shown"], market.start_minute),
+        tape=Tape(
+            bars,
+            recorded,
+            tables["liquidity"],
+            tables["half_bps"],
+            tables["shown"],
+            np.zeros((rows, 0)),
+            market.start_minute,
+        ),
         first_price=first_price,
         minute=minute,
         notes=(*noted, *notes),

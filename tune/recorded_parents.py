@@ -71,7 +71,7 @@ def read_parents(folder: Path) -> RecordedParents:
     if tape is not None and settings is not None:
         rules = tape.default_rules(settings.rules.costs)
         touch = touch_of(Touches(tape, settings.rules.costs, rules), rules)
-    schedule = settings.rules.execution.algorithm if settings is not None else ""
+    schedule = settings.rules.execution.algorithm if settings is not None else _algorithm_of_backtest(told)
     parents = tuple(parents_of(records, touch, first_sends(journal), schedule))
     unpriced = sum(parent.unpriced for parent in parents)
     notes = (NO_PRICES,) * (tape is None and bool(parents)) + (OTHER_FEES.format(unpriced),) * bool(unpriced)
@@ -87,6 +87,12 @@ def read_parents(folder: Path) -> RecordedParents:
         real=folder.resolve().parent.name == "live",
         artifacts=Path(told["artifacts"]) if "artifacts" in told else None,
     )
+
+
+def _algorithm_of_backtest(told: dict) -> str:
+    """What a backtest's result says of its rules; empty where it says nothing."""
+    rules = told.get("settings", {}).get("rules", {})
+    return str(rules.get("execution", {}).get("algorithm", ""))
 
 
 def entries_of(path: Path) -> tuple[Entry, ...]:

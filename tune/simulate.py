@@ -154,7 +154,15 @@ def _compile_loop() -> None:
     settings = load_settings(environ={})
     market = small_market()
     bars, (rows, minutes) = market.bars, market.bars.shape[:2]
-    tape = Tape(bars, bars, np.zeros((rows, minutes + 1, 2)), np.zeros((rows, 1)), np.zeros((rows, minutes)), 0)
+    tape = Tape(
+        bars,
+        bars,
+        np.zeros((rows, minutes + 1, 2)),
+        np.zeros((rows, 1)),
+        np.zeros((rows, minutes)),
+        np.zeros((rows, 0)),
+        0,
+    )
     nothing = Prepared(
         market=market, terms=terms_in(settings), tape=tape, first_price=(1.0,), minute=np.zeros(1, np.int64)
     )

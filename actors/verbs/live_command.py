@@ -53,11 +53,12 @@ from core.starting_cap import StartingCap, begun, day_of
 from core.units import MINUTE_MS
 from data.artifacts import ArtifactStore
 from data.impact_law import newest_law
+from data.kept_curves import keep
 from data.logs import configure_logs
 from data.market import MarketSource
 from data.records import RecordStore, read_records
 from data.starting_caps import CapKeeper, read_cap
-from data.volume_curves import keep, learn_from
+from data.volume_curves import learn_from
 from data.weights import newest_weights
 from exchanges.venues import own
 

@@ -35,10 +35,11 @@ from core.messages import MinuteRecord
 from core.units import MINUTE_MS, Instrument
 from data.artifacts import ArtifactStore
 from data.impact_law import newest_law
+from data.kept_curves import keep
 from data.logs import configure_logs
 from data.market import MarketSource, real_source, synthetic_source
 from data.records import read_records
-from data.volume_curves import keep, learn_from
+from data.volume_curves import learn_from
 from data.weights import newest_weights
 from exchanges.simulated.process import Simulator, start_server
 

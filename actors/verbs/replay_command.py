@@ -35,12 +35,13 @@ from data import with_parent
 from data.artifacts import ArtifactStore
 from data.hot import Hot
 from data.impact_law import newest_law
+from data.kept_curves import keep
 from data.logs import configure_logs
 from data.market import MarketCut, MarketSource
 from data.market_arguments import add_market, add_span, cut_of, fitted, source_of
 from data.records import read_records
 from data.sources.spec import recorded
-from data.volume_curves import keep, learn_from
+from data.volume_curves import learn_from
 from data.weights import newest_weights
 
 HELP = "replay a market through the whole system (the default)"

@@ -2,6 +2,7 @@
 
 import math
 
+from core.book import LEVELS, depth_bound
 from core.costs import UNITS, Terms
 from core.engine.market import BUY, SELL, as_price
 from core.engine.tables import (
@@ -86,7 +87,7 @@ def is_calm(
 ) -> bool:
     """Whether looking after an open position at ``now_ms``, in minute ``e``, can change nothing, by that minute's bar.
 
-    What we took of the book ourselves moves the middle as well: sales only down, purchases only up.
+    What we took of the book ourselves moves the middle as well, by no more than half the book is deep.
     """
     bars, taken = tape.bars, account.taken[row]
     if e >= bars.shape[1] or exits.trail > 0.0 or account.exits[row, DUE] != NOT_DUE:
@@ -94,9 +95,13 @@ def is_calm(
     if exits.time_ms > 0 and now_ms - account.exits[row, SINCE] >= exits.time_ms:
         return False
     low, high = bounds_of(grids, terms, exits, account, row)
-    if taken[SELL, TAKEN_MINUTE] == e or (taken[BUY, TAKEN_MINUTE] == e and exits.profit > 0.0):
-        return False
-    return bars[row, e, LOW] > low and bars[row, e, HIGH] < high
+    lowest, highest = bars[row, e, LOW], bars[row, e, HIGH]
+    if taken[SELL, TAKEN_MINUTE] == e or taken[BUY, TAKEN_MINUTE] == e:
+        # Twice as much as its last level lies away: beyond any doubt of rounding.
+        far = 2.0 * depth_bound(terms.depth, tape.liquidity[row, e, 1])
+        ticks = 2.0 * LEVELS * grids.floats[row, TICK]
+        lowest, highest = lowest * (1.0 - far) - ticks, highest * (1.0 + far) + ticks
+    return lowest > low and highest < high
 
 
 @inlined

@@ -109,6 +109,31 @@ def advance(
     ``orders_before`` orders were logged in earlier calls. Called again with what it gave, and emptied logs, it goes on
     as if it had never stopped.
     """
+    return run_minutes(
+        tape, grids, rules, account, state, said, scratch, columns, logs, first, end, orders_before, True
+    )
+
+
+@inlined
+def run_minutes(
+    tape: Tape,
+    grids: Grids,
+    rules: Rules,
+    account: Account,
+    state: Mark,
+    said: Said,
+    scratch: Scratch,
+    columns: Columns,
+    logs: Logs,
+    first: int,
+    end: int,
+    orders_before: int,
+    noted: bool,
+) -> tuple[int, int, Mark, int, int]:
+    """``advance``, for kernels that become one with it: to hand its arguments on takes as long as many a minute.
+
+    ``noted``: somebody reads the logs; else they hold no more than the minute itself needs of them.
+    """
     # Named once: reaching into a tuple of arrays minute by minute costs more than the minute.
     recorded, shown, start_minute = tape.seen, tape.shown, tape.start_minute
     units, amount, close = account.units, account.amount, account.close
@@ -134,7 +159,8 @@ def advance(
     one_purse = True
     for i in range(count):
         one_purse = one_purse and grid_ints[i, QUOTE] == 0 and grid_ints[i, BASE] == i + 1
-    coasting = one_purse and not ensemble and not late
+    # One minute alone is not worth a look ahead.
+    coasting = one_purse and not ensemble and not late and end > first + 1
     # Typed from the start: a literal would have the callees compiled twice.
     orders, fills = first - first, first - first
     index = first
@@ -242,7 +268,8 @@ def advance(
         parents = 0
         if wanted:
             size_wanted(tape, grid_ints, rules, account, scratch, state, equity, index, ensemble)
-            _gate(tape, grids, rules, account, level, scratch, index)
+            if noted or ensemble:
+                _gate(tape, grids, rules, account, level, scratch, index)
             regime = said.which[REGIME, k] if ensemble else -1
             parents = _log_orders(scratch, logs, orders, orders_before, index, regime, equity)
             orders += parents
@@ -289,6 +316,7 @@ def advance(
                 index,
                 parents,
                 equity,
+                noted,
             )
             _count_fills(grids, account, logs, before, fills, orders_before, rules.guards)
             moved = True
@@ -365,7 +393,7 @@ def _listen(said: Said, scratch: Scratch, close: FloatArray, selection: Selectio
 
 
 @inlined
-def size_wanted(
+def fill_rows(
     tape: Tape,
     grid: IntArray,
     rules: Rules,
@@ -374,9 +402,8 @@ def size_wanted(
     state: Mark,
     equity: float,
     index: int,
-    ensemble: bool,
-) -> None:
-    """What the limits leave of what is wanted."""
+) -> Caps:
+    """Write what this minute shows to the sizing's tables; gives the limits as they are now."""
     caps, losses, today = rules.caps, rules.losses, account.today
     minute = tape.start_minute + index * MINUTE_MS
     if today[0] != minute // DAY_MS:
@@ -402,7 +429,7 @@ def size_wanted(
         account.guards.ints,
         minute + MINUTE_MS,
     )
-    now = Caps(
+    return Caps(
         managed(equity, losses.capital, losses.capital_usdt),
         caps.invest,
         caps.min_order,
@@ -414,6 +441,22 @@ def size_wanted(
         max(0.0, min(caps.max_orders, rules.max_orders_per_day - today[1])),
         caps.max_order_usdt,
     )
+
+
+@inlined
+def size_wanted(
+    tape: Tape,
+    grid: IntArray,
+    rules: Rules,
+    account: Account,
+    scratch: Scratch,
+    state: Mark,
+    equity: float,
+    index: int,
+    ensemble: bool,
+) -> None:
+    """What the limits leave of what is wanted."""
+    now = fill_rows(tape, grid, rules, account, scratch, state, equity, index)
     edge, spread = scratch.floats[SEEN_EDGE], scratch.floats[SEEN_SPREAD]
     if ensemble:
         disagree(scratch.weights, scratch.votes[MEAN], scratch.votes[STDEV], edge, spread)
@@ -426,6 +469,7 @@ def size_wanted(
         spread,
         scratch.floats[BUY_SCALE],
         tape.seen,
+        tape.volatility,
         index,
         scratch.returns,
         scratch.told,

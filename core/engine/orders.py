@@ -85,12 +85,6 @@ def exact(units: IntArray) -> bool:
 
 
 @pasted
-def _move(account: Account, asset: int, change: int) -> None:
-    account.units[asset] += change
-    account.amount[asset] = account.units[asset] / float(UNITS)
-
-
-@pasted
 def _covered(grids: Grids, units: IntArray, row: int, buying: bool, ticks: int, steps: int) -> bool:
     """Whether the account holds what the venue would set aside for the order."""
     grid = grids.ints[row]
@@ -103,13 +97,13 @@ def _covered(grids: Grids, units: IntArray, row: int, buying: bool, ticks: int, 
 
 @pasted
 def _settle(grids: Grids, account: Account, row: int, buying: bool, ticks: int, steps: int) -> int:
-    """Book one part of a fill; gives the fee, in units of what it is paid in."""
+    """Book one part of a fill in ``units`` alone; gives the fee, in units of what it is paid in."""
     grid = grids.ints[row]
     money, quantity = money_of(steps, ticks, grid[UNIT]), steps * grid[STEP_UNITS]
     fee, in_base = fee_of_fill(buying, grid[FEE_IN_QUOTE] != 0, grid[RATE], quantity, money)
     sign = 1 if buying else -1
-    _move(account, grid[BASE], sign * quantity - (fee if in_base else 0))
-    _move(account, grid[QUOTE], -sign * money - (0 if in_base else fee))
+    account.units[grid[BASE]] += sign * quantity - (fee if in_base else 0)
+    account.units[grid[QUOTE]] += -sign * money - (0 if in_base else fee)
     return fee
 
 
@@ -130,8 +124,12 @@ def send(
     steps: int,
     sent_ms: int,
     guarded: bool,
+    noted: bool,
 ) -> tuple[int, int]:
-    """One order, sent at ``sent_ms`` and matched ``latency_ms`` later; gives (steps filled or REFUSED, fills so far)."""
+    """One order, sent at ``sent_ms`` and matched ``latency_ms`` later; gives (steps filled or REFUSED, fills so far).
+
+    ``noted``: the touch that it met is written to the log with its fills, for whoever reads that.
+    """
     side = BUY if buying else SELL
     if turned_away(tape, grids, row, sent_ms, ticks, steps):
         return REFUSED, fills
@@ -157,8 +155,9 @@ def send(
     parts = take_levels(
         buying, level[TICKS], level[STEPS], count, taken, ticks, steps, room, level[PART_LEVEL], level[PART_STEPS]
     )
-    bid, ask = best_ticks(price, half, grids.floats[row, TICK])
-    done = 0
+    done, bid, ask = 0, 0 * e, 0 * e
+    if noted:
+        bid, ask = best_ticks(price, half, grids.floats[row, TICK])
     for part in range(parts):
         k, some = level[PART_LEVEL, part], level[PART_STEPS, part]
         taken[k] += some
@@ -171,6 +170,8 @@ def send(
         line[5], line[6], line[7], line[8], line[9] = some, level[TICKS, k], fee, bid, ask
         fills += 1
         done += some
+    for asset in (grids.ints[row, BASE], grids.ints[row, QUOTE]):
+        account.amount[asset] = account.units[asset] / float(UNITS)
     return done, fills
 
 
@@ -237,6 +238,7 @@ def work(
     index: int,
     parents: int,
     equity: float,
+    noted: bool,
 ) -> tuple[int, int]:
     """Work the first ``parents`` rows of ``parent`` through the schedule of minute ``index``, and what protects the
     positions meanwhile; gives (orders, fills) so far.
@@ -244,7 +246,7 @@ def work(
     Each slot sends one slice of every parent, sells first, each as late as its jitter says. A refusal ends a parent;
     what an order does not fill goes into the later slices; the next minute decides anew about what is left.
     ``guarded``: positions are looked after at every beat of the schedule but the first and every ``exits.look_ms``; an
-    exit that is due ends the row's parent.
+    exit that is due ends the row's parent. ``noted``: as in ``send``.
     """
     start, count = tape.start_minute + (index + 1) * MINUTE_MS, grids.ints.shape[0]
     courses, spans = account.courses, schedule.kind != EVEN
@@ -256,13 +258,17 @@ def work(
             parent[k, QUANTITY] -= parent[k, UNSENT]
             parent[k, UNSENT] = 0
         working += parent[k, UNSENT] > 0
-    beats = schedule.slices * (schedule.jitter_s + 1)
-    beat, elapsed = 0, 0
+    # Counted up, not divided: a division takes as long as all else that a beat without an order does.
+    slot, late, elapsed, look = 0, 0, 0, exits.look_ms
     while elapsed < MINUTE_MS and (guarded or working > 0):
-        slot, late = beat // (schedule.jitter_s + 1), beat % (schedule.jitter_s + 1)
         sent = start + elapsed
-        acting = beat < beats and elapsed == slot * schedule.slice_ms + late * 1_000
-        for j in range(0 if guarded and elapsed > 0 else count, count + (parents if acting else 0)):
+        acting = slot < schedule.slices and elapsed == slot * schedule.slice_ms + late * 1_000
+        looking = False
+        if guarded and elapsed > 0:
+            for row in range(count):
+                if account.entry[row, ENTRY] > 0.0 and not looking:
+                    looking = not is_calm(tape, grids, terms, exits, account, row, index + 1, sent)
+        for j in range(0 if looking else count, count + (parents if acting else 0)):
             steps, unsent, k = 0, 0, j - count
             done = REFUSED
             if j < count:
@@ -287,7 +293,10 @@ def work(
                         account.exits[row, NEXT] = sent + CHASE_MS
             else:
                 row, order, ticks, buying = parent[k, ROW], parent[k, ORDER], parent[k, LIMIT], parent[k, BUYS] > 0
-                if late == jitter_of(courses.seed[row], start // MINUTE_MS, slot, schedule.jitter_s):
+                mine = 0
+                if schedule.jitter_s > 0:
+                    mine = jitter_of(courses.seed[row], start // MINUTE_MS, slot, schedule.jitter_s)
+                if late == mine:
                     unsent = parent[k, UNSENT]
                 if unsent > 0:
                     grid, course = grids.ints[row], courses.stage[row]
@@ -314,6 +323,7 @@ def work(
                     steps,
                     sent,
                     guarded,
+                    noted,
                 )
             if unsent > 0:
                 if done == REFUSED and spans:
@@ -323,10 +333,15 @@ def work(
                 working -= parent[k, UNSENT] == 0
             elif steps > 0 and done == REFUSED:
                 account.exits[row, NEXT] = sent + exits.look_ms
-        beat += acting
-        slot, late = beat // (schedule.jitter_s + 1), beat % (schedule.jitter_s + 1)
-        later = slot * schedule.slice_ms + late * 1_000 if beat < beats else MINUTE_MS
-        elapsed = min(later, (elapsed // exits.look_ms + 1) * exits.look_ms) if guarded else later
+        late += acting
+        if late > schedule.jitter_s:
+            slot, late = slot + 1, 0
+        later = slot * schedule.slice_ms + late * 1_000 if slot < schedule.slices else MINUTE_MS
+        if guarded:
+            while look <= elapsed:
+                look += exits.look_ms
+            later = min(later, look)
+        elapsed = later
         if guarded and working == 0:
             # Nothing of ours moves the book any more: where the bar shows that no exit can become due, nobody looks.
             guarded = False

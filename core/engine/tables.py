@@ -60,6 +60,8 @@ class Tape(NamedTuple):
     """(S, H) half spreads (``core.liquidity.half_spreads``)."""
     shown: FloatArray
     """(S, T) middle of the touch at each minute's close, NaN without a book (``core.engine.shown.shown_table``)."""
+    volatility: FloatArray
+    """(S, T) a year, as each minute's close shows it (``core.ceilings.volatility_table``); (S, 0): worked out when asked."""
     start_minute: int
     """Open of minute 0, epoch ms."""
 

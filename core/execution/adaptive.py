@@ -9,10 +9,12 @@ import math
 from dataclasses import dataclass
 from decimal import Decimal
 
+import numpy as np
+
 from core.execution.books import Parent
 from core.execution.schedules.adaptive import Sight, choose
 from core.execution.schedules.twap import least_order
-from core.messages import OrderState, TimeInForce, Top
+from core.messages import FloatArray, Levels, OrderState, TimeInForce, Top
 from core.ports import ZERO
 from core.units import BPS, MINUTE_MS, MarketRules, Side, floor_to_step
 
@@ -34,16 +36,29 @@ class Move:
     price: Decimal = ZERO
 
 
-def see(parent: Parent, top: Top | None) -> None:
-    """Take in the touch that is shown. Where our own order alone stands at it, the touch behind is what it was: a
+def far_side(parent: Parent, top: Top) -> tuple[float, float]:
+    """(price, quantity) of the touch that it would take."""
+    return (top.ask, top.ask_qty) if parent.side is Side.BUY else (top.bid, top.bid_qty)
+
+
+def wants_depth(parent: Parent, top: Top) -> bool:
+    """More of it is left than the touch would give: what is behind decides."""
+    return float(parent.unsent + parent.open) > far_side(parent, top)[1]
+
+
+def see(parent: Parent, top: Top | None, depth: Levels = ()) -> None:
+    """Take in the touch that is shown, and the ``depth`` behind it where that is known. Where our own order alone stands at it, the touch behind is what it was: a
     parent must not chase itself."""
     if top is None:
-        parent.bid, parent.ask, parent.book_ms = 0.0, 0.0, 0
+        parent.bid, parent.ask, parent.book_ms, parent.depth = 0.0, 0.0, 0, ()
         return
+    parent.depth = depth or (far_side(parent, top),)
     buying = parent.side is Side.BUY
     near, size = (top.bid, top.bid_qty) if buying else (top.ask, top.ask_qty)
     own = sum(float(o.open_quantity) for o in parent.orders if o.state in RESTING and float(o.placed.price) == near)
     alone = own > 0.0 and size <= own * (1.0 + 1e-9)
+    if not alone:
+        parent.queue = max(size - own, 0.0)
     if buying:
         parent.bid, parent.ask = min(parent.bid, top.ask) if alone and parent.bid > 0.0 else top.bid, top.ask
     else:
@@ -61,6 +76,15 @@ def is_final(parent: Parent) -> bool:
     return parent.stage.age >= parent.schedule.minutes - 1
 
 
+def walked(depth: Levels, far: float, mid: float) -> tuple[FloatArray, FloatArray]:
+    """(log price beyond the touch, base units) of each level, as the kernels want them."""
+    prices, sizes = np.array(depth, dtype=np.float64).reshape(-1, 2).T
+    arrays = np.abs(prices - far) / mid, np.ascontiguousarray(sizes)
+    for array in arrays:
+        array.flags.writeable = False
+    return arrays
+
+
 def sight_of(parent: Parent, rules: MarketRules, now_ms: int) -> Sight | None:
     """What it sees at ``now_ms``; None without a usable book."""
     seen, bid, ask = parent.seen, parent.bid, parent.ask
@@ -68,6 +92,8 @@ def sight_of(parent: Parent, rules: MarketRules, now_ms: int) -> Sight | None:
         return None
     mid = 0.5 * (bid + ask)
     end_ms = parent.start_ms + (parent.schedule.minutes - parent.stage.age) * MINUTE_MS
+    far = ask if parent.side is Side.BUY else bid
+    beyond, sizes = walked(parent.depth, far, mid)
     crossed = sum((o.executed for o in parent.orders if o.placed.time_in_force is TimeInForce.IOC), ZERO)
     return Sight(
         half_spread=0.5 * (ask - bid) / mid,
@@ -85,6 +111,9 @@ def sight_of(parent: Parent, rules: MarketRules, now_ms: int) -> Sight | None:
         / parent.schedule.edge_minutes,
         maker_saves=float(rules.taker_fee - rules.maker_fee),
         coefficient=parent.schedule.coefficient,
+        beyond=beyond,
+        sizes=sizes,
+        queue=parent.queue,
     )
 
 

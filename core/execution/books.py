@@ -18,6 +18,7 @@ from core.execution.stimuli import Conditions
 from core.execution.strangers import STRANGER
 from core.messages import (
     Fill,
+    Levels,
     OrderReport,
     OrderState,
     PlaceOrder,
@@ -56,6 +57,10 @@ class Parent:
     """The touch as it was last shown, of an adaptive parent; 0 without one."""
     ask: float = 0.0
     book_ms: int = 0
+    depth: Levels = ()
+    """What it would walk if it crossed, as it was last shown."""
+    queue: float = 0.0
+    """Base units of others at the near touch, as they were last shown."""
     looked_ms: int = 0
     edge_bps: float = 0.0
     open: Decimal = ZERO

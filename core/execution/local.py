@@ -5,15 +5,15 @@ from dataclasses import replace
 from typing import Any
 
 from core.errors import BotError, ExchangeUnavailable
-from core.execution.conditions import Curves, conditions_of
+from core.execution.conditions import Curves, book_seen, conditions_of
 from core.execution.ledger import Ledger
 from core.execution.machine import ExecutionMachine
 from core.execution.pump import Answer, Came, Notes, Step, failed, lacks_fills, pump
 from core.execution.rules_watch import RulesWatch
+from core.execution.schedules.rule import ADAPTIVE
 from core.execution.scribe import Scribe
 from core.execution.stimuli import (
     Beat,
-    BookSeen,
     CancelDone,
     Halted,
     HoldingsSeen,
@@ -30,7 +30,17 @@ from core.execution.stimuli import (
     Stopped,
 )
 from core.execution.summary import summary
-from core.messages import AccountState, CancelOrder, Market, OrderSnapshot, PlaceOrder, Reports, Top, Verdicts
+from core.messages import (
+    AccountState,
+    CancelOrder,
+    Market,
+    OrderSnapshot,
+    PlaceOrder,
+    Reports,
+    ShownBook,
+    Top,
+    Verdicts,
+)
 from core.ports import Journal, LocalVenue
 from core.standing import NOT_READ
 from core.units import Instrument
@@ -70,8 +80,9 @@ class LocalExecutor:
         """Start this minute's schedules (slice 0 is sent now); what happened since the last call."""
         self._now_ms = market.now_ms
         approved = verdicts.approved
-        wanted = (intent.instrument for intent in approved)
-        seen = conditions_of(market, wanted, self.machine.schedule, self._curves)
+        wanted, schedule = {one.instrument: one.side for one in approved}, self.machine.schedule
+        books = self._books(tuple(wanted)) if schedule.kind == ADAPTIVE else {}
+        seen = conditions_of(market, wanted, schedule, self._curves, books)
         self._run(MinuteStarted(minute=verdicts.minute, now_ms=market.now_ms, approved=approved, conditions=seen))
         reports = self.machine.report(verdicts.minute, verdicts.trace)
         self._run(Reported(minute=verdicts.minute))
@@ -85,14 +96,23 @@ class LocalExecutor:
         tops = self._tops(wanted) if wanted else {}
         if mids := self.machine.exits.mids_of(tops):
             self._run(PricesSeen(now_ms=self._now_ms, mids=mids))
+        sides = self.machine.wanting_depth(tops)
+        books = self._books(tuple(sides))
         for instrument in self.machine.looking():
-            self._run(BookSeen(instrument=instrument, top=tops.get(instrument)))
+            self._run(book_seen(instrument, tops.get(instrument), books.get(instrument), sides.get(instrument)))
         self._run(Beat(now_ms=now_ms))
 
     def _tops(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, Top]:
         """None of any where the venue does not answer: what is due at this beat must not wait for a book."""
         try:
             return self.venue.tops(instruments)
+        except BotError:
+            return {}
+
+    def _books(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, ShownBook]:
+        """The same of more than the touch."""
+        try:
+            return self.venue.books(instruments) if instruments else {}
         except BotError:
             return {}
 

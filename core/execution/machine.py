@@ -14,7 +14,7 @@ protects a position in ``exits.py`` and ``stops.py``, how an unknown outcome is 
 what a venue says in ``intake.py``, the sums in ``books.py``.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from core.errors import Defect
@@ -55,7 +55,7 @@ from core.execution.stimuli import (
 )
 from core.execution.stops import Stops
 from core.impact import PRIOR, ImpactLaw
-from core.messages import OrderSnapshot, OrderState, Reports
+from core.messages import OrderSnapshot, OrderState, Reports, Top
 from core.orders import OrderEvent, client_id, is_ours, symbol_code
 from core.params import ExecutionSettings
 from core.protection import NO_EXITS, ExitRules
@@ -153,6 +153,10 @@ class ExecutionMachine:
     def looking(self) -> tuple[Instrument, ...]:
         """Markets whose books adaptive parents look at now."""
         return self._parents.looking()
+
+    def wanting_depth(self, tops: Mapping[Instrument, Top]) -> dict[Instrument, Side]:
+        """Of those, which have more to do than the touch gives, and on which side."""
+        return self._parents.wanting_depth(tops)
 
     def owns(self, name: str) -> bool:
         """Whether a client id is one of this instance's."""

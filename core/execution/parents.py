@@ -5,11 +5,12 @@ orders in the books, each name sent at most once. While an older order of the in
 while a stop at the venue binds the coins, so does a sale.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 
 from core.errors import Defect
-from core.execution.adaptive import RESTING, is_last_look, move_of, see, stands_well
+from core.execution.adaptive import RESTING, is_last_look, move_of, see, stands_well, wants_depth
 from core.execution.books import Books, Order, Parent
 from core.execution.exits import Exits
 from core.execution.pace import part_of, slot_at, stage_of
@@ -17,7 +18,7 @@ from core.execution.schedules.rule import ADAPTIVE, Schedule, jitter_seed
 from core.execution.settling import Settling
 from core.execution.stimuli import BookSeen, Conditions, Instruction, MinuteStarted
 from core.execution.stops import Stops
-from core.messages import Approved, CancelOrder, OrderState, PlaceOrder, TimeInForce
+from core.messages import Approved, CancelOrder, OrderState, PlaceOrder, TimeInForce, Top
 from core.orders import OrderEvent, client_id
 from core.units import MINUTE_MS, Instrument, MarketRules, Side
 
@@ -47,11 +48,20 @@ class Parents:
         """Markets whose books adaptive parents look at now."""
         return tuple(i for i, parent in self._books.current.items() if parent.schedule.kind == ADAPTIVE)
 
+    def wanting_depth(self, tops: Mapping[Instrument, Top]) -> dict[Instrument, Side]:
+        """Adaptive parents that are larger than the touch they see, and their sides."""
+        found = {}
+        for instrument in self.looking():
+            parent, top = self._books.current[instrument], tops.get(instrument)
+            if top is not None and wants_depth(parent, top):
+                found[instrument] = parent.side
+        return found
+
     def see(self, stimulus: BookSeen) -> None:
         """Show a book to the adaptive parent that looks at it."""
         parent = self._books.current.get(stimulus.instrument)
         if parent is not None and parent.schedule.kind == ADAPTIVE:
-            see(parent, stimulus.top)
+            see(parent, stimulus.top, stimulus.depth)
             self._books.version += 1
 
     # --- a life ------------------------------------------------------------------------------------------------
@@ -106,6 +116,7 @@ class Parents:
         )
         if seen is not None:
             parent.bid, parent.ask, parent.book_ms = seen.bid, seen.ask, now_ms
+            parent.depth, parent.queue = seen.depth, seen.queue
         self._books.open_parent(parent)
         if self._settling.stopped:
             return self.close(parent, "the executor is stopped")

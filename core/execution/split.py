@@ -8,7 +8,8 @@ equal marginal cost of Lagrange; Fox 1966, "Discrete optimization via marginal a
 whole lots). A venue's least order makes it all or nothing: every choice of venues is solved and the best one taken, so
 what is planned never costs more than the best venue alone.
 
-Kernels over one order; ``split_rows`` loops them over many, and ``plan_split`` starts from quotes.
+Kernels over one order; ``split_rows`` loops them over many, and ``plan_split`` starts from quotes. A venue that fails has no room
+(``Quotes.most``); what it leaves undone is planned again over the others at the next decision (``core.coin_split``).
 """
 
 import math
@@ -318,17 +319,3 @@ def plan_split(
     venues = venues_of(quotes, buying, lot, coefficient)
     lots, cost = split_rows(*venues, np.floor(quantity / lot * _GRACE))
     return lots * lot[:, None], cost
-
-
-def replan(
-    quotes: Quotes,
-    failed: BoolArray,
-    filled: FloatArray,
-    buying: BoolArray,
-    quantity: FloatArray,
-    lot: FloatArray,
-    coefficient: float,
-) -> FloatArray:
-    """``plan_split`` of what is not ``filled`` (P, V) over the venues that have not ``failed`` (P, V)."""
-    living = quotes._replace(most=np.where(failed, 0.0, quotes.most - filled))
-    return plan_split(living, buying, np.maximum(quantity - filled.sum(axis=1), 0.0), lot, coefficient)[0]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from core.execution.schedules.rule import Schedule
-from core.messages import Approved, CancelOrder, Fill, OrderSnapshot, PlaceOrder, QueryOrder, Top
+from core.messages import Approved, CancelOrder, Fill, Levels, OrderSnapshot, PlaceOrder, QueryOrder, Top
 from core.protection import NO_EXITS, ExitRules
 from core.units import Instrument, MarketRules
 
@@ -51,6 +51,10 @@ class Conditions:
     bid: float = 0.0
     """The touch at the decision; 0 where nobody asks for it."""
     ask: float = 0.0
+    depth: Levels = ()
+    """What crossing would walk at the decision."""
+    queue: float = 0.0
+    """Base units displayed at the touch on the own side."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +89,8 @@ class BookSeen:
 
     instrument: Instrument
     top: Top | None
+    depth: Levels = ()
+    """What it would walk if it crossed, where more of it is left than the touch gives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

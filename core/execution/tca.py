@@ -15,6 +15,7 @@ Amounts are Decimals of exact arithmetic, in USDT at the decision's rate: the pa
 computed on its own.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
@@ -31,6 +32,10 @@ _EXACT = Context(prec=120, rounding=ROUND_HALF_EVEN)
 
 Touch = Callable[[Instrument, int], tuple[Decimal, Decimal] | None]
 """(best bid, best ask) of an instrument at an instant (epoch ms), quote units; None where it is not known."""
+
+
+Ends = dict[tuple[int, Instrument], tuple[int, Decimal | None, Decimal]]
+"""(minute, instrument) → when the next decision was, the close that this one saw (None: none), and the one it saw."""
 
 
 def no_touch(instrument: Instrument, ms: int) -> tuple[Decimal, Decimal] | None:
@@ -267,7 +272,7 @@ def _parent(
     fills: tuple[Fill, ...],
     touch: Touch,
     sent: int | None,
-    ends: Mapping[tuple[int, Instrument], tuple[int, Decimal]],
+    ends: Ends,
     schedule: str,
 ) -> Parent:
     decision = Decimal(repr(one.reference_price))
@@ -275,7 +280,7 @@ def _parent(
     arrived = sent if sent is not None else (decided_ms if orders else None)
     # What is sent at the decision meets the very prices it was decided upon.
     met = touch(one.instrument, arrived) if arrived is not None and arrived > decided_ms else None
-    end_ms, end = ends.get((one.minute, one.instrument), (one.minute + 2 * MINUTE_MS, decision))
+    end_ms, end = _end_of(one, decision, ends)
     last = touch(one.instrument, end_ms)
     return Parent(
         decided=one,
@@ -291,6 +296,19 @@ def _parent(
         schedule=one.exit or schedule,
         unpriced=sum(fee_in_quote(fill) is None for fill in fills),
     )
+
+
+def _end_of(one: Decided, decision: Decimal, ends: Ends) -> tuple[int, Decimal]:
+    """When the parent ended, and at which mid as far as the records tell: the decision's, moved as the closes moved. A close
+    lies up to half a spread beside the mid, which would else be charged to every order that was not filled."""
+    found = ends.get((one.minute, one.instrument))
+    if found is None:
+        return one.minute + 2 * MINUTE_MS, decision
+    end_ms, before, close = found
+    if one.exit or before is None:
+        return end_ms, close
+    with localcontext(_EXACT):
+        return end_ms, decision + close - before
 
 
 def _assumed(fill: Fill, one: Decided) -> tuple[Decimal, Decimal] | None:
@@ -309,12 +327,15 @@ def _middle(touch: tuple[Decimal, Decimal] | None, otherwise: Decimal) -> Decima
         return (touch[0] + touch[1]) / 2
 
 
-def _ends(records: Sequence[MinuteRecord]) -> dict[tuple[int, Instrument], tuple[int, Decimal]]:
-    """(minute, instrument) → when the next decision was, and the close it saw; missing after the last one."""
-    found: dict[tuple[int, Instrument], tuple[int, Decimal]] = {}
+def _ends(records: Sequence[MinuteRecord]) -> Ends:
+    """Missing after the last decision."""
+    found: Ends = {}
     done = [record for record in records if record.status == "done"]
     for record, after in pairwise(done):
+        known = dict(zip(record.instruments, record.close, strict=True))
         for instrument, close in zip(after.instruments, after.close, strict=True):
             if close == close:
-                found[record.minute, instrument] = (after.minute + MINUTE_MS, Decimal(repr(close)))
+                before = known.get(instrument, math.nan)
+                was = Decimal(repr(before)) if before == before else None
+                found[record.minute, instrument] = (after.minute + MINUTE_MS, was, Decimal(repr(close)))
     return found

@@ -5,7 +5,7 @@ through each interval tau (Almgren & Chriss 2000, "Optimal execution of portfoli
 trajectory x is that of the kernels which cut the order (``schedules.rule``), walked ahead for a usual market.
 """
 
-from core.execution.schedules.adaptive import Sight, choose, patience
+from core.execution.schedules.adaptive import NOTHING, Sight, choose, patience
 from core.execution.schedules.rule import ADAPTIVE, FIRST, Schedule, due_lots, next_stage
 from core.lean import lean
 from core.units import MINUTE_MS
@@ -70,6 +70,9 @@ def _patient(schedule: Schedule, quantity: float, volume: float, sigma: float, h
         0.0,
         0.0,
         schedule.coefficient,
+        NOTHING,
+        NOTHING,
+        0.0,
     )
     choice = choose(sight)
     rest = 1.0 - choice.cross

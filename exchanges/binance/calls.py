@@ -29,6 +29,8 @@ TIME = Call("publicGetTime", "server time", 1, Priority.EXIT, signed=False)
 RULES = Call("publicGetExchangeInfo", "exchange info", 20, Priority.MARKET, signed=False, patience_ms=5_000)
 DEPTH = Call("publicGetDepth", "order book", 50, Priority.MARKET, signed=False, patience_ms=70_000)
 """With a limit of 1,000 levels; 5,000 would cost 250."""
+BOOK = Call("publicGetDepth", "best levels", 5, Priority.ORDER, signed=False)
+"""With a limit of 100 levels at most; an order about to be sent waits for it."""
 TOPS = Call("publicGetTickerBookTicker", "best bid and ask", 4, Priority.EXIT, signed=False)
 KLINES = Call("publicGetKlines", "klines", 2, Priority.HISTORY, signed=False, patience_ms=70_000)
 ACCOUNT = Call("privateGetAccount", "account", 20, Priority.ACCOUNT)

@@ -17,13 +17,14 @@ import msgspec
 
 from config.settings import ExchangeSettings
 from core.errors import BotError, ConfigError, DataError, Defect, ExchangeRefused, ExchangeUnavailable
-from core.messages import AccountState, Bar, CancelOrder, Fill, OrderSnapshot, PlaceOrder, Top
+from core.messages import LEVELS_SHOWN, AccountState, Bar, CancelOrder, Fill, OrderSnapshot, PlaceOrder, ShownBook, Top
 from core.ports import Clock
 from core.units import MINUTE_MS, Instrument, MarketRules, Side
 from exchanges.binance import answers
 from exchanges.binance.answers import plain, read
 from exchanges.binance.calls import (
     ACCOUNT,
+    BOOK,
     CANCEL,
     DEPTH,
     ENTER,
@@ -45,7 +46,7 @@ from exchanges.binance.pairs import of_list, pair_request
 from exchanges.binance.signing import KeyPair
 from exchanges.binance.standing import ClockReading, KeyRights
 from exchanges.binance.wire import VENUE
-from exchanges.book import Snapshot
+from exchanges.book import Snapshot, shown_book
 from exchanges.faults import VENDOR_ERRORS, UnreadableAnswer, VenueFault, translate
 from exchanges.limits.gate import Gate, Turn
 from exchanges.limits.tables import ORDERS, ORDERS_DAY, WEIGHT, binance_costs
@@ -298,6 +299,20 @@ class BinanceGateway:
         answer = await self._call(TOPS, {"symbols": json.dumps(list(known), separators=(",", ":"))})
         rows = self._parsed(TOPS, lambda: read(answer, list[answers.WireTop]))
         return self._parsed(TOPS, lambda: answers.tops_of(rows, known, self.now_ms()))
+
+    async def books(self, instruments: Sequence[Instrument]) -> dict[Instrument, ShownBook]:
+        """The best levels, asked now, a request an instrument; none for one that did not answer or shows no book.
+        Raises where none answers."""
+        asked = await asyncio.gather(*(self._book(i) for i in instruments), return_exceptions=True)
+        for answer in asked:
+            if isinstance(answer, BaseException) and (not isinstance(answer, BotError) or len(asked) == 1):
+                raise answer
+        return {i: book for i, book in zip(instruments, asked, strict=True) if isinstance(book, ShownBook)}
+
+    async def _book(self, instrument: Instrument) -> ShownBook | None:
+        answer = await self._call(BOOK, {"symbol": venue_symbol(instrument), "limit": LEVELS_SHOWN})
+        whole = self._parsed(BOOK, lambda: answers.whole_book(answer))
+        return shown_book(whole.bids, whole.asks, self.now_ms())
 
     async def first_minute(self, instrument: Instrument) -> int | None:
         """The first minute the venue has a bar of; None when it has none."""

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from core.errors import OutcomeUnknown
 from core.messages import (
+    LEVELS_SHOWN,
     AccountState,
     Balance,
     CancelOrder,
@@ -17,6 +18,7 @@ from core.messages import (
     OrderSnapshot,
     OrderState,
     PlaceOrder,
+    ShownBook,
     Top,
 )
 from core.params import CostSettings
@@ -166,6 +168,20 @@ class SimulatedVenue:
         """Best bid and ask now, of those that show both."""
         found = ((instrument, self._top(self.exchange.row(instrument))) for instrument in instruments)
         return {instrument: top for instrument, top in found if top is not None}
+
+    def books(self, instruments: Sequence[Instrument]) -> dict[Instrument, ShownBook]:
+        """The best levels of both sides now, of those that show both."""
+        found = {}
+        for instrument in instruments:
+            row = self.exchange.row(instrument)
+            rules, sides = self.exchange.rules[row], self.exchange.depth(row)
+            bids, asks = (
+                tuple((float(ticks * rules.tick), float(steps * rules.step)) for ticks, steps in side[:LEVELS_SHOWN])
+                for side in sides
+            )
+            if bids and asks:
+                found[instrument] = ShownBook(bids=bids, asks=asks, at_ms=self.exchange.now_ms)
+        return found
 
     def _snapshot(self, order: SimOrder, with_fills: bool = False) -> OrderSnapshot:
         return OrderSnapshot(

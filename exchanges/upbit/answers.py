@@ -15,10 +15,10 @@ from core.bars import MAX_PRICE, is_sound
 from core.costs import UNIT, UPBIT
 from core.errors import DataError
 from core.grid import UPBIT_LEAST, step_for
-from core.messages import Balance, Bar, Fill, OrderSnapshot, Top
+from core.messages import Balance, Bar, Fill, OrderSnapshot, ShownBook, Top
 from core.ports import ZERO
 from core.units import MINUTE_MS, Instrument, MarketRules, Side, round_price
-from exchanges.book import is_touch
+from exchanges.book import is_touch, shown_book
 from exchanges.upbit.names import VENUE, client_id_of, market_code
 from exchanges.upbit.wire import MAX_MS, UNREADABLE, WireAsset, amount, balance_of, moment, order_state, side_of
 
@@ -307,4 +307,16 @@ def tops_of(books: Iterable[WireBook], codes: Mapping[str, Instrument], now_ms: 
             found[codes[book.market]] = Top(
                 bid=best.bid_price, bid_qty=best.bid_size, ask=best.ask_price, ask_qty=best.ask_size, at_ms=now_ms
             )
+    return found
+
+
+def books_of(books: Iterable[WireBook], codes: Mapping[str, Instrument], now_ms: int) -> dict[Instrument, ShownBook]:
+    """The displayed levels by instrument, of those whose book has both sides and is one."""
+    found = {}
+    for book in books:
+        units = book.orderbook_units
+        bids, asks = [(u.bid_price, u.bid_size) for u in units], [(u.ask_price, u.ask_size) for u in units]
+        shown = shown_book(bids, asks, now_ms) if book.market in codes else None
+        if shown is not None:
+            found[codes[book.market]] = shown
     return found

@@ -13,7 +13,18 @@ from typing import Any
 from config.settings import ExchangeSettings
 from core.costs import UNIT
 from core.errors import BotError, ConfigError, DataError, Defect, ExchangeRefused
-from core.messages import AccountState, Bar, CancelOrder, Fill, OrderSnapshot, OrderState, PlaceOrder, Top
+from core.messages import (
+    LEVELS_SHOWN,
+    AccountState,
+    Bar,
+    CancelOrder,
+    Fill,
+    OrderSnapshot,
+    OrderState,
+    PlaceOrder,
+    ShownBook,
+    Top,
+)
 from core.ports import Clock
 from core.units import MINUTE_MS, Instrument, MarketRules, Side, round_price
 from exchanges.faults import UnreadableAnswer, translate
@@ -300,6 +311,12 @@ class UpbitGateway:
         known = {market_code(i): i for i in instruments}
         rows = await self._read(BOOKS, {"markets": ",".join(known), "count": 1}, list[answers.WireBook])
         return answers.tops_of(rows, known, self.now_ms())
+
+    async def books(self, instruments: Sequence[Instrument]) -> dict[Instrument, ShownBook]:
+        """The best levels, asked now, in one request; none for an instrument that shows no book."""
+        known = {market_code(i): i for i in instruments}
+        rows = await self._read(BOOKS, {"markets": ",".join(known), "count": LEVELS_SHOWN}, list[answers.WireBook])
+        return answers.books_of(rows, known, self.now_ms())
 
     async def close(self) -> None:
         await self._client.close()

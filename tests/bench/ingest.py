@@ -25,6 +25,7 @@ from exchanges.book import OrderBook, Snapshot
 from exchanges.simulated.process import start_simulator
 from tests.bench.support.frames import MADE, SYMBOLS, Frames, find, made, recorded
 from tests.bench.support.minute import measure, spread_of
+from tests.bench.support.tapes import taped
 from tests.support.table import table
 
 NAME = "ingest"
@@ -188,8 +189,9 @@ def many_symbols(venue: str, count: int, minutes: int) -> bool:
     """Print how soon the minute of all symbols is in the cache; whether the bar holds."""
     names = [f"C{number:03d}/{QUOTE[venue]}" for number in range(count)]
     instruments = tuple(Instrument(venue, name) for name in names)
-    size = ["--symbols", ",".join(names), "--minutes", str(minutes + 5)]
-    simulator = start_simulator(ROOT, ["--venue", venue, "--lockstep", *size])
+    with taped(venue, names, minutes + 5) as market:
+        # It reads its tape before it says where it is.
+        simulator = start_simulator(ROOT, ["--lockstep", *market], venue=venue)
     try:
         told = asyncio.run(measure(simulator, instruments, minutes))
     finally:

@@ -26,6 +26,7 @@ from exchanges.limits.tables import UPBIT_GROUPS
 from exchanges.simulated.process import Simulator, start_simulator
 from exchanges.upbit.gateway import UpbitGateway
 from tests.bench.support.minute import spread_of
+from tests.bench.support.tapes import taped
 from tests.support.fake_venue import approved
 from tests.support.table import table
 
@@ -53,8 +54,9 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     if args.venue == "upbit":
         return at_upbit(args.bursts)
-    arguments = ["--lockstep", "--symbols", ",".join(NAMES), "--minutes", "600", "--balances", "USDT=10000000"]
-    simulator = start_simulator(ROOT, arguments)
+    with taped("binance", NAMES, 600) as market:
+        # It reads its tape before it says where it is.
+        simulator = start_simulator(ROOT, ["--lockstep", *market, "--balances", "USDT=10000000"])
     try:
         rows = asyncio.run(measured(simulator, args.bursts))
     finally:

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from selenium import webdriver
@@ -23,19 +23,32 @@ def page(tmp_path):
     server.close()
 
 
-@pytest.fixture
-def browser(tmp_path):
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """One browser for all tests: each start of it takes seconds of a processor."""
     options = webdriver.ChromeOptions()
     options.binary_location = next(
         path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))
     )
-    for flag in (*FLAGS, "--window-size=1440,1000", f"--user-data-dir={tmp_path / 'chromium'}"):
+    profile = tmp_path_factory.mktemp("chromium")
+    for flag in (*FLAGS, "--window-size=1440,1000", f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
     driver.set_page_load_timeout(20)
     yield driver
     driver.quit()
+
+
+@pytest.fixture
+def browser(chromium: webdriver.Chrome) -> Iterator[webdriver.Chrome]:
+    """A tab of its own, which takes what a test pretends (size, scheme, no network) with it; an empty log."""
+    before = chromium.current_window_handle
+    chromium.switch_to.new_window("tab")
+    chromium.get_log("browser")
+    yield chromium
+    chromium.close()
+    chromium.switch_to.window(before)
 
 
 @pytest.fixture

@@ -28,12 +28,13 @@ from tests.support.engines import HISTORY, cut_of, make_settings
 from tune.backtest import make_backtest
 from tune.rl import train as training
 from tune.rl.gym_env import GymFleet
+from tune.rl.judge import DAY_MINUTES, greedy_growth, growth_of, judge_agent, run_members, supervised
 from tune.rl.levels import FULL, KEEP, LEVELS, OUT, votes_of
 from tune.rl.page import write_page
 from tune.rl.policy import RowCategorical, RowPolicy
 from tune.rl.runner import PpoLoop, advantages
-from tune.rl.train import Plan, configured, export, train_agent, worlds
-from tune.rl.vector_env import CASH, AgentMarket, agent_market
+from tune.rl.train import CPUS, Plan, configured, export, train_agent, worlds
+from tune.rl.vector_env import CASH, AgentMarket, VectorEnv, agent_market
 from tune.train import Span
 
 pytestmark = pytest.mark.ray
@@ -234,7 +235,7 @@ def test_a_training_that_was_killed_goes_on_and_leaves_a_guarded_member(
     assert {"holdout_bps", "flat_bps", "hold_BTC_bps", "seeds_median_bps_a_day"} <= set(artifact.metrics)
     assert trained.judgement.verdict.word in ("none", "unproven")
     page = write_page(tmp_path / "agent.html", trained).read_text(encoding="utf-8")
-    assert "Learning curve" in page and "seed 1" in page and "http-equiv" in page
+    assert "Learning curve" in page and "seed 1 alone" in page and "bps a day" in page and "http-equiv" in page
     folder = store.load(artifact.reference).path
     member = load_member("rl", folder)
     assert isinstance(member, Guarded)
@@ -267,6 +268,51 @@ def test_a_training_that_was_killed_goes_on_and_leaves_a_guarded_member(
 def trained_market(settings, source: MarketSource, span: Span):
     market = training.cut(source, ROWS, span.minutes - WARMUP_MINUTES, span.first_minute + WARMUP_MINUTES * MINUTE_MS)
     return worlds(settings, market)[1].market
+
+
+def test_the_agent_stands_beside_flat_holding_and_the_members_that_learned_on_the_same_minutes(
+    settings, source: MarketSource, span: Span
+) -> None:
+    models = settings.rules.models
+    ridge = models.model_copy(update={"members": tuple(m for m in models.members if m.family == "ridge")})
+    settings = settings.model_copy(update={"rules": settings.rules.model_copy(update={"models": ridge})})
+    market = training.cut(source, ROWS, span.minutes - WARMUP_MINUTES, span.first_minute + WARMUP_MINUTES * MINUTE_MS)
+    first, held = worlds(settings, market)
+    torch.manual_seed(3)
+    member = export([RowPolicy(first.features.shape[2])], first)
+    judged = judge_agent(member, first, held, (1.0, -2.0, 0.5))
+    assert {"flat", "hold BTC", "supervised ensemble"} <= set(judged.rivals)
+    # The others learned from the minutes before the held-out ones, and trade those by the same engine.
+    assert judged.rivals["supervised ensemble"] == growth_of(run_members(supervised(first, 0), held))
+    assert judged.rivals["flat"] == 0.0
+    assert judged.result.minute[0] == held.market.first_minute
+    low, middle, high = (judged.metrics[f"seeds_{one}_bps_a_day"] for one in ("lowest", "median", "highest"))
+    assert (low, middle, high) == (-2.0, 0.5, 1.0)
+    assert judged.verdict.word in ("none", "unproven")
+
+
+def test_the_curve_is_what_the_likeliest_actions_earn_in_the_environment(wave: AgentMarket) -> None:
+    torch.manual_seed(5)
+    policy = RowPolicy(2)
+    torch.nn.init.normal_(policy.head.weight, std=2.0)
+    env = VectorEnv(wave, 1, whole=True, masked=False)
+    obs = env.reset()
+    first = env.equity[0]
+    for _ in range(env.minutes):
+        with torch.no_grad():
+            action = policy(torch.from_numpy(obs[..., :2])).argmax(dim=-1)
+        seen = env.step(action.numpy())
+        obs = seen.obs
+    earned = np.log(seen.equity[0] / first) * 1e4 * DAY_MINUTES / env.minutes
+    assert earned != 0.0
+    np.testing.assert_allclose(greedy_growth(policy, wave), earned, rtol=1e-9)
+
+
+def test_an_agent_says_how_much_of_the_machine_it_takes(wave: AgentMarket) -> None:
+    config = configured(wave, 1, Plan())
+    assert (config.num_cpus_for_main_process, config.num_env_runners, config.num_learners) == (CPUS, 0, 0)
+    assert config.enable_rl_module_and_learner and config.enable_env_runner_and_connector_v2
+    assert torch.get_num_threads() == CPUS
 
 
 def test_both_halves_are_standardised_by_the_first(settings, source: MarketSource, span: Span) -> None:

@@ -298,6 +298,11 @@ async def test_what_the_key_may_do_is_asked_of_the_venue(world):
 async def test_a_stop_and_the_touch_are_those_of_the_exchange_in_process(world):
     """A stop order is placed, shown open, found by its name and cancelled; best bid and ask are asked for."""
     assert world.gateway.holds_stops
+    books, local_books = await world.gateway.books([BTC, ETH]), world.local.books([BTC, ETH])
+    assert {i: replace(book, at_ms=0) for i, book in books.items()} == {
+        i: replace(book, at_ms=0) for i, book in local_books.items()
+    }
+    assert len(books[BTC].bids) > 5
     asked, shown = await world.gateway.tops([BTC, ETH]), world.local.tops([BTC, ETH])
     assert {i: replace(top, at_ms=0) for i, top in asked.items()} == {
         i: replace(top, at_ms=0) for i, top in shown.items()

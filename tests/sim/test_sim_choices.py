@@ -98,11 +98,18 @@ def test_a_recording_is_served_as_a_process(tmp_path):
         (("--symbols", "BTC/USDT", "--venue", "upbit"), "add --venue binance for it"),
         (("--symbols", "BTCUSDT"), "write BASE/QUOTE"),
         (("--symbols", " , "), "names no symbol"),
+        (("--start", "1767225600"), "no time in epoch milliseconds"),
+        (("--start", "-5"), "no time in epoch milliseconds"),
     ],
 )
 def test_a_market_that_there_is_not_is_refused_with_those_that_there_are(words, said):
     with pytest.raises(ConfigError, match=said):
         make_exchange(parsed(*words), START)
+
+
+def test_a_statement_that_could_not_be_written_is_told_at_the_start(tmp_path):
+    with pytest.raises(ConfigError, match=r"--statement .*: there is no folder"):
+        main(parsed("--statement", str(tmp_path / "absent" / "statement.json")))
 
 
 def test_symbols_are_taken_as_people_write_them():

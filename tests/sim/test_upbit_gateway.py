@@ -413,7 +413,14 @@ async def test_three_real_hours_with_empty_minutes_come_out_as_they_were():
 
 
 async def test_the_touch_is_asked_for_and_a_stop_is_refused_before_it_is_sent(world):
-    tops = await world.gateway.tops([BTC, DOGE])
+    tops, books = await world.gateway.tops([BTC, DOGE]), await world.gateway.books([BTC, DOGE])
+    for row, instrument in enumerate((BTC, DOGE)):
+        bids, asks = world.exchange.depth(row)
+        tick, step = float(world.exchange.rules[row].tick), float(world.exchange.rules[row].step)
+        assert books[instrument].top.bid == tops[instrument].bid and len(books[instrument].asks) > 5
+        for side, levels in ((books[instrument].bids, bids), (books[instrument].asks, asks)):
+            assert [p for p, _ in side] == pytest.approx([ticks * tick for ticks, _ in levels[: len(side)]])
+            assert [q for _, q in side] == pytest.approx([steps * step for _, steps in levels[: len(side)]])
     for row, instrument in enumerate((BTC, DOGE)):
         shown = world.exchange.top(row)
         assert (tops[instrument].bid, tops[instrument].ask) == (float(shown.bid), float(shown.ask))

@@ -15,6 +15,7 @@ from core.messages import (
     OrderSnapshot,
     OrderState,
     PlaceOrder,
+    ShownBook,
     Top,
 )
 from core.units import MINUTE_MS, Instrument, MarketRules, Side
@@ -149,6 +150,15 @@ class FakeVenue:
             if i in self.mids
         }
 
+    def books(self, instruments: Sequence[Instrument]) -> dict[Instrument, ShownBook]:
+        """The touch alone."""
+        self._served("books", "")
+        return {
+            i: ShownBook(bids=((mid - 0.01, 1.0),), asks=((mid + 0.01, 1.0),), at_ms=self.now_ms)
+            for i in instruments
+            if (mid := self.mids.get(i)) is not None
+        }
+
     def trade(self, client_id: str, quantity: Decimal) -> Fill:
         """Let a resting order fill; the fill as the user stream would tell it."""
         held = self._latest(client_id)
@@ -272,6 +282,9 @@ class AsyncFakeVenue:
 
     async def tops(self, instruments: Sequence[Instrument]) -> dict[Instrument, Top]:
         return self.inner.tops(instruments)
+
+    async def books(self, instruments: Sequence[Instrument]) -> dict[Instrument, ShownBook]:
+        return self.inner.books(instruments)
 
 
 class MemoryJournal:

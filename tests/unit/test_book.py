@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from core.book import ANY, DEEP, LEVELS, Depth, best_ticks, room_of, side_levels, spend_levels, take_levels
+from core.book import ANY, DEEP, LEVELS, Depth, best_ticks, depth_bound, room_of, side_levels, spend_levels, take_levels
 from core.impact import average_impact
 from core.units import BPS
 
@@ -92,6 +92,22 @@ def test_a_wide_tick_is_the_gap_and_the_book_then_reaches_further():
     ticks, steps = side(tick=0.05)
     assert set(np.diff(ticks)) == {1}
     assert steps.sum() * 0.001 > 0.1 * 1_000.0
+
+
+@settings(deadline=None)
+@given(
+    buying=st.booleans(),
+    price=st.floats(10.0, 1e5),
+    sigma=st.floats(1e-5, 5e-2),
+    volume=st.floats(1e-2, 1e7),
+    y=st.floats(0.1, 3.0),
+    reach=st.floats(0.01, 0.5),
+)
+def test_the_last_level_lies_no_further_than_the_bound_and_a_tick_a_level(buying, price, sigma, volume, y, reach):
+    depth = Depth(coefficient=y, reach=reach)
+    ticks, _ = side(buying=buying, price=price, volume=volume, sigma=sigma, depth=depth)
+    away = abs(int(ticks[-1]) - int(ticks[0])) * 0.01
+    assert away <= depth_bound(depth, sigma) * price * (1 + 1e-9) + LEVELS * 0.01
 
 
 def test_twice_the_volatility_costs_twice_as_much():

@@ -80,3 +80,5 @@ def test_a_look_back_that_is_not_what_it_declares_fails_the_command(
 def test_a_name_that_is_nothing_is_refused(var: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ConfigError, match="did you mean 'decisions'"):
         check(var, capsys, "lookahead", "--only", "desicions")
+    with pytest.raises(ConfigError, match=r"'rsi_14' is nothing that is checked; there are: .*features"):
+        check(var, capsys, "lookahead", "--only", "rsi_14")

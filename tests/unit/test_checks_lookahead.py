@@ -15,7 +15,7 @@ from tests.support import cheats
 from tests.support.markets import BTC, ETH, MINUTE
 from tests.support.trending import trending
 from tune.check_command import _chosen
-from tune.checks.account_subjects import decisions_subject
+from tune.checks.account_subjects import decisions_subject, engine_subject
 from tune.checks.changes import CHANGES
 from tune.checks.lookahead import Leak, Looked, Subject, look
 from tune.checks.subjects import features_subject, labels_subject, member_subject, our_subjects
@@ -151,6 +151,17 @@ def test_the_decisions_that_are_compared_include_orders_and_fills(market: Market
     answers = decisions.ask(market)
     for field in ("approved", "orders", "fills", "target"):
         assert len(set(answers[field].values)) > 2, field
+
+
+def test_a_stop_that_another_future_touches_is_no_leak(market: MarketCut, settings: Settings) -> None:
+    """It is decided inside the minute that follows, by prices of that minute."""
+    tight = settings.rules.protection.model_copy(update={"stop_loss_pct": 0.05})
+    rules = settings.rules.model_copy(update={"protection": tight})
+    subject = engine_subject(settings.model_copy(update={"rules": rules}), market.bars.shape[1])
+    answers = subject.ask(market)
+    assert sum(text != "" for text in answers["exits"].values) > 5
+    assert sum(text != "" for text in answers["orders"].values) > 5
+    assert [str(leak) for leak in look(subject, market, cuts=12).leaks] == []
 
 
 @pytest.mark.parametrize("change", CHANGES)

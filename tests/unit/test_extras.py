@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from core.bars import fill_gaps
-from core.extras import MOOD_DELAY_MS, MOOD_LASTS_MS, Extras, counterparts, mood_at, premium_of
+from core.counterparts import counterparts
+from core.extras import MOOD_DELAY_MS, MOOD_LASTS_MS, Extras, mood_at, premium_of
 from core.units import MINUTE_MS, Instrument
 from tests.support.markets import BTC, ETH, MINUTE, walk
 

@@ -146,6 +146,9 @@ def test_a_run_that_traded_nothing_says_why(tmp_path):
     assert f"the strongest forecast was {run.edge_bps.max():.1f} bps, and a position is opened from 500 on" in text
     silent = replace(run, edge_bps=np.full_like(run.edge_bps, np.nan))
     assert "no member gave a forecast" in page_of(silent, tmp_path)
+    rules["rules"]["selection"]["entry_edge_bps"] = 0.01
+    small = page_of(replace(run, settings=rules | {"trade": {"min_order_usdt": "50"}}), tmp_path)
+    assert "out of 10,000.00 USDT reach the smallest order of 50 USDT (trade.min_order_usdt)" in small
     noted = page_of(replace(run, notes=tuple(f"note {n}" for n in range(9))), tmp_path)
     assert noted.index("Nothing was traded") < noted.index("note 0"), "not folded away behind others"
     humble = replace(run, edge_bps=np.zeros_like(run.edge_bps))

@@ -1,5 +1,6 @@
 """Many accounts stepped at once are worth, minute by minute, what the backtest of the same actions says."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -129,6 +130,37 @@ def test_a_reward_is_growth_less_the_penalty() -> None:
         np.testing.assert_allclose(second.reward, second.growth - 25.0 * (second.growth / 1e4) ** 2 * 1e4)
     assert averse.seen.growth[0] != 0
     assert averse.seen.growth[1] == 0
+
+
+TIGHT: dict[str, dict[str, Any]] = {
+    "as they come": {},
+    "a daily loss": {"risk__daily_loss_pct": 0.2},
+    "all positions together": {"risk__target_volatility_pct": 3, "risk__max_position_volatility_pct": None},
+    "each position": {"risk__max_position_volatility_pct": 2},
+    "trimmed at its cap": {"risk__max_position_pct": 6, "risk__rebalance_band_pct": 0.01, "risk__max_gross_pct": 15},
+    "few orders": {"risk__max_orders_per_day": 20},
+    "pauses": {"risk__cooldown_minutes": 5, "risk__max_consecutive_losses": 2},
+}
+
+
+@pytest.mark.parametrize("case", TIGHT)
+def test_a_row_sized_alone_is_masked_as_by_the_sizing_of_all(case: str) -> None:
+    rules = {"risk__daily_loss_pct": 100, "risk__max_drawdown_pct": 100, **TIGHT[case]}
+    world, _, _ = world_of(3, 200, rules, gaps=0.05, seed=8)
+    # Without the table of volatilities no row is sized alone.
+    slow = replace(world, tape=world.prepared.tape)
+    envs = [VectorEnv(one, 16, cash=CASH, whole=True) for one in (world, slow)]
+    for env in envs:
+        env.reset()
+    rng = np.random.default_rng(4)
+    refused = 0
+    for _ in range(120):
+        action = np.where(rng.random((16, 3)) < 0.4, rng.integers(0, len(LEVELS), (16, 3)), KEEP)
+        first, second = (env.step(action) for env in envs)
+        np.testing.assert_array_equal(first.obs, second.obs)
+        np.testing.assert_array_equal(first.equity, second.equity)
+        refused += int((first.obs[:, :, -len(LEVELS) :] == 0).sum())
+    assert refused > 0
 
 
 def test_what_the_limits_would_refuse_is_masked() -> None:

@@ -16,7 +16,6 @@ from core.execution.split import (
     lots_upto,
     order_cost,
     plan_split,
-    replan,
     split_order,
     split_rows,
     venues_of,
@@ -203,10 +202,11 @@ def test_when_a_venue_fails_the_rest_goes_to_the_other() -> None:
     quotes = [quote(100.0), quote(100.0)]
     planned = plan(quotes, True, 8.0)
     assert min(planned) > 3.0
-    told = (np.array([True]), np.array([8.0]), np.array([0.001]), 1.0)
-    again = replan(together(quotes), np.array([[True, False]]), np.array([[0.5, planned[1]]]), *told)
-    assert again[0] == pytest.approx([0.0, 8.0 - planned[1] - 0.5])
-    assert not replan(together(quotes), np.array([[True, True]]), np.array([[0.5, 0.0]]), *told).any()
+    # It filled a part before; what is left is planned anew over those that have room (tests/sim/test_split_venues.py).
+    failed = quotes[0]._replace(most=0.0)
+    left = 8.0 - planned[1] - 0.5
+    assert plan([failed, quotes[1]], True, left) == pytest.approx([0.0, left])
+    assert plan([failed, failed], True, left) == [0.0, 0.0]
 
 
 def test_many_orders_are_the_single_ones() -> None:

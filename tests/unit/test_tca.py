@@ -167,6 +167,20 @@ def records_of(folder: Path) -> list[MinuteRecord]:
     return list(RecordStore(folder / "records").read())
 
 
+def test_where_only_closes_are_known_a_market_that_stood_still_costs_who_was_not_filled_nothing(folder: Path) -> None:
+    """A close lies beside the mid of its decision; what is charged is how far the closes moved."""
+    for moved in (0.0, 2.0):
+        first = next(record for record in records_of(folder) if record.approved)
+        one = first.approved[0]
+        row = first.instruments.index(one.instrument)
+        after = replace(first, minute=first.minute + MINUTE_MS, approved=(), orders=(), fills=())
+        closes = list(first.close)
+        closes[row] += moved
+        records = [replace(first, orders=(), fills=()), replace(after, close=tuple(closes))]
+        (parent,) = [p for p in parents_of(records, lambda i, ms: None, {}) if p.decided.intent_id == one.intent_id]
+        assert parent.end - parent.decision == D(repr(closes[row])) - D(repr(first.close[row]))
+
+
 def test_a_runs_parents_lost_what_its_report_says(folder: Path) -> None:
     read = read_parents(folder)
     assert len(read.parents) > 20 and not read.notes

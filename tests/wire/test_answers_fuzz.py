@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from config.settings import ExchangeSettings
 from core.bars import is_sound
 from core.errors import BotError, ExchangeRefused
-from core.messages import AccountState, Bar, CancelOrder, OrderSnapshot, Top
+from core.messages import AccountState, Bar, CancelOrder, OrderSnapshot, ShownBook, Top
 from core.standing import KeyRights
 from core.units import Instrument, MarketRules
 from exchanges.binance.gateway import BinanceGateway
@@ -213,6 +213,7 @@ def asks(gateway: Any, instrument: Instrument, sent: Any) -> dict[str, Any]:
         "fills": lambda: gateway.fills("mh-1", instrument),
         "history": lambda: gateway.history(instrument, MINUTE, 3),
         "tops": lambda: gateway.tops([instrument]),
+        "books": lambda: gateway.books([instrument]),
         "time": gateway.server_time_ms,
         "sync": gateway.sync_clock,
     }
@@ -245,6 +246,10 @@ def sensible(told: Any) -> None:
         case Top():
             assert all(map(math.isfinite, (told.bid, told.ask, told.bid_qty, told.ask_qty)))
             assert 0 < told.bid <= told.ask and min(told.bid_qty, told.ask_qty) >= 0
+        case ShownBook():
+            sensible(told.top)
+            for price, quantity in (*told.bids, *told.asks):
+                assert 0 < price < math.inf and 0 < quantity < math.inf
         case MarketRules():
             assert told.tick > 0 and told.step > 0
             amounts = (told.tick, told.step, told.min_qty, told.max_qty, told.min_notional)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
+import polars as pl
 
 from config.settings import Settings
 from core.features import FEATURE_NAMES, HISTORY
@@ -75,9 +76,11 @@ def engine_subject(settings: Settings, minutes: int) -> Subject:
 
 
 def result_answers(result: Result, first: int) -> Answers:
-    """A column for each that a result has by minute, and one of the orders and of the fills that a decision led to.
+    """A column for each that a result of an ensemble has by minute, and one of the orders and of the fills that a
+    decision led to.
 
-    What an order became is known only after its minute, so ``executed`` goes with the fills.
+    What an order became is known only after its minute, so ``executed`` goes with the fills. So does a protective exit
+    (``exits``): it stands beside the newest decision, but is made of the prices of the minute that follows it.
     """
     labels = tuple(map(str, result.instruments))
     at = first + np.asarray(result.grid)
@@ -86,10 +89,17 @@ def result_answers(result: Result, first: int) -> Answers:
     }
     for name in ("close", "worth", "edge_bps"):
         columns[name] = Column(values=getattr(result, name), at=at, known=at, labels=labels)
+    # Nobody forecast a protective exit, and no regime is noted with it.
+    protective = pl.col("edge_bps").is_nan() & (pl.col("regime") == "")
     orders = result.orders.drop("order", "executed")
     after = result.orders.select("minute", "symbol", "executed")
     fills = result.fills.drop("order")
-    for name, table, reach in (("orders", orders, 0), ("executed", after, 1), ("fills", fills, 1)):
+    for name, table, reach in (
+        ("orders", orders.filter(~protective), 0),
+        ("exits", orders.filter(protective), 1),
+        ("executed", after, 1),
+        ("fills", fills, 1),
+    ):
         told: dict[int, list[str]] = {}
         for row in table.iter_rows():
             told.setdefault(row[table.columns.index("minute")], []).append(exact(tuple(map(_plain, row))))

@@ -18,12 +18,13 @@ from tune.verdict import Verdict
 VERDICT = "verdict.json"
 RECORDS = "records"
 RUN = "run.json"
+RESULT = "result.json"
 TAPE = "tape.npz"
 
 
 def read_stored(folder: Path) -> Result:
     """The result in ``folder``; DataError says what is missing."""
-    if (folder / "result.json").is_file():
+    if (folder / RESULT).is_file():
         return Result.load(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder; backtests are in var/backtests, replays in var/runs")
@@ -68,12 +69,14 @@ def _read_run(folder: Path) -> Result:
 
 
 def read_run_json(folder: Path) -> dict:
-    """What a replay kept of itself; empty where there is nothing of the kind."""
-    try:
-        kept = json.loads((folder / RUN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return kept if isinstance(kept, dict) else {}
+    """What a run kept of itself, or the head of a backtest's result; empty where there is nothing of the kind."""
+    for name in (RUN, RESULT):
+        try:
+            kept = json.loads((folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        return kept if isinstance(kept, dict) else {}
+    return {}
 
 
 def settings_in(told: dict) -> Settings | None:

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from core.costs import fees_of
 from core.errors import ConfigError
 from core.params import CostSettings
-from tune.report.style import DASH, number
+from tune.report.style import DASH, money, number
 from tune.result import Result
 
 UNKNOWN = "The settings kept with this run do not say which costs it assumed."
@@ -85,11 +85,19 @@ def why_nothing(result: Result) -> str:
             "Nothing was traded: every forecast was zero. What the members learned from the bars before did not hold in "
             "the part of them that it was checked on, so they say nothing."
         )
-    if least is None or strongest >= least:
+    if least is None:
         return "Nothing was traded."
+    step = round(result.minutes / len(result.grid))
+    kept = f" (of those kept, one minute in {step})" if step > 1 else ""
+    said = f"Nothing was traded: the strongest forecast was {number(strongest, 1)} bps{kept}, and a position is opened from "
+    if strongest < least:
+        return f"{said}{least:g} on (selection.entry_edge_bps)."
+    trade = result.settings.get("trade")
+    smallest = trade.get("min_order_usdt") if isinstance(trade, dict) else None
     return (
-        f"Nothing was traded: the strongest forecast was {number(strongest, 1)} bps, and a position is opened from "
-        f"{least:g} on (selection.entry_edge_bps)."
+        f"{said}{least:g} on, but no order came of it: it must pay for its costs (execution.cost_gate), pass the limits of "
+        f"risk, and out of {money(result.cash)} USDT reach the smallest order"
+        + (f" of {smallest} USDT (trade.min_order_usdt)." if smallest is not None else ".")
     )
 
 

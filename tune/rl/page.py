@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import plotly.graph_objects as go
 
+from core.units import DAY_MS
 from tune.report.drawing import finished
 from tune.report.frame import Judged, figure, head, section, write_html
 from tune.report.style import BLUE, GREY, PALETTE, clock, number
@@ -69,11 +70,24 @@ def _colours(count: int) -> list[str]:
 
 
 def _table(trained: Trained) -> str:
+    """Growth over the held-out time and by the day, in one unit for all, so that seeds and rivals can be compared."""
     judged = trained.judgement
-    rows = [("the agent (all seeds together, through the selector)", judged.metrics["holdout_bps"])]
+    minute = judged.result.minute
+    days = max(1, int(minute[-1]) - int(minute[0])) / DAY_MS
+    rows = [(f"the agent: {len(judged.seeds)} seeds together, through the selector", judged.metrics["holdout_bps"])]
     rows += list(judged.rivals.items())
-    body = "".join(
-        f"<tr><td>{html.escape(name)}</td><td>{number(growth, 1, sign=True)} bps</td></tr>" for name, growth in rows
+    lines = [_line(name, growth, growth / days) for name, growth in rows]
+    lines += [
+        _line(f"seed {c.seed} alone", one * days, one) for c, one in zip(trained.curves, judged.seeds, strict=True)
+    ]
+    low, middle, high = (judged.metrics[f"seeds_{one}_bps_a_day"] for one in ("lowest", "median", "highest"))
+    spread = f"Seeds alone, bps a day: {number(low, 1, sign=True)} to {number(high, 1, sign=True)}"
+    return (
+        "<table class='figures'><thead><tr><th></th><th>bps</th><th>bps a day</th></tr></thead>"
+        f"<tbody>{''.join(lines)}</tbody></table><p>{spread}, median {number(middle, 1, sign=True)}.</p>"
     )
-    seeds = ", ".join(number(one, 1, sign=True) for one in judged.seeds)
-    return f"<table><tbody>{body}</tbody></table><p>Each seed alone, bps a day: {seeds}.</p>"
+
+
+def _line(name: str, growth: float, a_day: float) -> str:
+    figures = "".join(f"<td>{number(one, 1, sign=True)}</td>" for one in (growth, a_day))
+    return f"<tr><th scope='row'>{html.escape(name)}</th>{figures}</tr>"

@@ -14,7 +14,7 @@ from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from torch import nn
 
-from tune.rl.fleet import SHARES
+from tune.rl.accounts import SHARES
 from tune.rl.levels import KEEP, LEVELS
 
 HIDDEN = 64

@@ -17,9 +17,11 @@ import numpy as np
 
 from config.settings import Settings
 from core.bars import fill_gaps
+from core.ceilings import MINUTES, volatility_table
 from core.costs import fees_of
 from core.engine.tables import (
     REPORTING_CURRENCY,
+    Tape,
     make_account,
     make_columns,
     make_grids,
@@ -37,7 +39,8 @@ from data.market import MarketCut, market_curves
 from serve.models.base import standardise
 from tune.dataset import tables
 from tune.prepared import Prepared, prepare
-from tune.rl.fleet import EQUITY, SHARES, Fleet, Seen, World, step
+from tune.rl.accounts import EQUITY, SHARES, Fleet, Seen, World
+from tune.rl.fleet import step
 from tune.rl.levels import LEVELS
 from tune.simulate import compile_engine, nothing_said
 
@@ -59,6 +62,8 @@ class AgentMarket:
     scale: FloatArray
     """(F,) by which they are standardised."""
     prepared: Prepared
+    tape: Tape
+    """That of ``prepared``, with the volatility of every minute, which every purchase asks for."""
 
     @property
     def first(self) -> int:
@@ -84,13 +89,18 @@ def agent_market(
             " no resting orders; choose another algorithm (--set execution.algorithm=twap)"
         )
     compile_engine()
+    prepared = prepare(settings, market)
+    rows, minutes = prepared.tape.seen.shape[:2]
+    volatility = np.empty((rows, minutes))
+    volatility_table(prepared.tape.seen, volatility, np.zeros((rows, MINUTES)))
     return AgentMarket(
         settings=settings,
         market=market,
         features=features,
         mean=mean,
         scale=scale,
-        prepared=prepare(settings, market),
+        prepared=prepared,
+        tape=prepared.tape._replace(volatility=volatility),
     )
 
 
@@ -137,7 +147,7 @@ class VectorEnv:
         )
         curves = market_curves(market) if trading.schedule.kind == VOLUME_CURVE else None
         account = make_account(instruments, {REPORTING_CURRENCY: cash}, curves, REPLAY_INSTANCE)
-        tape = prepared.tape
+        tape = world.tape
         grids = make_grids(instruments, venue, {i: fees_of(i, rules.costs).in_quote for i in instruments})
         self._world = World(
             tape=tape,

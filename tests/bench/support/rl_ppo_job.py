@@ -4,6 +4,7 @@ import argparse
 import logging
 import statistics
 import time
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,29 @@ from tune.rl.train import Plan, configured
 from tune.rl.vector_env import agent_market
 
 MINUTES, TURNS = 6_000, 3
+
+
+class Clock:
+    """Processor seconds spent in some methods of an object, outermost calls only."""
+
+    def __init__(self, of: Any, methods: tuple[str, ...]) -> None:
+        self.used = 0.0
+        self._inside = False
+        for name in methods:
+            object.__setattr__(of, name, self._timed(getattr(of, name)))
+
+    def _timed(self, method: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if self._inside:
+                return method(*args, **kwargs)
+            self._inside, began = True, time.process_time()
+            try:
+                return method(*args, **kwargs)
+            finally:
+                self._inside = False
+                self.used += time.process_time() - began
+
+        return call
 
 
 def main() -> None:
@@ -37,17 +61,33 @@ def main() -> None:
     config = configured(world, 1, plan)
     stock = SingleAgentEnvRunner(config=config, worker_index=0, num_workers=0) if args.kind == "stock" else None
     loop = PpoLoop(config, stock)
-    collect, learn = [], []
+    collect, learn, parts = [], [], {"network": [], "environment": []}
+    env = loop.runner.env.unwrapped
+    clocks = [
+        Clock(loop.runner.module, ("logits", "values", "_forward")),
+        # The stock runner steps gymnasium's face of the environment, ours the environment itself.
+        Clock(env, ("step",)) if args.kind == "stock" else Clock(env.fleet, ("step",)),
+    ]
     for turn in range(TURNS + 1):
+        for clock in clocks:
+            clock.used = 0.0
         before, began = loop.sampled, time.process_time()
         got = loop.collect()
         between = time.process_time()
+        within = [clock.used for clock in clocks]
         loop.learn(got)
         # The first turn warms up. The stock runner collects a little more than it is asked for.
         if turn:
             collect.append((between - began) / (loop.sampled - before))
+            for name, used in zip(parts, within, strict=True):
+                parts[name].append(used / (loop.sampled - before))
             learn.append((time.process_time() - between) / (loop.sampled - before))
-    report(samples=plan.samples, collect=statistics.median(collect), learn=statistics.median(learn))
+    report(
+        samples=plan.samples,
+        collect=statistics.median(collect),
+        learn=statistics.median(learn),
+        **{name: statistics.median(used) for name, used in parts.items()},
+    )
 
 
 if __name__ == "__main__":

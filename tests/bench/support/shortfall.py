@@ -7,12 +7,15 @@ fill by the exchange's own rules: by queue, when volume passes their price, and 
 """
 
 import contextlib
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Protocol
 
 import numpy as np
 
+from core.book import IntArray
 from core.execution.local import LocalExecutor
 from core.execution.machine import ExecutionMachine
 from core.execution.schedules.twap import least_order
@@ -54,6 +57,8 @@ class Case:
     lots: int
     arrival: float
     """Mid at the decision."""
+    shift_ms: int = 0
+    """By how much the executor's clock is ahead of the market's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,36 +128,95 @@ class WanderingMarket(TapeMarket):
         return None if start is None or end is None else replace(straight, start=start, end=end)
 
 
-class Scene:
-    """One market, ready to be traded in again and again."""
+class Scene(Protocol):
+    """Where parents are worked: markets that can be traded in again and again."""
+
+    instruments: tuple[Instrument, ...]
+    rules: dict[Instrument, MarketRules]
+    most_minutes: int
+    """After so many minutes what is left of a parent is done at any price."""
+
+    def venue(self, case: Case) -> SimulatedVenue:
+        """An exchange of its own, at the close of the case's minute."""
+        ...
+
+    def bars(self, case: Case, minute: int) -> FloatArray:
+        """(S, W, 5) known at the close of ``minute``."""
+        ...
+
+    def curve(self, case: Case) -> FloatArray | None:
+        """The volume curve of the case's market as the days before it tell; None where there are none."""
+        ...
+
+
+class TapeScene:
+    """``Scene`` over bars."""
+
+    most_minutes = MOST_MINUTES
 
     def __init__(self, tape: Tape, costs: CostSettings, *, wandering: bool = False) -> None:
-        self.tape, self.costs = tape, costs
+        self.tape, self.costs, self.instruments = tape, costs, tape.instruments
         self.rules = tape.default_rules(costs)
         self.market = (WanderingMarket if wandering else TapeMarket)(tape, self.rules, costs)
 
-    def venue(self, row: int, minute: int) -> SimulatedVenue:
-        """An exchange of its own, at the close of ``minute``."""
+    def venue(self, case: Case) -> SimulatedVenue:
+        return self.venue_at(case.row, case.minute)
+
+    def venue_at(self, row: int, minute: int) -> SimulatedVenue:
         instrument = self.tape.instruments[row]
         money = {instrument.base: RICH, instrument.quote: RICH}
         return SimulatedVenue(SimulatedExchange(self.market, self.rules, money, decision_ms(minute), costs=self.costs))
+
+    def bars(self, case: Case, minute: int) -> FloatArray:
+        index = (minute - self.tape.start_minute) // MINUTE_MS
+        return self.tape.bars[:, max(0, index + 1 - WINDOW) : index + 1]
+
+    def curve(self, case: Case) -> FloatArray:
+        index = (case.minute - self.tape.start_minute) // MINUTE_MS
+        return learn_curve(self.tape.bars[case.row, : index + 1], self.tape.start_minute)
+
+
+LONG_S = 20
+
+
+def variance_ratio(prices: Iterable[FloatArray]) -> float:
+    """Variance of the log return over 20 seconds, per second, over that of one second: 1 of a random walk, 20 of a
+    price that goes straight (Lo & MacKinlay 1988, "Stock market prices do not follow random walks"). ``prices``: one a
+    second, stretch by stretch."""
+    long, short, many, few = 0.0, 0.0, 0, 0
+    for stretch in prices:
+        log = np.log(stretch)
+        far, near = log[LONG_S:] - log[:-LONG_S], np.diff(log)
+        long, short = long + float(far @ far), short + float(near @ near)
+        many, few = many + len(far), few + len(near)
+    return long / many / LONG_S / (short / few)
+
+
+def minutes_seen(scenes: Sequence[TapeScene], count: int, rng: np.random.Generator) -> Iterator[FloatArray]:
+    """(61,) prices a second of random minutes, as the market of a scene tells them."""
+    for _ in range(count):
+        scene = scenes[int(rng.integers(len(scenes)))]
+        row, index = int(rng.integers(len(scene.instruments))), int(rng.integers(1, scene.tape.minutes))
+        start = scene.tape.start_minute + index * MINUTE_MS
+        told = [scene.market.price(row, start + second * SECOND_MS) for second in range(61)]
+        prices = np.array([math.nan if price is None else price for price in told])
+        if np.isfinite(prices).all() and np.ptp(prices) > 0.0:
+            yield prices
 
 
 class Seen:
     """What the executor reads of the market that was decided upon."""
 
-    def __init__(self, scene: Scene, venue: SimulatedVenue, minute: int) -> None:
-        tape = scene.tape
-        index = (minute - tape.start_minute) // MINUTE_MS
-        self.minute, self.now_ms, self.instruments = minute, decision_ms(minute), tape.instruments
-        self.bars = tape.bars[:, max(0, index + 1 - WINDOW) : index + 1]
-        self.quote_rate = np.ones(len(tape.instruments))
-        tops = venue.tops(tape.instruments)
-        self.bid = np.array([tops[i].bid if i in tops else np.nan for i in tape.instruments])
-        self.ask = np.array([tops[i].ask if i in tops else np.nan for i in tape.instruments])
+    def __init__(self, scene: Scene, venue: SimulatedVenue, case: Case, minute: int) -> None:
+        self.minute, self.now_ms, self.instruments = minute, decision_ms(minute), scene.instruments
+        self.bars = scene.bars(case, minute)
+        self.quote_rate = np.ones(len(scene.instruments))
+        tops = venue.tops(scene.instruments)
+        self.bid = np.array([tops[i].bid if i in tops else np.nan for i in scene.instruments])
+        self.ask = np.array([tops[i].ask if i in tops else np.nan for i in scene.instruments])
 
 
-def draw(scenes: Sequence[Scene], parents: int, rng: np.random.Generator) -> list[Case]:
+def draw(scenes: Sequence[TapeScene], parents: int, rng: np.random.Generator) -> list[Case]:
     """So many parents at random minutes, sizes even in the logarithm; only the past decides what a usual volume is.
 
     They come in pairs, a purchase and a sale of the same: what the market happened to do while they were worked cancels
@@ -175,7 +239,7 @@ def draw(scenes: Sequence[Scene], parents: int, rng: np.random.Generator) -> lis
         if not (sigma > 0.0 and lots * step * tape.bars[row, index, CLOSE] >= LEAST_USDT):
             continue
         minute = tape.start_minute + index * MINUTE_MS
-        top = scenes[number].venue(row, minute).tops((tape.instruments[row],)).get(tape.instruments[row])
+        top = scenes[number].venue_at(row, minute).tops((tape.instruments[row],)).get(tape.instruments[row])
         if top is not None:
             mid = 0.5 * (top.bid + top.ask)
             found += [Case(number, row, minute, side, share, lots, mid) for side in Side]
@@ -184,20 +248,18 @@ def draw(scenes: Sequence[Scene], parents: int, rng: np.random.Generator) -> lis
 
 def work(scene: Scene, case: Case, settings: ExecutionSettings) -> Outcome:
     """Let one parent be worked by the executor of a LocalDesk."""
-    instrument = scene.tape.instruments[case.row]
-    rules, venue = scene.rules[instrument], scene.venue(case.row, case.minute)
-    curves = None
-    if settings.algorithm == "vwap":
-        index = (case.minute - scene.tape.start_minute) // MINUTE_MS
-        curves = {instrument: learn_curve(scene.tape.bars[case.row, : index + 1], scene.tape.start_minute)}
+    instrument = scene.instruments[case.row]
+    rules, venue = scene.rules[instrument], scene.venue(case)
+    curve = scene.curve(case) if settings.algorithm == "vwap" else None
+    curves = None if curve is None else {instrument: curve}
     executor = LocalExecutor(ExecutionMachine(settings, scene.rules, "bench"), venue, curves=curves)
     whole, minute, minutes = case.lots * rules.step, case.minute, 0
     left = whole
-    while minutes < MOST_MINUTES:
+    while minutes < scene.most_minutes:
         approved = approve(venue, case, minute, left, rules)
         if approved is None:
             break
-        executor.execute(Seen(scene, venue, minute), said(minute, approved))  # type: ignore[arg-type]
+        executor.execute(Seen(scene, venue, case, minute), said(minute, approved))  # type: ignore[arg-type]
         for now in beat_times(minute, settings):
             venue.advance_to(now)
             executor.beat(now)
@@ -268,15 +330,6 @@ def outcome(venue: SimulatedVenue, case: Case, whole: Decimal, left: Decimal, mi
     )
 
 
-def compare(
-    scenes: Sequence[Scene], cases: Sequence[Case], algorithms: dict[str, ExecutionSettings]
-) -> dict[str, list[Outcome]]:
-    """Every case by every algorithm, in the order of the cases."""
-    return {
-        name: [work(scenes[case.market], case, settings) for case in cases] for name, settings in algorithms.items()
-    }
-
-
 @dataclass(frozen=True, slots=True)
 class Band:
     """A figure with its 95 % confidence band."""
@@ -294,26 +347,43 @@ def figures(shortfalls: FloatArray) -> FloatArray:
     return np.stack([shortfalls.mean(axis=-1), np.quantile(shortfalls, 0.95, axis=-1)])
 
 
-def bands(costs: dict[str, FloatArray], against: str, rng: np.random.Generator, resamples: int = 2_000) -> dict:
+RESAMPLES = 2_000
+
+
+def pairs_drawn(parents: int, rng: np.random.Generator) -> Iterator[IntArray]:
+    """Bootstrap samples of parents that are independent, pair by pair (Efron 1979)."""
+    for _ in range(RESAMPLES):
+        pairs = rng.integers(0, parents // 2, parents // 2)
+        yield np.concatenate([2 * pairs, 2 * pairs + 1])
+
+
+def blocks_drawn(seconds: IntArray, span: int, block: int, rng: np.random.Generator) -> Iterator[IntArray]:
+    """Bootstrap samples of parents that overlap in time: whole blocks of ``block`` seconds of the ``span`` in which they
+    began, at random places of a circle (Politis & Romano 1992, "A circular block-resampling procedure")."""
+    for _ in range(RESAMPLES):
+        starts = rng.integers(0, span, -(-span // block))
+        yield np.concatenate([np.flatnonzero((seconds - start) % span < block) for start in starts])
+
+
+def bands(costs: dict[str, FloatArray], against: str, drawn: Iterable[IntArray]) -> dict[str, list[tuple[Band, Band]]]:
     """By algorithm, (figure, and figure of ``against`` less it) of mean and 95th percentile, as ``Band``.
 
-    All algorithms are resampled together, pair by pair, as they worked the same ones: a plain bootstrap (Efron 1979), for
-    the pairs are independent draws.
+    All algorithms are resampled together (``drawn``: rows of parents), as they worked the same ones.
     """
     names = list(costs)
     table = np.stack([costs[name] for name in names])
-    pairs = rng.integers(0, table.shape[1] // 2, (resamples, table.shape[1] // 2))
-    drawn = np.concatenate([2 * pairs, 2 * pairs + 1], axis=1)
-    resampled = np.stack([figures(row[drawn]) for row in table])  # (algorithms, 2, resamples)
-    base = names.index(against)
-    found = {}
-    for k, name in enumerate(names):
-        own, ours = figures(table[k]), figures(table[base])
-        found[name] = [
-            (_band(own[f], resampled[k, f]), _band(ours[f] - own[f], resampled[base, f] - resampled[k, f]))
+    resampled = np.stack([figures(table[:, rows]) for rows in drawn], axis=-1)  # (2, algorithms, resamples)
+    whole, base = figures(table), names.index(against)
+    return {
+        name: [
+            (
+                _band(whole[f, k], resampled[f, k]),
+                _band(whole[f, base] - whole[f, k], resampled[f, base] - resampled[f, k]),
+            )
             for f in (MEAN, P95)
         ]
-    return found
+        for k, name in enumerate(names)
+    }
 
 
 def _band(value: float, resampled: FloatArray) -> Band:
