@@ -30,6 +30,9 @@ def actor_options(member: MemberSettings, resources: ResourceSettings, gpu: floa
     """Ray options of one member's replica: share of CPU and GPU, and capped threads."""
     threads = str(resources.torch_threads)
     env = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), threads)
+    # A member computes for milliseconds and loads versions in a thread: another thread for its calls would only be one more
+    # to wake. A model that hangs hangs its replica's health check, too, and Serve starts it anew.
+    env["RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD"] = "0"
     share = gpu if member.family in USES_GPU else 0.0
     if not share:
         env["CUDA_VISIBLE_DEVICES"] = ""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import psutil
 import ray
+from ray._private.async_compat import get_new_event_loop
 
 from config.settings import ResourceSettings
 from core.features import N_FEATURES, SEQUENCE, schema_hash
@@ -74,7 +75,9 @@ def main(argv: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder, own_ray(Path(folder), 4):
         ray_serve.start(proxy_location="Disabled")
         try:
-            rows, met = asyncio.run(_measured(Path(folder), args))
+            # The event loop that Ray gives its actors, as the panel is one.
+            with asyncio.Runner(loop_factory=get_new_event_loop) as runner:
+                rows, met = runner.run(_measured(Path(folder), args))
         finally:
             ray_serve.shutdown()
     print(f"load average {os.getloadavg()[0]:.1f}")

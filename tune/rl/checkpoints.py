@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+FORMAT = "2"
+"""Of the file: one of another format begins the seed anew."""
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -14,7 +17,7 @@ class Checkpoint:
     """Iterations."""
     curve: dict[str, Any]
     state: dict[str, Any]
-    """Of ``tune.rl.runner.PpoLoop``: network, optimiser, counters, torch's generator."""
+    """Of ``tune.rl.runner.PpoLoop``: network, optimiser, counters, generators of chance, and the episodes it is in."""
 
 
 class Checkpoints:
@@ -28,7 +31,7 @@ class Checkpoints:
         path = self._path(seed)
         fresh = path.with_suffix(".tmp")
         with fresh.open("wb") as file:
-            pickle.dump((done, curve, state), file)
+            pickle.dump((FORMAT, done, curve, state), file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(fresh, path)
@@ -37,7 +40,8 @@ class Checkpoints:
         """The newest of a seed; None without one, or with one that cannot be read: then the seed begins anew."""
         try:
             # Our own file, in our own folder: nobody else's pickle is read.
-            return Checkpoint(*pickle.loads(self._path(seed).read_bytes()))  # noqa: S301
+            format_, *parts = pickle.loads(self._path(seed).read_bytes())  # noqa: S301
+            return Checkpoint(*parts) if format_ == FORMAT else None
         except FileNotFoundError:
             return None
         except (pickle.UnpicklingError, EOFError, TypeError, ValueError, AttributeError, ImportError):

@@ -7,6 +7,7 @@ arXiv:1506.02438), truncated episodes bootstrapped by their last observation's v
 batch then goes the way that RLlib keeps for batches, ``Learner.update(batch=...)``, to the same learner with the same loss; only the connectors from episodes to a batch are passed by.
 """
 
+import random
 import warnings
 from typing import Any
 
@@ -58,6 +59,16 @@ class ArrayRunner(SingleAgentEnvRunner):
     def _fleet(self) -> Any:
         env: GymFleet = self.env.unwrapped
         return env.fleet
+
+    def whereabouts(self) -> dict[str, Any] | None:
+        """In the middle of which episodes it is; None before the first."""
+        return None if self._needs_initial_reset else {"fleet": self._fleet.get_state(), "earned": self._earned.copy()}
+
+    def go_on(self, there: dict[str, Any]) -> None:
+        """In the middle of the episodes that ``whereabouts`` told."""
+        self._fleet.set_state(there["fleet"])
+        self._earned = there["earned"].copy()
+        self._needs_initial_reset = False
 
     def _collect(self, length: int) -> tuple[MultiAgentBatch, list[float]]:
         fleet, module = self._fleet, self.module
@@ -163,14 +174,31 @@ class PpoLoop:
         return self.runner.earned
 
     def get_state(self) -> dict[str, Any]:
-        return {"learner": self.learner.get_state(), "sampled": self.sampled, "chance": torch.get_rng_state()}
+        there = self.runner.whereabouts() if isinstance(self.runner, ArrayRunner) else None
+        return {
+            "learner": self.learner.get_state(),
+            # RLlib leaves these out of its learner's state: how much a move away from the old policy costs adapts.
+            "kl": {name: float(value) for name, value in self.learner.curr_kl_coeffs_per_module.items()},
+            "sampled": self.sampled,
+            # Actions are drawn by torch's generator, RLlib shuffles minibatches by numpy's global one.
+            "chance": (torch.get_rng_state(), np.random.get_state(), random.getstate()),
+            "episodes": there,
+        }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Go on from there; episodes begin anew."""
+        """Go on from there, in the middle of the same episodes: what is learned from here on is what would have been. With
+        RLlib's own runner episodes begin anew."""
         self.learner.set_state(state["learner"])
+        for name, value in state["kl"].items():
+            self.learner.curr_kl_coeffs_per_module[name].data = torch.tensor(value)
         self.sampled = state["sampled"]
-        torch.set_rng_state(state["chance"])
+        if isinstance(self.runner, ArrayRunner) and state["episodes"] is not None:
+            self.runner.go_on(state["episodes"])
         self._take_over()
+        of_torch, of_numpy, of_python = state["chance"]
+        torch.set_rng_state(of_torch)
+        np.random.set_state(of_numpy)
+        random.setstate(of_python)
 
     def _take_over(self) -> None:
         state = self.learner.get_state(components=COMPONENT_RL_MODULE)[COMPONENT_RL_MODULE]

@@ -11,6 +11,7 @@ share, and per level a 1, or a 0 where the limits would refuse it.
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 
@@ -222,6 +223,21 @@ class VectorEnv:
         if not self.whole and slack > 0:
             chosen = self._rng.integers(0, slack + 1, len(chosen))
         self.fleet.start[which] = self.world.first + chosen
+
+    def get_state(self) -> dict[str, Any]:
+        """All that the coming steps depend on, beside the world: accounts, what was seen last, and chance."""
+        return {
+            "chance": self._rng.bit_generator.state,
+            "fleet": [np.array(part) for part in self.fleet],
+            "seen": [np.array(part) for part in self.seen],
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on where ``get_state`` was asked, in the same world with as many accounts."""
+        self._rng.bit_generator.state = state["chance"]
+        for into, parts in ((self.fleet, state["fleet"]), (self.seen, state["seen"])):
+            for part, kept in zip(into, parts, strict=True):
+                part[...] = kept
 
 
 def last_known_table(bars: FloatArray) -> FloatArray:
