@@ -321,9 +321,9 @@ def test_the_compiled_engine_refuses_it_by_name():
 
 
 def clearly_cheaper(costs: np.ndarray, others: list[np.ndarray]) -> bool:
-    """Below each of the others by 0.15 bps in the mean and by 0.25 in the 95th percentile."""
+    """Below each of the others by a quarter of a basis point in the mean and by half of one in the 95th percentile."""
     return all(
-        costs.mean() <= other.mean() - 0.15 and np.quantile(costs, 0.95) <= np.quantile(other, 0.95) - 0.25
+        costs.mean() <= other.mean() - 0.25 and np.quantile(costs, 0.95) <= np.quantile(other, 0.95) - 0.5
         for other in others
     )
 
