@@ -44,7 +44,7 @@ unmodified ccxt trades on it by URL alone:
   ex = ccxt.binance({{"apiKey": API_KEY, "secret": SECRET, "options": {{
       "fetchMarkets": {{"types": ["spot"]}}, "fetchMargins": False, "fetchCurrencies": False}}}})
   ex.urls["api"]["public"] = ex.urls["api"]["private"] = "http://127.0.0.1:8500/api/v3"
-  # ccxt.pro also:
+  # ccxt.pro's market and user streams also (orders go by REST: the WebSocket API serves no order.place and the like):
   ex.urls["api"]["ws"]["spot"] = "ws://127.0.0.1:8500/stream/ws"
   ex.urls["api"]["ws"]["ws-api"]["spot"] = "ws://127.0.0.1:8500/ws-api/v3"
 

@@ -173,8 +173,11 @@ def read_past(run_dir: Path, settings: Settings, instance: str) -> JournalState:
     return JournalState(orders=frozenset(machine.books.orders), pending=pending)
 
 
-def find_models(store: ArtifactStore, settings: Settings) -> tuple[dict[str, str], list[Finding]]:
-    """Artifact version of every enabled member, the champion's where it fits; a finding names those without one that fits."""
+def find_models(
+    store: ArtifactStore, settings: Settings, market: str | None = None
+) -> tuple[dict[str, str], list[Finding]]:
+    """Artifact version of every enabled member, the champion's where it fits; a finding names those without one that fits.
+    ``market``: the synthetic market they are of."""
     models = settings.rules.models
     found: dict[str, str] = {}
     for member in models.enabled:
@@ -190,13 +193,14 @@ def find_models(store: ArtifactStore, settings: Settings) -> tuple[dict[str, str
     old = [member.name for member in missing if store.latest("model", member.name) is not None]
     none = [member.name for member in missing if member.name not in old]
     findings = []
+    of_market = f" --market {market}" if market else ""
     if none:
-        text = f"no trained model for {', '.join(none)} in {store.root}; train them: python3 run.py train"
+        text = f"no trained model for {', '.join(none)} in {store.root}; train them: python3 run.py train{of_market}"
         findings.append(Finding(name="models_missing", text=text))
     if old:
         text = (
             f"the models of {', '.join(old)} in {store.root} were trained on other features, or for another family or "
-            f"horizon than models.horizon_minutes = {models.horizon_minutes}; train them again: python3 run.py train"
+            f"horizon than models.horizon_minutes = {models.horizon_minutes}; train them again: python3 run.py train{of_market}"
         )
         findings.append(Finding(name="models_other_features", text=text))
     return found, findings
@@ -207,6 +211,9 @@ def judge_lake(
 ) -> list[Finding]:
     """Bars that models could learn from are there, and not too old."""
     advice = "python3 run.py data download (or data import), then python3 run.py train"
+    if source.synthetic:
+        name = source.name
+        advice = f"python3 run.py data synth {name}, then python3 run.py train --market {name}"
     try:
         _, last = source.lake.common_span(instruments)
     except DataError as error:

@@ -41,9 +41,12 @@ def judge_edge(var: Path, settings: Settings, *, stand_in: bool, sentence: str |
         said = describe(verdict)
     if sentence is not None or (verdict is not None and verdict.word == EDGE):
         return [], said
+    if all(row.quote == "USDT" for row in settings.config.trade.rows):
+        judge = "Judge them first: python3 run.py backtest --exchange binance --walk-forward; or take it on yourself"
+    else:
+        judge = "A backtest judges USDT markets only, so of these there is no verdict to be had; you may take it on yourself"
     text = (
-        f"no proven edge for these instruments and rules ({rules_hash(settings)}): {said}. Judge them first: "
-        "python3 run.py backtest --exchange binance --walk-forward; or take it on yourself, in words: "
+        f"no proven edge for these instruments and rules ({rules_hash(settings)}): {said}. {judge}, in words: "
         f'--without-proven-edge "{SENTENCE}"'
     )
     return [Finding(name="no_proven_edge", text=text)], said

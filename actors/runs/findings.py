@@ -13,6 +13,13 @@ NAMES = (
     *("no_paper_run", "config_changed", "no_proven_edge"),
 )
 """Of every reason there is."""
+SETTINGS = frozenset(
+    {
+        *("no_keys", "key_file_open", "key_file_wrong", "keys_refused", "key_expired", "withdraw_right"),
+        *("cannot_trade", "no_proven_edge"),
+    }
+)
+"""What is wrong with the user's keys or rules, as with any other setting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +39,6 @@ class NotArmed(BotError):
         lines = [f"[{f.name}] {f.text}" for f in findings]
         super().__init__("live trading was not started:\n  " + "\n  ".join(lines))
         self.names = tuple(f.name for f in findings)
-        if "no_proven_edge" in self.names:
-            # Rules that were never shown to earn are wrong settings for real money.
+        if SETTINGS.intersection(self.names):
+            # Rules that were never shown to earn are wrong settings for real money, too.
             self.exit_code = EXIT_CONFIG

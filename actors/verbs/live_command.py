@@ -43,11 +43,12 @@ from actors.verbs.replay_command import follow
 from config import load
 from config.argument_types import minutes
 from config.changes import claim, keep_settings
+from config.files import shown
 from config.identity import rules_hash
 from config.secrets import API_KEYS_PATH, ApiKeys
 from config.settings import ExchangeSettings, Settings
 from config.watch import ConfigSource
-from core.errors import BotError
+from core.errors import BotError, ConfigError
 from core.messages import MinuteRecord
 from core.starting_cap import StartingCap, begun, day_of
 from core.units import MINUTE_MS
@@ -118,7 +119,7 @@ def main(args: argparse.Namespace) -> int:
     claim(run_dir, "live")
     found = [Finding(name="clock_off", text=fault) for fault in reached.clock_faults(settings.config)]
     source = models_of(args.market, var, reached)
-    versions, missing = find_models(ArtifactStore(source.root / "artifacts"), settings)
+    versions, missing = find_models(ArtifactStore(source.root / "artifacts"), settings, args.market)
     found += missing
     live = settings.config.live
     found += judge_lake(source, settings.config.trade.rows, reached.server_ms, live.max_lake_age_days)
@@ -134,11 +135,12 @@ def main(args: argparse.Namespace) -> int:
     found += _ahead(run_dir, reached.server_ms)
     past = read_past(run_dir, settings, args.instance)
     found += judge_past(past)
-    accounts, refused = _accounts(settings, keys, reached, var)
+    accounts, refused = _accounts(settings, keys, reached, var, args.keys)
     found += refused
     for account in accounts:
         pair, rows = keys[account.venue], own(account.venue, settings.config.trade.rows)
-        found += judge_account(account, past, args.instance, run_dir, reached.server_ms)
+        against = judge_account(account, past, args.instance, run_dir, reached.server_ms)
+        found += [replace(finding, text=_in_file(finding.text, args.keys)) for finding in against]
         found += judge_orders(_exchange(settings, account.venue), pair, rows, past.pending, run_dir, var, account.venue)
     days = LiveDays(settings, keys, run_dir, args.instance, var)
     cap = _cap(settings, run_dir, days if len(accounts) == len(reached.parts) else None, reached.server_ms, console)
@@ -204,19 +206,29 @@ def _keys(path: Path, settings: Settings) -> dict[str, ApiKeys]:
 
 
 def _accounts(
-    settings: Settings, keys: dict[str, ApiKeys], reached: ReachedAll, var: Path
+    settings: Settings, keys: dict[str, ApiKeys], reached: ReachedAll, var: Path, path: Path = API_KEYS_PATH
 ) -> tuple[list[Account], list[Finding]]:
-    """What every venue says of the account there, and which keys were turned down."""
+    """What every venue says of the account there, and which keys were turned down. ``path``: the file with the keys."""
     accounts: list[Account] = []
     found: list[Finding] = []
     for venue, pair in keys.items():
         exchange, instruments = _exchange(settings, venue), own(venue, settings.config.trade.rows)
         won = "KRW" in {i.quote for i in instruments}
         rates = {"KRW": 1.0 / won_a_usdt(exchange, var)} if won else {}
-        account, refused = ask_account(exchange, pair, instruments, reached.parts[venue].server_ms, var, venue, rates)
-        found += refused
+        try:
+            account, refused = ask_account(
+                exchange, pair, instruments, reached.parts[venue].server_ms, var, venue, rates
+            )
+        except ConfigError as error:
+            raise ConfigError(_in_file(str(error), path)) from None
+        found += [replace(finding, text=_in_file(finding.text, path)) for finding in refused]
         accounts += [account] if account is not None else []
     return accounts, found
+
+
+def _in_file(text: str, path: Path) -> str:
+    """Advice about the usual key file, as of the one that was named with ``--keys``."""
+    return text.replace("config/api_keys.json", shown(path.absolute(), load.ROOT))
 
 
 def _exchange(settings: Settings, venue: str) -> ExchangeSettings:

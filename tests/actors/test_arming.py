@@ -72,7 +72,7 @@ async def test_a_key_that_withdraws_or_may_not_trade_is_refused(server, tmp_path
     found = judge_account(account, JournalState(), "live", tmp_path)
     assert names(found) == ["withdraw_right", "cannot_trade"]
     refused = NotArmed(found)
-    assert (refused.exit_code, refused.names) == (1, ("withdraw_right", "cannot_trade"))
+    assert (refused.exit_code, refused.names) == (4, ("withdraw_right", "cannot_trade"))
     assert "[withdraw_right] this key may withdraw" in str(refused)
 
 
@@ -205,3 +205,8 @@ async def test_a_clock_that_is_off_is_measured_and_told():
         reached = await asyncio.to_thread(reach, stub.settings(), BOTH)
     assert (reached.stand_in, reached.clock) == (False, "wall")
     assert "max_clock_offset_ms" in reached.clock_fault(1_000)
+
+
+def test_advice_of_a_synthetic_market_names_it(tmp_path):
+    _, found = find_models(ArtifactStore(tmp_path / "artifacts"), load_settings(environ={}), "demo")
+    assert found[0].text.endswith("python3 run.py train --market demo")

@@ -91,7 +91,8 @@ async def test_more_than_five_messages_a_second_cut_the_connection(server, http)
     [
         (signed(f"timestamp={BEGIN}"), ME, 200, None),
         (signed(f"timestamp={BEGIN}"), {}, 401, -2014),
-        (signed(f"timestamp={BEGIN}"), {"X-MBX-APIKEY": "stranger"}, 401, -2015),
+        (signed(f"timestamp={BEGIN}"), {"X-MBX-APIKEY": "s" * 64}, 401, -2015),
+        (signed(f"timestamp={BEGIN}"), {"X-MBX-APIKEY": "bad"}, 401, -2014),
         (signed(f"timestamp={BEGIN}", "wrong"), ME, 400, -1022),
         (f"timestamp={BEGIN}", ME, 400, -1102),
         (signed("recvWindow=5000"), ME, 400, -1102),
@@ -248,3 +249,26 @@ async def test_the_account_is_kept_before_a_change_is_told():
         assert kept[0] < MONEY["USDT"]
     finally:
         await running.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "text"),
+    [
+        ({"side": "buy"}, -1117, "Invalid side."),
+        ({"type": "limit"}, -1116, "Invalid orderType."),
+        ({"timeInForce": "gtc"}, -1115, "Invalid timeInForce."),
+        ({"newOrderRespType": "full"}, -1122, "Invalid newOrderRespType."),
+    ],
+)
+async def test_words_of_an_order_are_taken_in_capitals_only(server, http, change, code, text):
+    order = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.1", "price": "9"}
+    sent = signed("&".join(f"{k}={v}" for k, v in (order | change | {"timestamp": BEGIN}).items()))
+    async with http.post(f"{server.url}/api/v3/order?{sent}", headers=ME) as answer:
+        assert await answer.json() == {"code": code, "msg": text}
+
+
+async def test_the_websocket_api_says_what_it_does_not_serve(server, http):
+    async with http.ws_connect(server.ws_api_url) as socket:
+        await socket.send_json({"id": 1, "method": "order.place", "params": {}})
+        said = (await socket.receive_json(timeout=5))["error"]["msg"]
+    assert "'order.place'" in said and "by REST" in said

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from actors.runs.edge import JOURNAL, SENTENCE, describe, find_verdict, judge_edge, note_override
-from actors.runs.findings import NotArmed
+from actors.runs.findings import Finding, NotArmed
+from actors.verbs.live_command import _in_file
 from config.identity import rules_hash
 from config.load import load_settings
 from config.settings import Settings
@@ -110,3 +111,21 @@ def test_a_damaged_verdict_does_not_arm(tmp_path: Path) -> None:
 
 def test_a_verdict_in_one_line() -> None:
     assert "no walk-forward" in describe(None)
+
+
+def test_markets_that_no_backtest_knows_are_not_sent_to_one(tmp_path: Path) -> None:
+    won = load_settings(environ={}, overrides=['trade.instruments=["upbit:BTC/KRW"]'])
+    text = judge_edge(tmp_path, won, stand_in=False, sentence=None)[0][0].text
+    assert "--walk-forward" not in text
+    assert "USDT markets only" in text and SENTENCE in text
+
+
+def test_faults_of_keys_are_faults_of_settings(tmp_path: Path) -> None:
+    for name in ("no_keys", "key_file_open", "key_file_wrong", "keys_refused", "withdraw_right"):
+        assert NotArmed([Finding(name=name, text="")]).exit_code == EXIT_CONFIG
+    assert NotArmed([Finding(name="stale_lake", text="")]).exit_code == 1
+
+
+def test_advice_names_the_key_file_that_was_given(tmp_path: Path) -> None:
+    file = tmp_path / "mine.json"
+    assert _in_file("paste it into config/api_keys.json", file) == f"paste it into {file}"

@@ -22,6 +22,8 @@ DEFAULT_WINDOW_MS = 5_000
 MAX_WINDOW_MS = 60_000
 PLAIN = "[0-9]{1,20}(\\.[0-9]{1,20})?"
 """A time or a span: ms, and where somebody likes a part of one."""
+KEY_FORM = re.compile("[A-Za-z0-9]{64}")
+"""How the venue's own API keys look; its documents do not say it, every key they show has it."""
 PUBLIC_KEY = "-----BEGIN PUBLIC KEY-----"
 """How the secret of a key begins that is no secret: the client keeps the private half."""
 
@@ -79,11 +81,11 @@ class Keyring:
 
     def require(self, api_key: str | None) -> str:
         """The key, if it is one of ours."""
-        if not api_key:
+        if api_key and (api_key in self._secrets or api_key in self._public):
+            return api_key
+        if not api_key or not KEY_FORM.fullmatch(api_key):
             raise VenueRefusal(-2014, "API-key format invalid.", status=401)
-        if api_key not in self._secrets and api_key not in self._public:
-            raise VenueRefusal(-2015, "Invalid API-key, IP, or permissions for action.", status=401)
-        return api_key
+        raise VenueRefusal(-2015, "Invalid API-key, IP, or permissions for action.", status=401)
 
     def has_public(self, api_key: str) -> bool:
         """Whether this key signs with Ed25519, which a session needs."""

@@ -87,7 +87,7 @@ def _answer(hub: Hub, connection: Connection, text: str) -> str:
 
 def _wrong(ask: object, text: str) -> str:
     """What is wrong with a message that is JSON; empty when nothing is. Words of web-socket-streams.md, "Error Messages";
-    for ``params`` that are no list of names it has none."""
+    for ``params`` that are missing or no list of names it has none, here they are as for a missing ``method``."""
     end = f"at line 1 column {len(text)}"
     if not isinstance(ask, dict):
         return f"invalid type, expected a request object {end}"
@@ -99,8 +99,10 @@ def _wrong(ask: object, text: str) -> str:
     if ask.keys() - {"method", "params", "id"}:
         return "too many parameters"
     whole = isinstance(number, int) and not isinstance(number, bool)
-    if not (number is None or whole or (isinstance(number, str) and len(number) <= 36)):
+    if "id" not in ask or not (number is None or whole or (isinstance(number, str) and len(number) <= 36)):
         return "request ID must be an unsigned integer"
+    if method in ("SUBSCRIBE", "UNSUBSCRIBE") and given is None:
+        return f"missing field `params` {end}"
     if given is not None and not isinstance(given, list):
         return f"invalid type, expected a sequence {end}"
     if method.endswith("PROPERTY"):

@@ -24,6 +24,8 @@ from exchanges.simulated.refusals import (
 )
 from exchanges.simulated.selftrade import Stp
 
+SIDES = {"BUY": Side.BUY, "SELL": Side.SELL}
+"""In capitals only, as all of the venue's words."""
 TIMES_IN_FORCE = ("GTC", "IOC", "FOK")
 ANSWERS = ("ACK", "RESULT", "FULL")
 FULL_BY_DEFAULT = (OrderType.LIMIT, OrderType.MARKET)
@@ -69,10 +71,10 @@ def read_stp(ask: Ask) -> str:
 
 
 def read_side(ask: Ask) -> Side:
-    try:
-        return Side(ask.text("side").lower())
-    except ValueError:
-        raise VenueRefusal(-1117, "Invalid side.") from None
+    side = SIDES.get(ask.text("side"))
+    if side is None:
+        raise VenueRefusal(-1117, "Invalid side.")
+    return side
 
 
 def read_force(ask: Ask, name: str) -> str:

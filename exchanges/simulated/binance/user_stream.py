@@ -114,7 +114,11 @@ def _do(state: ServerState, connection: UserConnection, method: str, params: dic
     if method == "userDataStream.unsubscribe":
         _terminate(state, connection)
         return {}
-    raise VenueRefusal(-1000, f"The simulator does not serve {method[:60]!r}.")
+    raise VenueRefusal(
+        -1000,
+        f"The simulator's WebSocket API does not serve {method[:60]!r}, only sessions and the user stream; "
+        "place and cancel orders by REST.",
+    )
 
 
 def _signer(state: ServerState, params: dict) -> str:

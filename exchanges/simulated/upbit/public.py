@@ -18,6 +18,8 @@ from exchanges.simulated.upbit.subscriptions import CANDLE_MINUTES
 MOST_CANDLES = 200
 MOST_TRADES = 500
 MOST_UNITS = 30
+LEVELS = ["0"]
+"""Price units a book may be asked in: here none is joined."""
 FOREVER_MS = 253_402_300_799_000
 MOMENT = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)?"
 """The forms of time that the documents show. A plus that was not encoded arrives as a blank, and is refused as they warn."""
@@ -167,7 +169,17 @@ async def all_tickers(ask: Ask) -> list:
 
 async def books(ask: Ask) -> list:
     now, count = ask.state.exchange.now_ms, ask.count(MOST_UNITS, MOST_UNITS)
+    level = ask.text("level") or "0"
+    if not re.fullmatch(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?", level):
+        raise type_mismatch()
+    if float(level) != 0:
+        raise out_of_range()
     return [{"market": code, "timestamp": now, **ask.state.book(row, count), "level": 0} for code, row in _rows(ask)]
+
+
+async def supported_levels(ask: Ask) -> list:
+    """Which ``level`` a book may be asked with: the call that ``orderbook/instruments`` took the place of."""
+    return [{"market": code, "supported_levels": LEVELS} for code, _ in _rows(ask)]
 
 
 async def instruments(ask: Ask) -> list:
@@ -181,7 +193,7 @@ async def instruments(ask: Ask) -> list:
                 "market": code_of(exchange.instruments[row]),
                 "quote_currency": code.partition("-")[0],
                 "tick_size": exact(tick_of(exchange, row, price)),
-                "supported_levels": ["0"],
+                "supported_levels": LEVELS,
             }
         )
     return found
@@ -219,4 +231,5 @@ ROUTES: list[web.RouteDef] = [
     endpoint("GET", "ticker/all", "ticker", all_tickers),
     endpoint("GET", "orderbook", "orderbook", books),
     endpoint("GET", "orderbook/instruments", "orderbook", instruments),
+    endpoint("GET", "orderbook/supported_levels", "orderbook", supported_levels),
 ]

@@ -221,3 +221,13 @@ async def test_books_and_markets(api):
 async def test_quotation_names_errors_by_number(api, path, params, status):
     got, answer = await api.get(path, **params)
     assert (got, answer["error"]["name"]) == (status, status)
+
+
+async def test_a_book_is_asked_for_in_the_price_units_that_are_told(api):
+    assert await api.get("orderbook/supported_levels", markets="KRW-BTC") == (
+        200,
+        [{"market": "KRW-BTC", "supported_levels": ["0"]}],
+    )
+    assert (await api.get("orderbook", markets="KRW-BTC", level="0"))[0] == 200
+    for level in ("10000", "much"):
+        assert (await api.get("orderbook", markets="KRW-BTC", level=level))[0] == 400
