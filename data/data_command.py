@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -85,6 +86,13 @@ def arguments(parser: argparse.ArgumentParser) -> Any:
     one.add_argument("name", type=_name, help="letters, digits, - and _")
     one.add_argument("--seed", type=whole(0), default=spec.seed, help=f"same seed, same bars (default {spec.seed})")
     one.add_argument("--days", type=whole(1, 3_660), default=spec.days, help=f"default {spec.days}")
+    one.add_argument(
+        "--start",
+        type=_midnight,
+        default=spec.start_ms,
+        metavar="DATE",
+        help=f"its first day, UTC (default {datetime.fromtimestamp(spec.start_ms / 1000, UTC):%Y-%m-%d})",
+    )
     one.add_argument(
         "--symbols",
         type=_bases,
@@ -177,11 +185,21 @@ def _verify(args: argparse.Namespace) -> int:
     return EXIT_FAILURE if report.faults else EXIT_OK
 
 
+def _midnight(text: str) -> int:
+    """``2026-11-23`` as epoch ms of its first minute, UTC."""
+    try:
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day such as 2026-11-23") from None
+    return int(day.timestamp()) * 1000
+
+
 def _synth(args: argparse.Namespace) -> int:
     spec = SyntheticSpec(
         name=args.name,
         seed=args.seed,
         days=args.days,
+        start_ms=args.start,
         edge=args.edge,
         binance=args.symbols,
         upbit=args.upbit,

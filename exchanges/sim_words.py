@@ -1,5 +1,7 @@
 """What ``run.py sim`` says: where it is, how to trade there, and how it ended."""
 
+from datetime import UTC, datetime, timedelta
+
 import orjson
 
 from core.errors import EXIT_OK
@@ -11,6 +13,19 @@ def stopped(number: int, text: str, quiet: bool) -> int:
     if not quiet:
         print(f"{'' if number else 'whoever started it is gone; '}stopped: {text}", flush=True)
     return 128 + number if number else EXIT_OK
+
+
+PAST_DAYS = 3
+
+
+def past_of(venue: str, symbols: list[str], now_ms: int) -> tuple[str, str]:
+    """(name, words of the verb) of a synthetic market of ``symbols`` that ends at the midnight (UTC) before ``now_ms``."""
+    today = datetime.fromtimestamp(now_ms / 1000, UTC)
+    name = f"sim-{venue}-{today:%Y%m%d}"
+    bases = ",".join(dict.fromkeys(s.partition("/")[0] for s in symbols if s != "USDT/KRW")) or "BTC"
+    which = f"--symbols {bases}" + ("" if venue == "binance" else f" --upbit {bases}")
+    start = today - timedelta(days=PAST_DAYS)
+    return name, f"data synth {name} --start {start:%Y-%m-%d} --days {PAST_DAYS} {which}"
 
 
 def announce(server: RunningServer, as_json: bool, api_key: str, secret: str) -> None:
@@ -41,8 +56,12 @@ def announce(server: RunningServer, as_json: bool, api_key: str, secret: str) ->
     for name, value in shown.items():
         print(f"  {name:16} {value}")
     if state["mode"] != "lockstep":
-        # Models need a past: the demo's is made up too.
-        market = "--market demo " if state["synthetic"] else ""
+        market = ""
+        if state["synthetic"]:
+            # Models need a past that ends before this market's time.
+            made, words = past_of(venue, [i.partition(":")[2] for i in traded], state["now_ms"])
+            market = f"--market {made} "
+            print(f"Models need a past. First make one: python3 run.py {words}")
         print(f"To trade here: python3 run.py paper {market}{settings}")
         name = venue.upper()
         secret_text = f" MINUTEHAND_{name}_API_SECRET={secret}" if secret else ""

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -157,8 +158,15 @@ def newest_span(source: MarketSource, settings: Settings, days: float, before_ms
         last = min(last, before_ms // MINUTE_MS * MINUTE_MS - MINUTE_MS)
     minutes = min(int(days * 1440), (last - first) // MINUTE_MS + 1)
     if minutes < 1:
-        raise DataError(f"{source.root}: no bars closed by {before_ms}; import more days or start later")
+        raise DataError(
+            f"{source.root}: the first bar is of {_utc(first)} UTC, none closed by {_utc(before_ms)}; import earlier days, "
+            "or for a synthetic market make one of then: python3 run.py data synth NAME --start DATE"
+        )
     return Span(first_minute=last - (minutes - 1) * MINUTE_MS, minutes=minutes)
+
+
+def _utc(ms: int | None) -> str:
+    return "now" if ms is None else f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M}"
 
 
 def chosen(settings: Settings, families: str | None) -> tuple[MemberSettings, ...]:

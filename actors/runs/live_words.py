@@ -12,7 +12,15 @@ from config.identity import rules_hash
 from config.meanings import flat, managed_usdt
 from config.money import doubts, in_money, money_line
 from config.settings import Settings
+from core.messages import Balance
+from core.orders import parse_id
 from core.starting_cap import StartingCap
+
+
+def holding(balance: Balance) -> str:
+    """``holds: 1.5 BTC, of it 0.01 locked in open orders``"""
+    text = f"holds: {balance.total.normalize():f} {balance.asset}"
+    return f"{text}, of it {balance.locked.normalize():f} locked in open orders" if balance.locked else text
 
 
 def tell_live(
@@ -39,7 +47,11 @@ def tell_live(
         at = f"{account.venue} " if several else ""
         say(f"{at}{key_words(account, reached.server_ms)}")
         for balance in account.state.balances:
-            say(f"{at}holds: {balance.total.normalize():f} {balance.asset}")
+            say(f"{at}{holding(balance)}")
+        others = [name for name in account.open_orders if parse_id(name) is None]
+        if others:
+            what = "open order that is" if len(others) == 1 else "open orders that are"
+            say(f"{at}{len(others)} {what} not the bot's: left alone")
     say(cap.words(settings.config.trade.invest_pct, managed_usdt(flat(settings), equity)))
     say(f"limits of an account worth {equity:,.2f} USDT (all of them: python3 run.py config check):")
     for row in in_money(settings, equity):

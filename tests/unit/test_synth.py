@@ -6,6 +6,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
+import run
 from core.errors import DataError
 from core.messages import CLOSE, HIGH, LOW, OPEN, VOLUME
 from core.units import Instrument, to_decimal
@@ -17,6 +18,7 @@ from data.sentiment import as_of, load_series
 from data.synthetic import SyntheticMarket, make_market, write_market
 from data.synthetic_spec import START_MS, SyntheticSpec
 from data.verify import verify
+from exchanges.sim_words import past_of
 
 BTC = Instrument("binance", "BTC/USDT")
 ETH = Instrument("binance", "ETH/USDT")
@@ -236,3 +238,15 @@ def test_writing_it_again_changes_nothing_and_another_market_is_refused(tmp_path
 def test_a_spec_that_makes_no_sense_is_refused(wrong, said):
     with pytest.raises(DataError, match=said):
         SyntheticSpec(**wrong)
+
+
+def test_what_sim_prints_makes_a_past_that_ends_before_its_time(tmp_path) -> None:
+    """The words are taken by the verb as they stand, and a model finds bars that closed by then."""
+    now_ms = 1_795_720_642_009
+    for venue, symbols in (("binance", ["BTC/USDT", "ETH/USDT"]), ("upbit", ["BTC/KRW", "USDT/KRW"])):
+        name, words = past_of(venue, symbols, now_ms)
+        assert run.main([*words.split(), "--lake", str(tmp_path / name)]) == 0
+        rows = tuple(Instrument(venue, symbol) for symbol in symbols)
+        first, last = Lake(tmp_path / name).common_span(rows)
+        assert now_ms - 86_400_000 < last < now_ms
+        assert last - first > 2 * 86_400_000
