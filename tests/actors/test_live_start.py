@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,9 +21,10 @@ from config.load import load_settings
 from core.errors import ConfigError
 from core.standing import ClockReading
 from core.starting_cap import CapState, StartingCap
-from core.units import MINUTE_MS
+from core.units import MINUTE_MS, Side
 from data.records import RecordStore
 from data.starting_caps import CapKeeper, read_cap
+from exchanges.simulated.orders import OrderRequest, OrderType
 from exchanges.simulated.server import serve_exchange
 from tests.sim.conftest import BEGIN, KEY, SECRET, make_exchange
 from tests.unit.test_starting_cap import minute
@@ -90,6 +92,34 @@ async def test_it_says_what_would_be_traded_before_it_refuses(place):
     ):
         assert part in said
     assert not place.live.exists()
+
+
+async def test_orders_of_the_owner_and_what_they_lock_are_told(place):
+    exchange = place.server.state.exchange
+    for name, quantity in (("mine-1", "0.01"), ("mine-2", "0.02")):
+        exchange.place(
+            OrderRequest(
+                instrument=exchange.instruments[0],
+                side=Side.SELL,
+                type=OrderType.LIMIT,
+                quantity=Decimal(quantity),
+                price=(exchange.top(0).ask * Decimal("1.1")).quantize(Decimal("0.01")),
+                client_id=name,
+            )
+        )
+    names, said = await place.start("--account", "1")
+    assert names == NOT_YET
+    assert "BTC, of it 0.03 locked in open orders" in said
+    assert "2 open orders that are not the bot's: left alone" in said
+
+
+async def test_a_wrong_secret_is_told_of_the_file_that_was_named(place):
+    file = place.folder / "keys.json"
+    file.write_text(json.dumps({"binance": {"api_key": KEY, "api_secret": "-----BEGIN PRIVATE KEY-----"}}))
+    with pytest.raises(ConfigError) as refused:
+        await place.start("--account", "1")
+    assert str(file) in str(refused.value)
+    assert "config/api_keys.json" not in str(refused.value)
 
 
 async def test_the_cap_of_the_last_run_is_told(place):
