@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from config import load
 from config.argument_types import number, whole
-from core.errors import EXIT_FAILURE, EXIT_OK
+from core.errors import EXIT_FAILURE, EXIT_OK, DataError
 from data.checks import iso
 from data.headlines import load_news
 from data.import_report import ImportOptions
@@ -153,7 +153,8 @@ def _import(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    lake = lake_of(args)
+    # The lake of one's own may be yet to come; a folder that was named must be there.
+    lake = lake_of(args) if args.lake is None else lake_there(args)
     found, mood, news = lake.survey(), load_series(lake.root), load_news(lake.root)
     if args.json:
         bars = [
@@ -177,7 +178,7 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    report = verify(lake_of(args))
+    report = verify(lake_there(args))
     if args.json:
         print_json({"lake": report.lake, "faults": report.faults, "files": [asdict(check) for check in report.files]})
     else:
@@ -219,6 +220,17 @@ def _synth(args: argparse.Namespace) -> int:
 
 def lake_of(args: argparse.Namespace) -> Lake:
     return Lake(args.lake or _var(args) / "lake")
+
+
+def lake_there(args: argparse.Namespace) -> Lake:
+    """The lake of the arguments; DataError naming the folder when it is not there."""
+    lake = lake_of(args)
+    if not lake.root.is_dir():
+        raise DataError(
+            f"{lake.root}: there is no such folder, so no lake to read; name one with --lake, or fill it with "
+            "`data download` or `data import`"
+        )
+    return lake
 
 
 def _var(args: argparse.Namespace) -> Path:

@@ -4,10 +4,10 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,13 +20,15 @@ from config.settings import ExchangeSettings, rest_address
 from core.errors import EXIT_FAILURE, EXIT_OK, BotError, ConfigError, DataError, ExchangeUnavailable
 from core.units import DAY_MS, MINUTE_MS, Instrument
 from data.checks import iso
-from data.data_command import lake_of, print_json
+from data.data_command import lake_of, lake_there, print_json
 from data.lake import Lake
 from data.pieces import time_left_s
 from data.report import show_verify
 from data.verify import verify
 from exchanges.binance.archive import ARCHIVE_URL, Archive
 from exchanges.venues import gateway_of
+
+T = TypeVar("T")
 
 EARLIEST_MS = 1_230_768_000_000
 """2009-01-01: before it there was nothing to trade."""
@@ -121,8 +123,8 @@ async def _download(args: argparse.Namespace) -> int:
     say = _say(args)
     try:
         await _refuse_made_up(args, exchange)
-        await _listed(gateway)
-        now = await gateway.server_time_ms()
+        await _when_let(lambda: _listed(gateway), say, args.patience)
+        now = await _when_let(gateway.server_time_ms, say, args.patience)
         end = min(until or now, now) // MINUTE_MS * MINUTE_MS
         if since >= now:
             raise ConfigError(f"--since {args.since}: is in the future (it is {iso(now)} at {venue})")
@@ -132,16 +134,19 @@ async def _download(args: argparse.Namespace) -> int:
         downloader = Downloader(
             lake, gateway, archive, say, replace=args.replace, again=args.again, patience_s=args.patience
         )
-        firsts = []
+        firsts, empty = [], []
         for instrument in instruments:
-            listed = await first_of(gateway, instrument)
+            listed = await _when_let(lambda i=instrument: first_of(gateway, i), say, args.patience)
             firsts.append(since if listed is None else min(max(listed, since), end))
-            if listed is not None and listed > since:
+            if listed is not None and listed >= end:
+                empty.append(f"{instrument}: nothing before {iso(end)}: its first bar at {venue} is {iso(listed)}")
+            elif listed is not None and listed > since:
                 say(f"{instrument}: its first bar at {venue} is {iso(listed)}")
         progress = Progress(say, sum(end - first for first in firsts) // MINUTE_MS)
         done = [
             await downloader.fetch(instrument, first, end, now, lambda m, i=instrument: progress.tell(i, m))
             for instrument, first in zip(instruments, firsts, strict=True)
+            if first < end
         ]
     finally:
         await gateway.close()
@@ -152,7 +157,24 @@ async def _download(args: argparse.Namespace) -> int:
     else:
         for one in done:
             _show(one)
-    return EXIT_FAILURE if any(one.faults for one in done) else EXIT_OK
+        for text in empty:
+            print(text)
+    return EXIT_FAILURE if empty or any(one.faults for one in done) else EXIT_OK
+
+
+async def _when_let(ask: Callable[[], Awaitable[T]], say: Callable[[str], None], patience_s: float) -> T:
+    """The answer, once a pause is over that the venue asked for; ExchangeUnavailable at once where it named none (a wrong
+    address is no pause), or where it would be over after ``patience_s`` only."""
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            return await ask()
+        except ExchangeUnavailable as error:
+            wait = error.retry_after_s
+            if wait is None or time.monotonic() + wait > until:
+                raise
+            say(f"{error}; going on in {wait:.0f} s, when the pause it asked for is over")
+        await asyncio.sleep(wait)
 
 
 async def _refuse_made_up(args: argparse.Namespace, exchange: ExchangeSettings) -> None:
@@ -262,7 +284,7 @@ def _as_json(one: Downloaded) -> dict[str, object]:
 
 
 async def _verify(args: argparse.Namespace) -> int:
-    lake, say = lake_of(args), _say(args)
+    lake, say = lake_there(args), _say(args)
     own = verify(lake)
     chosen = [i for i in lake.instruments() if args.exchange in (None, i.venue) and lake.synthetic(i) is None]
     if args.symbols:

@@ -7,6 +7,7 @@ market of its file. Files may be gzipped.
 
 import gzip
 import heapq
+import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -51,12 +52,19 @@ def read_lines(path: Path) -> Iterator[Line]:
                 try:
                     line = _line(text.rstrip("\n"), symbol)
                 except ValueError:
-                    raise DataError(f"{path}:{number}: not a recorded message: {text[:60]!r}") from None
+                    # Without the line itself: the file may be anything, and its content is nobody's business.
+                    raise DataError(
+                        f"{path}:{number}: not a recorded message; a line is a time in nanoseconds and one message "
+                        "of Binance's streams"
+                    ) from None
                 symbol = line.symbol
                 if symbol:
                     yield line
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: not a recording: it is no text") from None
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or "no whole gzip file"
+        raise DataError(f"{path}: cannot be read: {reason}") from None
 
 
 def _opened(path: Path) -> IO[str]:

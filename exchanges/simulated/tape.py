@@ -140,8 +140,11 @@ class Tape:
                 )
         except FileNotFoundError as error:
             raise DataError(f"tape {path}: no such file") from error
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise DataError(f"tape {path}: not a tape ({error}); make it again") from error
+        except OSError as error:
+            raise DataError(f"tape {path}: cannot be read ({error.strerror or 'it is cut short'})") from error
+        except (KeyError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+            # The reader's own words are about its options, and may hold what is in the file.
+            raise DataError(f"tape {path}: not a tape; it must be an .npz file that this program wrote") from error
 
 
 def _news(text: bytes) -> News:

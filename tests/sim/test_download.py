@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 from aiohttp import web
 
-from actors.history import downloading
+from actors.history import downloading, history_command
 from actors.history.history_command import Progress
 from config.settings import ExchangeSettings
 from core.errors import BotError, ConfigError, DataError, ExchangeUnavailable
@@ -370,3 +370,44 @@ async def test_a_network_that_goes_away_is_waited_for_so_long_and_no_longer(bina
     assert sum("trying again in" in text for text in said) >= 3
     assert len(Lake(tmp_path / "lake").read(BTC)) == DAYS * 1440
     await gateway.close()
+
+
+async def test_a_pause_that_the_venue_asks_for_is_waited_for_before_anything_else(monkeypatch):
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(history_command.asyncio, "sleep", sleep)
+    answers = [ExchangeUnavailable("upbit: a pause of 12 s", 12.0), ExchangeUnavailable("upbit: a pause of 3 s", 3.0)]
+    said: list[str] = []
+
+    async def ask() -> int:
+        if answers:
+            raise answers.pop(0)
+        return 7
+
+    assert await history_command._when_let(ask, said.append, 600.0) == 7
+    assert slept == [12.0, 3.0] and "going on in 12 s" in said[0]
+    answers.append(ExchangeUnavailable("upbit: banned for an hour", 3_600.0))
+    with pytest.raises(ExchangeUnavailable, match="banned for an hour"):
+        await history_command._when_let(ask, said.append, 600.0)
+    answers.append(ExchangeUnavailable("no connection"))
+    with pytest.raises(ExchangeUnavailable, match="no connection"):
+        await history_command._when_let(ask, said.append, 600.0)
+    assert slept == [12.0, 3.0]
+
+
+async def test_a_range_before_the_first_bar_is_not_called_complete(binance, tmp_path, capsys):
+    words = ["download", "--exchange", "binance", "--symbols", "BTC/USDT", "--since", "2019-01-01"]
+    words += ["--until", "2019-01-03", "--exchange-url", binance.url, "--lake", str(tmp_path / "lake"), "--no-archive"]
+    assert await asyncio.to_thread(run, *words) == 1
+    out = capsys.readouterr().out
+    assert "nothing before 2019-01-03" in out and "its first bar at binance is" in out
+    assert "no minute is missing" not in out
+
+
+async def test_a_lake_that_is_not_there_is_named(tmp_path):
+    for verb in ("verify", "list"):
+        with pytest.raises(DataError, match="nowhere: there is no such folder"):
+            await asyncio.to_thread(run, verb, "--lake", tmp_path / "nowhere")

@@ -206,3 +206,11 @@ async def test_ccxt_pro_builds_the_recorded_book(shared_data):
     finally:
         await client.close()
         await server.close()
+
+
+def test_a_file_that_is_no_recording_is_not_quoted(tmp_path):
+    path = tmp_path / "passwords.txt"
+    path.write_text("root:secret:0:0\n")
+    with pytest.raises(DataError, match=r"passwords.txt:1: not a recorded message") as fault:
+        list(read_lines(path))
+    assert "secret" not in str(fault.value)
