@@ -153,8 +153,7 @@ def _import(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    # The lake of one's own may be yet to come; a folder that was named must be there.
-    lake = lake_of(args) if args.lake is None else lake_there(args)
+    lake = lake_of(args)
     found, mood, news = lake.survey(), load_series(lake.root), load_news(lake.root)
     if args.json:
         bars = [

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from core.units import Instrument
 from data.checks import FAULT, Finding
+from data.schema import Synthetic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +18,10 @@ class ImportOptions:
     replace: bool = False
     """Let a file's bar take the place of a stored one that differs."""
     dry_run: bool = False
+    source: str | None = None
+    """Kept with every bar; None is ``import:`` and the file's name."""
+    synthetic: Synthetic | None = None
+    """The label of bars that are known to be made up though no file says so."""
 
 
 @dataclass(slots=True, kw_only=True)

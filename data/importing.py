@@ -146,7 +146,8 @@ def _import_bars(lake: Lake, table: Table, report: FileReport, options: ImportOp
     result = lake.write(
         report.instrument,
         frame,
-        f"import:{report.path.name}",
+        options.source or f"import:{report.path.name}",
+        options.synthetic,
         conflicts="newer" if options.replace else "keep",
         dry_run=options.dry_run,
     )

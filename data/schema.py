@@ -54,7 +54,7 @@ class Synthetic:
     name: str
     seed: int
     edge: str
-    """``planted`` or ``none``."""
+    """``planted``, ``none``, or ``unknown`` where bars came from a simulator that does not tell."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)

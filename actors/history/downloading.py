@@ -24,6 +24,7 @@ from data.import_report import FileReport, ImportOptions
 from data.importing import import_path
 from data.lake import Lake
 from data.pieces import Piece, Span, finer, gaps, plan
+from data.schema import Synthetic
 from exchanges.binance.archive import Archive, ArchiveFault
 
 T = TypeVar("T")
@@ -88,10 +89,12 @@ class Downloader:
         replace: bool = False,
         again: bool = False,
         patience_s: float = 600.0,
+        synthetic: Synthetic | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._lake, self._gateway, self._archive, self._say = lake, gateway, archive, say
         self._replace, self._again, self._patience_s, self._sleep = replace, again, patience_s, sleep
+        self._synthetic = synthetic
 
     async def fetch(
         self, instrument: Instrument, first: int, end: int, now_ms: int, told: Callable[[int], None]
@@ -135,18 +138,26 @@ class Downloader:
             file = await self._patiently(instrument, lambda: archive.fetch(instrument, piece.name))
             path = folder / file.name.replace(".zip", ".csv")
             path.write_bytes(file.csv)
-            self._store(instrument, path, done, must_hold_bars=True)
+            self._store(instrument, path, done, f"archive:{file.name}", must_hold_bars=True)
             return file.name, file.checksum
         count = (piece.end - piece.first) // MINUTE_MS
         bars = await self._patiently(instrument, lambda: self._gateway.history(instrument, piece.first, count))
         if bars:
             path = folder / f"{instrument.venue}-{piece.name}.parquet"
             _frame(bars).write_parquet(path)
-            self._store(instrument, path, done)
+            self._store(instrument, path, done, f"rest:{instrument.venue}")
         return "", ""
 
-    def _store(self, instrument: Instrument, path: Path, done: Downloaded, *, must_hold_bars: bool = False) -> None:
-        options = ImportOptions(venue=instrument.venue, symbol=instrument.symbol, replace=self._replace)
+    def _store(
+        self, instrument: Instrument, path: Path, done: Downloaded, source: str, *, must_hold_bars: bool = False
+    ) -> None:
+        options = ImportOptions(
+            venue=instrument.venue,
+            symbol=instrument.symbol,
+            replace=self._replace,
+            source=source,
+            synthetic=self._synthetic,
+        )
         for report in import_path(self._lake, path, options).files:
             if must_hold_bars and report.first is None:
                 text = next((f.text for f in report.findings if f.severity == FAULT), "no bar in it")

@@ -24,6 +24,7 @@ from data.data_command import lake_of, lake_there, print_json
 from data.lake import Lake
 from data.pieces import time_left_s
 from data.report import show_verify
+from data.schema import Synthetic
 from data.verify import verify
 from exchanges.binance.archive import ARCHIVE_URL, Archive
 from exchanges.venues import gateway_of
@@ -122,7 +123,7 @@ async def _download(args: argparse.Namespace) -> int:
     archive = _archive(args, venue, exchange)
     say = _say(args)
     try:
-        await _refuse_made_up(args, exchange)
+        synthetic = await _made_up(args, exchange)
         await _when_let(lambda: _listed(gateway), say, args.patience)
         now = await _when_let(gateway.server_time_ms, say, args.patience)
         end = min(until or now, now) // MINUTE_MS * MINUTE_MS
@@ -132,7 +133,14 @@ async def _download(args: argparse.Namespace) -> int:
             raise ConfigError(f"--since {args.since} is not before --until {args.until}")
         _writable(lake)
         downloader = Downloader(
-            lake, gateway, archive, say, replace=args.replace, again=args.again, patience_s=args.patience
+            lake,
+            gateway,
+            archive,
+            say,
+            replace=args.replace,
+            again=args.again,
+            patience_s=args.patience,
+            synthetic=synthetic,
         )
         firsts, empty = [], []
         for instrument in instruments:
@@ -177,23 +185,25 @@ async def _when_let(ask: Callable[[], Awaitable[T]], say: Callable[[str], None],
         await asyncio.sleep(wait)
 
 
-async def _refuse_made_up(args: argparse.Namespace, exchange: ExchangeSettings) -> None:
-    """ConfigError where bars of a made-up market would come to stand among real ones."""
-    if exchange.rest_url is None or args.lake is not None:
-        return
+async def _made_up(args: argparse.Namespace, exchange: ExchangeSettings) -> Synthetic | None:
+    """The label of a made-up market's bars, None for real ones. ConfigError where they would come to stand among real
+    ones."""
+    if exchange.rest_url is None:
+        return None
     control = SimulatorControl(exchange.rest_url, CONTROL_S)
     try:
         synthetic = bool((await control.state())["synthetic"])
     except (BotError, KeyError, TypeError):
         # Whatever answers there is no simulator of ours.
-        return
+        return None
     finally:
         await control.close()
-    if synthetic:
+    if synthetic and args.lake is None:
         raise ConfigError(
             f"{exchange.rest_url} is a simulator that plays a made-up market, whose bars do not go among real ones; name a "
             "lake for them: --lake FOLDER"
         )
+    return Synthetic("simulator", 0, "unknown") if synthetic else None
 
 
 def _archive(args: argparse.Namespace, venue: str, exchange: ExchangeSettings) -> Archive | None:
@@ -286,7 +296,12 @@ def _as_json(one: Downloaded) -> dict[str, object]:
 async def _verify(args: argparse.Namespace) -> int:
     lake, say = lake_there(args), _say(args)
     own = verify(lake)
-    chosen = [i for i in lake.instruments() if args.exchange in (None, i.venue) and lake.synthetic(i) is None]
+    # Made-up bars can be held against nothing but the simulator that they came from.
+    chosen = [
+        i
+        for i in lake.instruments()
+        if args.exchange in (None, i.venue) and (args.exchange_url or lake.synthetic(i) is None)
+    ]
     if args.symbols:
         wanted = {p.strip().upper() for p in args.symbols.split(",")}
         chosen = [i for i in chosen if i.symbol in wanted]

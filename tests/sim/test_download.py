@@ -238,7 +238,8 @@ async def test_a_bar_the_venue_revised_is_told_and_kept_until_replaced(binance, 
     bars = await bars_of(binance, BTC, DAYS * 1440 + 77)
     other = bars[100]
     row = {"ts": [other.minute], "open": [other.open], "high": [other.high], "low": [other.low]}
-    Lake(lake).write(BTC, pl.DataFrame(row | {"close": [other.low], "volume": [other.volume + 1]}), "test")
+    changed = pl.DataFrame(row | {"close": [other.low], "volume": [other.volume + 1]})
+    Lake(lake).write(BTC, changed, "test", Lake(lake).synthetic(BTC))
     capsys.readouterr()
     address = ("--exchange-url", binance.url, "--lake", lake)
     assert await asyncio.to_thread(run, "verify", "--against", "exchange", "--whole", *address) == 1
@@ -298,6 +299,13 @@ async def test_a_made_up_market_does_not_go_among_real_bars(binance, tmp_path):
     with pytest.raises(ConfigError, match=r"simulator that plays a made-up market.*--lake FOLDER"):
         await asyncio.to_thread(run, *words[:at], *words[at + 2 :], "--set", f"var_dir={tmp_path / 'var'}")
     assert not list(tmp_path.rglob("*.parquet"))
+    # In a lake of their own they are labelled, and nothing real goes among them.
+    assert await asyncio.to_thread(run, *words) == 0
+    lake = Lake(Path(words[at + 1]))
+    assert lake.synthetic(BTC) is not None
+    assert set(lake.read(BTC)["source"]) == {"rest:binance"}
+    with pytest.raises(DataError, match="holds synthetic bars"):
+        lake.write(BTC, lake.read(BTC).head(10), "test")
 
 
 def test_progress_is_told_at_most_once_a_second_and_at_the_end():
@@ -408,6 +416,6 @@ async def test_a_range_before_the_first_bar_is_not_called_complete(binance, tmp_
 
 
 async def test_a_lake_that_is_not_there_is_named(tmp_path):
-    for verb in ("verify", "list"):
+    for more in ((), ("--against", "exchange", "--exchange", "binance")):
         with pytest.raises(DataError, match="nowhere: there is no such folder"):
-            await asyncio.to_thread(run, verb, "--lake", tmp_path / "nowhere")
+            await asyncio.to_thread(run, "verify", "--lake", tmp_path / "nowhere", *more)
