@@ -129,7 +129,9 @@ def test_what_it_prints_can_be_pasted_and_ctrl_c_has_the_last_word(tmp_path):
             said.append(child.stdout.readline())
             assert said[-1], said
         pasted = shlex.split(next(line for line in said if "--set" in line).partition("run.py paper")[2])
-        assert pasted[:2] == ["--market", "demo"]
+        past = next(line for line in said if "data synth" in line).partition("data synth ")[2].split()
+        # The market that the first line makes is the one that the second trains on.
+        assert pasted[:2] == ["--market", past[0]]
         settings = load_settings(overrides=pasted[3::2])
         upbit = settings.config.exchanges["upbit"]
         assert [str(row) for row in settings.config.trade.rows] == ["upbit:BTC/KRW"]
