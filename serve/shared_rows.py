@@ -77,9 +77,10 @@ class Board:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
         try:
             # Reserved, not only promised: memory that is full is an error here, not the end of the process later.
-            os.posix_fallocate(handle, 0, slot * SLOTS) if hasattr(os, "posix_fallocate") else os.ftruncate(
-                handle, slot * SLOTS
-            )
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(handle, 0, slot * SLOTS)
+            else:
+                os.ftruncate(handle, slot * SLOTS)
             self._map = mmap.mmap(handle, slot * SLOTS)
         except OSError:
             path.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+import aiohttp
 import numpy as np
 
 from actors.clock import SimulatorControl, wall_ms
@@ -123,7 +124,6 @@ async def _download(args: argparse.Namespace) -> int:
     archive = _archive(args, venue, exchange)
     say = _say(args)
     try:
-        synthetic = await _made_up(args, exchange)
         await _when_let(lambda: _listed(gateway), say, args.patience)
         now = await _when_let(gateway.server_time_ms, say, args.patience)
         end = min(until or now, now) // MINUTE_MS * MINUTE_MS
@@ -131,6 +131,7 @@ async def _download(args: argparse.Namespace) -> int:
             raise ConfigError(f"--since {args.since}: is in the future (it is {iso(now)} at {venue})")
         if since >= end:
             raise ConfigError(f"--since {args.since} is not before --until {args.until}")
+        synthetic = await _made_up(args, exchange)
         _writable(lake)
         downloader = Downloader(
             lake,
@@ -193,7 +194,10 @@ async def _made_up(args: argparse.Namespace, exchange: ExchangeSettings) -> Synt
     control = SimulatorControl(exchange.rest_url, CONTROL_S)
     try:
         synthetic = bool((await control.state())["synthetic"])
-    except (BotError, KeyError, TypeError):
+    except (BotError, KeyError, TypeError) as error:
+        if isinstance(error.__cause__, (TimeoutError, aiohttp.ClientConnectionError)):
+            # It answered a moment ago: in doubt nothing is stored, as made-up bars would pass for real ones.
+            raise
         # Whatever answers there is no simulator of ours.
         return None
     finally:

@@ -419,3 +419,16 @@ async def test_a_lake_that_is_not_there_is_named(tmp_path):
     for more in ((), ("--against", "exchange", "--exchange", "binance")):
         with pytest.raises(DataError, match="nowhere: there is no such folder"):
             await asyncio.to_thread(run, "verify", "--lake", tmp_path / "nowhere", *more)
+
+
+async def test_who_does_not_say_whether_it_is_a_simulator_is_not_taken_for_real(binance, tmp_path, monkeypatch):
+    async def silent(self) -> dict:
+        try:
+            raise TimeoutError
+        except TimeoutError as error:
+            raise ExchangeUnavailable("did not answer /sim/state") from error
+
+    monkeypatch.setattr(history_command.SimulatorControl, "state", silent)
+    with pytest.raises(ExchangeUnavailable, match="/sim/state"):
+        await asyncio.to_thread(download, binance, tmp_path / "lake")
+    assert not list(tmp_path.rglob("*.parquet"))
