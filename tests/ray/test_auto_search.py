@@ -15,7 +15,7 @@ from data.artifacts import ArtifactStore
 from data.model_registry import CANDIDATE, fitting
 from data.synthetic import make_market, write_market
 from data.synthetic_spec import SyntheticSpec
-from tune.auto.leaderboard import Leaderboard
+from tune.auto.leaderboard import Leaderboard, finalists_of
 from tune.auto.records import FILE, read
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
@@ -107,7 +107,9 @@ def test_a_search_killed_and_stopped_by_ctrl_c_goes_on_and_ends_in_the_registry(
 
     board = Leaderboard.load(Path(told["leaderboard"]))
     assert board.verdict in ("edge", "unproven", "none")
-    assert {"ridge", "rules"} <= {one.member for one in board.finalists}
+    # Which trials reach the last rung hangs on who came to each rung first; the rules' lead is not by chance.
+    assert [one.key for one in board.finalists] == [row.key for row in finalists_of(board, len(board.finalists))]
+    assert board.rows[0].family == "rules"
     assert board.rows[0].gain > 0.0, "the edge is planted"
     store = ArtifactStore(market / "artifacts")
     kept = {a.version: a for a in store.list("model")}
