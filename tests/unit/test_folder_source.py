@@ -141,5 +141,5 @@ def test_markets_of_another_exchange_than_the_configured_are_named_with_the_line
     source = folder_source(tmp_path / "var", raw(tmp_path / "may"))
     args = parser.parse_args(["--exchange", "upbit"])
     settings = load_settings(environ={}, overrides=['trade.instruments=["upbit:BTC/KRW"]'])
-    with pytest.raises(ConfigError, match=r'lake: has bars of binance:.*none of the configured.*\["binance:'):
+    with pytest.raises(ConfigError, match=r'has bars of binance:.*none of the configured.*\["binance:'):
         fitted(args, settings, source)
