@@ -84,7 +84,7 @@ def make_backtest(
         start_ms=decision_ms(market.first_minute) - MINUTE_MS,
         costs=rules.costs,
     )
-    cache = Cache(market.instruments)
+    cache = Cache(market.instruments, rules.risk.max_book_age_ms)
     history = (market.first_minute - market.start_minute) // MINUTE_MS
     past = market.bars[:, :history]
     filled, filler = fill_gaps(past)
