@@ -196,6 +196,7 @@ MEANINGS: dict[str, Meaning] = {
     "risk.max_orders_per_day": Meaning("orders in a day, of the largest size", _M, "orders", _so_many_orders),
     "risk.max_cancels_per_minute": Meaning("cancels in a minute; above it nothing is bought", _M),
     "risk.max_decision_delay_ms": Meaning("a decision that is later buys nothing", _M, "ms"),
+    "risk.max_book_age_ms": Meaning("best prices that are older count as none", _M, "ms"),
     "risk.max_consecutive_losses": Meaning("losses in a row that stop buying", _M, off=0),
     "risk.consecutive_losses_pause_minutes": Meaning("after losses in a row nothing is bought for", _L, "minutes"),
     "risk.cooldown_minutes": Meaning("a closed position is not bought again for", _L, "minutes"),

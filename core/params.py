@@ -164,6 +164,9 @@ class SelectionSettings(Section):
         return self
 
 
+MAX_BOOK_AGE_MS = 120_000
+
+
 class RiskSettings(Section):
     """Limits, all on by default. Per cent of equity unless named otherwise."""
 
@@ -192,6 +195,8 @@ class RiskSettings(Section):
     """Above it nothing is bought in the next minute. Cancels themselves are never held back."""
     max_decision_delay_ms: Annotated[int, Field(ge=100, le=60_000)] = 15_000
     """A decision later than this after the minute's close buys nothing."""
+    max_book_age_ms: Annotated[int, Field(ge=1_000, le=600_000)] = MAX_BOOK_AGE_MS
+    """A best bid and ask that were told longer ago count as none: nothing is traded by them."""
     max_consecutive_losses: Annotated[int, Field(ge=0, le=100)] = 8
     """So many closed round trips at a loss, one after the other, and nothing is bought for a while. 0: off."""
     consecutive_losses_pause_minutes: Minutes = 60

@@ -39,7 +39,7 @@ def allowance_words(
         case Limit.UNRECONCILED:
             return f"not reconciled: {account.difference or 'could not be compared with the venue'}"
         case Limit.NOT_FRESH:
-            return "no final bar or no book this minute"
+            return f"no final bar this minute, or no book of the last {limits.max_book_age_ms / 1000:g} s"
         case Limit.NO_BOOK:
             return "no usable book"
         case Limit.NO_EQUITY:

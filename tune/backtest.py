@@ -89,7 +89,7 @@ def make_backtest(
         costs=rules.costs,
         rates=lambda now_ms: () if worth.currency == REPORTING_CURRENCY else (worth.rate(now_ms),),
     )
-    cache = Cache(market.instruments)
+    cache = Cache(market.instruments, rules.risk.max_book_age_ms)
     history = (market.first_minute - market.start_minute) // MINUTE_MS
     past = market.bars[:, :history]
     filled, filler = fill_gaps(past)
