@@ -244,6 +244,9 @@ MEANINGS: dict[str, Meaning] = {
     "costs.min_volatility_bps": Meaning("least volatility a minute", _T, "bps"),
     "costs.latency": Meaning("an order arrives later", _E),
     "costs.latency_ms": Meaning("by so much", _E, "ms"),
+    "costs.recovery_half_life_s": Meaning(
+        "half of what a simulated order took from a real book is back after", _E, "s"
+    ),
     "costs.participation": Meaning("volume bounds what is filled", _T),
     "costs.max_participation_pct": Meaning("at most so much of a minute's volume", _T, "%"),
     "costs.min_notional": Meaning("the exchange's smallest order holds", _T),
