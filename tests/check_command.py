@@ -1,6 +1,6 @@
-"""`run.py test`: lint, layers and types, then the tests in two halves side by side; a closing line like pytest's last.
+"""`run.py test`: lint, layers and types, then the tests in three lanes side by side; a closing line like pytest's last.
 
-The long half (Ray, chaos, parity, the page) mostly waits, the other one computes: on two cores they share well.
+One lane computes; the two others start whole systems and mostly wait for them: three share two cores well.
 What stands on the line after the verb goes to one pytest alone.
 """
 
@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 from core.errors import EXIT_FAILURE, EXIT_OK
@@ -20,8 +21,8 @@ HELP = "Lint, check layers and types, then run the tests. What else stands on th
 EXAMPLE = "python3 run.py test\npython3 run.py test --only-tests tests/unit -k config"
 PASSES_THROUGH = True
 ROOT = Path(__file__).resolve().parent.parent
-WAITING = ("ray", "chaos", "parity", "browser")
-"""Folders of tests that start whole systems and mostly wait for them."""
+WAITING = (("ray",), ("chaos", "parity", "browser"))
+"""Folders of tests that start whole systems and mostly wait for them, in lanes of about the same length."""
 PYTEST = (sys.executable, "-m", "pytest")
 
 
@@ -36,7 +37,7 @@ def main(args: argparse.Namespace) -> int:
     if args.rest:
         tests = subprocess.run([*PYTEST, *args.rest], cwd=ROOT, check=False).returncode
     else:
-        tests = _both_halves()
+        tests = _all_lanes()
     return EXIT_FAILURE if failed or tests else EXIT_OK
 
 
@@ -50,13 +51,12 @@ def static_checks() -> list[tuple[str, list[str]]]:
     ]
 
 
-def halves(root: Path) -> tuple[list[str], list[str]]:
-    """Folders of tests: those that compute, and those that wait; a new folder belongs to the first by itself."""
-    folders = sorted({path.parent.name for path in (root / "tests").glob("*/test_*.py")})
-    return (
-        [f"tests/{name}" for name in folders if name not in WAITING],
-        [f"tests/{name}" for name in folders if name in WAITING],
-    )
+def lanes(root: Path) -> list[list[str]]:
+    """Folders of tests, lane by lane; a new folder belongs to the first, which computes, by itself."""
+    there = sorted({path.parent.name for path in (root / "tests").glob("*/test_*.py")})
+    waiting = [[name for name in lane if name in there] for lane in WAITING]
+    computing = [name for name in there if not any(name in lane for lane in WAITING)]
+    return [[f"tests/{name}" for name in lane] for lane in (computing, *waiting) if lane]
 
 
 def closing_line(outputs: list[str], seconds: float) -> str:
@@ -73,31 +73,38 @@ def closing_line(outputs: list[str], seconds: float) -> str:
     return f"{told or 'no tests ran'} in {seconds:.2f}s"
 
 
-def _both_halves() -> int:
-    """Run them at once: the first one's output live, the second one's when both are done."""
-    computing, waiting = halves(ROOT)
+def _all_lanes() -> int:
+    """Run them at once: the first one's output live, the others' when each is done."""
+    first, *others = lanes(ROOT)
     began = time.monotonic()
-    with tempfile.TemporaryFile("w+") as first, tempfile.TemporaryFile("w+") as second:
-        print(f"== tests: {' '.join(computing)}, beside {' '.join(waiting)}", flush=True)
-        other = subprocess.Popen([*PYTEST, *waiting], cwd=ROOT, stdout=second, stderr=subprocess.STDOUT, text=True)
+    print(f"== tests: {', beside '.join(' '.join(lane) for lane in (first, *others))}", flush=True)
+    with ExitStack() as stack:
+        files = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in others]
+        beside = [
+            subprocess.Popen([*PYTEST, *lane], cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, text=True)
+            for lane, file in zip(others, files, strict=True)
+        ]
         try:
             one = subprocess.Popen(
-                [*PYTEST, *computing], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+                [*PYTEST, *first], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
             )
             assert one.stdout is not None
+            said = [""]
             for line in one.stdout:
-                first.write(line)
+                said[0] += line
                 print(line, end="", flush=True)
-            codes = [one.wait(), other.wait()]
+            codes = [one.wait()]
+            for process, lane, file in zip(beside, others, files, strict=True):
+                codes.append(process.wait())
+                file.seek(0)
+                said.append(file.read())
+                print(f"== tests: {' '.join(lane)}\n{said[-1]}", flush=True)
         except BaseException:
             # Ctrl-C reaches the group; what was started must not outlive us in any case.
-            other.terminate()
+            for process in beside:
+                process.terminate()
             raise
-        second.seek(0)
-        text = second.read()
-        print(f"== tests: {' '.join(waiting)}\n{text}", flush=True)
-        first.seek(0)
-        print(f"== {closing_line([first.read(), text], time.monotonic() - began)} ==", flush=True)
+    print(f"== {closing_line(said, time.monotonic() - began)} ==", flush=True)
     return max(codes)
 
 

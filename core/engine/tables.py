@@ -41,8 +41,7 @@ from core.units import BPS, MINUTE_MS, Instrument, MarketRules
 IntArray = np.ndarray
 EXACT = 2**53
 """Units of 1e-8 up to which an amount's float64 is the correctly rounded one."""
-REPORTING_CURRENCY = "USDT"
-MAX_NOTIONAL_UNITS = 9_000_000 * UNITS
+MAX_NOTIONAL, MAX_NOTIONAL_KRW = 9_000_000, 1_000_000_000
 MULTIPLIER_UP, MULTIPLIER_DOWN, AVERAGE_MINUTES = 5.0, 0.2, 5
 """The simulated venue's limits (``exchanges.simulated.filters.Limits``), held to them by a test."""
 
@@ -67,7 +66,7 @@ class Tape(NamedTuple):
 
 
 TICK, STEP, TICK_DEN = range(3)
-TICK_NUM, STEP_UNITS, UNIT, MIN_LOTS, MAX_LOTS, MIN_NOTIONAL, RATE, FEE_IN_QUOTE, QUOTE, BASE = range(10)
+TICK_NUM, STEP_UNITS, UNIT, MIN_LOTS, MAX_LOTS, MIN_NOTIONAL, RATE, FEE_IN_QUOTE, QUOTE, BASE, MOST_UNITS = range(11)
 
 
 class Grids(NamedTuple):
@@ -76,8 +75,9 @@ class Grids(NamedTuple):
     floats: FloatArray
     """(S, 3): tick, step, and tick's denominator: tick == TICK_NUM / TICK_DEN exactly, a power of ten."""
     ints: IntArray
-    """(S, 10): tick's numerator; units of base in a step; units of quote in one tick x step; smallest and largest
-    order in lots; smallest in units of quote; taker fee in 1e-8; whether it is paid in quote; the balances' indices."""
+    """(S, 11): tick's numerator; units of base in a step; units of quote in one tick x step; smallest and largest
+    order in lots; smallest in units of quote; taker fee in 1e-8; whether it is paid in quote; the balances' indices;
+    largest order in units of quote."""
 
 
 class Rules(NamedTuple):
@@ -293,6 +293,7 @@ def make_grids(
                     int(fee_in_quote[i]),
                     assets[i.venue, i.quote],
                     assets[i.venue, i.base],
+                    (MAX_NOTIONAL_KRW if i.quote == "KRW" else MAX_NOTIONAL) * UNITS,
                 ]
                 for i, r, (num, _) in zip(instruments, known, ticks, strict=True)
             ],
@@ -301,11 +302,16 @@ def make_grids(
     )
 
 
-def make_rows(instruments: Sequence[Instrument], rules: Mapping[Instrument, MarketRules], trade: TradeSettings) -> Rows:
-    """The sizing rows' columns that stay."""
+def make_rows(
+    instruments: Sequence[Instrument],
+    rules: Mapping[Instrument, MarketRules],
+    trade: TradeSettings,
+    usdt: float = 1.0,
+) -> Rows:
+    """The sizing rows' columns that stay. ``usdt``: what a unit of the quote currency is worth, all instruments' one."""
     known = [rules[i] for i in instruments]
     rows, _, _ = empty_rows(len(known))
-    rows.rate[:] = [1.0 if i.quote == REPORTING_CURRENCY else math.nan for i in instruments]
+    rows.rate[:] = usdt
     for name in ("step", "tick", "min_qty", "max_qty", "min_notional"):
         getattr(rows, name)[:] = [float(getattr(rule, name)) for rule in known]
     rows.fee[:] = [float(rule.taker_fee) for rule in known]

@@ -20,7 +20,6 @@ from core.bars import fill_gaps
 from core.ceilings import MINUTES, volatility_table
 from core.costs import fees_of
 from core.engine.tables import (
-    REPORTING_CURRENCY,
     Tape,
     make_account,
     make_columns,
@@ -37,6 +36,7 @@ from core.messages import CLOSE, BoolArray, FloatArray
 from core.orders import REPLAY_INSTANCE
 from core.units import MINUTE_MS
 from data.market import MarketCut, market_curves
+from data.quote_worth import known_worth
 from serve.models.base import standardise
 from tune.dataset import tables
 from tune.prepared import Prepared, prepare
@@ -147,7 +147,8 @@ class VectorEnv:
             *(world.settings.config.trade, rules.risk, rules.selection, rules.execution, rules.costs, rules.protection)
         )
         curves = market_curves(market) if trading.schedule.kind == VOLUME_CURVE else None
-        account = make_account(instruments, {REPORTING_CURRENCY: cash}, curves, REPLAY_INSTANCE)
+        worth = known_worth(market.worth, instruments)
+        account = make_account(instruments, {worth.currency: worth.units(cash)}, curves, REPLAY_INSTANCE)
         tape = world.tape
         grids = make_grids(instruments, venue, {i: fees_of(i, rules.costs).in_quote for i in instruments})
         self._world = World(
@@ -163,7 +164,8 @@ class VectorEnv:
             risk=risk_aversion / 2.0,
             masked=masked,
         )
-        self._scratch = make_scratch(make_rows(instruments, venue, world.settings.config.trade), len(account.units), 0)
+        rows = make_rows(instruments, venue, world.settings.config.trade, worth.usdt)
+        self._scratch = make_scratch(rows, len(account.units), 0)
         self._columns = make_columns(0, 1, 1, self.rows, 0)
         self._logs = make_logs(self.rows, 0, trading, LOGGED)
         self.fleet = _fleet(account, count)

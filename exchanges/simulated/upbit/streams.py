@@ -93,6 +93,8 @@ async def _serve(request: web.Request, state: UpbitState, hub: Hub, private: boo
                 async with state.lock:
                     _answer(state, hub, connection, message.data, private)
                     await connection.flush()
+    except ConnectionResetError:
+        pass  # The client went while it was being answered.
     finally:
         hub.drop(connection)
     return socket
