@@ -22,7 +22,7 @@ class CacheActor(Shell):
 
     def __init__(self, plan: RunPlan) -> None:
         super().__init__(plan, "cache")
-        self._cache = Cache(plan.settings.config.trade.rows)
+        self._cache = Cache(plan.settings.config.trade.rows, plan.settings.rules.risk.max_book_age_ms)
 
     def start(self) -> None:
         """Fill the window from the venue's own history, by way of the feed."""

@@ -69,7 +69,8 @@ STOP_ROUNDS = 3
 class ExecutorActor:
     """Owns the orders of one instance, at one venue or behind ``exchanges.composite.Venues`` at several.
 
-    Nothing is sent before ``start``; calls are taken one by one, so stimuli never interleave. The actor must run
+    Nothing is sent before ``start``; calls are taken one by one, so stimuli never interleave. Prices and books are asked
+    for before a call takes its turn: whoever is due to sell waits for no book. The actor must run
     with ``max_task_retries=0``: a call that failed may have taken effect, and the journal knows.
     """
 
@@ -162,12 +163,12 @@ class ExecutorActor:
     async def execute(self, market: Market, verdicts: Verdicts) -> Reports:
         """Start this minute's schedules (slice 0 is sent now); what happened since the last call."""
         started = perf_counter()
+        now_ms, approved = market.now_ms, verdicts.approved
+        wanted, schedule = {one.instrument: one.side for one in approved}, self._started.schedule
+        books = await self._books(tuple(wanted)) if schedule.kind == ADAPTIVE else {}
         async with self._lock:
             self._now_ms = max(self._now_ms, market.now_ms)
-            now_ms, approved = market.now_ms, verdicts.approved
-            wanted, schedule = {one.instrument: one.side for one in approved}, self._started.schedule
-            books = await self._books(tuple(wanted)) if schedule.kind == ADAPTIVE else {}
-            seen = conditions_of(market, wanted, schedule, self._curves, books)
+            seen = conditions_of(market, wanted, self._started.schedule, self._curves, books)
             await self._run(MinuteStarted(minute=verdicts.minute, now_ms=now_ms, approved=approved, conditions=seen))
             self._fresh = False
             reports = self._started.report(verdicts.minute, verdicts.trace)
@@ -185,30 +186,27 @@ class ExecutorActor:
 
     async def beat(self, now_ms: int) -> None:
         """Look after open positions, send the slices that are due at ``now_ms``; ask again about what is unknown."""
+        looking = self._started.looking()
+        tops = await self._look_after(now_ms, looking)
+        books = await self._books(tuple(self._started.wanting_depth(tops)))
         async with self._lock:
+            # What happened since the books were asked for counts: an order may have ended, or another begun.
             self._now_ms = max(self._now_ms, now_ms)
-            tops = await self._look_after(self._started.looking())
             sides = self._started.wanting_depth(tops)
-            books = await self._books(tuple(sides))
             for instrument in self._started.looking():
-                shown = book_seen(instrument, tops.get(instrument), books.get(instrument), sides.get(instrument))
-                await self._run(shown)
-            await self._run(Beat(now_ms=now_ms))
+                if instrument in looking:
+                    shown = book_seen(instrument, tops.get(instrument), books.get(instrument), sides.get(instrument))
+                    await self._run(shown)
+            await self._run(Beat(now_ms=self._now_ms))
 
     async def watch(self, now_ms: int) -> None:
         """Look after open positions: ask the venue for their prices, sell those whose exit is due."""
-        async with self._lock:
-            self._now_ms = max(self._now_ms, now_ms)
-            await self._look_after()
+        await self._look_after(now_ms)
 
     async def on_tops(self, tops: Mapping[Instrument, Top], now_ms: int) -> None:
         """Books have changed: sell the positions whose exit is due."""
-        if self._machine is None:
-            return
-        async with self._lock:
-            self._now_ms = max(self._now_ms, now_ms)
-            if mids := self._started.exits.mids_of(tops):
-                await self._run(PricesSeen(now_ms=self._now_ms, mids=mids))
+        if self._machine is not None:
+            await self._see(now_ms, tops)
 
     def watched(self) -> list[Instrument]:
         """Whose price is wanted now; takes no lock."""
@@ -287,8 +285,8 @@ class ExecutorActor:
             raise Defect("the executor was not started; call start() first")
         return self._machine
 
-    async def _look_after(self, also: Iterable[Instrument] = ()) -> Mapping[Instrument, Top]:
-        """Ask for the books of open positions and of ``also``, sell what is due; none where no venue answers."""
+    async def _look_after(self, now_ms: int, also: Iterable[Instrument] = ()) -> Mapping[Instrument, Top]:
+        """Ask for the touch of open positions and of ``also``, sell what is due; none where no venue answers."""
         wanted = sorted({*self._started.exits.watched(), *also})
         if not wanted:
             return {}
@@ -299,9 +297,14 @@ class ExecutorActor:
             self.blind = str(error)
             return {}
         self.blind = ""
-        if mids := self._started.exits.mids_of(tops):
-            await self._run(PricesSeen(now_ms=self._now_ms, mids=mids))
+        await self._see(now_ms, tops)
         return tops
+
+    async def _see(self, now_ms: int, tops: Mapping[Instrument, Top]) -> None:
+        async with self._lock:
+            self._now_ms = max(self._now_ms, now_ms)
+            if mids := self._started.exits.mids_of(tops):
+                await self._run(PricesSeen(now_ms=self._now_ms, mids=mids))
 
     async def _books(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, ShownBook]:
         """More than the touch; none where no venue answers: then the law of impact says what crossing costs."""

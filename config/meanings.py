@@ -196,6 +196,7 @@ MEANINGS: dict[str, Meaning] = {
     "risk.max_orders_per_day": Meaning("orders in a day, of the largest size", _M, "orders", _so_many_orders),
     "risk.max_cancels_per_minute": Meaning("cancels in a minute; above it nothing is bought", _M),
     "risk.max_decision_delay_ms": Meaning("a decision that is later buys nothing", _M, "ms"),
+    "risk.max_book_age_ms": Meaning("best prices that are older count as none", _M, "ms"),
     "risk.max_consecutive_losses": Meaning("losses in a row that stop buying", _M, off=0),
     "risk.consecutive_losses_pause_minutes": Meaning("after losses in a row nothing is bought for", _L, "minutes"),
     "risk.cooldown_minutes": Meaning("a closed position is not bought again for", _L, "minutes"),
@@ -243,6 +244,9 @@ MEANINGS: dict[str, Meaning] = {
     "costs.min_volatility_bps": Meaning("least volatility a minute", _T, "bps"),
     "costs.latency": Meaning("an order arrives later", _E),
     "costs.latency_ms": Meaning("by so much", _E, "ms"),
+    "costs.recovery_half_life_s": Meaning(
+        "half of what a simulated order took from a real book is back after", _E, "s"
+    ),
     "costs.participation": Meaning("volume bounds what is filled", _T),
     "costs.max_participation_pct": Meaning("at most so much of a minute's volume", _T, "%"),
     "costs.min_notional": Meaning("the exchange's smallest order holds", _T),

@@ -30,10 +30,9 @@ from core.messages import (
     Top,
 )
 from core.news import NO_NEWS, News
+from core.params import MAX_BOOK_AGE_MS
 from core.units import MINUTE_MS, Instrument
 
-MAX_BOOK_AGE_MS = 120_000
-"""An older top of book counts as none."""
 _READINGS = 8
 """Readings of the mood that are kept: those of a week; older ones are not in force any more."""
 _NOT_FINAL = frozenset({"filler", "unconfirmed"})
@@ -43,12 +42,16 @@ _SLACK = 1_024
 
 
 class Cache:
-    """Rolling bars and features of ``instruments`` (S rows). Not thread-safe; one owner."""
+    """Rolling bars and features of ``instruments`` (S rows). Not thread-safe; one owner.
 
-    def __init__(self, instruments: tuple[Instrument, ...]) -> None:
+    An older top of book than ``max_book_age_ms`` counts as none.
+    """
+
+    def __init__(self, instruments: tuple[Instrument, ...], max_book_age_ms: int = MAX_BOOK_AGE_MS) -> None:
         if not instruments:
             raise ValueError("a cache needs at least one instrument")
         self._instruments = instruments
+        self._max_book_age_ms = max_book_age_ms
         rows = len(instruments)
         self._bars = np.full((rows, HISTORY + _SLACK, 5), np.nan)
         self._filler = np.ones((rows, HISTORY + _SLACK), dtype=np.bool_)
@@ -140,7 +143,7 @@ class Cache:
         real = np.array([_is_final(bar, tick.minute) for bar in slice.bars], dtype=np.bool_)
         self._append(tick.minute, tuple(bar if ok else None for bar, ok in zip(slice.bars, real, strict=True)))
 
-        bid, ask = _books(slice.tops, tick.now_ms)
+        bid, ask = _books(slice.tops, tick.now_ms - self._max_book_age_ms)
         # Without a bar of this minute the venue is not trading; what its book last showed is nobody's price now.
         bid[~real], ask[~real] = math.nan, math.nan
         self._rates.hear(slice.rates)
@@ -318,12 +321,12 @@ def _is_final(bar: Bar | None, minute: int) -> bool:
     return bar is not None and bar.minute == minute and bar.source not in _NOT_FINAL and is_sound(bar)
 
 
-def _books(tops: tuple[Top | None, ...], now_ms: int) -> tuple[FloatArray, FloatArray]:
-    """(S,) bid and (S,) ask; both NaN where there is no book, an old, a crossed or an impossible one."""
+def _books(tops: tuple[Top | None, ...], since_ms: int) -> tuple[FloatArray, FloatArray]:
+    """(S,) bid and (S,) ask; both NaN where there is no book, one from before ``since_ms``, a crossed or an impossible one."""
     bid = np.full(len(tops), math.nan)
     ask = np.full(len(tops), math.nan)
     for row, top in enumerate(tops):
-        if top is None or now_ms - top.at_ms > MAX_BOOK_AGE_MS:
+        if top is None or top.at_ms < since_ms:
             continue
         if math.isfinite(top.ask) and 0.0 < top.bid <= top.ask:
             bid[row], ask[row] = top.bid, top.ask

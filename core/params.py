@@ -164,6 +164,9 @@ class SelectionSettings(Section):
         return self
 
 
+MAX_BOOK_AGE_MS = 120_000
+
+
 class RiskSettings(Section):
     """Limits, all on by default. Per cent of equity unless named otherwise."""
 
@@ -192,6 +195,8 @@ class RiskSettings(Section):
     """Above it nothing is bought in the next minute. Cancels themselves are never held back."""
     max_decision_delay_ms: Annotated[int, Field(ge=100, le=60_000)] = 15_000
     """A decision later than this after the minute's close buys nothing."""
+    max_book_age_ms: Annotated[int, Field(ge=1_000, le=600_000)] = MAX_BOOK_AGE_MS
+    """A best bid and ask that were told longer ago count as none: nothing is traded by them."""
     max_consecutive_losses: Annotated[int, Field(ge=0, le=100)] = 8
     """So many closed round trips at a loss, one after the other, and nothing is bought for a while. 0: off."""
     consecutive_losses_pause_minutes: Minutes = 60
@@ -352,6 +357,11 @@ class CostSettings(Section):
     latency: bool = True
     latency_ms: Annotated[int, Field(ge=0, le=10_000)] = 86
     """From the decision to the match: the price that was seen is never the price that is got."""
+    recovery_half_life_s: Annotated[float, Field(ge=0, le=3_600)] = 5.0
+    """Paper and recordings only: after so many seconds half of what our simulated orders took from the real book is back
+    (Obizhaeva & Wang 2013); 0 = all of it with the book's next update. A prior between the two that are known: after the
+    largest bursts of trades in ten minutes of Binance's BTC and ETH half of the depth was back in 1 to 2 s, in a stock's
+    book in about 20 s (Large 2007, "Measuring the resiliency of an electronic limit order book")."""
     participation: bool = True
     max_participation_pct: Annotated[float, Field(gt=0, le=100)] = 10
     """Of a minute's volume that one side of ours may take; what is beyond it is not filled."""

@@ -39,7 +39,7 @@ def allowance_words(
         case Limit.UNRECONCILED:
             return f"not reconciled: {account.difference or 'could not be compared with the venue'}"
         case Limit.NOT_FRESH:
-            return "no final bar or no book this minute"
+            return f"no final bar this minute, or no book of the last {limits.max_book_age_ms / 1000:g} s"
         case Limit.NO_BOOK:
             return "no usable book"
         case Limit.NO_EQUITY:
@@ -51,6 +51,8 @@ def allowance_words(
             return f"decided {late:.1f} s after the minute's close, allowed {allowed:g} s"
         case Limit.CLOCK:
             allowed = account.clock_allowed_ms
+            if not math.isfinite(account.clock_offset_ms or 0.0):
+                return f"how far the venue's clock is from ours is not known, allowed {allowed:g} ms"
             return f"the venue's clock is {account.clock_offset_ms:+.0f} ms from ours, allowed {allowed:g} ms"
         case Limit.MAX_CANCELS:
             return f"{account.cancels} cancels in the last minute, allowed {limits.max_cancels_per_minute}"

@@ -16,6 +16,7 @@ from core.news import KEPT_MS, NO_NEWS, News
 from core.units import MINUTE_MS, Instrument
 from data.headlines import load_news
 from data.lake import Lake
+from data.quote_worth import QuoteWorth, worth_of
 from data.sentiment import SentimentSeries, load_series
 from data.synthetic import SyntheticSpec, make_market, write_market
 
@@ -37,6 +38,8 @@ class MarketSource:
     """Folder of the market: the lake, and the models trained on it, lie here."""
     lake: Lake
     synthetic: bool
+    per_usdt: tuple[tuple[str, float], ...] = ()
+    """(currency, how many of it a USDT costs), where somebody said so."""
 
     def symbols(self) -> dict[str, set[str]]:
         """What there are bars of, by venue."""
@@ -67,6 +70,9 @@ class MarketCut:
     """Headlines and funding rates that the cut may look at."""
     curves: np.ndarray | None = None
     """(S, 1440) intraday volume curves learnt from before the first minute; None: from the history cut out with it."""
+    worth: QuoteWorth | None = None
+    """What a unit of the quote currency is worth, one for the whole run; None where it is not known, or there are several
+    currencies."""
 
 
 def market_curves(market: MarketCut) -> np.ndarray:
@@ -170,6 +176,7 @@ def cut_out(
         synthetic=source.synthetic,
         sentiment=mood_of(source, first_minute + minutes * MINUTE_MS),
         news=news_of(source, start, first_minute + minutes * MINUTE_MS),
+        worth=worth_of(source.lake, instruments, first_minute, dict(source.per_usdt)),
     )
 
 

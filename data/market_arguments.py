@@ -1,9 +1,10 @@
 """The options by which a verb is told which market, and which minutes of it, to run over."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
-from config.argument_types import days, minute, minutes
+from config.argument_types import days, minute, minutes, number
 from config.settings import Settings
 from core.errors import ConfigError
 from core.units import DAY_MS, MINUTE_MS, Instrument
@@ -27,6 +28,19 @@ def add_market(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_worth(parser: argparse.ArgumentParser) -> None:
+    """What a currency is worth, for runs that keep their account in it."""
+    parser.add_argument(
+        "--per-usdt",
+        type=_per_usdt,
+        action="append",
+        default=[],
+        metavar="CURRENCY=NUMBER",
+        help="how many of a currency a USDT costs through the whole run, e.g. KRW=1390 (default: the last price of its own "
+        "market, upbit:USDT/KRW, before the first minute, where there are bars of it)",
+    )
+
+
 def add_span(parser: argparse.ArgumentParser, default_minutes: int) -> None:
     """Which minutes of it."""
     group = parser.add_argument_group("length")
@@ -44,10 +58,12 @@ def add_span(parser: argparse.ArgumentParser, default_minutes: int) -> None:
 def source_of(args: argparse.Namespace, var: Path, progress: Progress = lambda text, share: None) -> MarketSource:
     """The market the arguments name; the demo is made, and a folder imported, when it is not there yet."""
     if args.data:
-        return folder_source(var, args.data, progress)
-    if args.exchange:
-        return real_source(var)
-    return synthetic_source(var, args.market) if args.market else demo_source(var)
+        source = folder_source(var, args.data, progress)
+    elif args.exchange:
+        source = real_source(var)
+    else:
+        source = synthetic_source(var, args.market) if args.market else demo_source(var)
+    return replace(source, per_usdt=tuple(getattr(args, "per_usdt", ())))
 
 
 def fitted(
@@ -60,14 +76,17 @@ def fitted(
     rows = settings.config.trade.rows
     there = set(source.lake.instruments())
     left = tuple(row for row in rows if row in there)
-    if not args.data or len(left) == len(rows):
+    if len(left) == len(rows):
         return settings, ()
-    if not left:
-        names = ", ".join(map(str, sorted(there)))
+    if there and not left:
+        names, all_of_them = ", ".join(map(str, sorted(there))), ",".join(f'"{i}"' for i in sorted(there))
+        where = f"--data {args.data}" if args.data else source.lake.root
         raise ConfigError(
-            f"--data {args.data}: has bars of {names}, and none of the configured instruments; trade them with "
-            f"--set 'trade.instruments=[\"{min(there)}\"]'"
+            f"{where}: has bars of {names}, and none of the configured instruments; trade them with "
+            f"--set 'trade.instruments=[{all_of_them}]'"
         )
+    if not args.data:
+        return settings, ()
     trade = settings.config.trade.model_copy(update={"instruments": tuple(map(str, left))})
     changed = settings.model_copy(update={"config": settings.config.model_copy(update={"trade": trade})})
     return changed, tuple(row for row in rows if row not in there)
@@ -87,6 +106,13 @@ def cut_of(
     elif args.days is not None:
         count = round(args.days * DAY_MS / MINUTE_MS)
     return cut(source, instruments, count, None if args.start is None else minute(args.start), read)
+
+
+def _per_usdt(text: str) -> tuple[str, float]:
+    currency, _, amount = text.partition("=")
+    if not currency.isalpha() or not amount:
+        raise argparse.ArgumentTypeError(f"{text!r} is not CURRENCY=NUMBER, e.g. KRW=1390")
+    return currency.upper(), number(0.0, 1e9, above=True)(amount)
 
 
 def _time(text: str) -> str:

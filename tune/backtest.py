@@ -11,6 +11,7 @@ from core.bars import fill_gaps
 from core.cache import Cache
 from core.coin_split import split_rules
 from core.cost_gate import cost_gate
+from core.currency import REPORTING_CURRENCY
 from core.desk import LocalDesk
 from core.events import Detector
 from core.execution.local import LocalExecutor
@@ -26,6 +27,7 @@ from core.selection import Selector, WeightTable
 from core.session import decision_ms, run_session
 from core.units import MINUTE_MS
 from data.market import MarketCut, market_curves
+from data.quote_worth import known_worth
 from exchanges.simulated.local import SimulatedVenue
 from exchanges.simulated.tape import Tape
 
@@ -78,13 +80,16 @@ def make_backtest(
     what is believed of impact.
     """
     rules = settings.rules
+    worth = known_worth(market.worth, market.instruments)
     venue = SimulatedVenue.of_tape(
         make_tape(market),
-        {"USDT": cash},
+        {worth.currency: worth.units(cash)},
         start_ms=decision_ms(market.first_minute) - MINUTE_MS,
+        name=market.instruments[0].venue,
         costs=rules.costs,
+        rates=lambda now_ms: () if worth.currency == REPORTING_CURRENCY else (worth.rate(now_ms),),
     )
-    cache = Cache(market.instruments)
+    cache = Cache(market.instruments, rules.risk.max_book_age_ms)
     history = (market.first_minute - market.start_minute) // MINUTE_MS
     past = market.bars[:, :history]
     filled, filler = fill_gaps(past)

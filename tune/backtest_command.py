@@ -24,7 +24,8 @@ from core.units import Instrument
 from data.artifacts import Artifact, ArtifactStore
 from data.impact_law import newest_law, read_law
 from data.market import MarketCut, MarketSource
-from data.market_arguments import add_market, add_span, cut_of, fitted, source_of
+from data.market_arguments import add_market, add_span, add_worth, cut_of, fitted, source_of
+from data.quote_worth import known_worth
 from data.records import RecordStore
 from data.volume_curves import with_curves
 from data.weights import newest_weights, read_weights
@@ -63,6 +64,7 @@ EXIT_INTERRUPTED = 130
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_market(parser)
+    add_worth(parser)
     add_span(parser, DEFAULT_MINUTES)
     parser.add_argument("--cash", type=amount, default="10000", help="USDT in the account at the start (default 10000)")
     parser.add_argument(
@@ -215,7 +217,10 @@ def _exact(
         cash=float(cash),
         settings=settings_of(settings),
         touches=Touches(market, costs, make_tape(market).default_rules(costs)),
-        notes=[f"interrupted: {done} of {market.minutes} minutes were run"] if done < market.minutes else [],
+        notes=[
+            *([f"interrupted: {done} of {market.minutes} minutes were run"] if done < market.minutes else []),
+            *filter(None, [known_worth(market.worth, market.instruments).note()]),
+        ],
     )
     _say_speed(console, result, took, "forecasts with it, ")
     return result

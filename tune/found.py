@@ -64,15 +64,23 @@ class Found:
 
 
 def priced_of(
-    log: IntArray, mid: FloatArray, rules: list[MarketRules], fee_in_quote: np.ndarray, folder: Path | None = None
+    log: IntArray,
+    mid: FloatArray,
+    rules: list[MarketRules],
+    fee_in_quote: np.ndarray,
+    usdt: float = 1.0,
+    folder: Path | None = None,
 ) -> Priced:
-    """``Priced`` of a log of fills (F, 10); ``mid`` (O,) of the orders. In a file where there is a ``folder``."""
+    """``Priced`` of a log of fills (F, 10); ``mid`` (O,) of the orders, ``usdt`` what a quote unit is worth. In a file
+    where there is a ``folder``."""
     tick, step = ([fraction_of(getattr(rule, name)) for rule in rules] for name in ("tick", "step"))
     num = np.array([[tick_num, step_num] for (tick_num, _), (step_num, _) in zip(tick, step, strict=True)], np.int64)
     den = np.array([[tick_den, step_den] for (_, tick_den), (_, step_den) in zip(tick, step, strict=True)])
     size = np.array([float(rule.tick) for rule in rules])
     out = room_for((len(Priced._fields), len(log)), folder)
     _price(log, np.ascontiguousarray(mid), num, den, size, fee_in_quote, out)
+    if usdt != 1.0:
+        out[2:] *= usdt
     return Priced(*out)
 
 

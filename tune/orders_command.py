@@ -14,10 +14,11 @@ from core.messages import OrderReport, OrderState, PlaceOrder
 from core.units import Side
 from tune.recorded_parents import Entry, RecordedParents, read_parents
 from tune.report.style import DASH, clock, number, price
-from tune.tca_command import as_json, newest_run, run_argument
+from tune.tca_command import WIDE, as_json, newest_run, run_argument
+from tune.why_command import CLOCK, read_words
 
 HELP = "the orders of a run, or one of them in full with its states"
-EXAMPLE = "python3 run.py orders --symbol ETH/USDT --unfilled\npython3 run.py orders var/runs/RUN --order ID"
+EXAMPLE = "python3 run.py orders --symbol ETH/USDT --unfilled\npython3 run.py orders var/runs/RUN --order '23:55 ETH'"
 SHOWN = 50
 
 
@@ -25,7 +26,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     load.arguments(parser)
     run_argument(parser)
     parser.add_argument(
-        "--order", metavar="ID", help="one order in full: an intent (minute:market) or an order's own id"
+        "--order",
+        metavar="ID",
+        help="one order in full: minute and market as 'why' takes them ('23:55 ETH'), an intent, or an order's own id",
     )
     parser.add_argument("--symbol", metavar="NAME", help="only this market: BTC/USDT, or binance:BTC/USDT")
     parser.add_argument("--side", choices=[side.value for side in Side], help="only buys or sells")
@@ -54,20 +57,28 @@ def main(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"run": run.name, "orders": [_in_short(parent) for parent in shown]}))
         return EXIT_OK
-    console.print(_table(shown))
+    console.print(_table(shown, wide=console.width >= WIDE))
     rest = f", the newest {len(shown)} shown" if len(shown) < len(chosen) else ""
     console.print(
         "Wanted: base units; mean: of the fills; USDT and bps: shortfall against the decision, above zero is lost."
     )
-    console.print(f"{len(chosen)} of {len(run.parents)} orders{rest}; one in full: --order ID", highlight=False)
+    console.print(
+        f"{len(chosen)} of {len(run.parents)} orders{rest}; one in full: --order '23:55 ETH'", highlight=False
+    )
     return EXIT_OK
 
 
 def find(run: RecordedParents, name: str) -> Parent:
-    """The parent with this intent id, or with an order of this client id. DataError with near names when there is none."""
+    """The parent with this intent id, with an order of this client id, or the newest of this minute and market. DataError
+    with near names when there is none."""
     for parent in run.parents:
         if name == parent.decided.intent_id or any(name == order.client_id for order in parent.orders):
             return parent
+    if CLOCK.search(name):
+        asked = read_words(name.split())
+        for parent in reversed(run.parents):
+            if asked.is_minute(parent.decided.minute) and asked.is_market(parent.decided.instrument):
+                return parent
     near = [p.decided.intent_id for p in run.parents if name in p.decided.intent_id]
     hint = f"do you mean {near[-1]}?" if near else "python3 run.py orders lists them"
     raise DataError(f"{run.name} has no order {name!r}; {hint}")
@@ -159,19 +170,25 @@ def _wanted(parent: Parent, args: argparse.Namespace) -> bool:
     )
 
 
-def _table(parents: list[Parent]) -> Table:
-    heads = ("id", "decided, UTC", "side", "wanted", "filled", "mean", "USDT", "bps")
+def _table(parents: list[Parent], *, wide: bool = True) -> Table:
+    """A line an order. Not ``wide``: it fits 80 columns, without ids, and without venues and years where there is one."""
+    heads = ("minute, UTC", "market", "side", "wanted", "filled", "mean", "USDT", "bps")
+    heads = (*heads[:2], "id", *heads[2:]) if wide else heads
+    one_venue = len({parent.decided.instrument.venue for parent in parents}) == 1
+    one_year = len({clock(parent.decided.minute)[:4] for parent in parents}) == 1
     table = Table(*heads, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in table.columns:
         column.no_wrap = True
-    for column in table.columns[3:]:
+    for column in table.columns[heads.index("side") + 1 :]:
         column.justify = "right"
     for parent in parents:
         told, lost = _in_short(parent), shortfall_of(parent)
         share = f"{float(parent.executed / parent.decided.quantity) * 100:.0f} %"
+        minute, instrument = clock(parent.decided.minute), parent.decided.instrument
         table.add_row(
-            str(told["id"]),
-            clock(parent.decided.at_ms),
+            minute if wide or not one_year else minute[5:],
+            instrument.symbol if one_venue and not wide else str(instrument),
+            *((str(told["id"]),) if wide else ()),
             str(told["side"]),
             str(told["quantity"]),
             share,

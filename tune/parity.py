@@ -193,8 +193,9 @@ def open_replay(run_dir: Path) -> Replayed:
     foreign = [str(i) for i in tape.instruments if i.quote != REPORTING_CURRENCY]
     if foreign:
         raise DataError(
-            f"{run_dir.name}: traded {', '.join(foreign)}, and a backtest, which a replay is held against, knows "
-            f"{REPORTING_CURRENCY} markets only; its books were held against the exchanges' own at its end"
+            f"{run_dir.name}: traded {', '.join(foreign)}: a replay counts what they are paid in by the rate of each minute, and a "
+            f"backtest by one rate of the whole run, so only {REPORTING_CURRENCY} markets can be held against each other to "
+            "the last digit; the replay's books were held against the exchanges' own at its end"
         )
     records = list(read_records(run_dir / "records"))
     decided = [r.minute for r in records if r.status != "closed"]

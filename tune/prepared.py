@@ -20,13 +20,14 @@ from core.bars import MAX_PRICE, MAX_VOLUME, all_sound, fill_gaps, first_known
 from core.costs import terms_of
 from core.engine.prepared import fill_liquidity
 from core.engine.shown import fill_shown
-from core.engine.tables import REPORTING_CURRENCY, Grids, Tape, make_grids
+from core.engine.tables import Grids, Tape, make_grids
 from core.errors import ConfigError, DataError
 from core.liquidity import half_spreads, hour_column
 from core.messages import CLOSE, VOLUME, FloatArray
 from core.units import MINUTE_MS, Instrument, MarketRules
 from data.lake import Lake
 from data.market import MarketCut, MarketSource, mood_of, news_of
+from data.quote_worth import known_worth, worth_of
 from data.schema import META_CONTENT, read_metadata
 from exchanges.simulated.rules import default_rules
 from exchanges.simulated.tape import Tape as RecordedTape
@@ -174,6 +175,7 @@ def mapped_cut(
         sentiment=mood_of(source, first_minute + minutes * MINUTE_MS),
         news=news_of(source, start, first_minute + minutes * MINUTE_MS),
         content=content,
+        worth=worth_of(source.lake, instruments, first_minute, dict(source.per_usdt)),
     )
 
 
@@ -191,12 +193,7 @@ def _grids(instruments: Sequence[Instrument], prices: Sequence[float], settings:
 
 def _check(market: MarketCut, plain: FloatArray) -> None:
     """Raises ConfigError or DataError for a market that the engine does not trade."""
-    for instrument in market.instruments:
-        if instrument.quote != REPORTING_CURRENCY:
-            raise ConfigError(
-                f"{instrument}: a backtest trades {REPORTING_CURRENCY} markets only; a replay trades all: "
-                "python3 run.py replay --lockstep with the same market and settings"
-            )
+    known_worth(market.worth, market.instruments)
     bases = [instrument.base for instrument in market.instruments]
     if len({i.venue for i in market.instruments}) > 1 and len(set(bases)) < len(bases):
         # The gate on a coin's premium (risk.max_premium_bps) is not in the engine.

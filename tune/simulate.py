@@ -24,7 +24,6 @@ from core.engine.tables import (
     INVESTED,
     ORDER_FLOATS,
     REGIME,
-    REPORTING_CURRENCY,
     SHOCK,
     TABLE,
     Columns,
@@ -50,6 +49,7 @@ from core.orders import REPLAY_INSTANCE
 from core.selection import WeightTable
 from core.units import MINUTE_MS
 from data.market import MarketCut, market_curves
+from data.quote_worth import known_worth
 from tune.compiling import compile_side_by_side, is_compiled, small_market
 from tune.found import INDEX, Found, priced_of
 from tune.pieces import Pieces
@@ -209,9 +209,11 @@ class _Run:
             law,
         )
         curves = market_curves(market) if self.account_rules.schedule.kind == VOLUME_CURVE else None
-        self.account = make_account(instruments, {REPORTING_CURRENCY: cash}, curves, REPLAY_INSTANCE)
+        self.worth = known_worth(market.worth, instruments)
+        balances = {self.worth.currency: self.worth.units(cash)}
+        self.account = make_account(instruments, balances, curves, REPLAY_INSTANCE)
         self.account.close[:] = last_closes(self.tape.seen, self.first)
-        self.rows = make_rows(instruments, self.rules, settings.config.trade)
+        self.rows = make_rows(instruments, self.rules, settings.config.trade, self.worth.usdt)
         self.scratch = make_scratch(self.rows, len(self.account.units), len(members))
         grid = grid_of(market.minutes)
         stride = int(grid[1] - grid[0]) if len(grid) > 1 else 1
@@ -230,7 +232,7 @@ class _Run:
         logs = (self.logs.orders, self.logs.floats, self.logs.shares, self.logs.fills)
         self.noted = [Spool(log.shape[1], log.dtype.type, self.folder) for log in logs]
         self.done = 0
-        self.notes = prepared.notes
+        self.notes = (*prepared.notes, *filter(None, [self.worth.note()]))
 
     def finish(self, progress: Progress | None) -> Result:
         """Run to the end, or to where Ctrl-C finds it."""
@@ -335,7 +337,7 @@ class _Run:
             order_floats=floats[:kept],
             shares=shares[:kept],
             fills=fills,
-            priced=priced_of(fills, mid, rules, self.grids.ints[:, FEE_IN_QUOTE] > 0, self.folder),
+            priced=priced_of(fills, mid, rules, self.grids.ints[:, FEE_IN_QUOTE] > 0, self.worth.usdt, self.folder),
             notes=self.notes,
         )
 

@@ -90,15 +90,16 @@ def _contribution(found: Found, booked: int, gross: float) -> FloatArray:
     """(M,) USDT that each member earned of ``gross``, by the first ``booked`` fills."""
     if not found.members:
         return np.zeros(0)
-    seen = found.tape.seen
+    seen, usdt = found.tape.seen, found.rows.rate[0]
+    last = found.columns.first + found.minutes
     earned = _attribute(
         found.fills[:booked, ORDER].copy(),
         found.orders[:, 1].copy(),
         found.fills[:booked, SIDE] == BUY,
         found.priced.quantity[:booked],
-        found.order_floats[:, 0].copy(),
+        found.order_floats[:, 0] * usdt,
         np.ascontiguousarray(found.shares),
-        np.array([last_known(seen[row, :, CLOSE], found.columns.first + found.minutes) for row in range(len(seen))]),
+        usdt * np.array([last_known(seen[row, :, CLOSE], last) for row in range(len(seen))]),
     )
     return spread_rest(earned, gross)
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +21,7 @@ from core.units import MINUTE_MS
 from data.artifacts import Artifact, ArtifactStore
 from data.folder_source import folder_source
 from data.market import MarketSource, demo_source, real_source, synthetic_source
-from data.market_arguments import fitted
+from data.market_arguments import add_worth, fitted
 from tune.array_store import ArrayStore
 from tune.auto import command
 from tune.train import Span, ensure_members, lower_priority, train_members
@@ -133,13 +134,15 @@ def add_trained_market(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--data", type=Path, metavar="PATH", help="a folder of bar files, or of a lake, instead of var/lake"
     )
+    add_worth(parser)
 
 
 def picked(args: argparse.Namespace, settings: Settings) -> tuple[Settings, MarketSource]:
     """The market the arguments name, and the settings with the instruments that it has."""
+    worth = tuple(args.per_usdt)
     if not args.data:
-        return settings, pick_source(args.market, settings)
-    source = folder_source(load.resolve_var(settings), args.data)
+        return settings, replace(pick_source(args.market, settings), per_usdt=worth)
+    source = replace(folder_source(load.resolve_var(settings), args.data), per_usdt=worth)
     return fitted(args, settings, source)[0], source
 
 

@@ -143,6 +143,7 @@ def _of_records(folder: Path, asked: Asked, *, as_json: bool) -> int:
         raise DataError(f"{folder}: {market} was not traded then, but {', '.join(map(str, record.instruments))}")
     if not market and asked.clock is None:
         rows = [i for i in rows if i in _touched(record)]
+    changed = changes(records, record.minute)
     later = [r for r in records if record.minute < r.minute <= record.minute + LATER_MS]
     told = [why(record, instrument, later) for instrument in rows]
     sources = [read_source(folder, record.minute, one.instrument) for one in told]
@@ -150,10 +151,13 @@ def _of_records(folder: Path, asked: Asked, *, as_json: bool) -> int:
         found = _plain(folder, record, told)
         for row, source in zip(found["rows"], sources, strict=True):
             row["bar_source"] = source
+        found["settings"] = list(changed)
         print(json.dumps(found, allow_nan=False))
         return EXIT_OK
     entry, leave = _thresholds(kept_in(folder))
     print(f"{folder.name}, minute {_utc(record.minute)} UTC: {head(record)}")
+    for line in changed:
+        print(line)
     for one, source in zip(told, sources, strict=True):
         print()
         if source:
@@ -161,6 +165,15 @@ def _of_records(folder: Path, asked: Asked, *, as_json: bool) -> int:
         for line in lines(one, entry, leave):
             print(line)
     return EXIT_OK
+
+
+def changes(records: Sequence[MinuteRecord], minute: int) -> tuple[str, ...]:
+    """What the newest change of the settings was that this minute was decided by, and since when; empty without any."""
+    told = [record for record in records if record.settings and record.minute <= minute]
+    if not told:
+        return ()
+    since = "in this minute" if told[-1].minute == minute else f"at {_utc(told[-1].minute)} UTC"
+    return tuple(f"settings changed {since}: {line}" for line in told[-1].settings)
 
 
 def _touched(record: MinuteRecord) -> set[Instrument]:

@@ -61,12 +61,14 @@ class Watch:
         speed: float,
         sim_url: str | None,
         var: Path,
+        half_life_s: float,
     ) -> None:
-        """``sim_url``: a stand-in for the exchange, whose clock counts; None = the wall's does. ``var``: where the
+        """``half_life_s``: of what our orders took, in market time. ``sim_url``: a stand-in for the exchange, whose clock counts; None = the wall's does. ``var``: where the
         limits are shared."""
         self.time = MarketTime(speed, wall=sim_url is None)
         self._sim_url = sim_url
         self._speed = speed
+        self._half_life_s = half_life_s
         self._instruments = instruments
         self._venue = venue
         self._gate = venue_gate(var, venue, settings)
@@ -85,7 +87,13 @@ class Watch:
         known = {i: await self._recent(i, first) for i in self._instruments}
         begin = min([first, *(bar.minute for bars in known.values() for bar in bars)])
         # A clock that runs N times as fast makes N times as much of the same silence.
-        self.market = FollowedMarket(self._instruments, rules, begin, stale_ms=int(STALE_MS * max(1.0, self._speed)))
+        self.market = FollowedMarket(
+            self._instruments,
+            rules,
+            begin,
+            stale_ms=int(STALE_MS * max(1.0, self._speed)),
+            half_life_ms=self._half_life_s * 1_000.0,
+        )
         for instrument, bars in known.items():
             for bar in bars:
                 self.market.observe_bar(instrument, bar)
@@ -218,10 +226,11 @@ async def serve_paper(args: argparse.Namespace) -> int:
     account = open_account(args.account, None, reset=False)
     exchange_settings, var = settings.config.exchanges[args.venue], load.resolve_var(settings)
     instruments = own(args.venue, settings.config.trade.rows)
-    watch = Watch(args.venue, exchange_settings, instruments, args.speed, args.sim_url, var)
+    costs = settings.rules.costs
+    half_life_s = costs.recovery_half_life_s
+    watch = Watch(args.venue, exchange_settings, instruments, args.speed, args.sim_url, var, half_life_s)
     async with AsyncExitStack() as stack:
         watching = await watch.open(stack)
-        costs = settings.rules.costs
         exchange = make_exchange(
             args.venue, watch.market, charged(watch.rules, costs), account.balances, costs, watch.start_ms
         )

@@ -8,9 +8,9 @@ from core.costs import Terms
 from core.engine.tables import (
     AVERAGE_MINUTES,
     MAX_LOTS,
-    MAX_NOTIONAL_UNITS,
     MIN_LOTS,
     MIN_NOTIONAL,
+    MOST_UNITS,
     MULTIPLIER_DOWN,
     MULTIPLIER_UP,
     STEP,
@@ -185,7 +185,8 @@ def turned_away(tape: Tape, grids: Grids, row: int, ms: int, ticks: int, steps: 
         return True
     if not lot_ok(steps, grids.ints[row, MIN_LOTS], grids.ints[row, MAX_LOTS]):
         return True
-    if not notional_ok(steps, ticks, grids.ints[row, UNIT], grids.ints[row, MIN_NOTIONAL], MAX_NOTIONAL_UNITS):
+    ints = grids.ints[row]
+    if not notional_ok(steps, ticks, ints[UNIT], ints[MIN_NOTIONAL], ints[MOST_UNITS]):
         return True
     return math.isnan(now)
 

@@ -41,8 +41,7 @@ from core.units import BPS, MINUTE_MS, Instrument, MarketRules
 IntArray = np.ndarray
 EXACT = 2**53
 """Units of 1e-8 up to which an amount's float64 is the correctly rounded one."""
-REPORTING_CURRENCY = "USDT"
-MAX_NOTIONAL_UNITS = 9_000_000 * UNITS
+MAX_NOTIONAL, MAX_NOTIONAL_KRW = 9_000_000, 1_000_000_000
 MULTIPLIER_UP, MULTIPLIER_DOWN, AVERAGE_MINUTES = 5.0, 0.2, 5
 """The simulated venue's limits (``exchanges.simulated.filters.Limits``), held to them by a test."""
 
@@ -67,7 +66,7 @@ class Tape(NamedTuple):
 
 
 TICK, STEP, TICK_DEN = range(3)
-TICK_NUM, STEP_UNITS, UNIT, MIN_LOTS, MAX_LOTS, MIN_NOTIONAL, RATE, FEE_IN_QUOTE, QUOTE, BASE = range(10)
+TICK_NUM, STEP_UNITS, UNIT, MIN_LOTS, MAX_LOTS, MIN_NOTIONAL, RATE, FEE_IN_QUOTE, QUOTE, BASE, MOST_UNITS = range(11)
 
 
 class Grids(NamedTuple):
@@ -76,8 +75,9 @@ class Grids(NamedTuple):
     floats: FloatArray
     """(S, 3): tick, step, and tick's denominator: tick == TICK_NUM / TICK_DEN exactly, a power of ten."""
     ints: IntArray
-    """(S, 10): tick's numerator; units of base in a step; units of quote in one tick x step; smallest and largest
-    order in lots; smallest in units of quote; taker fee in 1e-8; whether it is paid in quote; the balances' indices."""
+    """(S, 11): tick's numerator; units of base in a step; units of quote in one tick x step; smallest and largest
+    order in lots; smallest in units of quote; taker fee in 1e-8; whether it is paid in quote; the balances' indices;
+    largest order in units of quote."""
 
 
 class Rules(NamedTuple):
@@ -209,7 +209,7 @@ WANTED, POSITION, PAID_FROM, FREE_LOTS, SEEN_MID, SEEN_EDGE, SEEN_SPREAD, CALM_L
     len(ROW_FLOATS), len(ROW_FLOATS) + 10
 )
 FRESH, IS_ASKED, TRADABLE = range(3)
-ROW, ORDER, LIMIT, UNSENT, BUYS, QUANTITY, BEFORE, AGE = range(8)
+ROW, ORDER, LIMIT, UNSENT, BUYS, QUANTITY, BEFORE, AGE, LEAST = range(9)
 TICKS, STEPS, PART_LEVEL, PART_STEPS = range(4)
 
 
@@ -232,8 +232,8 @@ class Scratch(NamedTuple):
     worth: FloatArray
     """(A,)"""
     parent: IntArray
-    """(S, 8): row, order, limit in ticks, unsent lots, 1 for a buy, lots wanted, lots done before in its life, and its
-    age, of those at work this minute."""
+    """(S, 9): row, order, limit in ticks, unsent lots, 1 for a buy, lots wanted, lots done before in its life, its age,
+    and the lots of its smallest order, of those at work this minute."""
     level: IntArray
     """(4, LEVELS): a book's ticks and steps, and what an order takes of which."""
     sizing: FloatArray
@@ -293,6 +293,7 @@ def make_grids(
                     int(fee_in_quote[i]),
                     assets[i.venue, i.quote],
                     assets[i.venue, i.base],
+                    (MAX_NOTIONAL_KRW if i.quote == "KRW" else MAX_NOTIONAL) * UNITS,
                 ]
                 for i, r, (num, _) in zip(instruments, known, ticks, strict=True)
             ],
@@ -301,11 +302,16 @@ def make_grids(
     )
 
 
-def make_rows(instruments: Sequence[Instrument], rules: Mapping[Instrument, MarketRules], trade: TradeSettings) -> Rows:
-    """The sizing rows' columns that stay."""
+def make_rows(
+    instruments: Sequence[Instrument],
+    rules: Mapping[Instrument, MarketRules],
+    trade: TradeSettings,
+    usdt: float = 1.0,
+) -> Rows:
+    """The sizing rows' columns that stay. ``usdt``: what a unit of the quote currency is worth, all instruments' one."""
     known = [rules[i] for i in instruments]
     rows, _, _ = empty_rows(len(known))
-    rows.rate[:] = [1.0 if i.quote == REPORTING_CURRENCY else math.nan for i in instruments]
+    rows.rate[:] = usdt
     for name in ("step", "tick", "min_qty", "max_qty", "min_notional"):
         getattr(rows, name)[:] = [float(getattr(rule, name)) for rule in known]
     rows.fee[:] = [float(rule.taker_fee) for rule in known]
@@ -427,7 +433,7 @@ def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
         weights=np.zeros(members),
         spoke=np.zeros(members, dtype=np.bool_),
         worth=np.zeros(assets),
-        parent=np.zeros((count, 8), dtype=np.int64),
+        parent=np.zeros((count, 9), dtype=np.int64),
         level=np.zeros((4, LEVELS), dtype=np.int64),
         sizing=sizing,
         sizing_flags=flags_of_coins,

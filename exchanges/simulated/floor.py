@@ -60,8 +60,10 @@ class Floor:
         return take_money(levels, trace.taken[side], units, self._smallest[row], room)
 
     def took(self, row: int, side: Side, level: int, steps: int, ms: int) -> None:
-        """Note that a level was taken from: it is missing there until the book is another one."""
+        """Note that a level was taken from: it is missing there until the book is another one, and then what the market
+        says."""
         self._footprints[row].of(self.market.epoch(row, ms)).taken[side][level] += steps
+        self.market.took(row, side, steps, ms)
 
     def traded(self, row: int, side: Side, steps: int, ms: int) -> None:
         """Note a fill, for the cap on our share of the volume."""

@@ -2,7 +2,7 @@
 
 Whoever listens to the real streams tells it of every bar, top of book, displayed level and trade. Orders match against
 what is displayed, with its quantity, and no further: where only tops are told, nothing behind the best price is there.
-What we took stays missing until the book is shown anew.
+What we took is missing, and comes back with a half-life (``exchanges.simulated.recovery``).
 
 A resting order queues behind what was displayed at its price, and trades fill it (``exchanges.simulated.queue``). Where
 no trade of its market was ever told, it fills when the observed top reaches its price, and from the volume of observed
@@ -19,6 +19,7 @@ from exchanges.simulated.ladder import EMPTY, Ladder, Levels
 from exchanges.simulated.market import SECOND_MS, Passage
 from exchanges.simulated.orders import SimOrder
 from exchanges.simulated.queue import Place, pass_trade
+from exchanges.simulated.recovery import Recovery
 from exchanges.trade import Trade
 
 FOREVER_MS = 253_402_300_799_000
@@ -50,7 +51,9 @@ class FollowedMarket:
         rules: Mapping[Instrument, MarketRules],
         start_ms: int,
         stale_ms: int = STALE_MS,
+        half_life_ms: float = 0.0,
     ) -> None:
+        """``half_life_ms``: of what our orders took from the book; 0 = it is back when the book is shown anew."""
         self.instruments = instruments
         self.start_ms = start_ms
         self.end_ms = FOREVER_MS
@@ -61,9 +64,11 @@ class FollowedMarket:
         self._steps = [float(rules[i].step) for i in instruments]
         self._tops: list[Top | None] = [None] * len(instruments)
         self._seen = [0] * len(instruments)
-        """How many books came (tops, where there are no levels): own takes are forgotten with each."""
+        """How many books came (tops, where there are no levels)."""
         self._books: list[Ladder | None] = [None] * len(instruments)
         """Displayed levels, where they are told."""
+        self._recovery = [{side: Recovery(half_life_ms) for side in Side} for _ in instruments]
+        """By market and side of our orders."""
         self._places: list[list[Place]] = [[] for _ in instruments]
         self._trades: list[dict[int, None]] = [{} for _ in instruments]
         """Numbers of the newest trades; empty as long as none was told."""
@@ -80,9 +85,10 @@ class FollowedMarket:
             second, low, high = top.at_ms // SECOND_MS, top.ask, top.bid
         self._reached[row] = (second, min(low, top.ask), max(high, top.bid))
         self._tops[row] = top
-        self._seen[row] += self._books[row] is None
+        anew = self._books[row] is None
+        self._seen[row] += anew
         self._heard_ms = max(self._heard_ms, top.at_ms)
-        self._show(row)
+        self._show(row, anew)
 
     def observe_book(self, instrument: Instrument, bids: Quotes, asks: Quotes, at_ms: int) -> None:
         """Everything displayed, or the best of it; of each side the best ``LEVELS`` are used."""
@@ -90,7 +96,7 @@ class FollowedMarket:
         self._books[row] = Ladder(self._levels(row, bids), self._levels(row, asks))
         self._seen[row] += 1
         self._heard_ms = max(self._heard_ms, at_ms)
-        self._show(row)
+        self._show(row, True)
 
     def lose_book(self, instrument: Instrument) -> None:
         """Its levels are not known any more; its top may be."""
@@ -98,6 +104,7 @@ class FollowedMarket:
         if self._books[row] is not None:
             self._books[row] = None
             self._seen[row] += 1
+            self._show(row, True)
 
     def observe_trade(self, instrument: Instrument, trade: Trade) -> None:
         """An execution at the venue; one that was told before is not counted again."""
@@ -159,8 +166,14 @@ class FollowedMarket:
         book = self._books[row]
         bids, asks = ((self._ticks_of(row, p), self._steps_of(row, q)) for p, q in _both(top))
         if book is not None:
-            return Ladder(_not_better(book.bids, bids, Side.BUY), _not_better(book.asks, asks, Side.SELL))
-        return Ladder(*((best,) if best[1] > 0 else () for best in (bids, asks)))
+            sides = (_not_better(book.bids, bids, Side.BUY), _not_better(book.asks, asks, Side.SELL))
+        else:
+            sides = tuple((best,) if best[1] > 0 else () for best in (bids, asks))
+        missing = self._recovery[row]
+        return Ladder(missing[Side.SELL].lessen(sides[0], ms), missing[Side.BUY].lessen(sides[1], ms))
+
+    def took(self, row: int, side: Side, steps: int, ms: int) -> None:
+        self._recovery[row][side].took(steps, ms)
 
     def join(self, order: SimOrder) -> Place | None:
         """Behind what is displayed at its price."""
@@ -169,8 +182,11 @@ class FollowedMarket:
         self._places[row] = [p for p in self._places[row] if p.order.working] + [place]
         return place
 
-    def _show(self, row: int) -> None:
-        """Tell the places of our orders what is displayed at their prices now."""
+    def _show(self, row: int, anew: bool) -> None:
+        """Tell the places of our orders what is displayed at their prices now; ``anew``: in another book."""
+        if anew:
+            for recovery in self._recovery[row].values():
+                recovery.anew()
         if not self._places[row]:
             return
         self._places[row] = [p for p in self._places[row] if p.order.working]

@@ -3,7 +3,7 @@
 Backtest, tests and the RL environment trade here; the numbers are those of the server, to the last digit.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -18,6 +18,7 @@ from core.messages import (
     OrderSnapshot,
     OrderState,
     PlaceOrder,
+    QuoteRate,
     ShownBook,
     Top,
 )
@@ -42,9 +43,16 @@ STATES = {
 class SimulatedVenue:
     """``core.ports.LocalVenue`` over a SimulatedExchange in this process."""
 
-    def __init__(self, exchange: SimulatedExchange, name: str = "binance") -> None:
+    def __init__(
+        self,
+        exchange: SimulatedExchange,
+        name: str = "binance",
+        rates: Callable[[int], tuple[QuoteRate, ...]] = lambda now_ms: (),
+    ) -> None:
+        """``rates``: what watched markets show of quote currencies at a time, epoch ms."""
         self.name = name
         self.exchange = exchange
+        self._rates = rates
 
     @classmethod
     def of_tape(
@@ -55,10 +63,11 @@ class SimulatedVenue:
         start_ms: int | None = None,
         name: str = "binance",
         costs: CostSettings = DEFAULT_COSTS,
+        rates: Callable[[int], tuple[QuoteRate, ...]] = lambda now_ms: (),
     ) -> "SimulatedVenue":
         """A venue that plays ``tape`` under ``costs``, with its default rules unless told others."""
         rules = rules or tape.default_rules(costs)
-        return cls(SimulatedExchange(tape, rules, balances, start_ms, costs=costs), name)
+        return cls(SimulatedExchange(tape, rules, balances, start_ms, costs=costs), name, rates)
 
     def now_ms(self) -> int:
         return self.exchange.now_ms
@@ -81,6 +90,7 @@ class SimulatedVenue:
             late=tuple(i for i, bar in zip(exchange.instruments, bars, strict=True) if bar is None),
             sentiment=exchange.market.sentiment_at(exchange.now_ms),
             news=exchange.market.news_at(exchange.now_ms),
+            rates=self._rates(exchange.now_ms),
         )
 
     def _top(self, row: int) -> Top | None:

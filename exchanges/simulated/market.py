@@ -13,7 +13,7 @@ from core.messages import CLOSE, VOLUME, Bar, Sentiment
 from core.news import News
 from core.params import CostSettings
 from core.path import extremes_at, place_of, price_at
-from core.units import MINUTE_MS, Instrument, MarketRules
+from core.units import MINUTE_MS, Instrument, MarketRules, Side
 from exchanges.simulated.ladder import EMPTY, Ladder, Levels
 from exchanges.simulated.orders import SimOrder
 from exchanges.simulated.queue import Place
@@ -95,6 +95,11 @@ class MarketSource(Protocol):
 
     def join(self, order: SimOrder) -> Place | None:
         """An order comes to rest: the place that this market will move; None where seconds pass over it instead."""
+        ...
+
+    def took(self, row: int, side: Side, steps: int, ms: int) -> None:
+        """An order of ours on ``side`` took so much. Whoever matches counts that until ``epoch`` changes; what is missing
+        longer, the market takes off its ``ladder``."""
         ...
 
 
@@ -223,3 +228,6 @@ class TapeMarket:
 
     def join(self, order: SimOrder) -> Place | None:
         return None
+
+    def took(self, row: int, side: Side, steps: int, ms: int) -> None:
+        """Nothing more: with the next minute's volume its book is made anew, as the engine's is."""

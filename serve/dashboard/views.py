@@ -32,6 +32,7 @@ def minute_view(record: Plain, about: Plain) -> dict[str, Any]:
         "headline": headline(record, rows),
         "rates": list(record.get("rates", ())),
         "members": members,
+        "settings": list(record.get("settings", ())),
         "models": [model_words(step) for step in record.get("models", ())],
         "rows": rows,
         "sizing": [

@@ -31,7 +31,8 @@ from data.artifacts import ArtifactStore
 from exchanges.binance.gateway import BinanceGateway
 from exchanges.simulated.server import serve_exchange
 from tests.sim.conftest import BEGIN, KEY, SECRET, make_exchange
-from tests.support.binance_stub import BinanceStub, Reply
+from tests.support.binance_stub import BinanceStub
+from tests.support.venue_stub import Reply
 
 BTC, ETH = Instrument("binance", "BTC/USDT"), Instrument("binance", "ETH/USDT")
 BOTH = (BTC, ETH)

@@ -18,7 +18,7 @@ from core.params import CostSettings, ExecutionSettings
 from core.units import DAY_MS, MINUTE_MS, Instrument
 from data.synthetic import SyntheticSpec, make_market
 from exchanges.simulated.tape import Tape
-from tests.bench.support.recorded import Recording, draw_seconds, read_streams
+from tests.bench.support.recorded import Recording, depth_after, draw_seconds, read_streams
 from tests.bench.support.shortfall import (
     MEAN,
     MOST_MINUTES,
@@ -50,6 +50,7 @@ WANDERING = "wandering"
 RECORDED = "recorded books and trades"
 LIKE_A_MARKET = (0.5, 2.0)
 """Variance ratios (``variance_ratio``) between which a price is like a real one; recorded BTC and ETH have 1.1 and 1.3."""
+LAGS_MS = (100, 300, 600, 1_000, 2_000, 5_000, 10_000)
 BLOCK_S = 60
 """Of the bootstrap over a recording: as long as a parent lives, so that parents of different blocks hardly overlap."""
 CHANCE = " (its band holds 0)"
@@ -85,9 +86,8 @@ def main(argv: list[str]) -> int:
     that of the last ones continued, which no market gives away. It rewards whoever gives up early and punishes whoever
     waits. The same bars with a price that wanders between their extremes. And with ``--recording``, real books and real
     trades, told as paper mode tells them: takers walk the recorded depth, resting orders wait in the recorded queue, what
-    we took is missing until the book is shown anew. There parents begin at random seconds and overlap: a thousand of them
-    live in a few minutes, so their bands come from a bootstrap of whole blocks of a minute, and are wide. And as what was
-    taken is back so soon, whoever slices pays no impact there, which flatters the mean of TWAP.
+    we took comes back with a half-life (``costs.recovery_half_life_s``). There parents begin at random seconds and overlap: a thousand of them
+    live in a few minutes, so their bands come from a bootstrap of whole blocks of a minute, and are wide.
 
     The yardstick of which witness is to be believed is the variance over 20 seconds against that over one second: about
     1 of a market, 20 of a line that never turns, 7 to 15 of the straight path. It is measured of each in the same run and printed. The verdict is over those
@@ -107,6 +107,12 @@ def main(argv: list[str]) -> int:
         "--recording", type=Path, help="folder of recorded Binance streams (raw lines of depth, bookTicker and trade)"
     )
     parser.add_argument("--only-recording", action="store_true", help="leave the bars out")
+    parser.add_argument(
+        "--half-life",
+        type=float,
+        default=CostSettings().recovery_half_life_s,
+        help="seconds until half of what we took from a recorded book is back; 0 = with its next update (default %(default)g)",
+    )
     parser.add_argument("--days", type=int, default=14, help="of each file, so many (default 14)")
     parser.add_argument("--tuning", action="store_true", help="the first of those days, on which the rule was chosen")
     parser.add_argument(
@@ -127,7 +133,8 @@ def main(argv: list[str]) -> int:
         for price in (STRAIGHT, WANDERING):
             found.append(on_bars(tapes, price, args.parents, args.seed, compared))
     if args.recording is not None:
-        found.append(on_recording(args.recording, args.horizon, args.parents, args.seed, compared))
+        costs = CostSettings(recovery_half_life_s=args.half_life)
+        found.append(on_recording(args.recording, args.horizon, args.parents, args.seed, compared, costs))
     took = planning_ms()
     plans = ", ".join(f"{name} {ms:.1f} ms" for name, ms in took.items())
     print(f"\nplanning a minute of {SYMBOLS} symbols x {VENUES} venues, one core: {plans} (bar {PLAN_MS:g})")
@@ -151,9 +158,10 @@ def on_bars(
 
 
 def on_recording(
-    folder: Path, minutes: int, parents: int, seed: int, compared: dict[str, ExecutionSettings]
+    folder: Path, minutes: int, parents: int, seed: int, compared: dict[str, ExecutionSettings], costs: CostSettings
 ) -> Judgement:
-    places = [Recording(stream, CostSettings(), minutes + 1) for stream in read_streams(folder)]
+    streams = read_streams(folder)
+    places = [Recording(stream, costs, minutes + 1) for stream in streams]
     ratios = {str(place.instruments[0].symbol): variance_ratio([place.prices()]) for place in places}
     ratio = float(np.mean(list(ratios.values())))
     each = ", ".join(f"{symbol} {value:.1f}" for symbol, value in ratios.items())
@@ -163,6 +171,11 @@ def on_recording(
     print(
         f"decisions within {span} s of {len(places)} markets, so orders of {minutes} min overlap; bands from blocks of {BLOCK_S * minutes} s"
     )
+    shares = ", ".join(
+        f"{share:.0%} after {lag / 1e3:g} s" for lag, share in zip(LAGS_MS, depth_after(streams, LAGS_MS), strict=True)
+    )
+    print(f"volume near the touch after the largest bursts of trades, of what was there before: {shares}")
+    print(f"half of what our orders took is back after {costs.recovery_half_life_s:g} s")
     drawn = blocks_drawn(seconds, span, BLOCK_S * minutes, np.random.default_rng(seed))
     return Judgement(RECORDED, ratio, told(places, cases, compared, drawn))
 

@@ -5,6 +5,9 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from core.errors import BotError
 from core.messages import MinuteRecord
 from data.hot import Hot
 from data.records import read_records
+from tests.support.exposure_checker import check_run
 from tests.support.replays import EAGER, ROOT, end_group, left_behind, noted, start_replay, wait_until
 
 VICTIMS = (
@@ -73,7 +77,20 @@ def invest(folder: Path, percent: int) -> None:
     (folder / "new.json").replace(folder / "config.json")
 
 
-def sizes_follow(records: list[MinuteRecord]) -> None:
+def why_of_a_size(run_dir: Path, records: list[MinuteRecord], changed: int) -> str:
+    """What ``run.py why`` tells of the first size after the change: the change, and its arithmetic line by line."""
+    record = next(r for r in records if r.minute >= changed and (r.approved or r.refused))
+    judged = (*record.approved, *record.refused)[0]
+    minute = f"{datetime.fromtimestamp(record.minute / 1000, UTC):%Y-%m-%dT%H:%M}"
+    asking = [sys.executable, str(ROOT / "run.py"), "why", f"--run={run_dir}", minute, str(judged.instrument)]
+    said = subprocess.run(asking, check=True, capture_output=True, text=True, timeout=60, cwd=ROOT).stdout
+    since = "in this minute" if record.minute == changed else "at "
+    assert f"settings changed {since}" in said and "trade.invest_pct: 10 -> 20" in said, said
+    assert all(f"    {line}" in said for line in judged.arithmetic), said
+    return said
+
+
+def sizes_follow(run_dir: Path, records: list[MinuteRecord]) -> None:
     """From the minute whose record names the change on, every size is reckoned with it; before, with what held before."""
     told = [record for record in records if record.settings]
     assert told[0].settings == ("trade.invest_pct: 10 -> 20",)
@@ -81,6 +98,7 @@ def sizes_follow(records: list[MinuteRecord]) -> None:
         for judged in (*record.approved, *record.refused):
             share = 20 if record.minute >= told[0].minute else 10
             assert f" of {share}% of " in judged.arithmetic[0], record.minute
+    assert " of 20% of " in why_of_a_size(run_dir, records, told[0].minute)
     # The part that sizes was killed later, and took the new value up again.
     assert [record.settings for record in told[1:]] == [told[0].settings]
 
@@ -142,10 +160,12 @@ def test_every_actor_dies_once_and_no_order_is_lost_or_doubled(tmp_path: Path) -
     assert summary["trades"] > 0, "no trade says nothing about lost or doubled ones"
     assert summary["missed"] <= 2 * len(VICTIMS), summary
     records = list(read_records(Path(summary["run_dir"]) / "records"))
-    sizes_follow(records)
+    sizes_follow(Path(summary["run_dir"]), records)
     votes_were_lost_and_came_back(records)
     begun = [step for record in records for step in record.models]
     assert {step.member for step in begun if step.kind == "started"} == set(MEMBERS)
+    found = check_run(Path(summary["run_dir"]), invest_pct=20)
+    assert found.crossings == [] and found.buys > 0, found.text()
     minutes = [r.minute for r in records]
     assert minutes == sorted(set(minutes)), "a minute was recorded twice or out of order"
     assert all(r.reason for r in records if r.status == "missed")

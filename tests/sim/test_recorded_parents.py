@@ -9,7 +9,7 @@ import pytest
 from core.errors import DataError
 from core.params import CostSettings, ExecutionSettings
 from core.units import MINUTE_MS, Side
-from tests.bench.support.recorded import BEFORE_S, Recording, draw_seconds, read_streams
+from tests.bench.support.recorded import BEFORE_S, Recording, depth_after, draw_seconds, read_streams
 from tests.bench.support.shortfall import Case, bands, blocks_drawn, variance_ratio, work
 
 START_MS = 1_723_161_600_000
@@ -78,6 +78,10 @@ def test_parents_come_at_any_second_in_pairs_of_both_sides(recording: Recording)
         assert (counts[::2] == counts[1::2]).all()
     same = {"a": np.arange(20.0), "b": np.arange(20.0)}
     assert all(less.low == less.high == 0.0 for pair in bands(same, "a", [np.arange(20)]).values() for _, less in pair)
+
+
+def test_a_book_that_no_trade_moves_is_whole_after_each(recording: Recording) -> None:
+    assert depth_after([recording.stream], (100, 1_000, 5_000)) == pytest.approx(np.ones(3))
 
 
 def test_a_straight_line_and_a_random_walk_are_told_apart() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from core.units import MINUTE_MS
+from data.schema import VALUES
 
 MARCH = 1_709_251_200_000
 """2024-03-01T00:00Z."""
@@ -40,3 +41,9 @@ def save(frame: pl.DataFrame, folder: Path, name: str = "BTCUSDT.parquet", venue
     else:
         frame.write_parquet(path)
     return path
+
+
+def rows_of(start: int, bars: np.ndarray) -> pl.DataFrame:
+    """The bars that are there."""
+    at = np.flatnonzero(np.isfinite(bars[:, 3]))
+    return pl.DataFrame({"ts": start + MINUTE_MS * at, **{name: bars[at, k] for k, name in enumerate(VALUES)}})

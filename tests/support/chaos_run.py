@@ -48,6 +48,8 @@ RATE = 0.08
 MOST_STANDING = 25
 EXECUTION = ExecutionSettings(slices=3, slice_seconds=15, unknown_requery_s=2.0)
 SETTLE_ROUNDS = 30
+LONGEST_HIDDEN_MS = 10_000
+"""No order is kept from questions for longer, by the venue's clock."""
 INSTANCE = "chaos"
 ENDED = frozenset({OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED})
 NOT_FILLED = {OrderState.CANCELLED, OrderState.EXPIRED}
@@ -315,7 +317,18 @@ class Run:
         raise AssertionError("the venue never answered")
 
     async def _settle(self) -> None:
-        """Ask until nothing is open or unknown, with the faults still on."""
+        """Ask until nothing is open or unknown, with the faults still on; then once more when the venue hides nothing any
+        longer: an order given up while it was hidden is asked about for minutes, and stands or is filled."""
+        await self._end_all()
+        await self._advance(LONGEST_HIDDEN_MS)
+        await self._patiently(self.executor.on_reconnect)
+        await self._end_all()
+        await asyncio.sleep(0.15)
+        while not self.news.idle:
+            await asyncio.sleep(0.01)
+        await self._patiently(self.executor.on_reconnect)
+
+    async def _end_all(self) -> None:
         for _ in range(SETTLE_ROUNDS):
             await self._advance(3_000)
             try:
@@ -326,10 +339,6 @@ class Run:
             if left["open"] == [] and not left["unsettled"] and self.news.idle and not health["unsettled"]:
                 break
             await asyncio.sleep(0.05)
-        await asyncio.sleep(0.15)
-        while not self.news.idle:
-            await asyncio.sleep(0.01)
-        await self._patiently(self.executor.on_reconnect)
 
     # --- comparing ----------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from core.selection import WeightTable
 from core.units import MINUTE_MS, Instrument, Side
 from core.votes import Answer, assemble_votes
 from data.market import MarketCut
+from data.quote_worth import QuoteWorth, known_worth
 from tests.support.markets import MINUTE, walk
 from tune.backtest import make_backtest
 from tune.result import REGIMES, STATES, Result
@@ -25,6 +26,7 @@ HISTORY = 310
 """Minutes before the first decision: features are whole, and a spread is estimated from the third hour on."""
 NAMES = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT", "DOGE/USDT")
 PRICES = (60_000.0, 3_000.0, 150.0, 2.0, 0.2)
+WON = QuoteWorth(currency="KRW", usdt=1.0 / 1_390.0, source="as was said")
 
 
 def make_settings(rows: int, **changes: Any) -> Settings:
@@ -38,7 +40,8 @@ def make_settings(rows: int, **changes: Any) -> Settings:
         "protection": {},
         "costs": {},
     }
-    config: dict[str, Any] = {"trade": {"instruments": [f"binance:{s}" for s in NAMES[:rows]], "invest_pct": 60}}
+    names = [f"binance:{s}" for s in NAMES[:rows]]
+    config: dict[str, Any] = {"trade": {"instruments": names, "invest_pct": 60}}
     for name, value in changes.items():
         section, field = name.split("__")
         (config if section == "trade" else rules)[section][field] = value
@@ -68,6 +71,14 @@ def cut_of(bars: np.ndarray, history: int = HISTORY) -> MarketCut:
         synthetic=True,
         sentiment=(),
     )
+
+
+def in_won(market: MarketCut) -> MarketCut:
+    """The same coins at Upbit, for won."""
+    bars = market.bars.copy()
+    bars[..., :4] /= WON.usdt
+    coins = tuple(Instrument("upbit", f"{i.base}/KRW") for i in market.instruments)
+    return replace(market, instruments=coins, bars=bars, worth=WON)
 
 
 def make_forecasts(market: MarketCut, seed: int = 1, scale: float = 15.0, silent: float = 0.0) -> Forecasts:
@@ -218,9 +229,9 @@ def difference(pair: Pair) -> str:
     for fill, mine in zip(traded, fills, strict=True):
         parts = parse_id(fill.client_id)
         assert parts is not None and parts.code == symbol_code(fill.instrument.symbol)
-        price = float(fill.price)
+        price, usdt = float(fill.price), known_worth(WON, rows).usdt
         in_base = fill.fee_asset == fill.instrument.base
-        fee = float(fill.fee) * price if in_base else float(fill.fee)
+        fee = (float(fill.fee) * price if in_base else float(fill.fee)) * usdt
         theirs = (parts.minute, fill.at_ms, fill.instrument.symbol, fill.side.value, float(fill.quantity), price, fee)
         names = ("minute", "at_ms", "symbol", "side", "quantity", "price", "fee_usdt")
         if theirs != (ours := tuple(mine[n] for n in names)):

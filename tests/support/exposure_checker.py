@@ -8,7 +8,10 @@ for certain only ``LOSS_MARGIN`` beyond itself.
 A limit on exposure binds what is bought: a price that rises over what is held crosses it without anybody's doing. Such
 minutes are no crossings; they are counted in ``Checked.risen``. Sells are never held back by a limit, so of them only
 what cannot be (more than was held) and the price are judged: those of the ensemble by the price that was decided upon,
-protective exits, which a moving price sets off, by the lowest of the minute that they were sold in.
+protective exits, which a moving price sets off, by the lowest of the minute that they were sold in. Pauses after losses
+are reckoned beside it (``pause_checker``).
+
+Above 400 lines because an auditor is read as one: nothing of what he judges by may stand elsewhere.
 
 By hand: ``python -m tests.support.exposure_checker var/runs/RUN`` over the folder that a replay left.
 """
@@ -17,12 +20,14 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from tests.support.pause_checker import Pauses, broken
 
 MINUTE = 60_000
 DAY = 1_440 * MINUTE
@@ -76,7 +81,11 @@ class Limits:
     max_gross_pct: float
     daily_loss_pct: float
     max_drawdown_pct: float
+    max_order_usdt: float
+    """Infinite: none."""
+    daily_loss_usdt: float
     max_orders_per_minute: int
+    max_orders_per_day: int
     collar_bps: float
     exit_collar_bps: float
     """Of protective exits, whose limit is moved away until they fill."""
@@ -84,6 +93,7 @@ class Limits:
     """A loss limit sells what is held."""
     min_order: float
     """USDT; less than twice of it may be left to lie."""
+    pauses: Pauses
 
     @classmethod
     def of_settings(cls, told: Mapping[str, Any]) -> "Limits":
@@ -94,7 +104,13 @@ class Limits:
             **{name: float(risk[name]) for name in (*same, "collar_bps")},
             exit_collar_bps=float(told["rules"]["protection"]["max_collar_bps"]),
             invest_pct=float(trade["invest_pct"]),
+            **{
+                name: math.inf if risk[name] is None else float(risk[name])
+                for name in ("max_order_usdt", "daily_loss_usdt")
+            },
             max_orders_per_minute=int(risk["max_orders_per_minute"]),
+            max_orders_per_day=int(risk["max_orders_per_day"]),
+            pauses=Pauses.of_settings(risk),
             closes=risk["on_loss_limit"] == "close",
             min_order=float(trade["min_order_usdt"]),
         )
@@ -194,6 +210,8 @@ class _Account:
         self.found = Checked()
         self.peak = self.day_start = math.nan
         self.day = -1
+        self.orders: dict[int, set[tuple[int, str, bool]]] = {}
+        """By UTC day."""
         self.closing = 0
 
     def decide(self, minute: int) -> None:
@@ -241,6 +259,8 @@ class _Account:
             if (1.0 - equity / base) * 100.0 > allowed + LOSS_MARGIN:
                 self.found.breach = (minute, name)
                 return
+        if self.day_start - equity > self.limits.daily_loss_usdt + LOSS_MARGIN / 100.0 * self.day_start:
+            self.found.breach = (minute, "daily_loss_usdt")
 
     def _closed(self, minute: int, k: int, worth: np.ndarray, fresh: np.ndarray) -> None:
         """Once a loss limit was breached, what is held goes while there is trade."""
@@ -249,7 +269,7 @@ class _Account:
             return
         for row, left in enumerate(worth):
             if left >= 2.0 * self.limits.min_order:
-                self._cross(minute + MINUTE, "still held after a loss limit", row, float(left), 0.0)
+                self.cross(minute + MINUTE, "still held after a loss limit", row, float(left), 0.0)
 
     def take(self, trade: Trade) -> None:
         """Book a fill, and judge it by the account of the minute that it was decided in."""
@@ -262,9 +282,9 @@ class _Account:
         else:
             self.cash -= trade.fee
         if self.held[row] < 0:
-            self._cross(trade.at_ms, "sold more than was held", row, float(self.held[row]), 0.0)
+            self.cross(trade.at_ms, "sold more than was held", row, float(self.held[row]), 0.0)
         if self.cash < 0:
-            self._cross(trade.at_ms, "spent more than there was", row, float(self.cash), 0.0)
+            self.cross(trade.at_ms, "spent more than there was", row, float(self.cash), 0.0)
         if trade.protects:
             found.exits += 1
             lowest = float(self.market.low[row, (trade.at_ms - self.market.start) // MINUTE])
@@ -274,10 +294,13 @@ class _Account:
         decision = self.decisions.get(trade.minute)
         if decision is None:
             late = (trade.at_ms - trade.minute - MINUTE) / MINUTE
-            self._cross(trade.at_ms, "filled outside its minute", row, late, 1.0)
+            self.cross(trade.at_ms, "filled outside its minute", row, late, 1.0)
             return
         decision.orders.add((trade.symbol, trade.buy))
         self._within(trade.at_ms, "max_orders_per_minute", row, len(decision.orders), self.limits.max_orders_per_minute)
+        today = self.orders.setdefault(trade.minute // DAY, set())
+        today.add((trade.minute, trade.symbol, trade.buy))
+        self._within(trade.at_ms, "max_orders_per_day", row, len(today), self.limits.max_orders_per_day)
         self._price(trade, row, float(decision.price[row]))
         if trade.buy:
             found.buys += 1
@@ -293,11 +316,11 @@ class _Account:
     def _bought(self, trade: Trade, row: int, decision: _Decision, value: float) -> None:
         limits, at, equity = self.limits, trade.at_ms, decision.equity
         if not decision.fresh[row]:
-            self._cross(at, "bought without a bar", row, value, 0.0)
+            self.cross(at, "bought without a bar", row, value, 0.0)
         if self.found.breach is not None and trade.minute >= self.found.breach[0]:
-            self._cross(at, f"bought after {self.found.breach[1]}", row, value, 0.0)
+            self.cross(at, f"bought after {self.found.breach[1]}", row, value, 0.0)
         if not equity > 0.0:
-            self._cross(at, "bought without equity", row, value, 0.0)
+            self.cross(at, "bought without equity", row, value, 0.0)
             return
         decision.bought[trade.symbol] = spent = decision.bought.get(trade.symbol, 0.0) + value
         worth = [float(q) * float(p) if q else 0.0 for q, p in zip(self.held, decision.price, strict=True)]
@@ -308,13 +331,15 @@ class _Account:
             ("invest_pct", sum(worth), limits.invest_pct),
         ):
             self._within(at, name, row, amount, allowed / 100.0 * equity)
+        if math.isfinite(limits.max_order_usdt):
+            self._within(at, "max_order_usdt", row, spent, limits.max_order_usdt)
 
     def _within(self, at: int, name: str, row: int, amount: float, allowed: float, slack: float = 0.0) -> None:
         self.found.nearest[name] = max(self.found.nearest.get(name, 0.0), amount / allowed if allowed else math.inf)
         if amount > allowed * (1.0 + self.tolerance) + slack:
-            self._cross(at, name, row, amount, allowed)
+            self.cross(at, name, row, amount, allowed)
 
-    def _cross(self, at: int, name: str, row: int, amount: float, allowed: float) -> None:
+    def cross(self, at: int, name: str, row: int, amount: float, allowed: float) -> None:
         self.found.crossings.append(Crossing(at, name, self.market.symbols[row], amount, allowed))
 
 
@@ -346,6 +371,9 @@ def check(
             at += 1
         if k < minutes:
             account.decide(minute)
+    for trade, pause in broken(queue, limits.pauses):
+        left = (pause.until_ms - trade.minute - MINUTE) / MINUTE
+        account.cross(trade.at_ms, pause.name, account.row[trade.symbol], left, 0.0)
     return account.found
 
 
@@ -372,8 +400,9 @@ def trades_of(statement: Mapping[str, Any]) -> list[Trade]:
     ]
 
 
-def check_run(run_dir: Path) -> Checked:
-    """Check a finished replay at one exchange from what it left in its folder."""
+def check_run(run_dir: Path, **changed: float) -> Checked:
+    """Check a finished replay at one exchange from what it left in its folder. ``changed``: limits that were raised while
+    it ran; what held before is not told apart."""
     told = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
     (statement,) = (json.loads(path.read_text(encoding="utf-8")) for path in run_dir.glob("statement-*.json"))
     with np.load(run_dir / "tape.npz", allow_pickle=False) as tape:
@@ -384,7 +413,7 @@ def check_run(run_dir: Path) -> Checked:
     return check(
         trades_of(statement),
         market,
-        Limits.of_settings(told["settings"]),
+        replace(Limits.of_settings(told["settings"]), **changed),
         cash=Decimal(told["cash"]),
         first_minute=first,
         minutes=bars.shape[1] - (first - start) // MINUTE,

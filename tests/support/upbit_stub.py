@@ -1,20 +1,17 @@
 """A loopback server that answers as a test tells it to: the wire of Upbit without an exchange behind it."""
 
-import asyncio
 import base64
 import hashlib
 import hmac
 import json
 import re
-from collections import defaultdict, deque
 from email.utils import formatdate
 from typing import Any
 from urllib.parse import unquote
 
 from aiohttp import WSMsgType, web
 
-from config.settings import ExchangeSettings
-from tests.support.binance_stub import Reply, Request
+from tests.support.venue_stub import Reply, Request, VenueStub
 
 ACCESS_KEY = "xxxxxxxxACCESSxxxxxxxxKEYxxxxxxxx0001"
 SECRET_KEY = "yyyyyyyySECRETyyyyyyyyKEYyyyyyyyy0002"
@@ -36,65 +33,28 @@ def claims_of(token: str) -> dict[str, str]:
     return body
 
 
-class UpbitStub:
+class UpbitStub(VenueStub):
     """``async with UpbitStub() as stub``; script with ``stub.on``; look at ``stub.requests``.
 
     Every private request is checked as the venue checks it: token, access key, nonce never used before, and the hash
     of what was sent. What does not hold is listed in ``stub.forged``, which a test expects to stay empty.
     """
 
+    stream_path = "/websocket/v1"
+    user_path = "/websocket/v1/private"
+
     def __init__(self) -> None:
-        self.requests: list[Request] = []
-        self.sockets: list[web.WebSocketResponse] = []
+        super().__init__()
         self.handshakes: list[dict[str, str]] = []
         self.inbox: list[list[dict[str, Any]]] = []
         """JSON messages clients sent over WebSocket."""
         self.greeting: list[Any] = []
         """Frames sent to every socket right after its subscription."""
         self.refuse_handshake: int = 0
-        self.server_ms = 1_772_000_000_000
         self.forged: list[str] = []
         self.remaining = "group=default; min=1800; sec=29"
         self._nonces: set[str] = set()
-        self._scripts: dict[tuple[str, str], deque[Reply]] = defaultdict(deque)
-        self._runner: web.AppRunner | None = None
-        self.port = 0
         self.on("GET", "/v1/ticker", Reply([ticker()]))
-
-    async def __aenter__(self) -> "UpbitStub":
-        app = web.Application()
-        app.router.add_get("/websocket/v1", self._socket)
-        app.router.add_get("/websocket/v1/private", self._socket)
-        app.router.add_route("*", "/{tail:.*}", self._rest)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.2, access_log=None)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        for socket in self.sockets:
-            if socket._req is not None and socket._req.transport is not None:
-                socket._req.transport.abort()
-        await self._runner.cleanup()
-
-    def settings(self, **changes: Any) -> ExchangeSettings:
-        base = f"127.0.0.1:{self.port}"
-        urls = {
-            "rest_url": f"http://{base}",
-            "stream_url": f"ws://{base}/websocket/v1",
-            "user_stream_url": f"ws://{base}/websocket/v1/private",
-            "timeout_ms": 2_000,
-        }
-        return ExchangeSettings(**{**urls, **changes})
-
-    def on(self, method: str, path: str, *replies: Reply) -> None:
-        """Answer the next requests like this; the last reply stays."""
-        self._scripts[method, path] = deque(replies)
-
-    def calls(self, method: str, path: str) -> list[Request]:
-        return [r for r in self.requests if (r.method, r.path) == (method, path)]
 
     def tokens(self) -> list[str]:
         """Every token that was shown, over HTTP and at handshakes."""
@@ -110,22 +70,9 @@ class UpbitStub:
         if PRIVATE.fullmatch(request.path):
             sent = "&".join(f"{k}={v}" for k, v in params.items()) if body else unquote(raw)
             self._check(request.headers.get("Authorization", ""), sent, request.path)
-        script = self._scripts.get((request.method, request.path))
-        if not script:
-            reply = refusal("stub", f"nothing scripted for {request.method} {request.path}", status=500)
-        else:
-            reply = script.popleft() if len(script) > 1 else script[0]
-        if reply.delay_s:
-            await asyncio.sleep(reply.delay_s)
-        if reply.drop:
-            request.transport.abort()
-            return web.Response()
-        text = reply.body if isinstance(reply.body, str) else json.dumps(reply.body)
-        headers = {
-            "Date": formatdate(self.server_ms / 1_000, usegmt=True),
-            "Remaining-Req": self.remaining,
-        } | reply.headers
-        return web.Response(text=text, status=reply.status, headers=headers, content_type=reply.content_type)
+        otherwise = refusal("stub", f"nothing scripted for {request.method} {request.path}", status=500)
+        date = formatdate(self.server_ms / 1_000, usegmt=True)
+        return await self.answer(request, otherwise, {"Date": date, "Remaining-Req": self.remaining})
 
     def _check(self, authorization: str, sent: str, where: str) -> None:
         claims = claims_of(authorization.removeprefix("Bearer "))
@@ -161,16 +108,6 @@ class UpbitStub:
         """Send to the newest socket, as the venue does: binary."""
         for frame in frames:
             await send(self.sockets[-1], frame)
-
-    def cut(self) -> None:
-        """Drop the newest connection without a word."""
-        self.sockets[-1]._req.transport.abort()
-
-    async def until(self, truth: Any, within_s: float = 5.0) -> None:
-        """Wait for a condition of the test."""
-        async with asyncio.timeout(within_s):
-            while not truth():
-                await asyncio.sleep(0.005)
 
 
 async def send(socket: web.WebSocketResponse, frame: Any) -> None:

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from core.bars import fill_gaps
-from core.cache import MAX_BOOK_AGE_MS, Cache
+from core.cache import Cache
 from core.errors import Defect, StaleData
 from core.extras import Extras
 from core.features import FEATURE_NAMES, HISTORY, LOOKBACK, SEQUENCE, WINDOW, feature_table
 from core.messages import CLOSE, AccountState, Balance, Bar, BarRevised, MarketSlice, QuoteRate, Sentiment
+from core.params import MAX_BOOK_AGE_MS, RiskSettings
 from core.units import MINUTE_MS, Instrument
 from tests.support.markets import BTC, ETH, MINUTE, account, bar, flat, piece, tick, top, walk
 
@@ -192,6 +193,18 @@ def test_an_unusable_book_is_no_book(change):
     assert market.fresh.tolist() == [False, True]
     assert math.isnan(market.bid[0])
     assert math.isnan(market.ask[0])
+
+
+@pytest.mark.parametrize(("age_ms", "fresh"), [(5_000, True), (5_001, False)])
+def test_how_old_a_book_may_be_is_a_setting(age_ms, fresh):
+    cache = Cache(PAIR, RiskSettings(max_book_age_ms=5_000).max_book_age_ms)
+    cache.restore(np.stack([walk(HISTORY, 1), walk(HISTORY, 2)]), np.zeros((2, HISTORY), dtype=bool), MINUTE)
+    minute = MINUTE + MINUTE_MS
+    said = piece(minute, PAIR, (100.0, 200.0))
+    told = replace(said.tops[0], at_ms=tick(minute).now_ms - age_ms)
+    market = cache.observe(tick(minute), replace(said, tops=(told, said.tops[1])), EMPTY)
+    assert market.fresh.tolist() == [fresh, True]
+    assert math.isfinite(market.bid[0]) is fresh
 
 
 def test_a_gap_of_minutes_is_filled_and_nothing_is_fresh_until_restored():

@@ -14,10 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.book import best_ticks, half_spread_of
-from core.costs import UNITS
 from core.engine.prepared import liquidity_table
 from core.engine.shown import shown_table
-from core.engine.tables import AVERAGE_MINUTES, MAX_NOTIONAL_UNITS, MULTIPLIER_DOWN, MULTIPLIER_UP, TICK_NUM
+from core.engine.tables import AVERAGE_MINUTES, MAX_NOTIONAL, MAX_NOTIONAL_KRW, MULTIPLIER_DOWN, MULTIPLIER_UP, TICK_NUM
 from core.impact import PRIOR
 from core.liquidity import half_spreads, hour_column, liquidity_at
 from core.messages import Regime
@@ -513,7 +512,7 @@ def test_the_venues_limits_are_the_simulated_exchanges() -> None:
         Decimal(str(MULTIPLIER_DOWN)),
     )
     assert limits.average_minutes == AVERAGE_MINUTES
-    assert limits.max_notional * UNITS == MAX_NOTIONAL_UNITS
+    assert (limits.max_notional, limits.max_notional_krw) == (MAX_NOTIONAL, MAX_NOTIONAL_KRW)
 
 
 SCRIPT = """

@@ -154,7 +154,7 @@ def test_what_cannot_be_is_named() -> None:
     refused(
         replace(market, instruments=korean),
         ConfigError,
-        "upbit:BTC/KRW: a backtest trades USDT markets only",
+        "these markets are in KRW and USDT; test the exchanges one by one",
         said=said,
     )
     bars = market.bars.copy()

@@ -218,20 +218,18 @@ def test_a_limit_a_little_tighter_than_what_was_done_is_found_crossed(limit):
     assert limit in {crossing.limit for crossing in told.crossings}
 
 
-def test_more_orders_in_a_minute_than_allowed_are_found():
+def test_more_orders_than_allowed_and_more_money_in_one_or_lost_in_a_day_are_found():
     day = made_up("halt", 0.0)
     market = halt()
     assert day.found.nearest["max_orders_per_minute"] == 3 / 20
     usual = Limits.of_settings(restless(3).model_dump(mode="json"))
-    told = check(
-        day.trades,
-        closes_of(market),
-        replace(usual, max_orders_per_minute=2),
-        cash=CASH,
-        first_minute=market.first_minute,
-        minutes=market.minutes,
-    )
-    assert {crossing.limit for crossing in told.crossings} == {"max_orders_per_minute"}
+    how = {"cash": CASH, "first_minute": market.first_minute, "minutes": market.minutes}
+    for limit, allowed in (("max_orders_per_minute", 2), ("max_orders_per_day", 100), ("max_order_usdt", 900.0)):
+        told = check(day.trades, closes_of(market), replace(usual, **{limit: allowed}), **how)
+        assert {crossing.limit for crossing in told.crossings} == {limit}
+    told = check(day.trades, closes_of(market), replace(usual, daily_loss_usdt=60.0), **how)
+    assert told.breach is not None and told.breach[1] == "daily_loss_usdt"
+    assert "bought after daily_loss_usdt" in {crossing.limit for crossing in told.crossings}
 
 
 @pytest.mark.parametrize("name", ["crash", "halt"])

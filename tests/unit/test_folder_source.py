@@ -12,7 +12,7 @@ from core.errors import ConfigError, DataError
 from core.units import MINUTE_MS, Instrument
 from data.folder_source import MARK, folder_source
 from data.lake import Lake
-from data.market_arguments import add_market, fitted, source_of
+from data.market_arguments import add_market, add_worth, fitted, source_of
 from tests.support.markets import MINUTE, walk
 
 BTC = Instrument("binance", "BTC/USDT")
@@ -122,3 +122,24 @@ def test_the_label_of_a_synthetic_lake_is_kept(tmp_path: Path) -> None:
     source = source_of(asked(), tmp_path)
     assert folder_source(tmp_path, source.root).synthetic
     assert isinstance(source.lake, Lake)
+
+
+def test_what_a_currency_is_worth_is_said_on_the_line() -> None:
+    parser = argparse.ArgumentParser()
+    add_market(parser)
+    add_worth(parser)
+    args = parser.parse_args(["--per-usdt", "krw=1390.5"])
+    assert args.per_usdt == [("KRW", 1390.5)]
+    for wrong in ("1390", "KRW=", "KRW=0", "KRW=-3", "KRW=nan", "=5"):
+        with pytest.raises(SystemExit):
+            parser.parse_args(["--per-usdt", wrong])
+
+
+def test_markets_of_another_exchange_than_the_configured_are_named_with_the_line_to_set(tmp_path: Path) -> None:
+    parser = argparse.ArgumentParser()
+    add_market(parser)
+    source = folder_source(tmp_path / "var", raw(tmp_path / "may"))
+    args = parser.parse_args(["--exchange", "upbit"])
+    settings = load_settings(environ={}, overrides=['trade.instruments=["upbit:BTC/KRW"]'])
+    with pytest.raises(ConfigError, match=r'has bars of binance:.*none of the configured.*\["binance:'):
+        fitted(args, settings, source)

@@ -6,7 +6,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 
 from core.errors import ConfigError, DataError
@@ -14,7 +13,7 @@ from core.features import HISTORY as FEATURES
 from core.units import MINUTE_MS, Instrument
 from data.lake import Lake
 from data.market import MarketSource, cut_out
-from data.schema import VALUES
+from tests.support.bar_files import rows_of
 from tests.support.engines import cut_of, make_forecasts, make_market, make_settings
 from tune.array_store import DRAFT, HEAD, ArrayStore
 from tune.prepared import mapped_cut, prepare
@@ -22,12 +21,6 @@ from tune.result import Result
 from tune.simulate import simulate
 
 CASH = Decimal(10_000)
-
-
-def frame(start: int, bars: np.ndarray) -> pl.DataFrame:
-    """The bars that are there."""
-    at = np.flatnonzero(np.isfinite(bars[:, 3]))
-    return pl.DataFrame({"ts": start + MINUTE_MS * at, **{name: bars[at, k] for k, name in enumerate(VALUES)}})
 
 
 def equal(one: Result, other: Result) -> bool:
@@ -155,7 +148,7 @@ def test_a_mapped_cut_holds_the_bars_of_the_lake_and_follows_its_content(tmp_pat
     start = 1_772_323_200_000
     holed = bars.copy()
     holed[700:720] = np.nan
-    lake.write(coin, frame(start, holed), "made up")
+    lake.write(coin, rows_of(start, holed), "made up")
     source = MarketSource(name="test", root=tmp_path, lake=lake, synthetic=False)
     store = ArrayStore(tmp_path / "kept")
     first = start + FEATURES * MINUTE_MS
@@ -166,6 +159,6 @@ def test_a_mapped_cut_holds_the_bars_of_the_lake_and_follows_its_content(tmp_pat
     assert np.array_equal(plain.bars, mapped.bars, equal_nan=True) and np.isnan(mapped.bars).any()
     assert (plain.start_minute, plain.first_minute, plain.minutes) == (mapped.start_minute, mapped.first_minute, 1_000)
     assert mapped_cut(source, (coin,), first, 1_000, FEATURES, store).content == mapped.content
-    lake.write(coin, frame(start, bars), "made up")
+    lake.write(coin, rows_of(start, bars), "made up")
     healed = mapped_cut(source, (coin,), first, 1_000, FEATURES, store)
     assert healed.content != mapped.content and not np.isnan(healed.bars).any()

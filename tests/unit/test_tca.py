@@ -24,6 +24,7 @@ from tests.support.markets import BTC, MINUTE
 from tune.backtest import make_backtest, make_tape
 from tune.recorded_parents import read_parents, touch_of
 from tune.recorded_result import Touches, result_of_records
+from tune.report.style import clock, number
 from tune.tca_command import grouped, newest_run
 
 D = Decimal
@@ -262,6 +263,9 @@ def test_the_commands_show_it(folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert "unfilled" in shown and "…" not in shown and max(map(len, lines[:-1])) <= 80, shown
     assert str(folder / "tca.html") in shown.replace("\n", "")
     page = (folder / "tca.html").read_text()
+    total = sum_of(shortfall_of(parent) for parent in read_parents(folder).parents).cents()["total"]
+    assert f"<span>shortfall</span><b>{number(float(total))} USDT</b>" in page and "By symbol" in page
+    assert "Only one schedule: twap." in page and "By schedule" not in page
     assert page.count("class='figure'") >= 6 and "default-src 'none'" in page
     assert command("tca", str(folder), "--json") == 0
     told = json.loads(capsys.readouterr().out)
@@ -271,9 +275,13 @@ def test_the_commands_show_it(folder: Path, capsys: pytest.CaptureFixture[str]) 
     orders = json.loads(capsys.readouterr().out)["orders"]
     assert len(orders) == 3 and all(o["side"] == "buy" and D(o["executed"]) < D(o["quantity"]) for o in orders)
     assert command("orders", str(folder)) == 0
-    assert "one in full: --order ID" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "one in full: --order" in shown and "…" not in shown and max(map(len, shown.splitlines())) <= 80, shown
     assert command("orders", str(folder), "--order", orders[0]["id"]) == 0
     full = capsys.readouterr().out
+    minute, market = clock(orders[0]["minute"]), orders[0]["instrument"].partition(":")[2]
+    assert command("orders", str(folder), "--order", f"{minute} {market}") == 0
+    assert capsys.readouterr().out == full, "as the table and why name it"
     for words in ("forecast ", "expected cost ", "= shortfall ", "place order: buy", "placed: ", "executed "):
         assert words in full, full
     with pytest.raises(DataError, match="has no order 'nonsense'"):

@@ -56,6 +56,13 @@ def test_what_is_held_in_won_is_worth_its_rate_and_nothing_without_one():
     assert seen["rates"] == [rate]
 
 
+def test_a_change_of_the_settings_is_shown_with_its_minute():
+    record = first(lambda r: r.status == "done")
+    assert view(record)["settings"] == []
+    change = "trade.invest_pct: 10 -> 20"
+    assert view(replace(record, settings=(change,)))["settings"] == [change]
+
+
 def test_a_refusal_names_the_limit():
     record = first(lambda r: r.refused and not r.approved)
     seen = view(record)

@@ -159,6 +159,21 @@ def test_an_order_by_its_name_as_json(var, capsys):
     assert [f["trade_id"] for f in row["fills"]] == ["late"]
 
 
+def test_what_changed_in_the_settings_is_told_in_its_minute_and_after(tmp_path, capsys):
+    records = MadeUpRun().many(30)
+    change = "trade.invest_pct: 10 -> 20"
+    store = RecordStore(tmp_path / "runs" / "r1" / "records", every=50)
+    for number, record in enumerate(records):
+        store.append(replace(record, settings=(change,)) if number == 10 else record)
+    store.close()
+    told = []
+    for number in (9, 10, 12):
+        assert ask(tmp_path, why_command._utc(records[number].minute).replace(" ", "T")) == 0
+        told.append([line for line in capsys.readouterr().out.splitlines() if line.startswith("settings changed")])
+    when = f"at {why_command._utc(records[10].minute)} UTC"
+    assert told == [[], [f"settings changed in this minute: {change}"], [f"settings changed {when}: {change}"]]
+
+
 def test_where_the_bar_came_from_is_told_where_it_was_kept(var, capsys):
     kept = BarLog(var / "runs" / "r1")
     kept.add(BOUGHT.minute, (FIRST.instrument,), (bar(BOUGHT.minute, 5.0, source="rest"),), ())

@@ -19,7 +19,8 @@ from core.messages import CancelOrder
 from core.units import Instrument
 from exchanges.binance.gateway import BinanceGateway
 from exchanges.binance.signing import KeyPair
-from tests.support.binance_stub import API_KEY, SECRET, BinanceStub, Reply
+from tests.support.binance_stub import API_KEY, SECRET, BinanceStub
+from tests.support.venue_stub import Reply
 
 BTC = Instrument("binance", "BTC/USDT")
 PRIVATE = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))

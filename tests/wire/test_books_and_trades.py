@@ -11,7 +11,8 @@ from exchanges.binance.gateway import BinanceGateway
 from exchanges.binance.stream import MarketStream
 from exchanges.book import Snapshot
 from exchanges.link import LinkPolicy
-from tests.support.binance_stub import BinanceStub, Reply
+from tests.support.binance_stub import BinanceStub
+from tests.support.venue_stub import Reply
 
 BTC = Instrument("binance", "BTC/USDT")
 QUICK = LinkPolicy(silence_s=None, first_delay_s=0.02, longest_delay_s=0.1, confirm_s=2.0)

@@ -12,10 +12,11 @@ from core.params import ExecutionSettings
 from core.units import MINUTE_MS, Instrument, MarketRules, Side
 from exchanges.binance.gateway import BinanceGateway
 from exchanges.upbit.gateway import UpbitGateway
-from tests.support.binance_stub import API_KEY, SECRET, BinanceStub, Reply
+from tests.support.binance_stub import API_KEY, SECRET, BinanceStub
 from tests.support.fake_venue import MINUTE, MemoryJournal
 from tests.support.hand_executor import HandExecutor
 from tests.support.upbit_stub import ACCESS_KEY, SECRET_KEY, UpbitStub, order_answer, refusal
+from tests.support.venue_stub import Reply
 from tests.wire.test_gateway import BTC, ORDER, order, placed
 
 

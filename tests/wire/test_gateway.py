@@ -20,7 +20,8 @@ from exchanges.binance.gateway import RESYNC_S, BinanceGateway
 from exchanges.faults import VenueFault
 from exchanges.limits.gate import Gate
 from exchanges.limits.tables import ORDERS, WEIGHT
-from tests.support.binance_stub import API_KEY, SECRET, BinanceStub, Reply
+from tests.support.binance_stub import API_KEY, SECRET, BinanceStub
+from tests.support.venue_stub import Reply
 
 BTC, ETH = Instrument("binance", "BTC/USDT"), Instrument("binance", "ETH/USDT")
 ORDER = "/api/v3/order"

@@ -7,7 +7,8 @@ import pytest
 from exchanges.limits import Gate
 from exchanges.limits.tables import CONNECTS
 from exchanges.link import Leave, Link, LinkPolicy
-from tests.support.binance_stub import BinanceStub, Reply
+from tests.support.binance_stub import BinanceStub
+from tests.support.venue_stub import Reply
 
 QUICK = LinkPolicy(silence_s=None, first_delay_s=0.01, longest_delay_s=0.05, overlap_s=0.1, confirm_s=5.0)
 

@@ -13,7 +13,8 @@ from core.messages import CancelOrder
 from exchanges.binance.gateway import BinanceGateway
 from exchanges.binance.signing import KeyPair
 from exchanges.binance.user_stream import UserStream
-from tests.support.binance_stub import API_KEY, SECRET, BinanceStub, Reply
+from tests.support.binance_stub import API_KEY, SECRET, BinanceStub
+from tests.support.venue_stub import Reply
 from tests.wire.test_error_table import ROWS
 from tests.wire.test_gateway import BTC, ORDER, order, placed
 from tests.wire.test_user_stream import QUICK, refusal

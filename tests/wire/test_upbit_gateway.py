@@ -12,7 +12,6 @@ from core.messages import CancelOrder, OrderState, PlaceOrder, TimeInForce
 from core.units import MINUTE_MS, Instrument, Side
 from exchanges.limits import Gate
 from exchanges.upbit.gateway import UpbitGateway
-from tests.support.binance_stub import Reply
 from tests.support.upbit_stub import (
     ACCESS_KEY,
     SECRET_KEY,
@@ -23,6 +22,7 @@ from tests.support.upbit_stub import (
     refusal,
     ticker,
 )
+from tests.support.venue_stub import Reply
 
 D = Decimal
 BTC, DOGE = Instrument("upbit", "BTC/KRW"), Instrument("upbit", "DOGE/KRW")

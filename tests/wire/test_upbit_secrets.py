@@ -15,8 +15,8 @@ from exchanges.link import LinkPolicy
 from exchanges.upbit.gateway import UpbitGateway
 from exchanges.upbit.signing import KeyPair
 from exchanges.upbit.user_stream import UserStream
-from tests.support.binance_stub import Reply
 from tests.support.upbit_stub import ACCESS_KEY, SECRET_KEY, UpbitStub, order_answer, refusal
+from tests.support.venue_stub import Reply
 from tests.wire.test_upbit_gateway import ORDER, ORDERS, PLACE_ROWS, order
 
 BTC = Instrument("upbit", "BTC/KRW")

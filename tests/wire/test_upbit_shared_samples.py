@@ -9,8 +9,8 @@ from core.bars import is_sound
 from core.units import MINUTE_MS, Instrument
 from exchanges.upbit import answers
 from exchanges.upbit.gateway import UpbitGateway
-from tests.support.binance_stub import Reply
 from tests.support.upbit_stub import UpbitStub
+from tests.support.venue_stub import Reply
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "wire_samples" / "upbit_rest_candles_2020-02-20"
 BTC = Instrument("upbit", "BTC/KRW")

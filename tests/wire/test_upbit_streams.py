@@ -17,9 +17,9 @@ from exchanges.trade_bars import GRACE_MS, HOLD_MS
 from exchanges.upbit.gateway import UpbitGateway
 from exchanges.upbit.stream import SETTLE_MS, MarketStream
 from exchanges.upbit.user_stream import UserStream
-from tests.support.binance_stub import Reply
 from tests.support.upbit_frames import MINUTE, book_frame, my_asset, my_order, my_trade, trade_frame
 from tests.support.upbit_stub import ACCESS_KEY, SECRET_KEY, UpbitStub, claims_of, send, ticker
+from tests.support.venue_stub import Reply
 
 D = Decimal
 BTC, DOGE = Instrument("upbit", "BTC/KRW"), Instrument("upbit", "DOGE/KRW")

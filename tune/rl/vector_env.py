@@ -20,7 +20,6 @@ from core.bars import fill_gaps
 from core.ceilings import MINUTES, volatility_table
 from core.costs import fees_of
 from core.engine.tables import (
-    REPORTING_CURRENCY,
     Tape,
     make_account,
     make_columns,
@@ -32,10 +31,12 @@ from core.engine.tables import (
 )
 from core.errors import ConfigError, DataError
 from core.execution.schedules.rule import VOLUME_CURVE
+from core.lean import bound
 from core.messages import CLOSE, BoolArray, FloatArray
 from core.orders import REPLAY_INSTANCE
 from core.units import MINUTE_MS
 from data.market import MarketCut, market_curves
+from data.quote_worth import known_worth
 from serve.models.base import standardise
 from tune.dataset import tables
 from tune.prepared import Prepared, prepare
@@ -146,7 +147,8 @@ class VectorEnv:
             *(world.settings.config.trade, rules.risk, rules.selection, rules.execution, rules.costs, rules.protection)
         )
         curves = market_curves(market) if trading.schedule.kind == VOLUME_CURVE else None
-        account = make_account(instruments, {REPORTING_CURRENCY: cash}, curves, REPLAY_INSTANCE)
+        worth = known_worth(market.worth, instruments)
+        account = make_account(instruments, {worth.currency: worth.units(cash)}, curves, REPLAY_INSTANCE)
         tape = world.tape
         grids = make_grids(instruments, venue, {i: fees_of(i, rules.costs).in_quote for i in instruments})
         self._world = World(
@@ -162,7 +164,8 @@ class VectorEnv:
             risk=risk_aversion / 2.0,
             masked=masked,
         )
-        self._scratch = make_scratch(make_rows(instruments, venue, world.settings.config.trade), len(account.units), 0)
+        rows = make_rows(instruments, venue, world.settings.config.trade, worth.usdt)
+        self._scratch = make_scratch(rows, len(account.units), 0)
         self._columns = make_columns(0, 1, 1, self.rows, 0)
         self._logs = make_logs(self.rows, 0, trading, LOGGED)
         self.fleet = _fleet(account, count)
@@ -182,6 +185,8 @@ class VectorEnv:
         if not masked:
             self.seen.obs[:, :, -len(LEVELS) :] = 1.0
         self._rng = np.random.default_rng(0)
+        self._given = self._world, self.fleet, self._scratch, self._columns, self._logs, self._wanted, self.seen
+        self._run = bound(step, *self._given, False)
 
     @property
     def equity(self) -> FloatArray:
@@ -208,7 +213,7 @@ class VectorEnv:
         return self._step()
 
     def _step(self, begin: bool = False) -> Seen:
-        lost = step(self._world, self.fleet, self._scratch, self._columns, self._logs, self._wanted, self.seen, begin)
+        lost = self._run(*self._given, begin)
         if lost:
             raise ConfigError(f"{lost} accounts grew beyond what is counted exactly; begin with less than {CASH} USDT")
         ended = self.seen.ended

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from core.messages import Bar, Sentiment
 from core.news import News
-from core.units import MINUTE_MS
+from core.units import MINUTE_MS, Side
 from exchanges.simulated.ladder import EMPTY, Ladder
 from exchanges.simulated.market import MarketSource, Passage
 from exchanges.simulated.orders import SimOrder
@@ -78,6 +78,9 @@ class InterruptedMarket:
 
     def join(self, order: SimOrder) -> Place | None:
         return self._market.join(order)
+
+    def took(self, row: int, side: Side, steps: int, ms: int) -> None:
+        self._market.took(row, side, steps, ms)
 
     def _still(self, row: int, ms: int) -> bool:
         return _within(self._halts, row, ms) is not None or _within(self._quiet, row, ms) is not None

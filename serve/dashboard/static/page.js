@@ -239,6 +239,7 @@ function minuteNode(minute) {
   const chips = el("span", { class: "chips" });
   const rejected = minute.orders.filter((order) => order.state === "rejected").length;
   const unknown = minute.orders.filter((order) => order.state === "unknown").length;
+  for (const line of minute.settings) parts.push(el("p", { class: "notice mild" }, `Settings changed: ${line}`));
   for (const words of minute.models) parts.push(el("p", { class: "notice mild" }, words));
   const silent = minute.members.filter((member) => !member.spoke).length;
   if (minute.fills.length) chips.append(el("span", { class: "chip good" }, plural(minute.fills.length, "fill")));
@@ -268,6 +269,7 @@ function why(minute) {
   if (minute.status === "missed") parts.push(el("p", { class: "notice" }, `Missed: ${minute.reason}. Nothing new was traded; exits and stops still run.`));
   if (minute.state && minute.state !== "active") parts.push(el("p", { class: "notice" }, `Trading was ${minute.state}: ${minute.state_reason || "no reason given"}`));
   for (const event of minute.events) parts.push(el("p", { class: "notice mild" }, `${event.kind.replaceAll("_", " ")}${event.instrument ? ` in ${symbol(event.instrument)}` : ""}: ${number(event.size, 1)}×`));
+  for (const line of minute.settings) parts.push(el("p", { class: "notice mild" }, `Settings changed: ${line}`));
   for (const words of minute.models) parts.push(el("p", { class: "notice mild" }, words));
   const silent = minute.members.filter((member) => !member.spoke);
   for (const member of silent) parts.push(el("p", { class: "notice mild" }, `${member.member} lost its vote: ${member.silence}`));

@@ -1,8 +1,8 @@
 """A recording of the real streams as a place to work parents in: real books and trades, matched as paper mode does.
 
 Takers walk the recorded depth, resting orders wait in the recorded queue until trades come to them
-(``exchanges.simulated.followed``). Our own orders move that market as little as in paper mode: what we took is missing
-until the book is shown anew, and nothing else. An order or a cancel meets the book ``latency_ms`` after it was sent.
+(``exchanges.simulated.followed``). Our own orders move that market as in paper mode: what we took comes back with
+``CostSettings.recovery_half_life_s``, and nothing else changes. An order or a cancel meets the book ``latency_ms`` after it was sent.
 """
 
 from bisect import bisect_right
@@ -18,7 +18,7 @@ from core.errors import DataError
 from core.messages import CancelOrder, FloatArray, OrderSnapshot, PlaceOrder, ShownBook, Top
 from core.params import CostSettings
 from core.session import decision_ms
-from core.units import MINUTE_MS, Instrument, MarketRules, Side
+from core.units import BPS, MINUTE_MS, Instrument, MarketRules, Side
 from exchanges.book import KeptBook, Snapshot
 from exchanges.simulated.exchange import SimulatedExchange
 from exchanges.simulated.followed import FollowedMarket, Quotes
@@ -33,6 +33,12 @@ BEFORE_S = 120
 """Of the recording, before the first decision: volume and volatility are told from what came before it."""
 SPREAD_S = 10
 """Volatility is told from returns over so many seconds: in one-second returns the bounce between bid and ask is a part."""
+
+NEAR_BPS = 1.0
+BURST_MS, BURSTS = 100, 60
+"""Length of a burst of trades, and how many of the largest on a side are looked at."""
+BEFORE_MS = 300
+"""Before a burst's end, when what was displayed is what it met."""
 
 Shown = tuple[Quotes, Quotes]
 Told = Top | Shown | Trade
@@ -65,6 +71,33 @@ class Stream:
         times = range(start_ms, ms + 1, SPREAD_S * SECOND_MS)
         moves = np.diff(np.log([self.mid_at(t) for t in times]))
         return volume, float(np.sqrt(np.mean(moves**2) * 60.0 / SPREAD_S))
+
+
+def depth_after(streams: Sequence[Stream], lags_ms: Sequence[int]) -> FloatArray:
+    """(lags,) volume displayed within ``NEAR_BPS`` of the touch on the side that the largest bursts of trades hit, so long
+    after them, as a share of what was there a moment before: how fast a real book comes back."""
+    shares = []
+    for stream in streams:
+        times, trade_ms = np.array(stream.book_ms), np.array(stream.trade_ms)
+        sold = np.array([trade.sold for trade in stream.trades])
+        sizes = np.array([trade.quantity for trade in stream.trades])
+        for hit in set(sold.tolist()):
+            # A sale meets the bids, a purchase the asks.
+            near = np.array([_near(book[0 if hit else 1]) for book in stream.books])
+            burst = (trade_ms[sold == hit] - times[0]) // BURST_MS
+            taken = np.bincount(np.maximum(burst, 0), weights=sizes[sold == hit])
+            ends = times[0] + (np.argsort(taken)[-BURSTS:] + 1) * BURST_MS
+            ends = ends[(ends > times[0] + BEFORE_MS) & (ends + max(lags_ms) < times[-1])]
+            told = np.stack(
+                [near[np.searchsorted(times, ends + lag, side="right") - 1] for lag in (-BEFORE_MS, *lags_ms)]
+            )
+            shares.append(told[1:].sum(axis=1) / told[0].sum())
+    return np.mean(shares, axis=0)
+
+
+def _near(levels: Quotes) -> float:
+    best = levels[0][0]
+    return sum(size for price, size in levels if abs(price / best - 1.0) <= NEAR_BPS / BPS)
 
 
 def read_streams(folder: Path) -> list[Stream]:
@@ -140,8 +173,10 @@ def _levels(rows: list[list[str]]) -> list[tuple[float, float]]:
 class PlayedBack(FollowedMarket):
     """One market of a recording, told as far as it was played."""
 
-    def __init__(self, stream: Stream, rules: MarketRules, start_ms: int) -> None:
-        super().__init__((stream.instrument,), {stream.instrument: rules}, start_ms)
+    def __init__(self, stream: Stream, rules: MarketRules, start_ms: int, half_life_s: float) -> None:
+        super().__init__(
+            (stream.instrument,), {stream.instrument: rules}, start_ms, half_life_ms=half_life_s * SECOND_MS
+        )
         self._stream, self._played = stream, 0
         # The newest trade, so that it is known that trades are told.
         before = bisect_right(stream.trade_ms, start_ms)
@@ -215,6 +250,7 @@ class Recording:
     def __init__(self, stream: Stream, costs: CostSettings, minutes: int) -> None:
         """``minutes``: the longest life of a parent."""
         self.stream, self._latency_ms = stream, costs.latency_ms
+        self._half_life_s = costs.recovery_half_life_s
         self.most_minutes = minutes
         self.start_ms, end_ms = stream.all_ms[0], stream.all_ms[-1]
         self.seconds = (end_ms - self.start_ms - minutes * MINUTE_MS) // SECOND_MS - BEFORE_S - 5
@@ -231,7 +267,7 @@ class Recording:
 
     def shows(self, ms: int) -> bool:
         """Whether both sides of the book are known then."""
-        market = PlayedBack(self.stream, self.rules[self.stream.instrument], ms)
+        market = PlayedBack(self.stream, self.rules[self.stream.instrument], ms, self._half_life_s)
         ladder = market.ladder(0, ms)
         return bool(ladder.bids and ladder.asks)
 
@@ -241,7 +277,7 @@ class Recording:
     def venue(self, case: Case) -> PlayedBackVenue:
         start_ms = decision_ms(case.minute) - case.shift_ms
         rules = self.rules[self.stream.instrument]
-        market = PlayedBack(self.stream, rules, start_ms)
+        market = PlayedBack(self.stream, rules, start_ms, self._half_life_s)
         money = {rules.instrument.base: RICH, rules.instrument.quote: RICH}
         exchange = SimulatedExchange(market, self.rules, money, start_ms)
         return PlayedBackVenue(exchange, market, case.shift_ms, self._latency_ms)
