@@ -18,9 +18,9 @@ from core.messages import Market, Votes
 from core.warmup import flat_market
 from data.artifacts import ArtifactStore
 from serve.app import member_handle
+from serve.doorbell import door_path
 from serve.panel import ServePanel
 from serve.ray_serve import RayServeException
-from serve.shared_rows import Board
 
 LOOK_S = 1.0
 """How often the registry is looked at."""
@@ -41,10 +41,11 @@ class PanelActor(Shell):
     async def start(self) -> None:
         models = self.plan.settings.rules.models
         deployed = [name for name in self.plan.member_names if (self.plan.serving_dir / f"{name}.json").exists()]
-        handles = {name: member_handle(name) for name in deployed}
+        handles = await asyncio.to_thread(lambda: {name: member_handle(name) for name in deployed})
+        doors = {name: door_path(self.plan.serving_dir.resolve(), name) for name in deployed}
         deadlines = {member.name: member.deadline_ms / 1000 for member in models.enabled}
-        self._panel = ServePanel(handles, deadlines, models.horizon_minutes, share=Board().put)
-        # The first call through a handle sets up its router, and a replica's first forecast its kernels.
+        self._panel = ServePanel(handles, deadlines, models.horizon_minutes, doors=doors)
+        # A replica's first forecast sets up its kernels.
         await self._panel.forecast(flat_market(self.plan.settings.config.trade.rows))
         self._watch = ModelWatch(
             ArtifactStore(self.plan.artifacts_dir),

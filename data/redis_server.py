@@ -5,14 +5,12 @@ records' Parquet files and the journal, and the recorder fills an empty Redis ag
 the moment, and no disk is written each second.
 """
 
-import hashlib
 import importlib.util
 import itertools
 import logging
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -23,6 +21,7 @@ from redis.retry import Retry
 
 from core.errors import BotError, ConfigError, TimedOut
 from data import with_parent
+from data.socket_path import socket_path
 
 log = logging.getLogger("redis_server")
 
@@ -30,8 +29,6 @@ MAX_MEMORY_MB = 128
 """Hot state of 500 symbols and 240 minutes is about 40 MB; beyond the bound a write fails, nothing is dropped."""
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
-_LONGEST_SOCKET_PATH = 100
-"""Kernels take 104 to 108 bytes."""
 _numbers = itertools.count(1)
 
 
@@ -66,7 +63,7 @@ class EmbeddedRedis:
         except OSError as error:
             raise ConfigError(f"config.json: var_dir: cannot make {self._folder} ({error.strerror})") from error
         name = f"redis-{os.getpid()}-{next(_numbers)}"
-        self.socket = _socket_path(self._folder, name)
+        self.socket = socket_path(self._folder, name)
         self.log_path = self._folder / f"{name}.log"
 
     @property
@@ -176,17 +173,3 @@ def _answers(socket: Path) -> bool:
             return bool(client.ping())
         except redis.RedisError:
             return False
-
-
-def _socket_path(folder: Path, name: str) -> Path:
-    """A socket path short enough for the kernel."""
-    path = folder / f"{name}.sock"
-    if len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
-        digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
-        short = Path(tempfile.gettempdir()) / f"minutehand-{os.getuid()}-{digest}"
-        short.mkdir(mode=0o700, exist_ok=True)
-        if short.stat().st_uid != os.getuid():
-            raise ConfigError(f"{short} belongs to another user; set var_dir in config.json to a shorter path")
-        short.chmod(0o700)
-        path = short / path.name
-    return path

@@ -1,4 +1,5 @@
-"""Members on Ray Serve: one application and one deployment each, reached by handle, never by HTTP.
+"""Members on Ray Serve: one application and one deployment each, reached by handle, never by HTTP; on the panel's own
+machine the question of every minute goes in by the replica's door (``serve.doorbell``).
 
 One call a minute carries all instruments, so requests are not batched further. A member has one replica: it
 keeps the memory of the whole small, and while a killed replica comes back its vote is merely left out.
@@ -14,10 +15,11 @@ from config.settings import ResourceSettings
 from core.features import schema_hash
 from core.params import MemberSettings, ModelSettings
 from data.artifacts import ArtifactStore
+from serve.doorbell import door_path
 from serve.gpu import USES_GPU, gpu_share
 from serve.load_check import Bounds
 from serve.models.registry import USES_TORCH
-from serve.ray_serve import DeploymentHandle, quick_handle, ray_serve
+from serve.ray_serve import DeploymentHandle, ray_serve
 from serve.replica import KIND, MemberReplica, write_pin
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,7 @@ def actor_options(member: MemberSettings, resources: ResourceSettings, gpu: floa
     threads = str(resources.torch_threads)
     env = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), threads)
     # A member computes for milliseconds and loads versions in a thread: another thread for its calls would only be one more
-    # to wake. A model that hangs hangs its replica's health check, too, and Serve starts it anew.
+    # to wake. A model that hangs in one hangs its replica's health check, too, and Serve starts it anew.
     env["RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD"] = "0"
     share = gpu if member.family in USES_GPU else 0.0
     if not share:
@@ -51,8 +53,7 @@ def deploy_members(
     """Deploy every enabled member that has a version; wait until all serve; return handles by name.
 
     ``versions``: member name → artifact version. ``pins``: folder for the served versions (one per running bot;
-    default ``<store_root>/.serving``). ``proxy``: also start Serve's HTTP proxy, which members do not need. Who asks every
-    minute takes ``member_handle``.
+    default ``<store_root>/.serving``). ``proxy``: also start Serve's HTTP proxy, which members do not need.
     """
     store = ArtifactStore(store_root)
     pins = pins or Path(store_root) / ".serving"
@@ -87,16 +88,17 @@ def deploy_members(
             str(pin.resolve()),
             Bounds(deadline_ms=member.deadline_ms, memory_mb=resources.member_memory_mb),
             gpu if member.family in USES_GPU else 0.0,
+            str(door_path(pins.resolve(), member.name)),
         )
         targets[member.name] = ray_serve.RunTarget(app, name=app_name(member.name), route_prefix=None)
     if targets:
         ray_serve.run_many(list(targets.values()))
-    return {name: ray_serve.get_deployment_handle(name, app_name(name)) for name in targets}
+    return {name: member_handle(name) for name in targets}
 
 
 def member_handle(member: str) -> DeploymentHandle:
-    """A handle to a deployed member for who asks it every minute, in the event loop that runs now."""
-    return quick_handle(member, app_name(member))
+    """A handle to a deployed member. It asks Serve and waits: not in an event loop."""
+    return ray_serve.get_deployment_handle(member, app_name(member))
 
 
 def app_name(member: str) -> str:

@@ -5,10 +5,12 @@ once and each under its own deadline, ``RecordedPanel`` plays back what was said
 """
 
 import asyncio
+import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -17,8 +19,12 @@ from core.features import SEQUENCE
 from core.messages import FloatArray, Market, MinuteRecord, Votes
 from core.units import MINUTE_MS, Instrument
 from core.votes import Answer, Silence, assemble_votes
+from serve.doorbell import Failed, Knocker, NoDoor, Said
 from serve.models.base import Member
 from serve.models.guard import Trusting
+from serve.shared_rows import Board, Place
+
+log = logging.getLogger(__name__)
 
 HISTORY_BATCH = 512
 PRECOMPUTED_TOLERANCE_BPS = 1e-3
@@ -112,10 +118,7 @@ class ReigningPanel:
 
 
 class ForecastCall(Protocol):
-    def remote(self, features: Any, minute: int) -> Awaitable[tuple | None]:
-        """mean, stdev, version, minute; and how far the member is believed, where it says. None where features were shared
-        and are not found."""
-        ...
+    def remote(self, features: FloatArray, minute: int) -> Awaitable[Said]: ...
 
 
 class MemberHandle(Protocol):
@@ -134,24 +137,26 @@ class ServePanel:
         deadlines_s: Mapping[str, float],
         horizon: int,
         *,
-        share: Callable[[FloatArray], Any] = lambda features: features,
+        doors: Mapping[str, Path] | None = None,
     ) -> None:
-        """``deadlines_s``: member → seconds, in the order of the votes; a member without a handle is absent. ``share``
-        puts a minute's features where all replicas of this machine read them (``serve.shared_rows.Board.put``): one copy,
-        not one each. Who does not find them there is sent them."""
+        """``deadlines_s``: member → seconds, in the order of the votes; a member without a handle is absent. ``doors``:
+        where a replica takes calls on this machine (``serve.doorbell``). They all read one copy of the minute's features;
+        who has no door here, or does not find them, is sent them through Serve. With doors the panel is of one event loop."""
         self._handles = dict(handles)
         self._deadlines = dict(deadlines_s)
         self._horizon = horizon
-        self._share = share
+        self._knockers = {member: Knocker(path) for member, path in (doors or {}).items()}
+        self._board = Board() if doors else None
+        self._by_serve: dict[str, str] = {}
 
     async def forecast(self, market: Market) -> Votes:
         began = time.perf_counter()
-        shared = self._share(market.features)
+        shared = self._board.put(market.features) if self._board is not None else market.features
         said = await asyncio.gather(*(self._ask(member, shared, market) for member in self._deadlines))
         answers = dict(zip(self._deadlines, said, strict=True))
         return _stamped(assemble_votes(market, answers, tuple(self._deadlines), self._horizon), began)
 
-    async def _ask(self, member: str, shared: Any, market: Market) -> Answer | Silence:
+    async def _ask(self, member: str, shared: Place | FloatArray, market: Market) -> Answer | Silence:
         handle = self._handles.get(member)
         if handle is None:
             return Silence(reason="absent: not deployed (no trained artifact?)")
@@ -159,9 +164,9 @@ class ServePanel:
         began = time.perf_counter()
         try:
             async with asyncio.timeout(deadline):
-                said = await handle.forecast.remote(shared, market.minute)
-                said = said or await handle.forecast.remote(market.features, market.minute)
-                mean, stdev, version, minute, *more = said
+                said = await self._knocked(member, shared, market.minute)
+                if said is None:
+                    said = await handle.forecast.remote(market.features, market.minute)
         except TimeoutError:
             return Silence(
                 reason=f"late: no answer within {deadline * 1e3:.0f} ms", latency_ms=(time.perf_counter() - began) * 1e3
@@ -169,18 +174,40 @@ class ServePanel:
         # A replica can fail in any way its code or its process can; each of them costs one vote and nothing more.
         except Exception as error:
             text = str(error).strip().splitlines()
+            kind = "" if isinstance(error, Failed) else f"{type(error).__name__}: "
             return Silence(
-                reason=f"failed: {type(error).__name__}: {text[-1][:200] if text else ''}",
-                latency_ms=(time.perf_counter() - began) * 1e3,
+                reason=f"failed: {kind}{text[-1][:200] if text else ''}", latency_ms=(time.perf_counter() - began) * 1e3
             )
         return Answer(
-            mean_bps=mean,
-            stdev_bps=stdev,
-            version=version,
-            minute=minute,
+            mean_bps=said.mean_bps,
+            stdev_bps=said.stdev_bps,
+            version=said.version,
+            minute=said.minute,
             latency_ms=(time.perf_counter() - began) * 1e3,
-            trust=more[0] if more else None,
+            trust=said.trust,
         )
+
+    async def _knocked(self, member: str, shared: Place | FloatArray, minute: int) -> Said | None:
+        """What the member says at its door; None where it must be asked through Serve."""
+        knocker = self._knockers.get(member)
+        if knocker is None or not isinstance(shared, Place):
+            return None
+        try:
+            said = await knocker.ask(shared, minute)
+            why = "" if said is not None else "the minute's features do not lie there"
+        except NoDoor as error:
+            said, why = None, str(error)
+        if why != self._by_serve.get(member, ""):
+            log.info("%s is asked %s", member, f"through Serve: {why}" if why else "at its door")
+            self._by_serve[member] = why
+        return said
+
+    def close(self) -> None:
+        """Hang up, and take the shared features away. In the event loop that asked."""
+        for knocker in self._knockers.values():
+            knocker.close()
+        if self._board is not None:
+            self._board.close()
 
 
 class RecordedPanel:

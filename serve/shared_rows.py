@@ -1,8 +1,8 @@
 """A minute's features where all processes of this machine read them: written once, copied by nobody.
 
-Ray's store does that too, but a reference travels by Ray's actor calls alone, and Serve's other transport, gRPC, is three
-times as fast (``run.py bench serving`` has both). So the features lie in a file in memory, two minutes in turns, and what is
-sent is where. A replica on another machine does not find the file, says so, and is sent the numbers.
+Ray's store does that too, but a reference travels by Ray's actor calls alone, which take several times as long as a message
+to the replica's door (``serve.doorbell``; ``run.py bench serving`` has both). So the features lie in a file in memory, two
+minutes in turns, and what is sent is where. Who does not find them is sent the numbers.
 """
 
 import logging

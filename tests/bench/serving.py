@@ -23,14 +23,15 @@ from core.messages import Market
 from core.params import MemberSettings, ModelSettings
 from core.units import Instrument
 from data.artifacts import ArtifactStore
-from serve.app import app_name, deploy_members, member_handle
+from serve.app import deploy_members, member_handle
+from serve.doorbell import Knocker, Said, door_path
 from serve.load_check import probe_features
 from serve.models.base import Member
 from serve.models.guard import Guarded
 from serve.models.registry import NETWORKS, load_member, new_member
 from serve.panel import LocalPanel, ServePanel
 from serve.ray_serve import ray_serve
-from serve.shared_rows import Board
+from serve.shared_rows import Board, Place
 from tests.support import markets
 from tests.support.samples import made_up
 from tests.support.swap_load import swapped_under_load
@@ -102,7 +103,8 @@ async def _measured(folder: Path, args: argparse.Namespace) -> tuple[list[Sequen
         members=tuple(MemberSettings(name=family, family=family) for family in FAMILIES), horizon_minutes=HORIZON
     )
     await asyncio.to_thread(deploy_members, models, ResourceSettings(), store.root, versions)
-    handles = {name: member_handle(name) for name in FAMILIES}
+    handles = await asyncio.to_thread(lambda: {name: member_handle(name) for name in FAMILIES})
+    doors = {name: door_path((store.root / ".serving").resolve(), name) for name in FAMILIES}
     market = _market(args.symbols)
     board = Board()
     loaded: dict[str, tuple[Member, str]] = {
@@ -112,7 +114,8 @@ async def _measured(folder: Path, args: argparse.Namespace) -> tuple[list[Sequen
     networks = [name for name in FAMILIES if name in NETWORKS]
 
     def served(names: Sequence[str]) -> ServePanel:
-        return ServePanel({n: handles[n] for n in names}, dict.fromkeys(names, DEADLINE_S), HORIZON, share=board.put)
+        near = {n: doors[n] for n in names}
+        return ServePanel({n: handles[n] for n in names}, dict.fromkeys(names, DEADLINE_S), HORIZON, doors=near)
 
     def here(names: Sequence[str]) -> LocalPanel:
         return LocalPanel({n: loaded[n] for n in names}, HORIZON)
@@ -137,8 +140,12 @@ async def _measured(folder: Path, args: argparse.Namespace) -> tuple[list[Sequen
     whole = await _in_turn(
         {"whole vote, Serve": await on_serve(FAMILIES), "whole vote, here": await in_process(FAMILIES)}, args.votes
     )
-    usual = {n: ray_serve.get_deployment_handle(n, app_name(n)) for n in networks}
-    by_reference = ServePanel(usual, dict.fromkeys(networks, DEADLINE_S), HORIZON, share=ray.put)
+    sent = ServePanel({n: handles[n] for n in networks}, dict.fromkeys(networks, DEADLINE_S), HORIZON)
+
+    async def by_handles() -> None:
+        features = ray.put(market.features)
+        await asyncio.gather(*(handles[n].forecast.remote(features, market.minute) for n in networks))
+
     env = {"env_vars": {"OMP_NUM_THREADS": "1"}}
     actors = [
         ray.remote(Bare).options(num_cpus=0.05, runtime_env=env).remote(n, str(store.load(f"model/{n}/{v}").path))
@@ -154,7 +161,8 @@ async def _measured(folder: Path, args: argparse.Namespace) -> tuple[list[Sequen
         {
             "networks, Serve": await on_serve(networks),
             "networks, here": await in_process(networks),
-            "networks, Serve by reference": lambda: by_reference.forecast(market),
+            "networks, handles": by_handles,
+            "networks, sent": lambda: sent.forecast(market),
             "networks, actors": by_actors,
         },
         args.votes,
@@ -172,7 +180,8 @@ async def _measured(folder: Path, args: argparse.Namespace) -> tuple[list[Sequen
         ("the same, in this process, one after the other", *_cells(whole["whole vote, here"]), "", ""),
         (f"torch members ({', '.join(networks)}) on Serve", *_cells(nets["networks, Serve"]), "", ""),
         ("the same modules in this process", *_cells(nets["networks, here"]), "", ""),
-        ("the same on Serve as it calls by default, ray.put", *_cells(nets["networks, Serve by reference"]), "", ""),
+        ("the same through Serve's handles, features sent (another machine)", *_cells(nets["networks, sent"]), "", ""),
+        ("the same through Serve's handles, ray.put (raw limit of Serve)", *_cells(nets["networks, handles"]), "", ""),
         ("the same in bare Ray actors, ray.put (raw limit of Ray)", *_cells(nets["networks, actors"]), "", ""),
         (f"Serve over in-process: {times:.2f} times", "", "", "", "", f"<= {BARS_TIMES:g} times", _word(lean)),
     ]
@@ -181,8 +190,16 @@ async def _measured(folder: Path, args: argparse.Namespace) -> tuple[list[Sequen
         rows.append((f"{name} alone on Serve", *_cells(one["serve"]), "", ""))
         rows.append(("  the same module in this process", *_cells(one["here"]), "", ""))
     newer = [_kept(store, "ridge", seed) for seed in range(1, 6)]
-    shared = board.put(market.features)
-    heard = await swapped_under_load(handles["ridge"], shared, newer, seconds=args.swap_seconds, minute_s=1.0)
+    place, knocker = board.put(market.features), Knocker(doors["ridge"])
+    assert isinstance(place, Place), "no room in memory"
+
+    async def ask(minute: int) -> Said | None:
+        return await knocker.ask(place, minute)
+
+    async def take(version: str, minute: int) -> tuple[str, int]:
+        return await handles["ridge"].take.remote(version, minute)
+
+    heard = await swapped_under_load(ask, take, newer, seconds=args.swap_seconds, minute_s=1.0)
     board.close()
     clean = not heard.dropped and not heard.mixed and len(heard.swaps) == len(newer)
     rows.append(

@@ -1,11 +1,13 @@
 """Members on Serve: the votes of the panel, swapping without a pause, and what a lost, late or absent member costs."""
 
 import asyncio
+import itertools
 import os
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from core.messages import Market
 from core.params import MemberSettings, ModelSettings
 from data.artifacts import Artifact, ArtifactStore
 from serve.app import actor_options, app_name, deploy_members, member_handle
+from serve.doorbell import Knocker, Said, door_path
 from serve.load_check import Unfit
 from serve.models.base import TrainingSet
 from serve.models.registry import load_member
@@ -86,13 +89,14 @@ def deployed(ray_cluster: None, store: ArtifactStore, versions: dict[str, str]) 
         ray_serve.delete(app_name(name))
 
 
-@pytest.fixture
-async def handles(deployed: tuple[str, ...]) -> AsyncIterator[dict[str, DeploymentHandle]]:
-    """As the panel has them: of this test's event loop."""
-    made = {name: member_handle(name) for name in deployed}
-    yield made
-    for handle in made.values():
-        await handle.shutdown_async()
+@pytest.fixture(scope="module")
+def handles(deployed: tuple[str, ...]) -> dict[str, DeploymentHandle]:
+    return {name: member_handle(name) for name in deployed}
+
+
+@pytest.fixture(scope="module")
+def doors(deployed: tuple[str, ...], store: ArtifactStore) -> dict[str, Path]:
+    return {name: door_path((store.root / ".serving").resolve(), name) for name in deployed}
 
 
 @pytest.fixture
@@ -102,18 +106,26 @@ def board() -> Iterator[Board]:
     board.close()
 
 
+@pytest.fixture
+async def panel(handles: dict[str, DeploymentHandle], doors: dict[str, Path]) -> AsyncIterator[ServePanel]:
+    """As the bot has it, but patient."""
+    made = ServePanel(handles, DEADLINES, HORIZON, doors=doors)
+    yield made
+    made.close()
+
+
 async def test_the_panel_on_serve_says_what_the_members_say_here(
-    handles: dict[str, DeploymentHandle], store: ArtifactStore, versions: dict[str, str], board: Board
+    panel: ServePanel, handles: dict[str, DeploymentHandle], store: ArtifactStore, versions: dict[str, str]
 ) -> None:
     seen = a_market()
-    served = await ServePanel(handles, DEADLINES, HORIZON, share=board.put).forecast(seen)
+    served = await panel.forecast(seen)
     sent = await ServePanel(handles, DEADLINES, HORIZON).forecast(seen)
     members = {
         name: (load_member(name, store.load(f"model/{name}/{version}").path), version)
         for name, version in versions.items()
     }
     local = LocalPanel(members, HORIZON, names=tuple(DEADLINES)).forecast(seen)
-    assert served.silence == ("", "", "")
+    assert served.silence == sent.silence == ("", "", "")
     assert served.members == local.members == ("ridge", "tcn", "rules")
     assert served.versions == local.versions
     np.testing.assert_array_equal(served.mean_bps, sent.mean_bps)
@@ -122,10 +134,26 @@ async def test_the_panel_on_serve_says_what_the_members_say_here(
 
 
 async def test_swaps_under_fifty_requests_a_second_drop_none_and_mix_no_versions_in_a_minute(
-    handles: dict[str, DeploymentHandle], store: ArtifactStore, versions: dict[str, str]
+    handles: dict[str, DeploymentHandle],
+    doors: dict[str, Path],
+    board: Board,
+    store: ArtifactStore,
+    versions: dict[str, str],
 ) -> None:
     newer = [keep(store, Ridge(), edge=edge).version for edge in (-5.0, 4.0)]
-    heard = await swapped_under_load(handles["ridge"], a_market().features, newer, seconds=3.0)
+    place, knocker, turn = board.put(a_market().features), Knocker(doors["ridge"]), itertools.count()
+
+    async def ask(minute: int) -> Said | None:
+        # By both ways in turns: one minute is asked about at the door and through Serve.
+        if next(turn) % 5:
+            return await knocker.ask(place, minute)
+        return await handles["ridge"].forecast.remote(a_market().features, minute)
+
+    async def take(version: str, minute: int) -> tuple[str, int]:
+        return await handles["ridge"].take.remote(version, minute)
+
+    heard = await swapped_under_load(ask, take, newer, seconds=3.0)
+    knocker.close()
     assert heard.sent == 150
     assert heard.dropped == []
     assert heard.mixed == 0
@@ -149,11 +177,11 @@ async def test_a_version_that_must_not_serve_leaves_the_old_one_serving(
 
 
 async def test_a_replica_killed_in_mid_call_costs_its_own_vote_and_comes_back_as_it_was_swapped(
-    handles: dict[str, DeploymentHandle], store: ArtifactStore, board: Board
+    handles: dict[str, DeploymentHandle], doors: dict[str, Path], store: ArtifactStore, board: Board
 ) -> None:
     swapped, minute = await handles["ridge"].take.remote(keep(store, Ridge(), edge=3.0).version)
     seen = replace(a_market(), minute=minute)
-    panel = ServePanel(handles, DEADLINES | {"ridge": 0.3}, HORIZON, share=board.put)
+    panel = ServePanel(handles, DEADLINES | {"ridge": 0.3}, HORIZON, doors=doors)
     assert (await panel.forecast(seen)).spoke.all()
     # Held first, so that it dies in the middle of a call.
     pid = await handles["ridge"].pid.remote()
@@ -171,19 +199,12 @@ async def test_a_replica_killed_in_mid_call_costs_its_own_vote_and_comes_back_as
         votes = await panel.forecast(seen)
     assert votes.spoke.all()
     assert votes.versions[0] == swapped
-
-
-async def test_calls_go_by_grpc_in_this_loop_as_long_as_ray_has_these_options(
-    handles: dict[str, DeploymentHandle],
-) -> None:
-    handle = handles["ridge"]
-    await handle.version.remote()
-    assert handle.handle_options._by_reference is False
-    assert handle.init_options._run_router_in_separate_loop is False
-    assert type(handle._router).__name__ == "CurrentLoopRouter"
-    answer = handle.version.remote()
-    await answer
-    assert type(answer._replica_result).__name__ == "gRPCReplicaResult"
+    # It has a door again, and no other's: those of the replica before are closed.
+    place = board.put(seen.features)
+    knocker = Knocker(doors["ridge"])
+    assert (await knocker.ask(place, minute)).version == swapped
+    knocker.close()
+    panel.close()
 
 
 async def test_who_was_never_deployed_is_absent(handles: dict[str, DeploymentHandle]) -> None:
@@ -192,13 +213,11 @@ async def test_who_was_never_deployed_is_absent(handles: dict[str, DeploymentHan
     assert list(votes.spoke) == [True, True, True, False]
 
 
-async def test_nan_in_one_instruments_features_silences_nobody_else(handles: dict[str, DeploymentHandle]) -> None:
+async def test_nan_and_inf_in_one_instruments_features_silence_nobody_else(panel: ServePanel) -> None:
     seen = a_market()
     features = seen.features.copy()
-    features[0, 5, 3] = np.nan
-    votes = await ServePanel(handles, DEADLINES, HORIZON).forecast(
-        market((BTC, ETH), mids=(100.0, 50.0), features=features)
-    )
+    features[0, 5, 3], features[0, -1, 4] = np.nan, np.inf
+    votes = await panel.forecast(market((BTC, ETH), mids=(100.0, 50.0), features=features))
     assert votes.spoke.all()
     assert np.isnan(votes.mean_bps[:, 0]).all()
     assert np.isfinite(votes.mean_bps[:, 1]).all()

@@ -55,11 +55,13 @@ def kept(store: ArtifactStore, member: Member, **changes: Any) -> Artifact:
     return store.save("model", member.family, member.save, **usual | changes)
 
 
-def replica_of(store: ArtifactStore, artifact: Artifact, folder: Path, bounds: Bounds = WIDE) -> MemberReplica:
+def replica_of(
+    store: ArtifactStore, artifact: Artifact, folder: Path, bounds: Bounds = WIDE, door: str = ""
+) -> MemberReplica:
     """The replica that serves ``artifact``, as a new process would begin."""
     pin = folder / f"{artifact.name}.json"
     write_pin(pin, artifact.version)
-    return MemberReplica(artifact.name, artifact.family, str(store.root), str(pin), bounds)
+    return MemberReplica(artifact.name, artifact.family, str(store.root), str(pin), bounds, door=door)
 
 
 def features(rows: int = 2, seed: int = 2) -> np.ndarray:

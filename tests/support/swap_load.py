@@ -6,13 +6,11 @@ pauses shows as requests that take long, and one that loses a request as a reque
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from core.messages import FloatArray
 from core.units import MINUTE_MS
-from serve.shared_rows import Place
+from serve.doorbell import Said
 from tests.support.markets import MINUTE
 
 
@@ -35,15 +33,16 @@ class Heard:
 
 
 async def swapped_under_load(
-    handle: Any,
-    features: FloatArray | Place,
+    ask_once: Callable[[int], Awaitable[Said | None]],
+    take: Callable[[str, int], Awaitable[tuple[str, int]]],
     versions: Sequence[str],
     *,
     seconds: float,
     rate: float = 50.0,
     minute_s: float = 0.2,
 ) -> Heard:
-    """Ask ``rate`` times a second for ``seconds``, and let the member take each of ``versions`` in turn meanwhile."""
+    """Ask about a minute ``rate`` times a second for ``seconds``, and let the member take each of ``versions`` in turn
+    meanwhile."""
     heard = Heard()
     began = time.perf_counter()
 
@@ -54,19 +53,23 @@ async def swapped_under_load(
         asked, sent = minute(), time.perf_counter()
         heard.sent += 1
         try:
-            _, _, version, answered, _ = await asyncio.wait_for(_waited(handle.forecast.remote(features, asked)), 20)
+            async with asyncio.timeout(20):
+                said = await ask_once(asked)
         except Exception as error:
             # Whatever it is: this request was not answered, which is what is counted.
             heard.dropped.append(f"{type(error).__name__}: {error}")
             return
+        if said is None:
+            heard.dropped.append("the features were not found")
+            return
         heard.took_ms.append((time.perf_counter() - sent) * 1e3)
-        heard.versions.setdefault(answered, set()).add(version)
+        heard.versions.setdefault(said.minute, set()).add(said.version)
 
     async def swap() -> None:
         for number, version in enumerate(versions):
             due = seconds * (number + 1) / (len(versions) + 1)
             await asyncio.sleep(max(0.0, began + due - time.perf_counter()))
-            heard.swaps.append(await _waited(handle.take.remote(version, minute())))
+            heard.swaps.append(await take(version, minute()))
 
     swapping = asyncio.create_task(swap())
     asking = []
@@ -75,7 +78,3 @@ async def swapped_under_load(
         asking.append(asyncio.create_task(ask()))
     await asyncio.gather(*asking, swapping)
     return heard
-
-
-async def _waited(response: Any) -> Any:
-    return await response

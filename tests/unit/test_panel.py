@@ -8,6 +8,7 @@ import numpy as np
 from core.features import N_FEATURES, SEQUENCE
 from core.messages import FloatArray, Market, MemberVote, MinuteRecord, Votes
 from core.units import MINUTE_MS
+from serve.doorbell import Said
 from serve.models.ridge import Ridge
 from serve.models.rules import ChartRules
 from serve.panel import LocalPanel, RecordedPanel, ServePanel, forecast_history
@@ -62,11 +63,11 @@ class FakeCall:
     def __init__(self, seconds: float, answer: object) -> None:
         self.seconds, self.answer = seconds, answer
 
-    async def remote(self, features: FloatArray, minute: int) -> tuple:
+    async def remote(self, features: FloatArray, minute: int) -> Said:
         await asyncio.sleep(self.seconds)
         if isinstance(self.answer, Exception):
             raise self.answer
-        return self.answer, np.ones(2), "v1", minute
+        return Said(self.answer, np.ones(2), "v1", minute, None)
 
 
 class FakeHandle:
@@ -134,22 +135,3 @@ def test_recorded_votes_are_played_back_to_the_last_digit() -> None:
     assert again.versions == ("v1", "v1")
     other = played.forecast(market((BTC, ETH), mids=(100.0, 50.0), minute=MINUTE, features=seen.features))
     assert not other.spoke.any()
-
-
-class FarCall:
-    """A replica on another machine: it does not find what was shared."""
-
-    def __init__(self) -> None:
-        self.heard: list[object] = []
-
-    async def remote(self, features: object, minute: int) -> tuple | None:
-        self.heard.append(features)
-        return None if isinstance(features, str) else (np.array([1.0, 2.0]), np.ones(2), "v1", minute)
-
-
-async def test_who_does_not_find_the_shared_features_is_sent_them() -> None:
-    handle, seen = FakeHandle(0.0, None), a_market()
-    handle.forecast = far = FarCall()
-    votes = await ServePanel({"far": handle}, {"far": 1.0}, HORIZON, share=lambda features: "where").forecast(seen)
-    assert votes.spoke.all()
-    assert far.heard[0] == "where" and far.heard[1] is seen.features

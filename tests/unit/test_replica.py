@@ -42,22 +42,35 @@ async def test_a_version_taken_answers_from_the_next_minute_on_and_late_calls_he
 async def test_one_minute_hears_one_version_however_many_ask_while_versions_are_swapped(store, tmp_path):
     made = [kept(store, a_ridge(edge)) for edge in (5.0, -5.0, 3.0)]
     replica = replica_of(store, made[0], tmp_path)
-    heard: dict[int, set[str]] = {}
+    heard: list[tuple[int, str]] = []
+    swapped = asyncio.Event()
 
-    async def ask() -> None:
-        for number in range(60):
-            heard.setdefault(number, set()).add(await said(replica, number))
-            # The minute moves on unevenly for each who asks.
+    async def ask(number: int, elsewhere: bool) -> None:
+        # As at the replica's door, which is a thread of its own.
+        one = await (asyncio.to_thread(asyncio.run, said(replica, number)) if elsewhere else said(replica, number))
+        heard.append((number, one))
+
+    async def minutes() -> None:
+        number = 0
+        while not swapped.is_set() or heard[-1][1] != made[0].version:
+            number += 1
+            await asyncio.gather(
+                *(ask(n, elsewhere) for n in (number, number - 1) for elsewhere in (True, False, True))
+            )
             await asyncio.sleep(0.001)
 
     async def swap() -> None:
         for artifact in (made[1], made[2], made[0]):
             await asyncio.sleep(0.015)
             await replica.take(artifact.version)
+        swapped.set()
 
-    await asyncio.gather(*(ask() for _ in range(3)), swap())
-    assert all(len(versions) == 1 for versions in heard.values())
-    assert len({version for versions in heard.values() for version in versions}) == 3
+    await asyncio.gather(minutes(), swap())
+    by_minute: dict[int, set[str]] = {}
+    for number, version in heard:
+        by_minute.setdefault(number, set()).add(version)
+    assert all(len(versions) == 1 for versions in by_minute.values())
+    assert {version for _, version in heard} == {artifact.version for artifact in made}
 
 
 async def test_a_replica_killed_in_mid_swap_comes_back_with_both_versions_and_their_minutes(store, tmp_path):

@@ -37,6 +37,7 @@ CATCHES_ALL = {
     "actors/panel.py": {"_look_on"},
     "actors/system.py": {"start_ray"},
     "actors/supervisor.py": {"_check", "_restart", "_publish"},
+    "serve/doorbell.py": {"_reply"},
     "serve/panel.py": {"_ask"},
     "tune/auto/child.py": {"answer"},
 }
