@@ -340,11 +340,16 @@ def ceiling_lines(rules: CeilingRules, volatility: float, kelly: float, joint: f
     """What held a buy, in short lines; none where a ceiling is off or was not looked at."""
     lines: tuple[str, ...] = ()
     if rules.position < math.inf and volatility > 0.0:
-        share = rules.position / volatility * 100.0
+        share = rules.position / volatility
         assumed = ", assumed, as too little is known" if volatility == UNKNOWN_YEAR else ""
-        lines += (f"volatility {volatility * 100.0:.1f}% a year{assumed}: at most {share:.2f}% of equity",)
+        lines += (f"volatility {volatility * 100.0:.1f}% a year{assumed}: at most {_share(share)}",)
     if math.isfinite(kelly):
-        lines += (f"{rules.kelly:g} of Kelly: at most {kelly * 100.0:.2f}% of equity",)
+        lines += (f"{rules.kelly:g} of Kelly: at most {_share(kelly)}",)
     if joint < 1.0:
         lines += (f"all positions together below {rules.portfolio * 100.0:g}% volatility a year: buys x {joint:.4f}",)
     return lines
+
+
+def _share(share: float) -> str:
+    """Of equity; what is more than all of it binds nothing, and is not worth a number."""
+    return "all of equity" if share >= 1.0 else f"{share * 100.0:.2f}% of equity"

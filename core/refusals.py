@@ -51,6 +51,8 @@ def allowance_words(
             return f"decided {late:.1f} s after the minute's close, allowed {allowed:g} s"
         case Limit.CLOCK:
             allowed = account.clock_allowed_ms
+            if not math.isfinite(account.clock_offset_ms or 0.0):
+                return f"how far the venue's clock is from ours is not known, allowed {allowed:g} ms"
             return f"the venue's clock is {account.clock_offset_ms:+.0f} ms from ours, allowed {allowed:g} ms"
         case Limit.MAX_CANCELS:
             return f"{account.cancels} cancels in the last minute, allowed {limits.max_cancels_per_minute}"

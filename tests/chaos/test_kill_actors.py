@@ -16,6 +16,7 @@ from core.errors import BotError
 from core.messages import MinuteRecord
 from data.hot import Hot
 from data.records import read_records
+from tests.support.exposure_checker import check_run
 from tests.support.replays import EAGER, ROOT, end_group, left_behind, noted, start_replay, wait_until
 
 VICTIMS = (
@@ -97,7 +98,7 @@ def sizes_follow(run_dir: Path, records: list[MinuteRecord]) -> None:
         for judged in (*record.approved, *record.refused):
             share = 20 if record.minute >= told[0].minute else 10
             assert f" of {share}% of " in judged.arithmetic[0], record.minute
-    assert "20%" in why_of_a_size(run_dir, records, told[0].minute)
+    assert " of 20% of " in why_of_a_size(run_dir, records, told[0].minute)
     # The part that sizes was killed later, and took the new value up again.
     assert [record.settings for record in told[1:]] == [told[0].settings]
 
@@ -163,6 +164,8 @@ def test_every_actor_dies_once_and_no_order_is_lost_or_doubled(tmp_path: Path) -
     votes_were_lost_and_came_back(records)
     begun = [step for record in records for step in record.models]
     assert {step.member for step in begun if step.kind == "started"} == set(MEMBERS)
+    found = check_run(Path(summary["run_dir"]), invest_pct=20)
+    assert found.crossings == [] and found.buys > 0, found.text()
     minutes = [r.minute for r in records]
     assert minutes == sorted(set(minutes)), "a minute was recorded twice or out of order"
     assert all(r.reason for r in records if r.status == "missed")

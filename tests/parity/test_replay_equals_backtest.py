@@ -15,7 +15,7 @@ from core.messages import MinuteRecord
 from core.units import DAY_MS, MINUTE_MS
 from tests.support.bad_days import HALT_DAY, HALTED
 from tests.support.exposure_checker import check_run, trades_of
-from tests.support.outspoken import BOLD, FADER, keep_untrained
+from tests.support.outspoken import BOLD, FOLLOWER, keep_untrained
 from tests.support.replays import ROOT, Finished, left_behind, run_replay
 from tune.parity import Replayed, backtest_of, first_difference, open_replay
 from tune.parity_engine import engine_difference, engine_of
@@ -23,14 +23,14 @@ from tune.recorded_parents import read_parents
 
 REAL = ROOT.parent / "shared" / "data" / "binance_2023-03"
 MARKETS = ["demo", *(["halt"] if REAL.exists() else [])]
-MEMBERS = ("ridge", "tcn", "rules", "fader")
+MEMBERS = ("ridge", "tcn", "rules", "follower")
 HALT = (
     *BOLD,
     "trade.instruments=" + json.dumps([f"binance:{symbol}" for symbol in HALTED]),
     "rules.models.members="
-    + json.dumps([{"name": name, "family": name if name != "fader" else "rules"} for name in MEMBERS]),
+    + json.dumps([{"name": name, "family": name if name != "follower" else "rules"} for name in MEMBERS]),
 )
-"""The delivered members, trained on the week before, forecast next to nothing there; the fader is loud enough to trade."""
+"""The delivered members, trained on the week before, forecast next to nothing there; the untrained follower is loud enough to trade."""
 MINUTES = {"demo": 90, "halt": 170}
 """The halt: 11:17 to 14:06, with 72 minutes in which nothing was traded and 80 of which there is no bar."""
 
@@ -45,7 +45,7 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         return
     importing = [sys.executable, str(ROOT / "run.py"), "data", "import", str(REAL), "--lake", str(var / "lake")]
     subprocess.run(importing, check=True, stdout=subprocess.DEVNULL, timeout=120, cwd=ROOT)
-    keep_untrained(var, name="fader", coefficients=FADER)
+    keep_untrained(var, name="follower", coefficients=FOLLOWER)
     span = (f"--minutes={MINUTES['halt']}", "--start=2023-03-24T11:17", "--exchange=binance")
     yield run_replay(var, "--lockstep", *span, settings=HALT)
 

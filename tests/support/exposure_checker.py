@@ -20,7 +20,7 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -400,8 +400,9 @@ def trades_of(statement: Mapping[str, Any]) -> list[Trade]:
     ]
 
 
-def check_run(run_dir: Path) -> Checked:
-    """Check a finished replay at one exchange from what it left in its folder."""
+def check_run(run_dir: Path, **changed: float) -> Checked:
+    """Check a finished replay at one exchange from what it left in its folder. ``changed``: limits that were raised while
+    it ran; what held before is not told apart."""
     told = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
     (statement,) = (json.loads(path.read_text(encoding="utf-8")) for path in run_dir.glob("statement-*.json"))
     with np.load(run_dir / "tape.npz", allow_pickle=False) as tape:
@@ -412,7 +413,7 @@ def check_run(run_dir: Path) -> Checked:
     return check(
         trades_of(statement),
         market,
-        Limits.of_settings(told["settings"]),
+        replace(Limits.of_settings(told["settings"]), **changed),
         cash=Decimal(told["cash"]),
         first_minute=first,
         minutes=bars.shape[1] - (first - start) // MINUTE,

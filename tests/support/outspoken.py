@@ -27,6 +27,8 @@ from tune.train import CODE, KIND
 FADER = (-0.5, 0.5, -0.5, -0.5)
 """Against the cross, the break and the confirmed move; what is extreme turns back. In usual moves, ten times as sure of
 itself as the rules are, so that of the two it is the one that is heard."""
+FOLLOWER = tuple(4.0 * each for each in DEFAULTS)
+"""Among three that say nothing as loud as the rules are alone."""
 SPEAKERS = {"rules": DEFAULTS, "fader": FADER}
 MEMBERS = "rules.models.members=" + json.dumps([{"name": name, "family": "rules"} for name in SPEAKERS])
 BOLD = (

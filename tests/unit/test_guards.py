@@ -198,7 +198,7 @@ def test_the_rows_may_change_places():
         ),
         (
             lambda: seen(clock_offset_ms=math.nan, clock_allowed_ms=500.0),
-            "max_clock_offset_ms: asked +600.00 USDT, the venue's clock is +nan ms from ours, allowed 500 ms",
+            "max_clock_offset_ms: asked +600.00 USDT, how far the venue's clock is from ours is not known, allowed 500 ms",
         ),
         (
             lambda: seen(cancels=61),
