@@ -17,6 +17,8 @@ LEVEL = "NUMBA_OPT"
 LEVEL_WANTED = "1"
 """How hard LLVM tries. Measured: at 1 the engine and the features run as fast as at 3 (they are branches and single
 numbers, little of which can be done several at a time), and the engine compiles in 19.9 s instead of 21.2."""
+COMPILES = b"from core.lean import"
+"""Stands in every module that compiles a rule."""
 KEPT = 4
 """Newest folders that stay, whatever their age."""
 STALE_S = 6 * 3_600.0
@@ -28,7 +30,8 @@ def cache_root(root: Path) -> Path:
 
 
 def sources_hash(root: Path) -> str:
-    """Names what compiled rules depend on: every source of ``core``, numba, llvmlite, and Python."""
+    """Names what compiled rules depend on: every source of ``core``, those of ``tune`` that compile rules (they call each
+    other's, too), numba, llvmlite, and Python."""
     digest = hashlib.sha256(f"{sys.version_info[:3]}".encode())
     digest.update(f"{LEVEL} {os.environ.get(LEVEL, LEVEL_WANTED)}\0".encode())
     for package in ("numba", "llvmlite", "numpy"):
@@ -36,8 +39,11 @@ def sources_hash(root: Path) -> str:
             digest.update(f"{package} {version(package)}\0".encode())
         except PackageNotFoundError:
             digest.update(f"{package} absent\0".encode())
-    for path in sorted((root / "core").rglob("*.py")):
-        digest.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    for room in ("core", "tune"):
+        for path in sorted((root / room).rglob("*.py")):
+            source = path.read_bytes()
+            if room == "core" or COMPILES in source:
+                digest.update(f"{path.relative_to(root).as_posix()}\0".encode() + source + b"\0")
     return digest.hexdigest()[:16]
 
 

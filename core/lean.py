@@ -7,8 +7,10 @@ kernel does not: so it must not allocate, and must not return an array.
 """
 
 import gc
+from collections.abc import Callable
+from typing import Any
 
-from numba import njit
+from numba import config, njit
 from numba.core import event
 
 from core.linked import LinkedCompiler
@@ -39,6 +41,14 @@ pasted = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True, inline="al
 """For Python and for kernels: a kernel that calls it is compiled as if it stood written there. For what is a line or two,
 or has one caller: compiling one kernel more takes as long as a dozen lines. (Elsewhere, beware of literals as arguments:
 a kernel is compiled anew for each.)"""
+
+
+def bound(kernel: Any, *arguments: Any) -> Callable[..., Any]:
+    """``kernel``, compiled for arguments of these types. Called with others it crashes, as nobody looks any more: numba
+    looks at all types at every call, which takes 20 us where they are tuples of many arrays."""
+    if config.DISABLE_JIT:  # type: ignore[attr-defined]
+        return kernel
+    return kernel.compile(tuple(kernel.typeof_pyval(one) for one in arguments))
 
 
 class _Pause(event.Listener):

@@ -108,8 +108,25 @@ def advance(
     ``orders_before`` orders were logged in earlier calls. Called again with what it gave, and emptied logs, it goes on
     as if it had never stopped.
     """
+    # Never marked yet. Typed from the start: a literal would have the callees compiled twice.
+    none, endless = first - first - 1, math.inf
     return run_minutes(
-        tape, grids, rules, account, state, said, scratch, columns, logs, first, end, orders_before, True
+        tape,
+        grids,
+        rules,
+        account,
+        state,
+        none,
+        endless,
+        -endless,
+        said,
+        scratch,
+        columns,
+        logs,
+        first,
+        end,
+        orders_before,
+        True,
     )
 
 
@@ -120,6 +137,9 @@ def run_minutes(
     rules: Rules,
     account: Account,
     state: Mark,
+    marked_day: int,
+    quiet_low: float,
+    quiet_high: float,
     said: Said,
     scratch: Scratch,
     columns: Columns,
@@ -131,7 +151,9 @@ def run_minutes(
 ) -> tuple[int, int, Mark, int, int]:
     """``advance``, for kernels that become one with it: to hand its arguments on takes as long as many a minute.
 
-    ``noted``: somebody reads the logs; else they hold no more than the minute itself needs of them.
+    ``marked_day``: the day of which ``state`` was marked to market last (before all: never), and between which equities
+    that need not be done again (``quiet_between``). ``noted``: somebody reads the logs; else they hold no more than the
+    minute itself needs of them.
     """
     # Named once: reaching into a tuple of arrays minute by minute costs more than the minute.
     recorded, shown, start_minute = tape.seen, tape.shown, tape.start_minute
@@ -166,8 +188,7 @@ def run_minutes(
     next_row = first - columns.first
     grid_row = (next_row + stride - 1) // stride
     next_row = grid_row * stride
-    equity, invested, marked_day, moved = math.nan, 0.0, first - first - 1, True
-    quiet_low, quiet_high = math.inf, -math.inf
+    equity, invested, moved = math.nan, 0.0, True
     while index < end:
         if coasting and not is_closing(state.state, state.closing):
             stop = min(end, columns.first + minutes.shape[1] - 1)

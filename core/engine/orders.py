@@ -29,6 +29,7 @@ from core.engine.tables import (
     EXACT,
     FEE_IN_QUOTE,
     KAPPA,
+    LEAST,
     LIFE_AGE,
     LIFE_DONE,
     LIFE_INDEX,
@@ -258,6 +259,9 @@ def work(
             parent[k, QUANTITY] -= parent[k, UNSENT]
             parent[k, UNSENT] = 0
         working += parent[k, UNSENT] > 0
+        grid = grids.ints[parent[k, ROW]]
+        # Asked at every slot; a division takes as long as much of what a slot does.
+        parent[k, LEAST] = least_lots(grid[MIN_LOTS], grid[MIN_NOTIONAL], parent[k, LIMIT] * grid[UNIT])
     # Counted up, not divided: a division takes as long as all else that a beat without an order does.
     slot, late, elapsed, look = 0, 0, 0, exits.look_ms
     while elapsed < MINUTE_MS and (guarded or working > 0):
@@ -300,7 +304,7 @@ def work(
                     unsent = parent[k, UNSENT]
                 if unsent > 0:
                     grid, course = grids.ints[row], courses.stage[row]
-                    least = least_lots(grid[MIN_LOTS], grid[MIN_NOTIONAL], ticks * grid[UNIT])
+                    least = parent[k, LEAST]
                     stage = Stage(
                         parent[k, AGE], parent[k, BEFORE], course[PASSED], course[NOW], course[AHEAD], course[KAPPA]
                     )

@@ -58,6 +58,19 @@ def test_any_source_of_core_changes_the_hash(tmp_path: Path) -> None:
     assert sources_hash(tmp_path) != before
 
 
+def test_a_rule_that_tune_compiles_changes_the_hash_and_other_sources_do_not(tmp_path: Path) -> None:
+    make_core(tmp_path, "1.0")
+    (tmp_path / "tune" / "rl").mkdir(parents=True)
+    before = sources_hash(tmp_path)
+    (tmp_path / "tune" / "page.py").write_text("TEXT = 'no rule'\n")
+    assert sources_hash(tmp_path) == before
+    rule = tmp_path / "tune" / "rl" / "mask.py"
+    rule.write_text("from core.lean import inner\n")
+    first = sources_hash(tmp_path)
+    rule.write_text("from core.lean import inner\n\n# changed\n")
+    assert len({before, first, sources_hash(tmp_path)}) == 3
+
+
 def test_old_folders_go_only_when_unused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
     make_core(tmp_path, "1.0")

@@ -58,8 +58,7 @@ class World(NamedTuple):
     known: FloatArray
     """(S, T) last known close before each minute."""
     features: FloatArray
-    """(T, S, F / 2): pairs of float32 as they lie in memory (two at a time are copied as fast as one), standardised, 0
-    where not known; F may be 0."""
+    """(T, S, F / 2): pairs of float32 as they lie in memory, standardised, 0 where not known; F may be 0."""
     said: Said
     """Its shapes; nothing is read of it."""
     fresh: Account

@@ -4,13 +4,14 @@ import math
 
 from core.engine.exits import bounds_of
 from core.engine.loop import DONE, run_minutes
-from core.engine.prefetch import prefetch
+from core.engine.prefetch import prefetch, prefetch_flat
 from core.engine.tables import (
     AVERAGE_MINUTES,
     BASE,
     DUE,
     ENTRY,
     SINCE,
+    TAKEN_MINUTE,
     Columns,
     Logs,
     Said,
@@ -24,6 +25,7 @@ from core.sizing import MOST, RATE, risen_above
 from core.units import MINUTE_MS
 from tune.rl.accounts import (
     CLOSING,
+    DAY,
     END,
     EQUITY,
     INDEX,
@@ -61,6 +63,11 @@ def act(
                 for j in range(ahead - AVERAGE_MINUTES, ahead + 1):
                     prefetch(tape.bars, i, j, CLOSE)
                 prefetch(tape.liquidity, i, ahead, 0)
+                prefetch_flat(tape.volatility, i, ahead - 1)
+                prefetch_flat(tape.shown, i, ahead - 1)
+                for side in range(2):
+                    prefetch(fleet.taken[near], i, side, 0)
+                    prefetch(fleet.taken[near], i, side, TAKEN_MINUTE)
                 prefetch(fleet.guard_floats, near, i, 0)
                 prefetch(fleet.guard_ints, near, i, 0)
         k, marks, levels = fleet.at[e, INDEX], fleet.marks[e], fleet.levels[e]
@@ -96,6 +103,9 @@ def act(
             rules,
             account,
             mark_of(marks, levels),
+            marks[DAY],
+            levels[QUIET_LOW],
+            levels[QUIET_HIGH],
             Said(k, False, said.votes, said.flags, said.which, said.weights, wanted[e]),
             scratch,
             Columns(k, 1, columns.minutes, columns.state, columns.grid, columns.weights),
@@ -105,8 +115,10 @@ def act(
             0 * k,  # no literal (core.lean)
             False,
         )
-        keep(after, marks, levels)
-        levels[QUIET_LOW], levels[QUIET_HIGH] = math.inf, -math.inf
+        if not levels[QUIET_LOW] < fleet.worth[e, EQUITY] <= levels[QUIET_HIGH]:
+            # It was marked to market once more.
+            keep(after, marks, levels)
+            levels[QUIET_LOW], levels[QUIET_HIGH] = math.inf, -math.inf
         seen.fills[e] = fills
         if protecting:
             for i in range(count):

@@ -10,7 +10,7 @@ import math
 
 from core.engine.loop import add_up, quiet_between
 from core.engine.market import shown_mid
-from core.engine.prefetch import prefetch
+from core.engine.prefetch import prefetch, prefetch_flat
 from core.engine.tables import BASE, QUOTE, SEEN_MID, Columns, Logs, Scratch
 from core.lean import inner, lean
 from core.loss_limits import mark
@@ -39,6 +39,7 @@ from tune.rl.accounts import (
 )
 from tune.rl.acting import act
 from tune.rl.mask import write_mask
+from tune.rl.rows import copy_row
 
 
 @lean
@@ -86,6 +87,8 @@ def look(world: World, fleet: Fleet, scratch: Scratch, seen: Seen, begin: bool) 
         for i in range(count):
             for j in range(0, world.features.shape[2], 8):
                 prefetch(world.features, ahead, i, j)
+            prefetch(tape.seen, i, ahead, CLOSE)
+            prefetch_flat(tape.shown, i, ahead)
         marks, levels, close = fleet.marks[e], fleet.levels[e], fleet.close[e]
         amount = fleet.amount[e]
         acting, looking = not begin, True
@@ -133,9 +136,8 @@ def look(world: World, fleet: Fleet, scratch: Scratch, seen: Seen, begin: bool) 
                 seen.reward[e] = (change - world.risk * change * change) * BPS
                 seen.ended[e] = k >= fleet.at[e, END]
             for i in range(count):
-                row, words, source = seen.obs[e, i], seen.words[e, i], world.features[k, i]
-                for j in range(source.shape[0]):
-                    words[j] = source[j]
+                row = seen.obs[e, i]
+                copy_row(world.features, k, i, seen.words, e, i)
                 price = mid[i] if mid[i] == mid[i] else close[i]
                 held = amount[ints[i, BASE]]
                 row[features + POSITION_SHARE] = held * price * rate[i] / equity if held > 0.0 else 0.0

@@ -31,6 +31,7 @@ from core.engine.tables import (
 )
 from core.errors import ConfigError, DataError
 from core.execution.schedules.rule import VOLUME_CURVE
+from core.lean import bound
 from core.messages import CLOSE, BoolArray, FloatArray
 from core.orders import REPLAY_INSTANCE
 from core.units import MINUTE_MS
@@ -184,6 +185,8 @@ class VectorEnv:
         if not masked:
             self.seen.obs[:, :, -len(LEVELS) :] = 1.0
         self._rng = np.random.default_rng(0)
+        self._given = self._world, self.fleet, self._scratch, self._columns, self._logs, self._wanted, self.seen
+        self._run = bound(step, *self._given, False)
 
     @property
     def equity(self) -> FloatArray:
@@ -210,7 +213,7 @@ class VectorEnv:
         return self._step()
 
     def _step(self, begin: bool = False) -> Seen:
-        lost = step(self._world, self.fleet, self._scratch, self._columns, self._logs, self._wanted, self.seen, begin)
+        lost = self._run(*self._given, begin)
         if lost:
             raise ConfigError(f"{lost} accounts grew beyond what is counted exactly; begin with less than {CASH} USDT")
         ended = self.seen.ended

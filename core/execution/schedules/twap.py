@@ -34,7 +34,8 @@ def next_slice(unsent: int, slots: int, least: int, most: int) -> int:
     Fewer slots count when equal shares would fall below ``least`` lots; 0 when even the whole does. Never more than
     ``most``: then every slot sends that. Asking again with what is left gives the rest of the same schedule.
     """
-    count = min(slots, unsent // least)
+    # The usual case without a division.
+    count = slots if unsent >= slots * least else unsent // least
     if count <= 0:
         return 0
     return min(-(-unsent // count), most)
