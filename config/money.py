@@ -6,6 +6,7 @@ from core.cost_gate import SIDES
 from core.costs import fees_of
 from core.currency import OWN_MARKETS
 from core.grid import UPBIT_LEAST
+from core.params import RiskSettings
 from core.starting_cap import StartingCap
 from core.units import BPS
 
@@ -94,7 +95,13 @@ def doubts(settings: Settings, equity: float, cap: StartingCap | None = None) ->
         )
     if trade.invest_pct == 0:
         found.append("trade.invest_pct = 0: nothing will be bought")
-    if largest < smallest:
+    found += _doubtful_limits(risk)
+    if risk.max_order_usdt is not None and float(risk.max_order_usdt) < smallest:
+        found.append(
+            f"risk.max_order_usdt = {float(risk.max_order_usdt):g} is below trade.min_order_usdt = {smallest:g}: nothing can "
+            "be traded"
+        )
+    elif largest < smallest:
         found.append(
             f"risk.max_order_pct = {risk.max_order_pct:g} allows {largest:,.2f} USDT an order, "
             f"below trade.min_order_usdt = {smallest:g}: with {equity:,.0f} USDT to manage nothing can be traded"
@@ -148,6 +155,22 @@ def doubts(settings: Settings, equity: float, cap: StartingCap | None = None) ->
     return found
 
 
+def _doubtful_limits(risk: RiskSettings) -> list[str]:
+    found = [
+        f"risk.{key} = 0 is not off: the first cent that is lost "
+        + ("sells all that is held" if risk.on_loss_limit == "close" else "ends buying")
+        + "; 100 is as good as off"
+        for key in ("daily_loss_pct", "max_drawdown_pct")
+        if getattr(risk, key) == 0
+    ]
+    if risk.max_order_pct > risk.max_position_pct:
+        found.append(
+            f"risk.max_order_pct = {risk.max_order_pct:g} is above risk.max_position_pct = {risk.max_position_pct:g}, which "
+            "holds instead"
+        )
+    return found
+
+
 def _doubtful_exits(settings: Settings) -> list[str]:
     exits, collar = settings.rules.protection, settings.rules.risk.collar_bps
     found = []
@@ -160,6 +183,15 @@ def _doubtful_exits(settings: Settings) -> list[str]:
                 f"protection.{key} = {percent:g} is within risk.collar_bps = {collar:g}: an order may be filled so far "
                 "from the mid that it is sold again at once"
             )
+    costs = settings.rules.costs
+    for instrument in settings.config.trade.rows:
+        fees = 2.0 * float(fees_of(instrument, costs).taker) * BPS
+        if exits.take_profit_pct is not None and exits.take_profit_pct * 100 <= fees:
+            found.append(
+                f"protection.take_profit_pct = {exits.take_profit_pct:g} sells at a gain of {exits.take_profit_pct * 100:g} bps, "
+                f"of which fees of {fees:g} bps in and out leave nothing ({instrument}); per cent is 0 to 100"
+            )
+            break
     if exits.max_collar_bps < collar:
         found.append(
             f"protection.max_collar_bps = {exits.max_collar_bps:g} is below risk.collar_bps = {collar:g}, which holds "

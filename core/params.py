@@ -254,7 +254,7 @@ class ExecutionSettings(Section):
     """``pov``: share of the market's volume."""
     risk_aversion: Annotated[float, Field(gt=0, le=1)] = 1e-3
     """``is``: lambda of Almgren & Chriss, per USDT: how much a variance of 1 USDT² weighs against a cost of 1 USDT."""
-    urgency: Annotated[float, Field(ge=0, le=10)] = 0.5
+    urgency: Annotated[float, Field(ge=0, le=10)] = 1.0
     """``adaptive``: how much one standard deviation of waiting weighs against a certain cost; a higher one also waits
     less long."""
     reprice_seconds: Annotated[int, Field(ge=1, le=20)] = 1

@@ -85,6 +85,13 @@ def fitted(
             f"{where}: has bars of {names}, and none of the configured instruments; trade them with "
             f"--set 'trade.instruments=[{all_of_them}]'"
         )
+    if there and not args.data:
+        missing = [row for row in rows if row not in there]
+        listed = ",".join(f'"{i}"' for i in left)
+        raise ConfigError(
+            f"{source.lake.root}: has no bars of {', '.join(map(str, missing))}; import or download them, or trade what there "
+            f"is: --set 'trade.instruments=[{listed}]'"
+        )
     if not args.data:
         return settings, ()
     trade = settings.config.trade.model_copy(update={"instruments": tuple(map(str, left))})

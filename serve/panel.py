@@ -233,6 +233,7 @@ class RecordedPanel:
                     stdev_bps=np.array(vote.stdev_bps),
                     version=vote.version,
                     minute=record.minute,
+                    trust=np.array(vote.trust) if vote.trust else None,
                 )
                 if vote.spoke
                 else Silence(reason=vote.silence, version=vote.version)

@@ -2,7 +2,7 @@
 
 import math
 
-from core.lean import lean
+from core.lean import lean, pasted
 from core.messages import FloatArray
 
 _EPSILON = 2.0**-53
@@ -21,14 +21,46 @@ def _compensated(values: FloatArray) -> tuple[float, bool]:
     Summed with what each addition loses kept beside it (Ogita, Rump & Oishi 2005, "Accurate sum and dot product",
     algorithm 4.4), which is enough unless its own error, bounded here, could change the last digit.
     """
-    total, lost, size = 0.0, 0.0, 0.0
-    for k in range(values.shape[0]):
-        x = values[k]
-        high = total + x
-        part = high - total
-        low = (total - (high - part)) + (x - part)
-        total = high
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    lost_a, lost_b, lost_c, lost_d = 0.0, 0.0, 0.0, 0.0
+    size_a, size_b, size_c, size_d = 0.0, 0.0, 0.0, 0.0
+    # Four sums beside each other: the processor waits for each addition before it can do the next of the same sum.
+    quarter = values.shape[0] // 4
+    first, second, third, fourth = (
+        values[:quarter],
+        values[quarter : 2 * quarter],
+        values[2 * quarter : 3 * quarter],
+        values[3 * quarter : 4 * quarter],
+    )
+    for k in range(quarter):
+        a, low = _two_sum(a, first[k])
+        lost_a += low
+        size_a += abs(low)
+        b, low = _two_sum(b, second[k])
+        lost_b += low
+        size_b += abs(low)
+        c, low = _two_sum(c, third[k])
+        lost_c += low
+        size_c += abs(low)
+        d, low = _two_sum(d, fourth[k])
+        lost_d += low
+        size_d += abs(low)
+    total, lost, size = a, ((lost_a + lost_b) + lost_c) + lost_d, ((size_a + size_b) + size_c) + size_d
+    for x in (b, c, d):
+        total, low = _two_sum(total, x)
         lost += low
         size += abs(low)
-    doubt = 4.0 * values.shape[0] * _EPSILON * size
+    for k in range(4 * quarter, values.shape[0]):
+        total, low = _two_sum(total, values[k])
+        lost += low
+        size += abs(low)
+    doubt = 4.0 * (values.shape[0] + 8) * _EPSILON * size
     return total + lost, total + (lost - doubt) == total + (lost + doubt)
+
+
+@pasted
+def _two_sum(total: float, x: float) -> tuple[float, float]:
+    """(the rounded sum, what rounding lost)."""
+    high = total + x
+    part = high - total
+    return high, (total - (high - part)) + (x - part)

@@ -53,6 +53,8 @@ class Found:
     minutes: int
     minute: IntArray
     """Open times of the traded minutes, of which ``minutes`` are done."""
+    close: FloatArray
+    """(G, S) last known closes at the minutes that are written down in full."""
     columns: Columns
     regime: np.ndarray
     orders: np.ndarray

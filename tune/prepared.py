@@ -18,7 +18,7 @@ from config.numba_cache import sources_hash
 from config.settings import Settings
 from core.bars import MAX_PRICE, MAX_VOLUME, all_sound, fill_gaps, first_known
 from core.costs import terms_of
-from core.engine.prepared import fill_liquidity
+from core.engine.prepared import blocks_of, fill_closes, fill_extremes, fill_liquidity
 from core.engine.shown import fill_shown
 from core.engine.tables import Grids, Tape, make_grids
 from core.errors import ConfigError, DataError
@@ -33,8 +33,9 @@ from exchanges.simulated.rules import default_rules
 from exchanges.simulated.tape import Tape as RecordedTape
 from tune.array_store import Arrays, ArrayStore, Shapes
 from tune.fold_store import key_of
+from tune.result import grid_of
 
-FORMAT = 2
+FORMAT = 3
 """Of what is kept; another number makes everything anew."""
 FOLDER = ("cache", "prepared")
 """Beside the lake."""
@@ -56,6 +57,8 @@ class Prepared:
     """(S,) the first close of each instrument, by which its grid is chosen; 1 where there is none."""
     minute: np.ndarray
     """(T,) open times of the minutes to decide, epoch ms; every result's own, and read-only."""
+    close: FloatArray
+    """(G, S) last known closes at the minutes of ``grid_of``; likewise."""
     notes: tuple[str, ...] = ()
     folder: Path | None = None
     """Where a run over it may keep what it notes down; in memory without."""
@@ -99,6 +102,7 @@ def prepare(
         "liquidity": (rows, minutes + 1, 2),
         "half_bps": (rows, hour_column(market.start_minute, market.start_minute + minutes * MINUTE_MS) + 1),
         "shown": (rows, minutes),
+        "extremes": (rows, blocks_of(minutes), 2),
         **({} if halts else {"filled": recorded.shape}),
     }
     first = [first_known(recorded[row, :, CLOSE]) for row in range(rows)]
@@ -112,6 +116,7 @@ def prepare(
             for row in range(rows):
                 bars[row] = fill_gaps(recorded[row])[0]
         fill_liquidity(bars, floor, into["liquidity"])
+        fill_extremes(bars, into["extremes"])
         half = half_spreads(bars, market.start_minute, default_bps, max_bps)
         into["half_bps"][:] = half
         fill_shown(bars, recorded, half, market.start_minute, grids.floats, grids.ints, into["shown"])
@@ -124,6 +129,12 @@ def prepare(
     bars = recorded if halts else tables["filled"]
     minute = market.first_minute + np.arange(market.minutes, dtype=np.int64) * MINUTE_MS
     minute.setflags(write=False)
+    grid = grid_of(market.minutes)
+    close = np.empty((len(grid), rows))
+    begin = (market.first_minute - market.start_minute) // MINUTE_MS
+    stride = int(grid[1] - grid[0]) if len(grid) > 1 else 1
+    fill_closes(recorded, begin, stride, begin + market.minutes - 1, close)
+    close.setflags(write=False)
     return Prepared(
         market=market,
         terms=terms,
@@ -133,11 +144,13 @@ def prepare(
             tables["liquidity"],
             tables["half_bps"],
             tables["shown"],
+            tables["extremes"],
             np.zeros((rows, 0)),
             market.start_minute,
         ),
         first_price=first_price,
         minute=minute,
+        close=close,
         notes=(*noted, *notes),
         folder=None if store is None or not store.writable else store.root,
     )

@@ -18,10 +18,8 @@ from core.costs import UNITS, fees_of
 from core.engine.loop import DONE, FULL, TOO_LARGE, advance
 from core.engine.tables import (
     ASKED,
-    EQUITY,
     EXACT,
     FEE_IN_QUOTE,
-    INVESTED,
     ORDER_FLOATS,
     REGIME,
     SHOCK,
@@ -56,7 +54,7 @@ from tune.pieces import Pieces
 from tune.prepared import Prepared, prepare, terms_in
 from tune.result import Result, grid_of
 from tune.simulated_result import make_result
-from tune.spool import Spool, room_for
+from tune.spool import Spool, lent, room_for
 
 Progress = Callable[[int, int], object]
 """Told (minutes done, all minutes)."""
@@ -160,11 +158,17 @@ def _compile_loop() -> None:
         np.zeros((rows, minutes + 1, 2)),
         np.zeros((rows, 1)),
         np.zeros((rows, minutes)),
+        np.zeros((rows, 1, 2)),
         np.zeros((rows, 0)),
         0,
     )
     nothing = Prepared(
-        market=market, terms=terms_in(settings), tape=tape, first_price=(1.0,), minute=np.zeros(1, np.int64)
+        market=market,
+        terms=terms_in(settings),
+        tape=tape,
+        first_price=(1.0,),
+        minute=np.zeros(1, np.int64),
+        close=np.zeros((1, rows)),
     )
     run = _Run(settings, market, None, np.zeros((minutes, rows)), [], Decimal(1), "", False, nothing)
     said = run._said(run.first, minutes)
@@ -202,7 +206,10 @@ class _Run:
         self.rules = prepared.rules(settings)
         members = forecasts.members if forecasts else ()
         self.first = (market.first_minute - market.start_minute) // MINUTE_MS
-        self.tape, self.folder, self.minute = prepared.tape, prepared.folder, prepared.minute
+        self.tape, self.folder, self.minute, self.close = (
+            *(prepared.tape, prepared.folder),
+            *(prepared.minute, prepared.close),
+        )
         self.grids = make_grids(instruments, self.rules, {i: fees_of(i, rules.costs).in_quote for i in instruments})
         self.account_rules = make_rules(
             *(settings.config.trade, rules.risk, rules.selection, rules.execution, rules.costs, rules.protection),
@@ -217,18 +224,18 @@ class _Run:
         self.scratch = make_scratch(self.rows, len(self.account.units), len(members))
         grid = grid_of(market.minutes)
         stride = int(grid[1] - grid[0]) if len(grid) > 1 else 1
-        # The result's are these and not copies of them; all of it is written to.
-        minutes = room_for((1 + max(EQUITY, INVESTED), market.minutes), self.folder)
-        columns = make_columns(self.first, len(grid), 1, len(instruments), len(members))
-        self.columns: Columns = columns._replace(
-            stride=stride, minutes=minutes, state=np.zeros(market.minutes, dtype=np.int8)
+        # The result's are these and not copies of them.
+        self.columns: Columns = make_columns(
+            *(self.first, market.minutes, stride, len(instruments), len(members)),
+            lambda shape: room_for(shape, self.folder),
         )
-        self.logs: Logs = make_logs(len(instruments), len(members), self.account_rules, LOGGED)
+        self.logs: Logs = make_logs(len(instruments), len(members), self.account_rules, LOGGED, lent)
         self.tables = np.array(
             [[table.weights(regime, members) for regime in Regime] for _, table in schedule], dtype=np.float64
         ).reshape(len(schedule), len(Regime), len(members))
         self.holds_from = np.array([minute for minute, _ in schedule], dtype=np.int64)
-        self.regime = np.full(market.minutes, -1, dtype=np.int8)
+        unknown = np.int8(-1)
+        self.regime = np.full(market.minutes, unknown) if regimes else np.broadcast_to(unknown, (market.minutes,))
         logs = (self.logs.orders, self.logs.floats, self.logs.shares, self.logs.fills)
         self.noted = [Spool(log.shape[1], log.dtype.type, self.folder) for log in logs]
         self.done = 0
@@ -331,6 +338,7 @@ class _Run:
             cash=self.cash,
             minutes=self.done,
             minute=self.minute,
+            close=self.close,
             columns=self.columns,
             regime=self.regime[: self.done],
             orders=ints[:kept],

@@ -3,6 +3,7 @@
 import json
 import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -10,7 +11,7 @@ import polars as pl
 from config.settings import Settings
 from core.bars import first_known, last_known
 from core.engine.market import BUY
-from core.engine.tables import CLOSES, EDGE, EQUITY, INVESTED, WORTH
+from core.engine.tables import EDGE, EQUITY, INVESTED, WORTH
 from core.lean import lean
 from core.messages import CLOSE, FloatArray
 from tune.exact_sum import exact_sum
@@ -47,7 +48,7 @@ def make_result(found: Found) -> Result:
         regime=found.regime,
         state=columns.state[:done],
         grid=whole[:kept],
-        close=grid[:, CLOSES].copy(),
+        close=found.close[:kept],
         worth=grid[:, WORTH].copy(),
         edge_bps=grid[:, EDGE].copy(),
         weights=columns.weights[:kept].copy(),
@@ -75,15 +76,22 @@ class _Same:
 
 
 @lru_cache(maxsize=4)
-def _told(same: _Same) -> str:
+def _told(same: _Same) -> object:
     settings = same.settings
     trade, rules = (part.model_dump(mode="json") for part in (settings.config.trade, settings.rules))
-    return json.dumps({"trade": trade, "rules": rules})
+    return json.loads(json.dumps({"trade": trade, "rules": rules}))
 
 
 def settings_of(settings: Settings) -> dict[str, object]:
     """The rules a run stands under, as JSON; every result's own."""
-    return json.loads(_told(_Same(settings)))
+    return _copied(_told(_Same(settings)))  # type: ignore[no-any-return]
+
+
+def _copied(told: Any) -> Any:
+    """What JSON tells, anew: faster than reading it again."""
+    if isinstance(told, dict):
+        return {key: _copied(value) if isinstance(value, (dict, list)) else value for key, value in told.items()}
+    return [_copied(value) if isinstance(value, (dict, list)) else value for value in told]
 
 
 def _contribution(found: Found, booked: int, gross: float) -> FloatArray:

@@ -3,6 +3,7 @@
 A long run fills a great many orders: in a file they cost no memory but what the system can take back.
 """
 
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -51,10 +52,44 @@ class Spool:
         return np.memmap(self._file, dtype=self._dtype, mode="c", shape=shape).view(np.ndarray)
 
 
+LEAST_LENT, MOST_FREE = 1 << 16, 1 << 26
+"""Bytes: of an array that is worth lending a block for, and of blocks that wait for the next one at most."""
+_free: dict[int, np.ndarray] = {}
+"""By what names them, so that two threads never take the same."""
+
+
+class _Lent:
+    """A block of memory under an array; taken back when the array, and all that looks into it, is gone."""
+
+    def __init__(self, block: np.ndarray) -> None:
+        self._block = block
+        self.__array_interface__ = block.__array_interface__
+
+    def __del__(self) -> None:
+        if sum(block.nbytes for block in list(_free.values())) + self._block.nbytes <= MOST_FREE:
+            _free[id(self._block)] = self._block
+
+
+def lent(shape: tuple[int, ...], dtype: type = np.float64) -> np.ndarray:
+    """A new array of anything, in memory that an earlier one gave back where there is such.
+
+    Memory that is new to a process is handed out and cleared by the system page by page, when first written to: for a
+    year of minutes that took as long as marking them to market.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size < LEAST_LENT:
+        return np.empty(shape, dtype)
+    fitting = [(block.nbytes, name) for name, block in list(_free.items()) if size <= block.nbytes <= 2 * size]
+    block = _free.pop(min(fitting)[1], None) if fitting else None
+    if block is None:
+        block = np.empty(size, np.uint8)
+    return np.asarray(_Lent(block))[:size].view(dtype).reshape(shape)
+
+
 def room_for(shape: tuple[int, ...], folder: Path | None = None, dtype: type = np.float64) -> np.ndarray:
     """A new array; in a file of its own where there is a ``folder``."""
     if folder is None or not all(shape):
-        return np.empty(shape, dtype)
+        return lent(shape, dtype)
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     try:
         file = _file_in(folder)

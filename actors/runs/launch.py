@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Any, TypeVar
 
 import ray
@@ -84,9 +83,15 @@ class Launch:
         hot = Hot(self.plan.redis_url, self.plan.run_id)
         self._exits.callback(hot.close)
         hot.publish_state(dict(about))
-        dashboard_port = ray_dashboard_port(config)
+        dashboard_port = 0
+
+        def begin() -> None:
+            # Asked anew at a second try: what is left of the first one may hold the port.
+            nonlocal dashboard_port
+            dashboard_port = ray_dashboard_port(config)
+            start_ray(config, self.plan.root, dashboard_port)
+
         self._next("Ray")
-        begin = partial(start_ray, config, self.plan.root, dashboard_port)
         if own:
             twice(begin, ray.shutdown, self._say, BotError)
         else:

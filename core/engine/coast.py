@@ -7,12 +7,16 @@ several of them in one step. It stops before any minute that might need more tha
 import math
 
 from core.engine.prefetch import prefetch
-from core.engine.tables import AVERAGE_MINUTES, CLOSES, EDGE, EQUITY, INVESTED, WORTH, IntArray
+from core.engine.prepared import BLOCK
+from core.engine.tables import AVERAGE_MINUTES, EDGE, EQUITY, INVESTED, WORTH, IntArray
 from core.lean import inlined, pasted
 from core.loss_limits import LossLimits, managed
 from core.messages import CLOSE, HIGH, LOW, VOLUME, FloatArray
 from core.sizing import Caps, risen_above
 
+AHEAD = 96
+"""Minutes behind the one that is asked for in which the next one is looked for, to fetch what it reads: while the first
+order is worked it comes, which takes longer than the minutes between them do."""
 LEAST, MOST = 64, 512
 """Minutes of a stretch: the first, and the longest. Each is twice as long as the one before."""
 
@@ -22,6 +26,7 @@ def coast(
     shown: FloatArray,
     recorded: FloatArray,
     bars: FloatArray,
+    extremes: FloatArray,
     protecting: bool,
     calm_low: FloatArray,
     calm_high: FloatArray,
@@ -54,7 +59,9 @@ def coast(
     it last traded), ``asked`` (S, N) the targets from index ``asked_first`` on. A row that is held must show a book and
     stay within its cap (``most`` (S,), ``caps``, of what is managed under ``losses``), and where positions are protected the bar after each minute (of ``bars``) stays above ``calm_low`` (S,) and below
     ``calm_high``.
-    What an order in the first minute that is asked for will read of ``recorded`` and ``liquidity`` is fetched ahead.
+    What an order in the first minute that is asked for will read of ``recorded`` and ``liquidity`` is fetched ahead, and
+    of the one behind it.
+    ``extremes`` (S, B, 2) of the bars as in ``Tape``.
     """
     index, size = first, LEAST
     grid_row = (first - minutes_first + stride - 1) // stride
@@ -69,94 +76,119 @@ def coast(
         if stop < upto:
             for i in range(position.shape[0]):
                 if asked[i, stop - asked_first] == asked[i, stop - asked_first]:
-                    for k in range(stop - AVERAGE_MINUTES + 1, stop + 2):
-                        prefetch(recorded, i, k, CLOSE)
-                    prefetch(recorded, i, stop + 1, VOLUME)
-                    prefetch(liquidity, i, stop + 1, 0)
+                    _fetch(recorded, liquidity, i, stop)
+                k = stop + 1 - asked_first
+                later = asked[i, k : min(k + AHEAD, asked.shape[1])]
+                _fetch(recorded, liquidity, i, stop + 1 + _unasked(later, True))
         if protecting:
             for i in range(position.shape[0]):
                 if calm_low[i] > 0.0 or calm_high[i] < math.inf:
-                    stop = index + _untouched(bars[i, index + 1 : stop + 1], calm_low[i], calm_high[i])
+                    stop = _untouched(bars[i], extremes[i], index + 1, stop + 1, calm_low[i], calm_high[i]) - 1
         c = index - minutes_first
         equity, invested = minutes[EQUITY, c : c + stop - index], minutes[INVESTED, c : c + stop - index]
-        for k in range(equity.shape[0]):
-            equity[k] = purse
-            invested[k] = 0.0
-        held = False
+        held = 0
         for i in range(position.shape[0]):
             if position[i] > 0.0:
-                held = True
-                seen = shown[i, index:stop]
-                for k in range(seen.shape[0]):
-                    worth = position[i] * (seen[k] * rate[i])
-                    equity[k] += worth
-                    invested[k] += worth
-        if held or not settled:
+                # The first one held adds to the purse alone, the others to what stands there.
+                _mark(shown[i, index:stop], position[i], rate[i], held == 0, purse, equity, invested)
+                held += 1
+        if held == 0:
+            for k in range(equity.shape[0]):
+                equity[k], invested[k] = purse, 0.0
+        if held > 0 or not settled:
             stop = index + _unmoved(equity, low, high)
-        for i in range(position.shape[0]):
-            if position[i] > 0.0:
-                stop = index + _capped(shown[i, index:stop], equity, position[i] * rate[i], most[i], caps, losses)
+        if held > 0:
+            for i in range(position.shape[0]):
+                if position[i] > 0.0:
+                    stop = index + _capped(shown[i, index:stop], equity, position[i] * rate[i], most[i], caps, losses)
         if state != 0:
             states[c : c + stop - index] = state
         while next_row < stop:
-            k = next_row
             for i in range(position.shape[0]):
-                grid[grid_row, CLOSES, i] = _last_known(recorded[i, first : k + 1], close[i])
-                grid[grid_row, WORTH, i] = position[i] * (shown[i, k] * rate[i]) if position[i] > 0.0 else 0.0
-                grid[grid_row, EDGE, i] = math.nan
+                worth = position[i] * (shown[i, next_row] * rate[i]) if position[i] > 0.0 else 0.0
+                grid[grid_row, WORTH, i], grid[grid_row, EDGE, i] = worth, math.nan
             grid_row += 1
             next_row += stride
         whole = stop == upto
         index = stop
     for i in range(position.shape[0]):
-        close[i] = _last_known(recorded[i, first:index], close[i])
+        # Where the next minute has a bar, that is the last known close: nobody waits for another.
+        if index >= recorded.shape[1] or index == end or recorded[i, index, VOLUME] != recorded[i, index, VOLUME]:
+            close[i] = _last_known(recorded[i, first:index], close[i])
     return index
+
+
+# In the next four the first minute that counts is found as the least of all that do: a loop without a way out is done
+# several minutes at a time.
+
+
+@inlined
+def _fetch(recorded: FloatArray, liquidity: FloatArray, row: int, index: int) -> None:
+    """Ask for what an order of minute ``index`` reads."""
+    for k in range(index - AVERAGE_MINUTES + 1, index + 2):
+        prefetch(recorded, row, k, CLOSE)
+    prefetch(recorded, row, index + 1, VOLUME)
+    prefetch(liquidity, row, index + 1, 0)
 
 
 @pasted
 def _unasked(asked: FloatArray, held: bool) -> int:
     """How many minutes of one row's targets pass before something is asked of it."""
-    hits = 0
+    size = asked.shape[0]
+    at = size
     if held:
-        for k in range(asked.shape[0]):
-            hits += asked[k] == asked[k]
+        for k in range(size):
+            at = min(at, k if asked[k] == asked[k] else size)
     else:
-        for k in range(asked.shape[0]):
-            hits += asked[k] > 0.0
-    if hits == 0:
-        return asked.shape[0]
-    k = 0
-    while not (asked[k] > 0.0 or (held and asked[k] == asked[k])):
+        for k in range(size):
+            at = min(at, k if asked[k] > 0.0 else size)
+    return at
+
+
+@pasted
+def _untouched(bars: FloatArray, extremes: FloatArray, first: int, end: int, low: float, high: float) -> int:
+    """Which minute of [first, end) is the first whose bar comes near a stop or a profit, ``end`` for none; a missing one
+    does not. ``extremes`` (B, 2) of ``bars`` (T, 5) are looked at first: they are in most cases far from both."""
+    near = 0
+    for block in range(first // BLOCK, (end - 1) // BLOCK + 1):
+        near += (extremes[block, 0] <= low) | (extremes[block, 1] >= high)
+    k = end if near == 0 else first
+    while k < end and not (bars[k, LOW] <= low or bars[k, HIGH] >= high):
         k += 1
     return k
 
 
 @pasted
-def _untouched(bars: FloatArray, low: float, high: float) -> int:
-    """How many of ``bars`` (N, 5) pass before one that comes near a stop or a profit; a missing one does not."""
-    hits = 0
-    for k in range(bars.shape[0]):
-        hits += (bars[k, LOW] <= low) | (bars[k, HIGH] >= high)
-    if hits == 0:
-        return bars.shape[0]
-    k = 0
-    while not (bars[k, LOW] <= low or bars[k, HIGH] >= high):
-        k += 1
-    return k
+def _mark(
+    shown: FloatArray,
+    position: float,
+    rate: float,
+    alone: bool,
+    purse: float,
+    equity: FloatArray,
+    invested: FloatArray,
+) -> None:
+    """Add what is held of a row to both; ``alone``: to nothing but the ``purse``."""
+    if alone:
+        for k in range(shown.shape[0]):
+            worth = position * (shown[k] * rate)
+            equity[k] = purse + worth
+            invested[k] = worth
+    else:
+        for k in range(shown.shape[0]):
+            worth = position * (shown[k] * rate)
+            equity[k] += worth
+            invested[k] += worth
 
 
 @pasted
 def _unmoved(equity: FloatArray, low: float, high: float) -> int:
     """How many minutes pass before one that must be marked, or whose worth is not known."""
-    hits = 0
-    for k in range(equity.shape[0]):
-        hits += (equity[k] > low) & (equity[k] <= high)
-    if hits == equity.shape[0]:
-        return hits
-    k = 0
-    while low < equity[k] <= high:
-        k += 1
-    return k
+    size = equity.shape[0]
+    at = size
+    for k in range(size):
+        at = min(at, size if (equity[k] > low) & (equity[k] <= high) else k)
+    return at
 
 
 @pasted
@@ -166,11 +198,12 @@ def _capped(shown: FloatArray, equity: FloatArray, coins: float, most: float, ca
     ``coins`` USDT a quote unit of price. A hair earlier, beyond any doubt of rounding.
     """
     coins *= 1.0 + 1e-12
-    for k in range(shown.shape[0]):
+    size = shown.shape[0]
+    at = size
+    for k in range(size):
         own = managed(equity[k], losses.capital, losses.capital_usdt)
-        if risen_above(coins * shown[k], most, own, caps) > 0.0:
-            return k
-    return shown.shape[0]
+        at = min(at, k if risen_above(coins * shown[k], most, own, caps) > 0.0 else size)
+    return at
 
 
 @pasted

@@ -123,7 +123,7 @@ def log_exit(
     line[6], line[7], line[8], line[9] = state[DUE], state[ATTEMPTS], now_ms, state[SINCE]
     more[0], more[1], more[2], more[3] = mid, math.nan, 0.0, equity
     more[4], more[5], more[6], more[7] = state[HELD] / float(UNITS), entry[ENTRY], entry[PEAK], math.nan
-    more[8] = math.nan
+    more[8] = more[9] = more[10] = more[11] = math.nan
     for m in range(logs.shares.shape[1]):
         logs.shares[at, m] = 0.0
 

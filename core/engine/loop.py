@@ -24,7 +24,6 @@ from core.engine.tables import (
     BUYS,
     CALM_HIGH,
     CALM_LOW,
-    CLOSES,
     DUE,
     EDGE,
     ENTRY,
@@ -212,6 +211,7 @@ def run_minutes(
                     shown,
                     recorded,
                     bars,
+                    tape.extremes,
                     protecting,
                     calm_low,
                     calm_high,
@@ -587,7 +587,6 @@ def _write(close: FloatArray, scratch: Scratch, columns: Columns, g: int) -> Non
     position, mid, rate = scratch.floats[POSITION], scratch.floats[SEEN_MID], scratch.floats[RATE]
     for i in range(close.shape[0]):
         price = close[i] if math.isnan(mid[i]) else mid[i]
-        columns.grid[g, CLOSES, i] = close[i]
         columns.grid[g, WORTH, i] = position[i] * (price * rate[i]) if position[i] > 0.0 else 0.0
         columns.grid[g, EDGE, i] = scratch.floats[SEEN_EDGE, i]
     for m in range(scratch.weights.shape[0]):

@@ -6,11 +6,43 @@ import numpy as np
 
 from core.lean import inner, lean
 from core.liquidity import SIGMA_MINUTES, VOLUME_MINUTES
-from core.messages import CLOSE, VOLUME, FloatArray
+from core.messages import CLOSE, HIGH, LOW, VOLUME, FloatArray
 
+BLOCK = 32
+"""Minutes of which one lowest and one highest price are kept."""
 _TILE = 2_048
 _ROOM = 6
 """Rows of scratch: volumes, squared returns, which of each are known, and the two sums."""
+
+
+def blocks_of(minutes: int) -> int:
+    """How many blocks so many minutes are."""
+    return -(-minutes // BLOCK)
+
+
+@lean
+def fill_extremes(bars: FloatArray, out: FloatArray) -> None:
+    """Write the lowest low and the highest high of each block of ``bars`` (S, T, 5) to ``out`` (S, B, 2), which may be
+    mapped from a file; infinite and minus infinite where none has a bar."""
+    for row in range(bars.shape[0]):
+        for block in range(out.shape[1]):
+            lowest, highest = math.inf, -math.inf
+            for k in range(block * BLOCK, min(bars.shape[1], (block + 1) * BLOCK)):
+                low, high = bars[row, k, LOW], bars[row, k, HIGH]
+                lowest, highest = low if low < lowest else lowest, high if high > highest else highest
+            out[row, block, 0], out[row, block, 1] = lowest, highest
+
+
+@lean
+def fill_closes(bars: FloatArray, first: int, stride: int, last: int, out: FloatArray) -> None:
+    """Write the last known closes of ``bars`` (S, T, 5) at minutes ``first``, ``first + stride`` and so on, up to
+    ``last``, to ``out`` (G, S); NaN where there is none."""
+    for row in range(bars.shape[0]):
+        for g in range(out.shape[0]):
+            k = min(first + g * stride, last)
+            while k >= 0 and math.isnan(bars[row, k, VOLUME]):
+                k -= 1
+            out[g, row] = bars[row, k, CLOSE] if k >= 0 else math.nan
 
 
 def liquidity_table(bars: FloatArray, floor: float) -> FloatArray:

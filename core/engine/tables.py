@@ -7,7 +7,7 @@ Above 400 lines because every table of the engine is laid out here, each column 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -59,6 +59,8 @@ class Tape(NamedTuple):
     """(S, H) half spreads (``core.liquidity.half_spreads``)."""
     shown: FloatArray
     """(S, T) middle of the touch at each minute's close, NaN without a book (``core.engine.shown.shown_table``)."""
+    extremes: FloatArray
+    """(S, B, 2) lowest and highest price of each block of ``bars`` (``core.engine.prepared.fill_extremes``)."""
     volatility: FloatArray
     """(S, T) a year, as each minute's close shows it (``core.ceilings.volatility_table``); (S, 0): worked out when asked."""
     start_minute: int
@@ -165,7 +167,7 @@ class Said(NamedTuple):
 
 
 EQUITY, INVESTED = range(2)
-CLOSES, WORTH, EDGE = range(3)
+WORTH, EDGE = range(2)
 
 
 class Columns(NamedTuple):
@@ -178,7 +180,7 @@ class Columns(NamedTuple):
     state: IntArray
     """(N,) int8, made as zeros: the state of an account that no limit has touched (ACTIVE) is not written."""
     grid: FloatArray
-    """(G, 3, S) close, worth, edge."""
+    """(G, 2, S) worth, edge."""
     weights: FloatArray
     """(G, M)"""
 
@@ -402,15 +404,22 @@ def fresh_mark() -> Mark:
     return Mark(ACTIVE, False, False, math.nan, NO_DAY, math.nan, math.nan)
 
 
-def make_logs(rows: int, members: int, rules: Rules, least: int = 65_536) -> Logs:
-    """Room for ``least`` orders and fills, and at least two minutes' worst."""
+def make_logs(
+    rows: int,
+    members: int,
+    rules: Rules,
+    least: int = 65_536,
+    room: Callable[[tuple[int, ...], type], np.ndarray] = np.empty,
+) -> Logs:
+    """Room for ``least`` orders and fills, and at least two minutes' worst; ``room`` makes an array of anything, of a
+    shape and a kind."""
     looks = looks_of(rules)
     orders, fills = max(least, 2 * rows * (1 + looks)), max(least, 2 * rows * (rules.schedule.slices + looks) * LEVELS)
     return Logs(
-        orders=np.zeros((orders, len(ORDER_INTS)), dtype=np.int64),
-        floats=np.zeros((orders, len(ORDER_FLOATS))),
-        shares=np.zeros((orders, members)),
-        fills=np.zeros((fills, len(FILL_INTS)), dtype=np.int64),
+        orders=room((orders, len(ORDER_INTS)), np.int64),
+        floats=room((orders, len(ORDER_FLOATS)), np.float64),
+        shares=room((orders, members), np.float64),
+        fills=room((fills, len(FILL_INTS)), np.int64),
     )
 
 
@@ -444,14 +453,22 @@ def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
     )
 
 
-def make_columns(first: int, minutes: int, stride: int, rows: int, members: int) -> Columns:
+def make_columns(
+    first: int,
+    minutes: int,
+    stride: int,
+    rows: int,
+    members: int,
+    room: Callable[[tuple[int, ...]], FloatArray] = np.empty,
+) -> Columns:
     """Room for ``minutes`` minutes from tape index ``first`` on, every ``stride``-th and the last in full."""
     grid = (minutes - 1 + stride - 1) // stride + 1 if minutes else 0
+    # All of it is written to, but for the states and the weights where nobody votes.
     return Columns(
         first=first,
         stride=stride,
-        minutes=np.full((2, minutes), np.nan),
+        minutes=room((2, minutes)),
         state=np.zeros(minutes, dtype=np.int8),
-        grid=np.full((grid, 3, rows), np.nan),
+        grid=room((grid, 2, rows)),
         weights=np.zeros((grid, members)),
     )

@@ -63,7 +63,7 @@ def test_it_rests_where_the_spread_is_wide_and_the_market_calm():
         {"urgency": 10.0},
         {"half_spread": 5e-6},  # crossing is cheap
         {"decay": 0.1},  # the forecast is gone soon
-        {"waited": 0.9},  # patience is over
+        {"waited": 0.9, "sigma": 1e-3},  # patience is over
         {"minutes_left": 0.0},
         {"volume": float("nan")},
     ],
@@ -253,20 +253,21 @@ def test_where_the_far_touch_is_past_the_limit_it_rests_there_and_sends_nothing_
 
 
 def test_who_comes_back_empty_time_and_again_rests_until_the_last_look():
-    story = Story(urgency=6.0)
+    story = Story(urgency=10.0, reprice_seconds=8)
     story.take(Placed(snapshot=story.says(story.sent[0], OrderState.OPEN)))
-    # Its patience is over at the second look.
-    story.look(10)
+    assert story.look(8) == []
+    # Its patience is over at the next look.
+    story.look(16)
     story.take(CancelDone(snapshot=story.says(story.sent[0], OrderState.CANCELLED)))
-    for second in (10, 20, 30):
-        if second > 10:
+    for second in (16, 24, 32):
+        if second > 16:
             story.look(second)
         assert story.sent[-1].time_in_force is TimeInForce.IOC
         story.take(Placed(snapshot=story.says(story.sent[-1], OrderState.EXPIRED)))
     (rests,) = story.look(40)
     assert rests.post_only and rests.quantity == 1
     story.take(Placed(snapshot=story.says(rests, OrderState.OPEN)))
-    story.look(50)
+    story.look(56)
     (last,) = story.take(CancelDone(snapshot=story.says(rests, OrderState.CANCELLED)))
     assert last.time_in_force is TimeInForce.IOC
 
@@ -345,12 +346,13 @@ def test_on_the_simulated_exchange_it_costs_clearly_less_than_the_others():
 
 
 def test_patience_ends_by_volatility_whatever_the_price_did():
-    crossing = choose(CALM).crossing
-    longest = (PATIENCE * crossing / (CALM.urgency * CALM.sigma)) ** 2
-    assert 0.0 < longest < CALM.minutes_left
-    assert choose(CALM._replace(waited=0.9 * longest)).cross < 1.0
-    assert choose(CALM._replace(waited=1.01 * longest)).cross == 1.0
-    assert choose(CALM._replace(waited=0.3 * longest, urgency=2.0)).cross == 1.0
+    lively = CALM._replace(sigma=1e-3)
+    crossing = choose(lively).crossing
+    longest = (PATIENCE * crossing / (lively.urgency * lively.sigma)) ** 2
+    assert 0.0 < longest < lively.minutes_left
+    assert choose(lively._replace(waited=0.9 * longest)).cross < 1.0
+    assert choose(lively._replace(waited=1.01 * longest)).cross == 1.0
+    assert choose(lively._replace(waited=0.3 * longest, urgency=2.0)).cross == 1.0
 
 
 def test_the_measure_is_what_was_paid_against_the_arrival_mid():

@@ -1,6 +1,7 @@
 """The panel: one silence costs one vote; precomputed and recorded forecasts are the same forecasts."""
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 
@@ -95,7 +96,7 @@ async def test_one_members_trouble_is_nobody_elses() -> None:
     assert votes.took_ms < 1_000
 
 
-def as_record(votes: Votes) -> MinuteRecord:
+def as_record(votes: Votes, trust: tuple[float, ...] = ()) -> MinuteRecord:
     said = tuple(
         MemberVote(
             member=name,
@@ -105,10 +106,24 @@ def as_record(votes: Votes) -> MinuteRecord:
             weight=0.5,
             mean_bps=tuple(map(float, votes.mean_bps[row])),
             stdev_bps=tuple(map(float, votes.stdev_bps[row])),
+            trust=trust,
         )
         for row, name in enumerate(votes.members)
     )
     return MinuteRecord(minute=votes.minute, trace="t", status="done", votes=said)
+
+
+def test_how_far_a_vote_was_believed_is_played_back_too() -> None:
+    """Where the market was unlike the training, as on the day of a halt."""
+    seen = a_market()
+    record = as_record(LocalPanel(members(), HORIZON).forecast(seen), trust=(0.25, 1.0))
+    again = RecordedPanel.from_records([record], HORIZON).forecast(seen)
+    assert again.trust is not None and again.trust.tolist() == [[0.25, 1.0]] * 2
+    whole = RecordedPanel.from_records(
+        [replace(record, votes=tuple(replace(v, trust=()) for v in record.votes))], HORIZON
+    )
+    told = whole.forecast(seen).trust
+    assert told is not None and (told == 1.0).all()
 
 
 def test_recorded_votes_are_played_back_to_the_last_digit() -> None:

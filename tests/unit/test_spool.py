@@ -12,7 +12,7 @@ from tests.unit.test_prepared import equal
 from tune.array_store import ArrayStore
 from tune.prepared import prepare
 from tune.simulate import simulate
-from tune.spool import Spool, room_for
+from tune.spool import Spool, lent, room_for
 
 
 @pytest.mark.parametrize("kept", [False, True])
@@ -53,3 +53,21 @@ def test_a_run_noted_down_in_files_is_the_same_run(tmp_path: Path) -> None:
     found = simulate(settings, market, said, cash=Decimal(10_000), prepared=mapped)
     assert found.counts.fills > 0
     assert equal(found, simulate(settings, market, said, cash=Decimal(10_000)))
+
+
+def test_memory_is_lent_again_when_nobody_looks_into_it_any_more():
+    first = lent((3, 50_000))
+    first[:] = 1.0
+    part = first[1, 100:]
+    where = first.ctypes.data
+    del first
+    other = lent((3, 50_000))
+    assert other.ctypes.data != where, "a part of the first is still looked at"
+    other[:] = 2.0
+    assert (part == 1.0).all()
+    del part, other
+    third = lent((3, 50_000))
+    fourth = lent((3, 50_000))
+    third[:], fourth[:] = 3.0, 4.0
+    assert (third == 3.0).all() and (fourth == 4.0).all(), "two of them never share memory"
+    assert lent((4,)).shape == (4,) and lent((2, 70_000), np.int8).dtype == np.int8

@@ -33,9 +33,11 @@ SPLITS = 4
 """What is left is crossed in quarters: none, one, two, three or all of it."""
 PLACES = 3
 """Prices to rest at: the near touch, the middle, a tick inside the far touch."""
-PATIENCE = 1.5
+PATIENCE = 3.0
 """Standard deviations of the wait, in costs of crossing, after which nothing waits any more; at an urgency of 1, a higher
-one shortens it. Chosen on one period of real bars and judged on others (``run.py bench execution``)."""
+one shortens it. Chosen, with the default urgency, on one period of real bars and three synthetic markets, and judged on
+others (``run.py bench execution``): a shorter one left the dearest twentieth where it was and cost mean, an urgency of
+half as much made it dearer."""
 HALF_NORMAL = 0.7978845608028654
 """Mean size of a normal variable, in standard deviations."""
 NOTHING: FloatArray = np.empty(0)

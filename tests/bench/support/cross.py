@@ -57,14 +57,15 @@ def cross_targets(close: np.ndarray, fast: int, slow: int, share: float, target:
         sum_fast += close[t] - (close[t - fast] if t >= fast else 0.0)
         sum_slow += close[t]
     above = sum_fast * slow > sum_slow * fast
-    for t in range(slow, len(close)):
-        newest = close[t]
-        sum_fast += newest - close[t - fast]
-        sum_slow += newest - close[t - slow]
+    # As columns that begin where they are read: no place is counted from the end, and none is looked at for that.
+    newest, left_fast, left_slow, asked = close[slow:], close[slow - fast : -fast], close[:-slow], target[slow:, 0]
+    for t in range(newest.shape[0]):
+        sum_fast += newest[t] - left_fast[t]
+        sum_slow += newest[t] - left_slow[t]
         now = sum_fast * slow > sum_slow * fast
-        target[t, 0] = np.nan
+        asked[t] = np.nan
         if now != above:
-            target[t, 0] = share if now else 0.0
+            asked[t] = share if now else 0.0
             entries += now
             above = now
     return entries
