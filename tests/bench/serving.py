@@ -113,9 +113,12 @@ async def _measured(folder: Path, args: argparse.Namespace) -> tuple[list[Sequen
     }
     networks = [name for name in FAMILIES if name in NETWORKS]
 
+    panels: list[ServePanel] = []
+
     def served(names: Sequence[str]) -> ServePanel:
         near = {n: doors[n] for n in names}
-        return ServePanel({n: handles[n] for n in names}, dict.fromkeys(names, DEADLINE_S), HORIZON, doors=near)
+        panels.append(ServePanel({n: handles[n] for n in names}, dict.fromkeys(names, DEADLINE_S), HORIZON, doors=near))
+        return panels[-1]
 
     def here(names: Sequence[str]) -> LocalPanel:
         return LocalPanel({n: loaded[n] for n in names}, HORIZON)
@@ -201,6 +204,8 @@ async def _measured(folder: Path, args: argparse.Namespace) -> tuple[list[Sequen
 
     heard = await swapped_under_load(ask, take, newer, seconds=args.swap_seconds, minute_s=1.0)
     board.close()
+    for panel in panels:
+        panel.close()
     clean = not heard.dropped and not heard.mixed and len(heard.swaps) == len(newer)
     rows.append(
         (
