@@ -1,6 +1,7 @@
-"""`run.py test`: lint, layers and types, then the tests in three lanes side by side; a closing line like pytest's last.
+"""`run.py test`: lint, layers and types, then the tests in lanes side by side; a closing line like pytest's last.
 
-One lane computes; the two others start whole systems and mostly wait for them: three share two cores well.
+One lane computes, the other starts whole systems and waits for them: two share two cores well. A third was tried, with
+what waits in two lanes: on two cores the whole took 1,230 s instead of 1,110, as the processors are busy already.
 What stands on the line after the verb goes to one pytest alone.
 """
 
@@ -21,8 +22,8 @@ HELP = "Lint, check layers and types, then run the tests. What else stands on th
 EXAMPLE = "python3 run.py test\npython3 run.py test --only-tests tests/unit -k config"
 PASSES_THROUGH = True
 ROOT = Path(__file__).resolve().parent.parent
-WAITING = (("ray",), ("chaos", "parity", "browser"))
-"""Folders of tests that start whole systems and mostly wait for them, in lanes of about the same length."""
+WAITING = (("ray", "chaos", "parity", "browser"),)
+"""Folders of tests that start whole systems and mostly wait for them; a tuple a lane."""
 PYTEST = (sys.executable, "-m", "pytest")
 
 
