@@ -131,7 +131,7 @@ async def test_the_venue_is_asked_once_before_anybody_spends():
     gate.probe = probe
 
     async def history() -> None:
-        async with gate.turn(binance_costs(2), Priority.HISTORY, 2_000, "klines"):
+        async with gate.turn(binance_costs(2), Priority.HISTORY, 6_000, "klines"):
             assert asked
 
     await asyncio.gather(*(history() for _ in range(5)))
