@@ -41,10 +41,14 @@ def read_rates(tops: Mapping[Instrument, Top]) -> tuple[QuoteRate, ...]:
     for currency, market in OWN_MARKETS.items():
         top = tops.get(market)
         if top is not None and 0.0 < top.bid <= top.ask:
-            mid = (top.bid + top.ask) / 2.0
-            usdt = mid if market.base == currency else 1.0 / mid
+            usdt = usdt_by(market, currency, (top.bid + top.ask) / 2.0)
             found.append(QuoteRate(currency=currency, usdt=usdt, source=str(market), at_ms=top.at_ms))
     return tuple(found)
+
+
+def usdt_by(market: Instrument, currency: str, price: float) -> float:
+    """USDT of one unit of ``currency`` by the ``price`` of its own ``market``, whichever of the two is the base."""
+    return price if market.base == currency else 1.0 / price
 
 
 class Rates:
@@ -89,7 +93,7 @@ def _own_market(
     """The rate by the market of ``currency`` against USDT, where that is itself a row with a price."""
     for row, i in enumerate(instruments):
         if mid[row] > 0.0 and {i.base, i.quote} == {currency, REPORTING_CURRENCY}:
-            usdt = float(mid[row]) if i.base == currency else 1.0 / float(mid[row])
+            usdt = usdt_by(i, currency, float(mid[row]))
             return (QuoteRate(currency=currency, usdt=usdt, source=str(i), at_ms=now_ms),)
     return ()
 

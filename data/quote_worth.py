@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from core.bars import last_known
-from core.currency import KEPT_MS, OWN_MARKETS, REPORTING_CURRENCY
+from core.currency import KEPT_MS, OWN_MARKETS, REPORTING_CURRENCY, usdt_by
 from core.errors import ConfigError
 from core.messages import CLOSE, QuoteRate
 from core.units import MINUTE_MS, Instrument, to_decimal
@@ -72,8 +72,8 @@ def worth_of(
     close = last_known(closes, minutes)
     if not close > 0.0:
         return None
-    usdt = close if market.base == currency else 1.0 / close
-    return QuoteWorth(currency=currency, usdt=float(usdt), source=f"{market} before the first minute")
+    usdt = usdt_by(market, currency, float(close))
+    return QuoteWorth(currency=currency, usdt=usdt, source=f"{market} before the first minute")
 
 
 def known_worth(worth: QuoteWorth | None, instruments: Sequence[Instrument]) -> QuoteWorth:

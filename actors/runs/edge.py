@@ -6,6 +6,7 @@ from pathlib import Path
 from actors.runs.findings import Finding
 from config.identity import rules_hash
 from config.settings import Settings
+from core.currency import REPORTING_CURRENCY
 from core.errors import ConfigError, DataError
 from data.artifacts import ArtifactStore
 from data.journal import SqliteJournal
@@ -41,10 +42,16 @@ def judge_edge(var: Path, settings: Settings, *, stand_in: bool, sentence: str |
         said = describe(verdict)
     if sentence is not None or (verdict is not None and verdict.word == EDGE):
         return [], said
-    if all(row.quote == "USDT" for row in settings.config.trade.rows):
-        judge = "Judge them first: python3 run.py backtest --exchange binance --walk-forward; or take it on yourself"
+    rows = settings.config.trade.rows
+    quotes = sorted({row.quote for row in rows})
+    if len(quotes) > 1:
+        judge = (
+            f"A backtest keeps one account in one currency, so of markets in {' and '.join(quotes)} together there is no "
+            "verdict to be had; you may take it on yourself"
+        )
     else:
-        judge = "A backtest judges USDT markets only, so of these there is no verdict to be had; you may take it on yourself"
+        worth = "" if quotes == [REPORTING_CURRENCY] else f" --per-usdt {quotes[0]}=NUMBER"
+        judge = f"Judge them first: python3 run.py backtest --exchange {rows[0].venue} --walk-forward{worth}; or take it on yourself"
     text = (
         f"no proven edge for these instruments and rules ({rules_hash(settings)}): {said}. {judge}, in words: "
         f'--without-proven-edge "{SENTENCE}"'

@@ -1,4 +1,7 @@
-"""The executor actor as a plain object: the same machine as the backtest's, awaited, with a journal on disk."""
+"""The executor actor as a plain object: the same machine as the backtest's, awaited, with a journal on disk.
+
+Above 400 lines because every call that takes the executor's one lock is tried beside the others.
+"""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,7 @@
-"""The compiled engine decides, sizes and fills as the LocalDesk does, to the last digit."""
+"""The compiled engine decides, sizes and fills as the LocalDesk does, to the last digit.
+
+Above 400 lines because every setting that both read is a case of one table.
+"""
 
 import os
 import subprocess

@@ -113,11 +113,14 @@ def test_a_verdict_in_one_line() -> None:
     assert "no walk-forward" in describe(None)
 
 
-def test_markets_that_no_backtest_knows_are_not_sent_to_one(tmp_path: Path) -> None:
+def test_won_markets_are_sent_to_a_backtest_of_theirs_and_two_currencies_to_none(tmp_path: Path) -> None:
     won = load_settings(environ={}, overrides=['trade.instruments=["upbit:BTC/KRW"]'])
     text = judge_edge(tmp_path, won, stand_in=False, sentence=None)[0][0].text
+    assert "backtest --exchange upbit --walk-forward --per-usdt KRW=NUMBER" in text and SENTENCE in text
+    both = load_settings(environ={}, overrides=['trade.instruments=["binance:BTC/USDT","upbit:BTC/KRW"]'])
+    text = judge_edge(tmp_path, both, stand_in=False, sentence=None)[0][0].text
     assert "--walk-forward" not in text
-    assert "USDT markets only" in text and SENTENCE in text
+    assert "markets in KRW and USDT together there is no verdict" in text and SENTENCE in text
 
 
 def test_faults_of_keys_are_faults_of_settings(tmp_path: Path) -> None:
