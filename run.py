@@ -92,7 +92,7 @@ def main(argv: list[str]) -> int:
         return EXIT_USAGE
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     try:
-        bootstrap.ensure(dev=verb in NEEDS_DEV)
+        bootstrap.ensure(dev=verb in NEEDS_DEV and not asks_for_help(rest))
         if not bootstrap.inside():
             return bootstrap.continue_inside(argv)
         return run(verb, rest)
@@ -111,20 +111,28 @@ def main(argv: list[str]) -> int:
         return EXIT_PIPE_CLOSED
 
 
+def asks_for_help(words: list[str]) -> bool:
+    """For which nothing needs to be installed that only the work itself needs."""
+    return "-h" in words or "--help" in words
+
+
 def run(verb: str, rest: list[str]) -> int:
     """Import the verb's module, read its arguments, and do it."""
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     prepare_ray(ROOT)
     prepare_numba(ROOT)
     module = load_verb(verb)
+    passes = getattr(module, "PASSES_THROUGH", False)
     parser = Parser(
+        # Whoever named what the rest goes to asks that for its help.
+        add_help=not (passes and rest and not rest[0].startswith("-")),
         prog=f"run.py {verb}",
         description=module.HELP,
         epilog="example:\n  " + module.EXAMPLE.replace("\n", "\n  "),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.arguments(parser)
-    if getattr(module, "PASSES_THROUGH", False):
+    if passes:
         args, unknown = parser.parse_known_args(rest)
         args.rest = unknown
     else:
