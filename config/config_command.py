@@ -82,7 +82,8 @@ def _check(settings: Settings, secrets: Secrets, equity: float, as_json: bool) -
         print(json.dumps(answer, ensure_ascii=False))
         return EXIT_OK
     keyed = ", ".join(secrets.venues) or "none (replay, backtest and paper need none)"
-    print(f"The settings are valid. Exchange keys: {keyed}.")
+    count = f"{len(warnings)} warning{'s' if len(warnings) > 1 else ''}, see the end" if warnings else "no warnings"
+    print(f"The settings are valid: {count}. Exchange keys: {keyed}.")
     print(f"With an equity of {equity:,.0f} USDT:")
     for row in rows:
         print(money_line(*row))
