@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -31,7 +32,7 @@ from config.ray_environment import prepare_ray  # noqa: E402
 from core.errors import EXIT_OK, EXIT_USAGE, BotError  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent
-LOADING_S = 2.0
+LOADING_S, LOADING_AGAIN_S = 2.0, 10.0
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 EXIT_PIPE_CLOSED = 141
@@ -141,15 +142,20 @@ def run(verb: str, rest: list[str]) -> int:
 
 
 def load_verb(verb: str) -> ModuleType:
-    """The verb's module. Ray and torch take their seconds, on a busy machine many: a person is told."""
-    told = threading.Timer(LOADING_S, lambda: print("loading the program …", file=sys.stderr, flush=True))
-    told.daemon = True
-    if sys.stderr.isatty():
-        told.start()
+    """The verb's module. Ray and torch take their seconds, on a busy machine many: a person is told, and told again."""
+    over, began = threading.Event(), time.monotonic()
+
+    def tell() -> None:
+        wait = LOADING_S if sys.stderr.isatty() else LOADING_AGAIN_S
+        while not over.wait(wait):
+            print(f"loading the program … {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+            wait = LOADING_AGAIN_S
+
+    threading.Thread(target=tell, name="loading", daemon=True).start()
     try:
         return importlib.import_module(VERBS[verb][0])
     finally:
-        told.cancel()
+        over.set()
 
 
 def overview() -> str:

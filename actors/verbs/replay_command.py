@@ -23,10 +23,10 @@ from actors.runs.follow import Follower, make_follower
 from actors.runs.launch import Launch
 from actors.runs.retraining import market_words
 from actors.runs.running import note_run, noted, refuse_second
-from actors.runs.simulators import Balances, opening_balances, start_simulators
+from actors.runs.simulators import Balances, opening_balances, opening_words, start_simulators
 from actors.runs.summary import print_summary
 from config import load
-from config.argument_types import amount, number
+from config.argument_types import amount, number, won
 from config.settings import Settings
 from config.watch import ConfigSource
 from core.errors import EXIT_FAILURE, EXIT_OK, BotError
@@ -66,10 +66,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--speed", type=number(1, 1000), default=DEMO_SPEED, help="times real speed, 1 to 1000 (default %(default)g)"
     )
     parser.add_argument(
-        "--cash", type=amount, default="10000", help="USDT in the account at the start (default %(default)s)"
+        "--cash",
+        type=amount,
+        default="10000",
+        help="USDT that EACH exchange's account begins with (default %(default)s); with two exchanges the run has twice that",
     )
     parser.add_argument(
-        "--krw", type=amount, help="KRW in the account at Upbit at the start (default: what --cash is worth)"
+        "--krw", type=won, help="KRW that the account at Upbit begins with (default: what --cash is worth there)"
     )
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON line, nothing else")
 
@@ -87,6 +90,7 @@ def main(args: argparse.Namespace) -> int:
     rooms(settings.config.trade.rows)
     market = cut_of(args, source, settings.config.trade.rows, DEMO_MINUTES)
     balances = opening_balances(market, source, cash, args.krw)
+    console.print(opening_words(balances, cash), highlight=False, soft_wrap=True)
     run_id = f"{datetime.fromtimestamp(wall_ms() / 1000, UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
     run_dir = var / "runs" / run_id
     run_dir.mkdir(parents=True)
@@ -97,7 +101,7 @@ def main(args: argparse.Namespace) -> int:
     ):
         records = _run(args, settings, source, market, members.versions, run_dir, speed, balances, console)
     agreed = audit_run(run_dir, [fill for r in records for fill in r.fills], balances)
-    print_summary(console, records, run_dir, source, agreed, as_json=args.json)
+    print_summary(console, records, run_dir, source, agreed, settings, as_json=args.json)
     return EXIT_OK if any(r.status == "done" for r in records) and not agreed.differences else EXIT_FAILURE
 
 
