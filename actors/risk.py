@@ -80,10 +80,13 @@ class RiskActor(Shell):
         self._risk.halt(by, reason, at_ms)
         self._keep()
 
-    def resume(self, by: str, at_ms: int) -> None:
+    def resume(self, by: str, at_ms: int) -> str:
+        """Trade again; gives the state that it was in."""
         assert self._risk is not None, "start() comes first"
+        before = str(self._risk.state.state)
         self._risk.resume(by, at_ms)
         self._keep()
+        return before
 
     def day_over(self, seen: LiveDay) -> str:
         """Let a finished day of live trading move the starting cap; gives where it stands then, in words."""

@@ -15,6 +15,8 @@ from core.messages import MinuteRecord, settings_words
 from core.units import plainly
 
 LINES_SHOWN = 12
+REFUSED_AGAIN = 60
+"""A refusal that repeats itself is told this often, in minutes."""
 QUIET_EVERY = 10
 """On plain output a minute in which nothing was decided is told this often."""
 
@@ -29,8 +31,32 @@ class Follower(Protocol):
     def close(self) -> None: ...
 
 
-def describe(record: MinuteRecord) -> list[str]:
-    """One line a decision of this minute, after what changed in the settings; empty where there is neither."""
+class Refusals:
+    """What limits hold minute after minute: told when it begins, every hour, and how long it was when it ends."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[str, str], int] = {}
+
+    def lines(self, record: MinuteRecord) -> list[str]:
+        """Those of one minute, without its time."""
+        now = {(r.instrument.symbol, r.reason.partition(":")[0]): r.reason for r in record.refused}
+        told = [
+            f"{symbol} was REFUSED by {name} for {count} minutes in a row"
+            for (symbol, name), count in self._held.items()
+            if (symbol, name) not in now and count > 1
+        ]
+        self._held = {key: self._held.get(key, 0) + 1 for key in now}
+        for (symbol, name), count in self._held.items():
+            if count == 1:
+                told.append(f"REFUSED {symbol}: {now[symbol, name]}")
+            elif count % REFUSED_AGAIN == 0:
+                told.append(f"REFUSED {symbol} for {count} minutes in a row: {now[symbol, name]}")
+        return told
+
+
+def describe(record: MinuteRecord, refusals: Refusals | None = None) -> list[str]:
+    """One line a decision of this minute, after what changed in the settings; empty where there is neither.
+    ``refusals``: what was refused in the minutes before, so that it is not said again."""
     when = f"{datetime.fromtimestamp(record.minute / 1000, UTC):%m-%d %H:%M}"
     if record.status == "missed":
         return [f"{when}  MISSED  {record.reason}"]
@@ -46,9 +72,7 @@ def describe(record: MinuteRecord) -> list[str]:
             f"{when}  {approved.side.upper():4} {approved.quantity.normalize():f} {approved.instrument.symbol}"
             f" near {approved.reference_price:g}, forecast {record.edge_bps[row]:+.1f} bps ({said})"
         )
-    for refused in record.refused:
-        lines.append(f"{when}  REFUSED {refused.instrument.symbol}: {refused.reason}")
-    return lines
+    return [*lines, *(f"{when}  {line}" for line in (refusals or Refusals()).lines(record))]
 
 
 class PlainFollower:
@@ -58,9 +82,10 @@ class PlainFollower:
         self._console = console
         self._total = total
         self._quiet = 0
+        self._refusals = Refusals()
 
     def show(self, record: MinuteRecord, done: int, missed: int) -> None:
-        lines = describe(record)
+        lines = describe(record, self._refusals)
         for line in lines:
             self.say(line)
         self._quiet = 0 if lines else self._quiet + 1
@@ -90,6 +115,7 @@ class LiveFollower:
         self._lines: deque[str] = deque(maxlen=LINES_SHOWN)
         self._record: MinuteRecord | None = None
         self._counts = (0, 0)
+        self._refusals = Refusals()
         self._live = Live(self._view(), console=console, refresh_per_second=8, transient=False)
         self._live.start()
 
@@ -97,7 +123,7 @@ class LiveFollower:
         self._counts = (done, missed)
         if record.status == "done":
             self._record = record
-        self._lines.extend(describe(record))
+        self._lines.extend(describe(record, self._refusals))
         self._live.update(self._view())
 
     def say(self, text: str) -> None:

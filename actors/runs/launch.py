@@ -17,6 +17,7 @@ import ray
 
 from actors.clock import wall_ms
 from actors.plan import NAMESPACE, RunPlan
+from actors.runs.learnt import learnt_until, too_old, until_words
 from actors.runs.patience import actors_words, models_words, page_words, told_again
 from actors.runs.rehearsal import Rehearsal
 from actors.runs.retraining import Command, Retraining, train_commands
@@ -131,7 +132,12 @@ class Launch:
                 pins=self.plan.serving_dir,
                 proxy=True,
             )
-        self._stage(f"models on Serve: {', '.join(f'{n} {v}' for n, v in self.versions.items()) or 'none'}")
+        known = learnt_until(ArtifactStore(self.plan.artifacts_dir), self.versions)
+        begins = wall_ms() if self.plan.first_minute is None else self.plan.first_minute
+        told = [f"{n} {v}{until_words(known.get(n), begins)}" for n, v in self.versions.items()]
+        self._stage(f"models on Serve: {', '.join(told) or 'none'}")
+        for line in too_old(known, begins, config.live.max_lake_age_days):
+            self._say(f"warning: {line}")
         if rehearsal.needed:
             self._say("compiling the rules, once on this machine …")
         with told_again(self._say, lambda: "the rules are being compiled, once on this machine"):
@@ -202,10 +208,10 @@ class Launch:
             # It is being started again; the next minute, which buys nothing, ends what it takes up.
             log.exception("the executor did not say that it gave up this minute's buys")
 
-    def resume(self, by: str) -> None:
-        """Trade again after a halt or a loss limit. Raises BotError when risk does not answer."""
+    def resume(self, by: str) -> str:
+        """Trade again after a halt or a loss limit; gives the state before. Raises BotError when risk does not answer."""
         with _named("risk did not resume"):
-            self._ask("risk", "resume", 30, by, wall_ms())
+            return str(self._ask("risk", "resume", 30, by, wall_ms()))
 
     def day_over(self, seen: LiveDay) -> None:
         """Let a finished day of live trading move the starting cap, and tell people where it stands then. Raises BotError

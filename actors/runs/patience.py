@@ -19,7 +19,7 @@ def told_again(say: Callable[[str], None], what: Callable[[], str], every_s: flo
         while not over.wait(every_s):
             try:
                 words = what()
-            except Exception:
+            except (ray.exceptions.RayError, RuntimeError, ValueError, TimeoutError):
                 # Whatever is asked may be coming up itself: then only the time is known.
                 words = ""
             if not over.is_set():

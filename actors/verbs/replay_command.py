@@ -30,7 +30,7 @@ from config.argument_types import amount, number, won
 from config.settings import Settings
 from config.watch import ConfigSource
 from core.errors import EXIT_FAILURE, EXIT_OK, BotError
-from core.messages import MinuteRecord
+from core.messages import MinuteRecord, TradingState
 from data import with_parent
 from data.artifacts import ArtifactStore
 from data.hot import Hot
@@ -222,16 +222,21 @@ def _run(
     return list(read_records(run_dir / "records"))
 
 
-class _Asked:
+class Asked:
     """Remembers that a person asked to stop; a second time ends at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console) -> None:
         self.stop = False
+        self.over = False
+        """The run has ended by itself: what is left is to put it on disk and sum it up."""
+        self._console = console
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         if self.stop:
             raise KeyboardInterrupt
         self.stop = True
+        if self.over:
+            self._console.print("the run is over, its summary follows …", highlight=False)
 
 
 def follow(
@@ -244,9 +249,10 @@ def follow(
 ) -> None:
     """Show the minutes as they are recorded until the run is over or somebody asks to stop it.
 
-    Raises BotError when the conductor has ended, or what ``check`` raises, which looks whether all else still runs.
+    Raises BotError when the conductor has ended, or what ``check`` raises, which looks whether all else still runs. After
+    a run that ended in order a first Ctrl-C goes on to cost nothing: its summary is still to come.
     """
-    asked = _Asked()
+    asked = Asked(console)
     old = {s: signal.signal(s, asked) for s in (signal.SIGINT, signal.SIGTERM)}
     hot = Hot(launch.plan.redis_url, launch.plan.run_id)
     follower = make_follower(console, title, total, synthetic)
@@ -264,16 +270,19 @@ def follow(
             if progress and progress["error"]:
                 raise BotError(f"the conductor stopped: {progress['error']}")
             if progress and progress["finished"]:
+                asked.over = True
                 return
             if asked.stop or _obey(launch, follower, _commands(hot)):
                 follower.say("stopping after this minute …")
+                asked.over = True
                 return
             time.sleep(POLL_S)
     finally:
         follower.close()
         hot.close()
-        for number, handler in old.items():
-            signal.signal(number, handler)
+        if not asked.over:
+            for number, handler in old.items():
+                signal.signal(number, handler)
 
 
 def _records(hot: Hot) -> list[MinuteRecord]:
@@ -290,9 +299,15 @@ def _obey(launch: Launch, follower: Follower, commands: list[dict]) -> bool:
             launch.halt(told["by"], told["reason"])
             follower.say(f"HALTED by {told['by']}: {told['reason']}; what is being bought ends, only sales pass")
         elif told["command"] == "resume":
-            launch.resume(told["by"])
-            follower.say(f"resumed by {told['by']}")
+            follower.say(resumed_words(told["by"], launch.resume(told["by"])))
     return any(told["command"] == "stop" for told in commands)
+
+
+def resumed_words(by: str, before: str) -> str:
+    """What a person's resume did, by the state of trading before."""
+    if before != TradingState.ACTIVE:
+        return f"resumed by {by}; trading was {before}"
+    return f"trading was active already; by {by} pauses are lifted, and losses are counted from now on"
 
 
 def _commands(hot: Hot) -> list[dict]:
