@@ -94,6 +94,26 @@ def test_a_family_learns_the_same_twice_and_leaves_the_global_generator_alone(fa
     assert torch.equal(before, torch.get_rng_state())
 
 
+@pytest.mark.parametrize("family", [*NETWORKS, "rl"])
+def test_a_torch_member_computes_in_the_threads_that_were_declared(
+    family: str, fitted: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted[family].save(tmp_path)
+    before = torch.get_num_threads()
+    try:
+        for declared, threads in (("2", 2), ("1", 1), ("many", 1)):
+            monkeypatch.setenv("OMP_NUM_THREADS", declared)
+            torch.set_num_threads(3)
+            load_member(family, tmp_path)
+            assert torch.get_num_threads() == threads
+            if family != "rl":
+                torch.set_num_threads(3)
+                new_member(family, steps=1).fit(made_up(edge=0.0).between(0, 300), 1)
+                assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_rules_speak_before_any_training_as_stated() -> None:
     x = np.zeros((1, SEQUENCE, N_FEATURES))
     x[0, -1, FEATURE_NAMES.index("rv_60")] = 1e-3
