@@ -58,6 +58,7 @@ class RiskActor(Shell):
             self._caps.cap if self._caps is not None else None,
             gate=cost_gate(settings.rules.execution, settings.rules.costs, law),
             split=split_rules(settings.rules.execution, settings.rules.costs, law),
+            stale_minutes=settings.rules.events.stale_minutes,
         )
 
     def review(self, market: Market, intents: Intents) -> Verdicts:

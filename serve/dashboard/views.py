@@ -10,7 +10,7 @@ from typing import Any
 
 from core.currency import REPORTING_CURRENCY
 from core.messages import SETTINGS_REFUSED, settings_words
-from core.why import idle_words
+from core.why import idle_words, unknown
 
 Plain = Mapping[str, Any]
 
@@ -138,7 +138,7 @@ def _row(record: Plain, about: Plain, number: int) -> dict[str, Any]:
         "votes": votes,
         "edge": edge,
         "target": target,
-        "why": _why(edge, target, held, bool(fresh), approved, refused, about),
+        "why": _why(edge, target, held, bool(fresh), _unknown(record, number), approved, refused, about),
         "outcome": "approved" if approved else "refused" if refused else "none",
     }
 
@@ -157,6 +157,7 @@ def _why(
     target: float | None,
     held: float | None,
     fresh: bool,
+    unforeseen: bool,
     approved: Sequence[Plain],
     refused: Sequence[Plain],
     about: Plain,
@@ -166,7 +167,12 @@ def _why(
         return "; ".join(_order_words(order) for order in approved)
     if refused:
         return "; ".join(intent["reason"] for intent in refused)
-    return idle_words(edge, target, held, fresh, about.get("entry_edge_bps"), about.get("exit_edge_bps"))
+    entry, leave = about.get("entry_edge_bps"), about.get("exit_edge_bps")
+    return idle_words(edge, target, held, fresh, entry, leave, unknown=unforeseen)
+
+
+def _unknown(record: Plain, number: int) -> bool:
+    return unknown([_at(vote["mean_bps"], number) for vote in record["votes"] if vote["spoke"]])
 
 
 def _order_words(order: Plain) -> str:
