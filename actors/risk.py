@@ -9,6 +9,7 @@ import ray
 
 from actors.plan import NAMESPACE, RunPlan
 from actors.shell import Shell
+from config.changes import keep_change
 from config.watch import TradeWatch
 from core.coin_split import split_rules
 from core.cost_gate import cost_gate
@@ -69,6 +70,8 @@ class RiskActor(Shell):
             if change is not None:
                 self.log.warning("settings: %s", "; ".join(change.lines))
                 self._risk.set_trade(change.trade)
+                if change.trade != self.plan.settings.config.trade:
+                    keep_change(self.plan.run_dir, change.trade, market.minute)
                 self._change = {"minute": market.minute, "lines": list(change.lines), "refused": change.refused}
             verdicts = self._risk.review(market, intents)
             self._keep()
