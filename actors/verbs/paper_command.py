@@ -220,7 +220,7 @@ def _run(
         )
         about = {"mode": "paper", "clock": plan.clock, "synthetic": plan.synthetic, "market": reached.name}
         about |= {"run_id": plan.run_id, "minutes": args.minutes}
-        with Launch(plan, lambda text: console.print(text, highlight=False)) as launch:
+        with Launch(plan, lambda text: console.print(text, highlight=False, soft_wrap=True)) as launch:
             launch.start(versions, about)
             launch.train_beside(source, market_words(source), args, downloads=not reached.stand_in)
             note_run(run_dir.parent, launch.plan, launch.dashboard_url)

@@ -190,7 +190,7 @@ def _run(
             "run_id": plan.run_id,
             "minutes": market.minutes,
         }
-        with Launch(plan, lambda text: console.print(text, highlight=False)) as launch:
+        with Launch(plan, lambda text: console.print(text, highlight=False, soft_wrap=True)) as launch:
             launch.start(versions, about)
             launch.train_beside(source, market_words(source, args.data), args, downloads=False)
             told = {
