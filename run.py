@@ -76,7 +76,8 @@ VERBS = {
 NEEDS_DEV = ("test", "bench")
 CODES = (
     "exit codes: 0 ok, 1 failure, 2 usage, 3 the bot is not running, 4 settings, 5 out of time,\n"
-    "            130 ended at once by Ctrl-C (a run's first one lets it end in order: 0), 141 the reader of the output went away, 143 asked to terminate"
+    "            130 ended at once by Ctrl-C (a run's first one lets it end in order: 0),\n"
+    "            141 the reader of the output went away, 143 asked to terminate"
 )
 
 
