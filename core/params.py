@@ -242,7 +242,8 @@ class ExecutionSettings(Section):
     """What a forecast must pay for before its buy is sent: getting in and out again, getting in, or nothing. A buy
     shrinks to where one more unit costs what the forecast earns."""
     split: bool = True
-    """A coin that is traded at two venues is one position, and its order goes where it costs least."""
+    """A coin that is traded at two venues is one position, by the mean of its forecasts, and its order goes where it costs
+    least."""
     venue_latency_ms: dict[Literal["binance", "upbit"], Annotated[int, Field(ge=0, le=10_000)]] = Field(
         default_factory=dict
     )

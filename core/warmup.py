@@ -9,7 +9,7 @@ from decimal import Decimal
 import numpy as np
 
 from core.cache import Cache
-from core.coin_split import coins_at_venues
+from core.coins import coins_at_venues
 from core.cost_gate import Seen, cost_gate, cost_lines
 from core.events import Detector
 from core.execution.conditions import conditions_of

@@ -1,11 +1,20 @@
 """Why an instrument was, or was not, traded in a minute: put together from the records of a run."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.messages import Approved, Fill, MemberVote, MinuteRecord, OrderReport, ProtectiveExit, Refused
+from core.messages import (
+    Approved,
+    CoinDecision,
+    Fill,
+    MemberVote,
+    MinuteRecord,
+    OrderReport,
+    ProtectiveExit,
+    Refused,
+)
 from core.units import MINUTE_MS, Instrument
 
 
@@ -34,6 +43,11 @@ class Why:
         verdict = self.approved or self.refused
         return verdict.arithmetic if verdict is not None else ()
 
+    @property
+    def coin(self) -> CoinDecision | None:
+        """What was decided of its coin as a whole, where that is one position at several exchanges."""
+        return coin_of(self.record, self.instrument)
+
     def outcome(self, entry_bps: float | None = None, exit_bps: float | None = None) -> str:
         """What became of it, in words. ``entry_bps`` and ``exit_bps``: the run's thresholds, where known."""
         if self.approved is not None:
@@ -44,11 +58,19 @@ class Why:
             )
         if self.refused is not None:
             return f"REFUSED by {self.refused.reason}"
+        fresh, coin = bool(at(self.record.fresh, self.row)), self.coin
+        if coin is not None:
+            traded = {one.instrument for one in self.record.approved}
+            where = [one.venue for one in coin.instruments if one in traded]
+            edge, wanted = finite(coin.edge_bps), finite(coin.wanted)
+            return coin_words(
+                self.instrument.base, edge, coin.held, wanted, self.record.equity, fresh, where, entry_bps, exit_bps
+            )
         return idle_words(
             finite(at(self.record.edge_bps, self.row)),
             finite(at(self.record.target, self.row)),
             at(self.record.position, self.row),
-            bool(at(self.record.fresh, self.row)),
+            fresh,
             entry_bps,
             exit_bps,
         )
@@ -111,7 +133,19 @@ def lines(one: Why, entry_bps: float | None = None, exit_bps: float | None = Non
     edge, target = finite(at(record.edge_bps, row)), finite(at(record.target, row))
     wanted = "keep what is held" if target is None else f"hold {target:.2%} of what may be invested"
     weights = f" (weights {record.weights_version})" if record.weights_version else ""
-    yield f"  together: {'nobody spoke' if edge is None else f'{edge:+.2f} bps'}{weights}; wanted: {wanted}"
+    together = f"  together: {'nobody spoke' if edge is None else f'{edge:+.2f} bps'}{weights}"
+    coin = one.coin
+    if coin is None:
+        yield f"{together}; wanted: {wanted}"
+    else:
+        yield f"{together}, of this market alone"
+        whole = finite(coin.wanted)
+        yield (
+            f"  of {one.instrument.base} at {' and '.join(i.venue for i in coin.instruments)} together: held {coin.held:.2f} USDT, "
+            f"wanted {'what is held' if whole is None else f'{whole:.2f} USDT'}"
+        )
+        if not one.arithmetic:
+            yield from (f"    {line}" for line in coin.lines)
     if one.arithmetic:
         yield "  size, amounts in USDT:"
         yield from (f"    {line}" for line in one.arithmetic)
@@ -169,6 +203,36 @@ def idle_words(
     if target == 0 and not held:
         return f"edge {edge:+.1f} bps: stays out"
     return f"wants {target * 100:.1f}% of the investable equity: close enough to what it holds"
+
+
+def coin_of(record: MinuteRecord, instrument: Instrument) -> CoinDecision | None:
+    """What was decided of the coin of ``instrument`` as a whole, where that is one position at several exchanges."""
+    return next((one for one in record.coins if instrument in one.instruments), None)
+
+
+def coin_words(
+    base: str,
+    edge: float | None,
+    held: float,
+    wanted: float | None,
+    equity: float | None,
+    fresh: bool,
+    where: Sequence[str],
+    entry_bps: float | None,
+    exit_bps: float | None,
+) -> str:
+    """Why nothing was asked of one market of a coin that is one position at several exchanges.
+
+    ``edge`` is the coin's, bps; ``held`` and ``wanted`` USDT in all its markets (None: what is held is kept); ``where``
+    the exchanges that its order of this minute goes to.
+    """
+    if where:
+        return f"{base} is one position, and its order goes to {' and '.join(where)}"
+    if edge is None or wanted is None or wanted == 0:
+        target = None if wanted is None else 0.0
+        return f"{base} as a whole: {idle_words(edge, target, held, fresh, entry_bps, exit_bps)}"
+    share = f" ({wanted / equity:.1%} of equity)" if equity else ""
+    return f"{base} as a whole: wants {wanted:.2f} USDT{share}, holds {held:.2f}: close enough"
 
 
 def at(values: Any, row: int) -> Any:

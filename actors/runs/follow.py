@@ -12,6 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from core.messages import MinuteRecord
+from core.units import Instrument
+from core.why import coin_of
 
 LINES_SHOWN = 12
 QUIET_EVERY = 10
@@ -43,11 +45,23 @@ def describe(record: MinuteRecord) -> list[str]:
         )
         lines.append(
             f"{when}  {approved.side.upper():4} {approved.quantity.normalize():f} {approved.instrument.symbol}"
-            f" near {approved.reference_price:g}, forecast {record.edge_bps[row]:+.1f} bps ({said})"
+            f" near {approved.reference_price:g}, {_forecast(record, approved.instrument, row)} ({said})"
         )
     for refused in record.refused:
         lines.append(f"{when}  REFUSED {refused.instrument.symbol}: {refused.reason}")
     return lines
+
+
+def _forecast(record: MinuteRecord, instrument: Instrument, row: int) -> str:
+    """By which it was decided: of a coin at several exchanges that is the coin's, not the market's own."""
+    coin = coin_of(record, instrument)
+    if coin is None:
+        return f"forecast {record.edge_bps[row]:+.1f} bps"
+    markets = {one: number for number, one in enumerate(record.instruments)}
+    parts = " and ".join(
+        f"{one.venue} {record.edge_bps[markets[one]]:+.1f}" for one in coin.instruments if record.fresh[markets[one]]
+    )
+    return f"forecast of {instrument.base} {coin.edge_bps:+.1f} bps, the mean of {parts}"
 
 
 class PlainFollower:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from core.currency import REPORTING_CURRENCY
-from core.why import idle_words
+from core.why import coin_words, idle_words
 
 Plain = Mapping[str, Any]
 
@@ -38,6 +38,7 @@ def minute_view(record: Plain, about: Plain) -> dict[str, Any]:
         "sizing": [
             *({"what": _order_words(a), "outcome": "approved", **_lines(a)} for a in record["approved"]),
             *({"what": r["instrument"], "outcome": "refused", **_lines(r)} for r in record["refused"]),
+            *(_coin(coin) for coin in record.get("coins", ()) if not _decided(record, coin)),
         ],
         "timings": record["timings"],
         "took_ms": sum(took or 0.0 for _, took in record["timings"]),
@@ -134,7 +135,7 @@ def _row(record: Plain, about: Plain, number: int) -> dict[str, Any]:
         "votes": votes,
         "edge": edge,
         "target": target,
-        "why": _why(edge, target, held, bool(fresh), approved, refused, about),
+        "why": _why(record, number, edge, target, held, bool(fresh), approved, refused, about),
         "outcome": "approved" if approved else "refused" if refused else "none",
     }
 
@@ -149,6 +150,8 @@ def _worth(record: Plain, instrument: str, held: float | None, close: float | No
 
 
 def _why(
+    record: Plain,
+    number: int,
     edge: float | None,
     target: float | None,
     held: float | None,
@@ -162,7 +165,25 @@ def _why(
         return "; ".join(_order_words(order) for order in approved)
     if refused:
         return "; ".join(intent["reason"] for intent in refused)
-    return idle_words(edge, target, held, fresh, about.get("entry_edge_bps"), about.get("exit_edge_bps"))
+    thresholds = about.get("entry_edge_bps"), about.get("exit_edge_bps")
+    instrument = record["instruments"][number]
+    for coin in record.get("coins", ()):
+        if instrument in coin["instruments"]:
+            traded = {order["instrument"] for order in record["approved"]}
+            where = [one.partition(":")[0] for one in coin["instruments"] if one in traded]
+            asked = coin["edge_bps"], coin["held"], coin["wanted"]
+            return coin_words(_base(instrument), *asked, record["equity"], fresh, where, *thresholds)
+    return idle_words(edge, target, held, fresh, *thresholds)
+
+
+def _decided(record: Plain, coin: Plain) -> bool:
+    """Whether an order of the coin, or a refused one, tells its arithmetic already."""
+    return any(one["instrument"] in coin["instruments"] for one in (*record["approved"], *record["refused"]))
+
+
+def _coin(coin: Plain) -> dict[str, Any]:
+    """A coin at several exchanges of which nothing was asked."""
+    return {"what": ", ".join(coin["instruments"]), "outcome": "none", "reason": "", "arithmetic": list(coin["lines"])}
 
 
 def _order_words(order: Plain) -> str:
