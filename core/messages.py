@@ -439,6 +439,15 @@ class Refused:
     arithmetic: tuple[str, ...] = ()
 
 
+SETTINGS_REFUSED = "the new settings are not used, the old ones hold: "
+"""How a line of ``settings`` begins that says why the file was not taken over."""
+
+
+def settings_words(line: str) -> str:
+    """A line of ``Verdicts.settings`` as it stands alone among other news."""
+    return line if line.startswith(SETTINGS_REFUSED) else f"settings changed: {line}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoinDecision:
     """What was decided of a coin that is one position at several venues (``core.coin_split``)."""
@@ -468,7 +477,8 @@ class Verdicts:
     coins: tuple[CoinDecision, ...] = ()
     """Of each coin at several venues, what was decided of it as a whole."""
     settings: tuple[str, ...] = ()
-    """What changed in the settings before this minute, or why a change was not taken over."""
+    """What changed in the settings before this minute, or why a change was not taken over (begins with
+    ``SETTINGS_REFUSED`` then)."""
     took_ms: float = 0.0
 
 

@@ -132,8 +132,8 @@ class EventSettings(Section):
     """Last return's size over its usual size."""
     volume_surge: Annotated[float, Field(gt=1)] = 5.0
     """Last volume over its usual size."""
-    stale_minutes: Annotated[int, Field(ge=1)] = 3
-    """Fillers or misses in a row."""
+    stale_minutes: Annotated[int, Field(ge=1, le=240)] = 3
+    """Minutes in a row in which nothing traded (no bar, a filler, or one without volume) after which nothing is bought."""
     turbulent_ratio: Annotated[float, Field(gt=1)] = 1.6
     """Short over long volatility above which the market is turbulent."""
     trend_ratio: Annotated[float, Field(gt=0)] = 1.25

@@ -73,7 +73,13 @@ class Why:
             fresh,
             entry_bps,
             exit_bps,
+            unknown=self.unknown,
         )
+
+    @property
+    def unknown(self) -> bool:
+        """Members spoke, of this instrument none could."""
+        return unknown([at(vote.mean_bps, self.row) for vote in self.record.votes if vote.spoke])
 
 
 def why(record: MinuteRecord, instrument: Instrument, later: Iterable[MinuteRecord] = ()) -> Why:
@@ -133,7 +139,8 @@ def lines(one: Why, entry_bps: float | None = None, exit_bps: float | None = Non
     edge, target = finite(at(record.edge_bps, row)), finite(at(record.target, row))
     wanted = "keep what is held" if target is None else f"hold {target:.2%} of what may be invested"
     weights = f" (weights {record.weights_version})" if record.weights_version else ""
-    together = f"  together: {'nobody spoke' if edge is None else f'{edge:+.2f} bps'}{weights}"
+    silence = "no forecast" if one.unknown else "nobody spoke"
+    together = f"  together: {silence if edge is None else f'{edge:+.2f} bps'}{weights}"
     coin = one.coin
     if coin is None:
         yield f"{together}; wanted: {wanted}"
@@ -190,12 +197,15 @@ def idle_words(
     fresh: bool,
     entry_bps: float | None,
     exit_bps: float | None,
+    *,
+    unknown: bool = False,
 ) -> str:
-    """Why nothing was asked for. ``edge`` in bps and ``target`` are None where there was none."""
+    """Why nothing was asked for. ``edge`` in bps and ``target`` are None where there was none; ``unknown``: members spoke,
+    and none of this instrument."""
     if not fresh:
         return "no fresh data: takes on nothing new"
     if edge is None:
-        return "nobody voted"
+        return f"no forecast: {TOO_LITTLE}" if unknown else "nobody voted"
     if target is None:
         if exit_bps is None or entry_bps is None:
             return f"edge {edge:+.1f} bps: keeps what it holds"
@@ -235,6 +245,16 @@ def coin_words(
     return f"{base} as a whole: wants {wanted:.2f} USDT{share}, holds {held:.2f}: close enough"
 
 
+TOO_LITTLE = "too little of its past is known (a new listing, or missing bars)"
+"""Why nobody can forecast an instrument of which features are not whole."""
+
+
+def unknown(means: Sequence[float | None]) -> bool:
+    """Whether those who spoke in a minute, by their means of one instrument, could say nothing of it: a member that was
+    asked about it and had no number would have lost its vote for all."""
+    return bool(means) and all(finite(mean) is None for mean in means)
+
+
 def at(values: Any, row: int) -> Any:
     """The row's value; None where the record has none."""
     return values[row] if row < len(values) else None
@@ -251,8 +271,10 @@ def _number(value: float | None) -> str:
 def _vote(vote: MemberVote, row: int) -> str:
     name = f"{vote.member} {vote.version}".strip()
     mean, stdev = finite(at(vote.mean_bps, row)), finite(at(vote.stdev_bps, row))
-    if not vote.spoke or mean is None:
-        return f"{name}: silent ({vote.silence or 'no finite number'})"
+    if not vote.spoke:
+        return f"{name}: silent ({vote.silence or 'no reason given'})"
+    if mean is None:
+        return f"{name}: no forecast, {TOO_LITTLE}"
     band = "" if stdev is None else f" ± {stdev:.2f}"
     trust = at(vote.trust, row)
     strange = "" if trust is None or trust >= 1.0 else f", believed to {trust:.0%}: the market is unlike its training"

@@ -126,3 +126,10 @@ def _time(text: str) -> str:
     """A time as it was written, once it is one: messages about it use its own words."""
     minute(text)
     return text
+
+
+def market_words(source: MarketSource, data: Path | None = None) -> tuple[str, ...]:
+    """The options by which another command is told of the same market; ``data``: the folder that it was found by."""
+    if data is not None:
+        return ("--data", str(data))
+    return ("--market", source.name) if source.synthetic else ()

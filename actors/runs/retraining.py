@@ -24,7 +24,6 @@ from core.units import MINUTE_MS, Instrument
 from data import with_parent
 from data.artifacts import ArtifactStore
 from data.lake import Lake
-from data.market import MarketSource
 from data.model_registry import KIND
 
 if sys.platform == "linux":
@@ -215,10 +214,3 @@ class RayWork:
 
     def stop(self) -> None:
         ray.cancel(self._reference, force=True)
-
-
-def market_words(source: MarketSource, data: Path | None = None) -> Command:
-    """How ``train`` is told of the market that a run trades."""
-    if data is not None:
-        return ("--data", str(data))
-    return ("--market", source.name) if source.synthetic else ()

@@ -35,7 +35,6 @@ from actors.runs.live_words import tell_live
 from actors.runs.news_sources import sources_of
 from actors.runs.only_one import AccountLock
 from actors.runs.reach import ReachedAll, reach_all, won_a_usdt
-from actors.runs.retraining import market_words
 from actors.runs.running import note_run, noted, refuse_second
 from actors.runs.unsettled import judge_orders
 from actors.verbs.paper_command import models_of, tell_asking, tell_rooms, tell_start
@@ -57,6 +56,7 @@ from data.impact_law import newest_law
 from data.kept_curves import keep
 from data.logs import configure_logs
 from data.market import MarketSource
+from data.market_arguments import market_words
 from data.records import RecordStore, read_records
 from data.starting_caps import CapKeeper, read_cap
 from data.volume_curves import learn_from

@@ -20,7 +20,6 @@ from actors.runs.launch import Launch
 from actors.runs.news_sources import sources_of
 from actors.runs.paper_account import DEFAULT_CASH, PaperAccount, open_account
 from actors.runs.reach import Reached, ReachedAll, let_run, reach_all, won_a_usdt
-from actors.runs.retraining import market_words
 from actors.runs.running import note_run, noted, refuse_second
 from actors.runs.simulators import Simulators, venue_of, write_keys
 from actors.verbs.replay_command import Training, follow
@@ -38,6 +37,7 @@ from data.impact_law import newest_law
 from data.kept_curves import keep
 from data.logs import configure_logs
 from data.market import MarketSource, real_source, synthetic_source
+from data.market_arguments import market_words
 from data.records import read_records
 from data.volume_curves import learn_from
 from data.weights import newest_weights

@@ -21,7 +21,6 @@ from actors.plan import RunPlan
 from actors.runs.audit import audit_run
 from actors.runs.follow import Follower, make_follower
 from actors.runs.launch import Launch
-from actors.runs.retraining import market_words
 from actors.runs.running import note_run, noted, refuse_second
 from actors.runs.simulators import Balances, opening_balances, start_simulators
 from actors.runs.summary import print_summary
@@ -38,7 +37,7 @@ from data.impact_law import newest_law
 from data.kept_curves import keep
 from data.logs import configure_logs
 from data.market import MarketCut, MarketSource
-from data.market_arguments import add_market, add_span, cut_of, fitted, source_of
+from data.market_arguments import add_market, add_span, cut_of, fitted, market_words, source_of
 from data.progress import stage
 from data.records import read_records
 from data.sources.spec import recorded

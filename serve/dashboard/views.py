@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from core.currency import REPORTING_CURRENCY
-from core.why import coin_words, idle_words
+from core.messages import SETTINGS_REFUSED, settings_words
+from core.why import coin_words, idle_words, unknown
 
 Plain = Mapping[str, Any]
 
@@ -32,7 +33,10 @@ def minute_view(record: Plain, about: Plain) -> dict[str, Any]:
         "headline": headline(record, rows),
         "rates": list(record.get("rates", ())),
         "members": members,
-        "settings": list(record.get("settings", ())),
+        "settings": [
+            {"words": settings_words(line), "refused": line.startswith(SETTINGS_REFUSED)}
+            for line in record.get("settings", ())
+        ],
         "models": [model_words(step) for step in record.get("models", ())],
         "rows": rows,
         "sizing": [
@@ -173,7 +177,7 @@ def _why(
             where = [one.partition(":")[0] for one in coin["instruments"] if one in traded]
             asked = coin["edge_bps"], coin["held"], coin["wanted"]
             return coin_words(_base(instrument), *asked, record["equity"], fresh, where, *thresholds)
-    return idle_words(edge, target, held, fresh, *thresholds)
+    return idle_words(edge, target, held, fresh, *thresholds, unknown=_unknown(record, number))
 
 
 def _decided(record: Plain, coin: Plain) -> bool:
@@ -184,6 +188,10 @@ def _decided(record: Plain, coin: Plain) -> bool:
 def _coin(coin: Plain) -> dict[str, Any]:
     """A coin at several exchanges of which nothing was asked."""
     return {"what": ", ".join(coin["instruments"]), "outcome": "none", "reason": "", "arithmetic": list(coin["lines"])}
+
+
+def _unknown(record: Plain, number: int) -> bool:
+    return unknown([_at(vote["mean_bps"], number) for vote in record["votes"] if vote["spoke"]])
 
 
 def _order_words(order: Plain) -> str:

@@ -5,7 +5,7 @@
   and batches, in turn, in one process a family, in seconds of the processor. The bar is 0.8 of the bare loop. ``whole fit``
   counts scaling, tables and calibration too. On a GPU the same in wall seconds; where there is none, its row says so.
 * ``memory``: the most a process holds while ``train`` learns from a made-up lake, without the pages of mapped files, which
-  the system takes back when it needs room.
+  the system takes back when it needs room, and the processor's seconds.
 * ``knowing``: white features, of which three tell the same; returns of a volatility that wanders over a factor of ten.
   ``loud``: root mean square of forecasts over that of returns where nothing can be known. ``found``: share of the planted
   edge that is forecast, on later minutes. ``68 %``, ``95 %``: how many returns lie within, calm and wild thirds beside it.
@@ -95,10 +95,11 @@ def _memory(args: argparse.Namespace, families: list[str]) -> bool:
     whole = args.symbols * told["minutes"] * N_FEATURES * 8 / 2**20
     rows = [(f, f"{took:.1f}", f"{peak:,.0f}", f"{samples:,}") for f, took, peak, samples in told["stages"]]
     print(f"\nMemory of `train`, {args.symbols} symbols x {args.days} days\n")
-    print(table(("member", "s, two folds and the whole", "MB at most", "samples"), rows))
+    print(table(("member", "CPU s, two folds and the whole", "MB at most", "samples"), rows))
     print(
         f"{told['before_mb']:,.0f} MB were there after the imports; features alone are {whole:,.0f} MB, their windows would "
-        f"be {whole * 64:,.0f} MB; {told['kept_mb']:,.0f} MB were kept on disk. The first family made them."
+        f"be {whole * 64:,.0f} MB; {told['kept_mb']:,.0f} MB were kept on disk. The first family made them. All learn in one "
+        "process, as `train` has it: who comes later stands on what those before have not given back."
     )
     return True
 

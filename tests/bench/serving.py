@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import os
 import platform
 import statistics
@@ -73,6 +74,7 @@ def main(argv: list[str]) -> int:
     print(
         f"{len(os.sched_getaffinity(0))} CPU cores ({platform.machine()}), {args.symbols} symbols, window {SEQUENCE} x {N_FEATURES}"
     )
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory() as folder, own_ray(Path(folder), 4):
         ray_serve.start(proxy_location="Disabled")
         try:
