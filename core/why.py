@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from core.messages import (
@@ -15,7 +16,7 @@ from core.messages import (
     ProtectiveExit,
     Refused,
 )
-from core.units import MINUTE_MS, Instrument
+from core.units import MINUTE_MS, Instrument, Side
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,8 @@ class Why:
     fills: tuple[Fill, ...]
     exits: tuple[ProtectiveExit, ...] = ()
     """What protection sold of it before the next decision."""
+    left: str = ""
+    """Of a sale before this minute that was not finished, and is not asked for again: why what is left is kept."""
 
     @property
     def instrument(self) -> Instrument:
@@ -82,8 +85,14 @@ class Why:
         return unknown([at(vote.mean_bps, self.row) for vote in self.record.votes if vote.spoke])
 
 
-def why(record: MinuteRecord, instrument: Instrument, later: Iterable[MinuteRecord] = ()) -> Why:
-    """Why ``instrument`` was treated so in the minute of ``record``; ``later``: records that tell of its orders.
+def why(
+    record: MinuteRecord,
+    instrument: Instrument,
+    later: Iterable[MinuteRecord] = (),
+    earlier: Sequence[MinuteRecord] = (),
+) -> Why:
+    """Why ``instrument`` was treated so in the minute of ``record``; ``later``: records that tell of its orders;
+    ``earlier``: those before it, in order, that may hold a sale which was not finished.
 
     Raises ValueError when the instrument is not in the record.
     """
@@ -108,7 +117,54 @@ def why(record: MinuteRecord, instrument: Instrument, later: Iterable[MinuteReco
         orders=tuple(orders.values()),
         fills=tuple(fills.values()),
         exits=exits,
+        left=_left_words(record, instrument, earlier),
     )
+
+
+def executed(approved: Approved, told: Iterable[MinuteRecord]) -> Decimal:
+    """Base units that were filled of an approved order, as the records ``told`` say, in order."""
+    orders = {o.client_id: o.executed for r in told for o in r.orders if o.intent_id == approved.intent_id}
+    return sum(orders.values(), Decimal(0))
+
+
+def kept_words(sale: Approved, then: MinuteRecord, done: Decimal, now: MinuteRecord) -> str:
+    """Why what is left of ``sale``, decided in ``then`` and ``done`` base units of it filled, is kept in ``now``; empty
+    where it was finished, nothing is left, or ``now`` asks for something."""
+    row = now.instruments.index(sale.instrument)
+    if done >= sale.quantity or not at(now.position, row):
+        return ""
+    coin = coin_of(now, sale.instrument)
+    if finite(at(now.target, row) if coin is None else coin.wanted) is not None:
+        return ""
+    asked = {*(one.instrument for one in now.approved), *(one.instrument for one in now.refused)}
+    if sale.instrument in asked:
+        return ""
+    was, edge = _edge(then, sale.instrument), _edge(now, sale.instrument)
+    if not at(now.fresh, row):
+        stands = "its market gives no fresh data now"
+    elif edge is None:
+        stands = "there is no forecast now"
+    else:
+        since = "is" if was is None else f"went from {was:+.1f} to"
+        stands = f"the forecast {since} {edge:+.1f} bps, no longer below the exit"
+    minutes = (now.minute - then.minute) // MINUTE_MS
+    ago = "a minute" if minutes == 1 else f"{minutes} minutes"
+    return f"the sale of {ago} before was filled {float(done / sale.quantity):.0%}; {stands}, so what is left stays"
+
+
+def _edge(record: MinuteRecord, instrument: Instrument) -> float | None:
+    coin = coin_of(record, instrument)
+    return finite(coin.edge_bps if coin is not None else at(record.edge_bps, record.instruments.index(instrument)))
+
+
+def _left_words(record: MinuteRecord, instrument: Instrument, earlier: Sequence[MinuteRecord]) -> str:
+    """``kept_words`` of the newest order before ``record``, where that is a sale."""
+    for number in range(len(earlier) - 1, -1, -1):
+        last = next((one for one in earlier[number].approved if one.instrument == instrument), None)
+        if last is not None:
+            done = executed(last, (*earlier[number:], record))
+            return "" if last.side is Side.BUY else kept_words(last, earlier[number], done, record)
+    return ""
 
 
 def of_order(records: Iterable[MinuteRecord], client_id: str) -> tuple[int, Instrument] | None:
@@ -125,6 +181,8 @@ def lines(one: Why, entry_bps: float | None = None, exit_bps: float | None = Non
     """All of it for people, indented by two where it belongs to the line above."""
     record, row = one.record, one.row
     yield f"{one.instrument}: {one.outcome(entry_bps, exit_bps)}"
+    if one.left:
+        yield f"  {one.left}"
     if not at(record.fresh, row):
         yield "  its market was not fresh: no final bar, or no book"
     yield f"  price {_number(at(record.close, row))}, held {_number(at(record.position, row))} {one.instrument.base}"

@@ -8,7 +8,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from actors.runs.follow import describe
+from actors.runs.told import describe
 from core.coin_split import split_rules
 from core.coins import coins_at_venues
 from core.cost_gate import cost_gate
