@@ -1,6 +1,7 @@
 """Why an instrument was, or was not, traded in a minute: put together from the records of a run."""
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -125,6 +126,12 @@ def executed(approved: Approved, told: Iterable[MinuteRecord]) -> Decimal:
     """Base units that were filled of an approved order, as the records ``told`` say, in order."""
     orders = {o.client_id: o.executed for r in told for o in r.orders if o.intent_id == approved.intent_id}
     return sum(orders.values(), Decimal(0))
+
+
+def cut_by(approved: Approved) -> str:
+    """The limit that made an order smaller than what was wanted, by its setting's name; empty where none did."""
+    found = [name for line in approved.arithmetic for name in re.findall(r"^(\w+) allows [\d.]+$", line)]
+    return found[-1] if found else ""
 
 
 def kept_words(sale: Approved, then: MinuteRecord, done: Decimal, now: MinuteRecord) -> str:

@@ -13,7 +13,7 @@ from core.events import STALE_MARKET
 from core.messages import Approved, MinuteRecord, settings_words
 from core.notices import STALE_MINUTES
 from core.units import MINUTE_MS, Instrument, Side
-from core.why import coin_of, executed, finite, kept_words
+from core.why import coin_of, cut_by, executed, finite, kept_words
 
 
 def clock(ms: int) -> str:
@@ -38,7 +38,7 @@ def describe(record: MinuteRecord, before: MinuteRecord | None = None) -> list[s
         lines.append(
             f"{when}  {approved.side.upper():4} {approved.quantity.normalize():f} {approved.instrument.symbol}"
             f" near {approved.reference_price:g}, {_forecast(record, approved.instrument, row)} ({said}), "
-            f"{_wanted(record, before, approved.instrument, row)}"
+            f"{_wanted(record, before, approved.instrument, row)}{', cut by ' + cut if (cut := cut_by(approved)) else ''}"
         )
     for refused in record.refused:
         lines.append(f"{when}  REFUSED {refused.instrument.symbol}: {refused.reason}")

@@ -123,6 +123,12 @@ def test_a_sale_above_the_exit_shows_that_its_target_shrank():
     assert said.endswith("target kept → 9.3%")
 
 
+def test_an_order_that_a_limit_made_smaller_names_the_limit():
+    sizes = ("target 0.1 of 30% of 10000.00 = 300.00", "held 0 BTC = 0.00, change +300.00", "cost_gate allows 120.00")
+    (said,) = describe(minute(1, 33.0, 0.1, approved=(replace(order(1, Side.BUY, "1.2"), arithmetic=sizes),)))
+    assert said.endswith("target 10.0%, cut by cost_gate")
+
+
 def still(*markets: Instrument, minutes: int = 3) -> tuple[MarketEvent, ...]:
     return tuple(MarketEvent(kind=STALE_MARKET, instrument=one, size=float(minutes)) for one in markets)
 
