@@ -338,3 +338,6 @@ def test_a_market_whose_coin_is_kept_or_left_alone_says_so_of_the_coin() -> None
     )
     out = recorded(seen(), (15.0, 34.0))
     assert next(iter(lines(why(out, UPBIT), 25.0, 3.0))).endswith("BTC as a whole: edge +24.5 bps: stays out")
+    (sums,) = minute_view(plain.encode(out), {})["sizing"]
+    assert (sums["what"], sums["outcome"]) == ("binance:BTC/USDT, upbit:BTC/KRW", "none")
+    assert sums["arithmetic"][0].endswith("forecast +24.50 bps, the mean of binance +15.00, upbit +34.00")
