@@ -5,22 +5,27 @@ it for every instrument, and how sizes were reached.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from core.currency import REPORTING_CURRENCY
-from core.messages import SETTINGS_REFUSED, settings_words
-from core.why import coin_words, idle_words, unknown
+from core.messages import SETTINGS_REFUSED, MinuteRecord, settings_words
+from core.units import Side
+from core.why import coin_words, executed, idle_words, kept_words, unknown
+from data import plain
 
 Plain = Mapping[str, Any]
 
 
-def minute_view(record: Plain, about: Plain) -> dict[str, Any]:
-    """One minute as the page shows it. ``about``: the run's state, for the thresholds that held."""
+def minute_view(record: Plain, about: Plain, before: Plain | None = None) -> dict[str, Any]:
+    """One minute as the page shows it. ``about``: the run's state, for the thresholds that held; ``before``: the minute
+    decided before it, for sales that were not finished."""
     members = [
         {key: vote[key] for key in ("member", "version", "spoke", "silence", "weight")} for vote in record["votes"]
     ]
     rows = [_row(record, about, number) for number in range(len(record["instruments"]))]
+    for number, words in _left(record, before):
+        rows[number]["why"] += f"; {words}"
     return {
         **{
             key: record[key]
@@ -142,6 +147,18 @@ def _row(record: Plain, about: Plain, number: int) -> dict[str, Any]:
         "why": _why(record, number, edge, target, held, bool(fresh), approved, refused, about),
         "outcome": "approved" if approved else "refused" if refused else "none",
     }
+
+
+def _left(record: Plain, before: Plain | None) -> Iterator[tuple[int, str]]:
+    """(row, why what is left is kept) of sales of the minute before that were not finished and are not asked for again."""
+    if before is None or record["status"] != "done" or all(order["side"] != "sell" for order in before["approved"]):
+        return
+    then, now = plain.decode(MinuteRecord, before), plain.decode(MinuteRecord, record)
+    for sale in then.approved:
+        if sale.side is Side.SELL and sale.instrument in now.instruments:
+            words = kept_words(sale, then, executed(sale, (then, now)), now)
+            if words:
+                yield now.instruments.index(sale.instrument), words
 
 
 def _worth(record: Plain, instrument: str, held: float | None, close: float | None) -> float | None:

@@ -1,6 +1,7 @@
 """What stands on the console while a run goes on."""
 
 import io
+import json
 import math
 from dataclasses import replace
 from decimal import Decimal
@@ -14,6 +15,8 @@ from core.events import STALE_MARKET
 from core.messages import SETTINGS_REFUSED, Approved, MarketEvent, MinuteRecord, OrderReport, OrderState
 from core.units import MINUTE_MS, Instrument, Side
 from core.why import lines, why
+from data import plain
+from serve.dashboard.views import minute_view
 
 
 def test_what_changed_in_the_settings_is_said_and_what_could_not_be_used_too():
@@ -105,6 +108,17 @@ def test_why_tells_of_the_sale_that_was_not_finished():
     assert why(again, BTC, (), STORY[:3]).left == ""
     deaf = replace(STORY[3], fresh=(False, True))
     assert "no fresh data now" in why(deaf, BTC, (), STORY[:3]).left
+
+
+def test_the_page_tells_of_it_in_the_minute_after():
+    plain_ones = [json.loads(plain.dumps(one)) for one in STORY]
+    thresholds = {"entry_edge_bps": 25.0, "exit_edge_bps": 3.0}
+    (said, other) = [row["why"] for row in minute_view(plain_ones[2], thresholds, plain_ones[1])["rows"]]
+    assert said.startswith(
+        "edge +6.5 bps is between exit (3) and entry (25): keeps what it holds; the sale of a minute "
+    )
+    assert "was filled 10%" in said and "sale" not in other
+    assert "sale" not in minute_view(plain_ones[3], thresholds, plain_ones[2])["rows"][0]["why"]
 
 
 def test_a_missed_minute_does_not_hide_what_was_filled():
