@@ -10,7 +10,7 @@ from aiohttp import web
 
 from actors.feed import SENTIMENT_EVERY_MS, FeedActor
 from core.messages import Sentiment
-from data.sentiment import FearGreedClient
+from data.sentiment import PUBLICATION_DELAY_MS, FearGreedClient
 from tests.sim.test_live_executor import plan_at, quiet_logs  # noqa: F401 - a fixture
 from tests.support.chaos_venues import VENUES
 
@@ -66,8 +66,8 @@ async def ask(answer: web.Response | None) -> tuple[Sentiment | None, str, list[
 
 async def test_the_client_asks_for_the_newest_value():
     reading, fault, asked = await ask(web.json_response(body()))
-    assert reading == Sentiment(value=40.0, knowable_ms=DAY)
-    assert (fault, asked) == ("", ["/fng/?limit=1"])
+    assert reading == Sentiment(value=40.0, knowable_ms=DAY + PUBLICATION_DELAY_MS)
+    assert (fault, asked) == ("", ["/fng/?limit=2"])
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,9 @@ async def test_on_the_wall_clock_no_minute_waits_for_the_mood(clock, tmp_path, q
         await feed._mood_at(NOW + SENTIMENT_EVERY_MS)
         if feed._feeling is not None:
             await feed._feeling
-        assert await feed._mood_at(NOW + SENTIMENT_EVERY_MS + 1) == Sentiment(value=40.0, knowable_ms=DAY)
+        assert await feed._mood_at(NOW + SENTIMENT_EVERY_MS + 1) == Sentiment(
+            value=40.0, knowable_ms=DAY + PUBLICATION_DELAY_MS
+        )
         assert len(publisher.asked) == 2
     finally:
         await feed._mood.close()
