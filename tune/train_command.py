@@ -17,7 +17,7 @@ from config.argument_types import DAY_MINUTES, LONGEST_MINUTES, days, whole
 from config.settings import Settings
 from core.errors import EXIT_OK, ConfigError, DataError
 from core.params import MemberSettings
-from core.units import MINUTE_MS
+from core.units import DAY_MS, MINUTE_MS
 from data.artifacts import Artifact, ArtifactStore
 from data.folder_source import folder_source
 from data.market import MarketSource, demo_source, real_source, synthetic_source
@@ -188,17 +188,21 @@ def chosen(settings: Settings, families: str | None) -> tuple[MemberSettings, ..
 
 
 def show_agent(console: Console, judged: Any, page: Path) -> None:
-    """How the agent did where it had not learned, beside the others, with the verdict of a backtest."""
+    """How the agent did where it had not learned, beside the others, in one unit; with the verdict of a backtest."""
+    minute = judged.result.minute
+    long = max(1, int(minute[-1]) - int(minute[0])) / DAY_MS
     low, middle, high = (judged.metrics[f"seeds_{what}_bps_a_day"] for what in ("lowest", "median", "highest"))
-    console.print(
-        f"held out: the agent {judged.metrics['holdout_bps']:+.1f} bps; "
-        + ", ".join(f"{name} {growth:+.1f}" for name, growth in judged.rivals.items())
-        + f"; {len(judged.seeds)} seeds alone {low:+.1f} to {high:+.1f} bps a day, median {middle:+.1f}",
-        highlight=False,
-    )
-    console.print(f"verdict: {judged.verdict.word}")
+    lines = [(f"the agent ({len(judged.seeds)} seeds together)", f"{judged.metrics['holdout_bps'] / long:+.1f}")]
+    lines.append(("each seed alone", f"{low:+.1f} to {high:+.1f}, median {middle:+.1f}"))
+    lines += [(name, f"{growth / long:+.1f}") for name, growth in judged.rivals.items()]
+    width = max(len(name) for name, _ in lines)
+    # A pipe has 80 columns: a sentence that is cut there is read by nobody.
+    console.print(f"held out for {long * 24:.0f} hours, bps a day after all costs:", highlight=False, soft_wrap=True)
+    for name, figure in lines:
+        console.print(f"  {name:<{width}}  {figure}", highlight=False, soft_wrap=True)
+    console.print(f"verdict: {judged.verdict.word}", highlight=False, soft_wrap=True)
     for reason in judged.verdict.reasons:
-        console.print(f"  {reason}", highlight=False)
+        console.print(f"  {reason}", highlight=False, soft_wrap=True)
     console.print(f"learning curve: {page}", highlight=False, soft_wrap=True)
 
 
