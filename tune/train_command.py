@@ -67,7 +67,9 @@ def main(args: argparse.Namespace) -> int:
     settings, source = picked(args, settings)
     instruments = settings.config.trade.rows
     everything = LONGEST_MINUTES / DAY_MINUTES
-    span = newest_span(source, settings, args.days or (everything if args.auto else DEFAULT_DAYS), args.before_ms)
+    asked = args.days or (everything if args.auto else DEFAULT_DAYS)
+    # The agent's accounts hold every coin from their first minute on; members learn from whoever has bars.
+    span = newest_span(source, settings, asked, args.before_ms, shared=args.rl)
     if args.auto:
         return command.main(args, settings, source, span)
     store = ArtifactStore(source.root / "artifacts")
@@ -154,9 +156,13 @@ def pick_source(market: str | None, settings: Settings) -> MarketSource:
     return demo_source(var) if market == "demo" else synthetic_source(var, market)
 
 
-def newest_span(source: MarketSource, settings: Settings, days: float, before_ms: int | None) -> Span:
-    """The newest ``days`` that all instruments share and that closed by ``before_ms``; as many as there are."""
-    first, last = source.lake.common_span(settings.config.trade.rows)
+def newest_span(
+    source: MarketSource, settings: Settings, days: float, before_ms: int | None, *, shared: bool = False
+) -> Span:
+    """The newest ``days`` of which some instrument has bars, or, ``shared``, all have, and that closed by ``before_ms``; as
+    many as there are. A coin that was listed a moment ago does not make what is learned from the others as short."""
+    rows = settings.config.trade.rows
+    first, last = source.lake.common_span(rows) if shared else source.lake.whole_span(rows)
     if before_ms is not None:
         last = min(last, before_ms // MINUTE_MS * MINUTE_MS - MINUTE_MS)
     minutes = min(int(days * 1440), (last - first) // MINUTE_MS + 1)

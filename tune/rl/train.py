@@ -25,7 +25,7 @@ from core.features import schema_hash
 from core.params import SelectionSettings
 from core.units import MINUTE_MS, Instrument
 from data.artifacts import Artifact, ArtifactStore
-from data.market import WARMUP_MINUTES, MarketCut, MarketSource, cut
+from data.market import WARMUP_MINUTES, MarketCut, MarketSource, cut, limited_by
 from serve.models.base import standardiser
 from serve.models.guard import Guarded
 from serve.models.rl import RlPolicy
@@ -249,10 +249,13 @@ def train_agent(
     cap_threads()
     logging.getLogger("ray").setLevel(logging.ERROR)
     plan = plan or Plan()
-    minutes = span.minutes - WARMUP_MINUTES
+    minutes, instruments = span.minutes - WARMUP_MINUTES, settings.config.trade.rows
     if minutes < LEAST_MINUTES:
-        raise DataError(f"{span.minutes} minutes are too few for an agent; it needs {LEAST_MINUTES + WARMUP_MINUTES}")
-    instruments = settings.config.trade.rows
+        limited = limited_by(source, instruments, *source.lake.common_span(instruments))
+        raise DataError(
+            f"{span.minutes} minutes are too few for an agent; it needs {LEAST_MINUTES + WARMUP_MINUTES} in which every "
+            f"instrument has bars{limited}"
+        )
     market = cut(source, instruments, minutes, span.first_minute + WARMUP_MINUTES * MINUTE_MS)
     progress("computing features", 0.0)
     learn_on, held = worlds(settings, market)
