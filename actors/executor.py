@@ -5,13 +5,15 @@ Above 400 lines because every call that holds the one lock stands here; what eac
 
 import asyncio
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 from core.errors import BotError, Defect, ExchangeUnavailable
 from core.execution.conditions import Curves, book_seen, conditions_of
+from core.execution.exits import Mids
 from core.execution.ledger import Ledger
 from core.execution.machine import ExecutionMachine, configured
 from core.execution.ours import ours
@@ -56,7 +58,8 @@ from core.messages import (
 )
 from core.params import ExecutionSettings
 from core.ports import Journal, Venue
-from core.protection import NO_EXITS, ExitRules
+from core.prints import LOOK_S, Crossing
+from core.protection import NO_EXITS, Bounds, ExitRules
 from core.standing import NOT_READ
 from core.units import Instrument, MarketRules
 
@@ -114,6 +117,8 @@ class ExecutorActor:
         self._now_ms = 0
         self._cancels = 0
         """Sent since the account was last told."""
+        self._heard: dict[Instrument, float] = {}
+        """When the stream told of each book last, seconds of the monotonic clock."""
         self.blind = ""
         """Why the books of open positions could not be read at the last look; empty when they were."""
         self._fresh = False
@@ -205,12 +210,42 @@ class ExecutorActor:
 
     async def on_tops(self, tops: Mapping[Instrument, Top], now_ms: int) -> None:
         """Books have changed: sell the positions whose exit is due."""
+        self._heard |= dict.fromkeys(tops, monotonic())
         if self._machine is not None:
             await self._see(now_ms, tops)
+
+    async def on_crossings(self, crossings: Mapping[Instrument, Crossing], now_ms: int) -> None:
+        """Trades have crossed levels of positions, and their books said nothing: look at the books anew, and where they
+        cannot be seen, by the rule of ``core.prints``, at the trades."""
+        if self._machine is None:
+            return
+        began = monotonic()
+        wanted = [i for i in self.watched() if i in crossings]
+        tops: Mapping[Instrument, Top] = {}
+        try:
+            tops = await asyncio.wait_for(self._venue.tops(wanted), LOOK_S) if wanted else {}
+        except (BotError, TimeoutError) as error:
+            self.blind = str(error) or f"no prices within {LOOK_S:g} s"
+        else:
+            self.blind = ""
+            await self._see(now_ms, tops)
+        now = monotonic()
+        silent = {i: now - max(self._heard.get(i, -math.inf), began - crossings[i].silent_s) for i in wanted}
+        unseen = [i for i in wanted if i not in tops and crossings[i].counts(silent[i])]
+        await self._see_mids(now_ms, tuple((i, crossings[i].price) for i in unseen))
+
+    def heard_all(self, within_s: float) -> bool:
+        """Whether the stream told the book of everything that is watched so lately."""
+        since = monotonic() - within_s
+        return all(self._heard.get(instrument, -math.inf) > since for instrument in self.watched())
 
     def watched(self) -> list[Instrument]:
         """Whose price is wanted now; takes no lock."""
         return self._machine.exits.watched() if self._machine is not None else []
+
+    def bounds(self) -> dict[Instrument, Bounds]:
+        """Of what is watched, between which prices nothing is due."""
+        return self._machine.exits.bounds() if self._machine is not None else {}
 
     async def halt(self) -> None:
         """Give up what is being bought; what is being sold goes on. Risk lets only sales through from the next minute on."""
@@ -301,9 +336,12 @@ class ExecutorActor:
         return tops
 
     async def _see(self, now_ms: int, tops: Mapping[Instrument, Top]) -> None:
+        await self._see_mids(now_ms, self._started.exits.mids_of(tops))
+
+    async def _see_mids(self, now_ms: int, mids: Mids) -> None:
         async with self._lock:
             self._now_ms = max(self._now_ms, now_ms)
-            if mids := self._started.exits.mids_of(tops):
+            if mids:
                 await self._run(PricesSeen(now_ms=self._now_ms, mids=mids))
 
     async def _books(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, ShownBook]:

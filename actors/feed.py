@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from actors.clock import MarketTime
-from actors.desk import tell_tops
+from actors.desk import tell_prices
 from actors.limits import gate_of
 from actors.plan import RunPlan
 from actors.shell import Shell, keep_memory
@@ -22,13 +22,14 @@ from config.secrets import load_source_keys
 from core.currency import read_rates, watched_markets
 from core.messages import MarketSlice, MinuteTick, Sentiment
 from core.news import News
-from core.units import MINUTE_MS
+from core.units import MINUTE_MS, Instrument
 from data.bar_log import BarLog
 from data.headline_scores import make_scorer
 from data.sentiment import FearGreedClient
 from data.sources.log import NewsLog
 from data.sources.newsroom import Newsroom
 from data.sources.spec import KEY
+from exchanges.trade import Trade
 from exchanges.venues import own
 
 GRACE_S = {"lockstep": 0.5, "speed": 1.0, "wall": 2.5}
@@ -47,7 +48,7 @@ class FeedActor(Shell):
         self._time = MarketTime(plan.speed, wall=plan.clock == "wall")
         # Elsewhere positions are looked after at the conductor's beats alone, so that a replay equals its backtest.
         told = plan.clock == "wall" and plan.settings.rules.protection.on
-        self._top_news = TopNews(lambda tops: tell_tops(tops, self._time.now_ms())) if told else None
+        self._top_news = TopNews(lambda *news: tell_prices(*news, self._time.now_ms())) if told else None
         self._telling: asyncio.Task[None] | None = None
         self._venues = tuple(
             VenueFeed(
@@ -61,6 +62,7 @@ class FeedActor(Shell):
                 lockstep=plan.clock == "lockstep",
                 heals=plan.clock == "wall",
                 on_top=self._top_news.hear if self._top_news is not None else None,
+                on_trade=self._hear_trade if self._top_news is not None else None,
             )
             for venue in dict.fromkeys(i.venue for i in self._instruments)
         )
@@ -83,6 +85,10 @@ class FeedActor(Shell):
         if self._top_news is not None and self._telling is None:
             self._telling = asyncio.create_task(self._top_news.run())
         keep_memory()
+
+    def _hear_trade(self, instrument: Instrument, trade: Trade) -> None:
+        if self._top_news is not None:
+            self._top_news.hear_trade(instrument, trade.price, self._time.now_ms() - trade.at_ms)
 
     async def health(self) -> dict:
         parts = [part.health() for part in self._venues]

@@ -38,6 +38,7 @@ class RiskActor(Shell):
             TradeWatch(plan.config_source, plan.settings.config.trade) if plan.config_source is not None else None
         )
         self._kept: dict[str, str] = {}
+        self._change: dict[str, Any] | None = None
 
     def start(self) -> None:
         """Take up the last state, with the venue's rules from the executor."""
@@ -57,6 +58,7 @@ class RiskActor(Shell):
             self._caps.cap if self._caps is not None else None,
             gate=cost_gate(settings.rules.execution, settings.rules.costs, law),
             split=split_rules(settings.rules.execution, settings.rules.costs, law),
+            stale_minutes=settings.rules.events.stale_minutes,
         )
 
     def review(self, market: Market, intents: Intents) -> Verdicts:
@@ -67,6 +69,7 @@ class RiskActor(Shell):
             if change is not None:
                 self.log.warning("settings: %s", "; ".join(change.lines))
                 self._risk.set_trade(change.trade)
+                self._change = {"minute": market.minute, "lines": list(change.lines), "refused": change.refused}
             verdicts = self._risk.review(market, intents)
             self._keep()
             told = change.lines if change is not None else ()
@@ -92,6 +95,7 @@ class RiskActor(Shell):
 
     def health(self) -> dict:
         told = super().health() | ({"starting_cap": self._cap_words()} if self._caps is not None else {})
+        told |= {"settings": self._change} if self._change is not None else {}
         return told | ({"trading": self._risk.state.words()} if self._risk is not None else {})
 
     def _cap_words(self) -> str:

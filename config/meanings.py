@@ -172,7 +172,7 @@ MEANINGS: dict[str, Meaning] = {
     "models.horizon_minutes": Meaning("how far is forecast", _E, "minutes"),
     "events.volatility_shock": Meaning("a shock is a return of so many times the usual", _M, "times"),
     "events.volume_surge": Meaning("a surge is a volume of so many times the usual", _E, "times"),
-    "events.stale_minutes": Meaning("a market is stale after", _E, "minutes"),
+    "events.stale_minutes": Meaning("minutes without a trade that stop buying there", _M, "minutes"),
     "events.turbulent_ratio": Meaning("turbulent from this ratio of volatilities on", _E),
     "events.trend_ratio": Meaning("a trend from this ratio on", _E),
     "selection.entry_edge_bps": Meaning("a forecast opens a position above", _L, "bps", _on_an_order),

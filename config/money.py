@@ -95,7 +95,7 @@ def doubts(settings: Settings, equity: float, cap: StartingCap | None = None) ->
         )
     if trade.invest_pct == 0:
         found.append("trade.invest_pct = 0: nothing will be bought")
-    found += _doubtful_limits(risk)
+    found += _doubtful_limits(risk, equity)
     if risk.max_order_usdt is not None and float(risk.max_order_usdt) < smallest:
         found.append(
             f"risk.max_order_usdt = {float(risk.max_order_usdt):g} is below trade.min_order_usdt = {smallest:g}: nothing can "
@@ -155,7 +155,7 @@ def doubts(settings: Settings, equity: float, cap: StartingCap | None = None) ->
     return found
 
 
-def _doubtful_limits(risk: RiskSettings) -> list[str]:
+def _doubtful_limits(risk: RiskSettings, equity: float) -> list[str]:
     found = [
         f"risk.{key} = 0 is not off: the first cent that is lost "
         + ("sells all that is held" if risk.on_loss_limit == "close" else "ends buying")
@@ -168,6 +168,14 @@ def _doubtful_limits(risk: RiskSettings) -> list[str]:
             f"risk.max_order_pct = {risk.max_order_pct:g} is above risk.max_position_pct = {risk.max_position_pct:g}, which "
             "holds instead"
         )
+    for money, share in (("max_order_usdt", "max_order_pct"), ("daily_loss_usdt", "daily_loss_pct")):
+        amount, percent = getattr(risk, money), getattr(risk, share)
+        if amount is not None and amount < equity * percent / 100:
+            found.append(
+                f"risk.{money} = {amount:,.0f} holds before risk.{share} = {percent:g}, which would be "
+                f"{equity * percent / 100:,.0f} USDT of the {equity:,.0f} that the bot manages; raise it, or null, if that "
+                "is not meant"
+            )
     return found
 
 

@@ -439,6 +439,15 @@ class Refused:
     arithmetic: tuple[str, ...] = ()
 
 
+SETTINGS_REFUSED = "the new settings are not used, the old ones hold: "
+"""How a line of ``settings`` begins that says why the file was not taken over."""
+
+
+def settings_words(line: str) -> str:
+    """A line of ``Verdicts.settings`` as it stands alone among other news."""
+    return line if line.startswith(SETTINGS_REFUSED) else f"settings changed: {line}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdicts:
     """Risk's answer to one minute's intents."""
@@ -450,7 +459,8 @@ class Verdicts:
     approved: tuple[Approved, ...]
     refused: tuple[Refused, ...]
     settings: tuple[str, ...] = ()
-    """What changed in the settings before this minute, or why a change was not taken over."""
+    """What changed in the settings before this minute, or why a change was not taken over (begins with
+    ``SETTINGS_REFUSED`` then)."""
     took_ms: float = 0.0
 
 

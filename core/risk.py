@@ -12,8 +12,8 @@ that a deposit is no profit and a withdrawal no loss, also where it was made whi
 Guards (``core.guards``) pause buying for a while after losses. A late minute, a clock that ran away, and too many cancels
 buy nothing in that minute. Sales are counted, and held back by none of these.
 
-What is not known errs to less exposure: without a positive, finite equity, a fresh bar, a book or a reconciled
-account nothing is bought; without a book nothing is sold either, as there is no price to bound the sale by.
+What is not known errs to less exposure: without a positive, finite equity, a fresh bar, a trade in the last
+``events.stale_minutes``, a book or a reconciled account nothing is bought; without a book nothing is sold either, as there is no price to bound the sale by.
 
 Live trading has a starting cap on top (``core.starting_cap``): less may be invested than ``invest_pct`` says.
 """
@@ -28,6 +28,7 @@ from core.ceilings import ceiling_lines, ceiling_rules, ceilings_of
 from core.coin_split import SplitRules, hold_together, split_coins
 from core.cost_gate import CostGate, Seen, cost_gate, cost_lines, estimate_of, gate_rows, worth_line
 from core.errors import Defect
+from core.events import mark_stale
 from core.execution.estimate import half_spread_of_touch
 from core.guards import GuardBook, guard_rules, until_ms
 from core.impact import IMPACT_MINUTES, flow_at
@@ -37,8 +38,8 @@ from core.loss_limits import (
     loss_limits,
     managed,
 )
-from core.messages import Approved, FloatArray, Intents, Market, Refused, TradingState, Verdicts
-from core.params import CostSettings, ExecutionSettings, RiskSettings, TradeSettings
+from core.messages import Approved, BoolArray, FloatArray, Intents, Market, Refused, TradingState, Verdicts
+from core.params import CostSettings, EventSettings, ExecutionSettings, RiskSettings, TradeSettings
 from core.refusals import allowance_words, asked_words, pause_words
 from core.risk_state import BY_LIMIT, RiskState, marked
 from core.sizing import (
@@ -60,7 +61,8 @@ from core.units import BPS, DAY_MS, MINUTE_MS, Instrument, MarketRules, Side
 class Risk:
     """Reviews each minute's intents. ``rules`` are the venues' own; an instrument without them is not traded. ``gate``
     says what a forecast must pay for, by default that of the default settings; ``split`` how a coin at several venues is
-    split (None: each of its markets is a position of its own)."""
+    split (None: each of its markets is a position of its own); after ``stale_minutes`` in which nothing traded nothing
+    is bought."""
 
     def __init__(
         self,
@@ -71,8 +73,10 @@ class Risk:
         cap: StartingCap | None = None,
         gate: CostGate | None = None,
         split: SplitRules | None = None,
+        stale_minutes: int = EventSettings().stale_minutes,
     ) -> None:
         self._cap = cap
+        self._stale_minutes = stale_minutes
         self._trade = trade
         self._limits = limits
         self._rules = dict(rules)
@@ -240,6 +244,7 @@ class Risk:
             _floats(market.close),
             _floats(market.cash),
             np.array(market.fresh, dtype=np.bool_),
+            self._stale(market),
             np.array([is_tradable(rule) for rule in rules], dtype=np.bool_),
             bool(market.account.reconciled),
             STATES.index(state.state),
@@ -254,6 +259,13 @@ class Risk:
             dear = (rows.buy_block == 0) & (market.premium_bps > self._limits.max_premium_bps)
             rows.buy_block[dear] = int(Limit.PREMIUM)
         return rows, floats, ints
+
+    def _stale(self, market: Market) -> BoolArray:
+        """(S,) where nothing has traded for ``stale_minutes``."""
+        stale = np.empty(len(market.instruments), dtype=np.bool_)
+        bars = _floats(market.bars[:, -self._stale_minutes :])
+        mark_stale(bars, bars.shape[1], self._stale_minutes, stale)
+        return stale
 
     def _block(self, market: Market) -> Limit | None:
         """What forbids every purchase of this minute."""
@@ -299,6 +311,8 @@ class Risk:
         match limit:
             case Limit.HALTED | Limit.REDUCING:
                 return f"state {self._state.state.value} since {self._state.since_ms}: {self._state.reason}"
+            case Limit.STALE:
+                return f"nothing traded there in the last {self._stale_minutes} minutes"
             case Limit.MAX_ORDERS:
                 return f"allowed {self._orders_left(self._state)[1]}"
             case Limit.CONSECUTIVE_LOSSES | Limit.STOP_GUARD | Limit.LOW_PROFIT | Limit.COOLDOWN:

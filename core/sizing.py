@@ -71,6 +71,7 @@ class Limit(IntEnum):
     KELLY = 32
     PORTFOLIO_VOLATILITY = 33
     SHOCK = 34
+    STALE = 35
 
 
 LIMIT_NAMES: dict[Limit, str] = {
@@ -103,6 +104,7 @@ LIMIT_NAMES: dict[Limit, str] = {
     Limit.KELLY: "kelly_fraction",
     Limit.PORTFOLIO_VOLATILITY: "target_volatility_pct",
     Limit.SHOCK: "shock_scale",
+    Limit.STALE: "stale_minutes",
 }
 
 _KEEP, _NOTHING, _DUST, _BAND, _PASSED = (int(v) for v in list(Limit)[:5])

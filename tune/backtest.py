@@ -113,6 +113,7 @@ def make_backtest(
             RiskState(),
             gate=cost_gate(rules.execution, rules.costs, law),
             split=split_rules(rules.execution, rules.costs, law),
+            stale_minutes=rules.events.stale_minutes,
         ),
         executor=executor,
         keep=keep,

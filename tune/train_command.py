@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from config import load
@@ -22,6 +21,7 @@ from data.artifacts import Artifact, ArtifactStore
 from data.folder_source import folder_source
 from data.market import MarketSource, demo_source, real_source, synthetic_source
 from data.market_arguments import add_worth, fitted
+from data.progress import share_bar
 from tune.array_store import ArrayStore
 from tune.auto import command
 from tune.train import Span, ensure_members, lower_priority, train_members
@@ -75,14 +75,7 @@ def main(args: argparse.Namespace) -> int:
     store = ArtifactStore(source.root / "artifacts")
     console = Console(stderr=True)
     made: dict[str, Artifact]
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True
-    ) as bar:
-        task = bar.add_task("starting", total=1.0)
-
-        def progress(text: str, share: float) -> None:
-            bar.update(task, description=text, completed=share)
-
+    with share_bar(console, "training") as progress:
         common = {"seed": args.seed, "source": source.name, "progress": progress, "cache": cache_of(source)}
         if args.rl:
             # RLlib takes four seconds to import: only who asked for it waits for it.

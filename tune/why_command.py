@@ -13,7 +13,7 @@ from typing import Any
 from config import load
 from config.changes import Kept, kept_in
 from core.errors import EXIT_OK, DataError
-from core.messages import MinuteRecord
+from core.messages import SETTINGS_REFUSED, MinuteRecord
 from core.orders import parse_id
 from core.units import DAY_MS, MINUTE_MS, Instrument
 from core.why import Why, head, lines, of_order, why
@@ -173,7 +173,10 @@ def changes(records: Sequence[MinuteRecord], minute: int) -> tuple[str, ...]:
     if not told:
         return ()
     since = "in this minute" if told[-1].minute == minute else f"at {_utc(told[-1].minute)} UTC"
-    return tuple(f"settings changed {since}: {line}" for line in told[-1].settings)
+    return tuple(
+        f"{since}: {line}" if line.startswith(SETTINGS_REFUSED) else f"settings changed {since}: {line}"
+        for line in told[-1].settings
+    )
 
 
 def _touched(record: MinuteRecord) -> set[Instrument]:

@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from core.messages import MinuteRecord
+from core.messages import MinuteRecord, settings_words
 
 LINES_SHOWN = 12
 QUIET_EVERY = 10
@@ -29,11 +29,11 @@ class Follower(Protocol):
 
 
 def describe(record: MinuteRecord) -> list[str]:
-    """One line a decision of this minute; empty when nothing was decided."""
+    """One line a decision of this minute, after what changed in the settings; empty where there is neither."""
     when = f"{datetime.fromtimestamp(record.minute / 1000, UTC):%m-%d %H:%M}"
     if record.status == "missed":
         return [f"{when}  MISSED  {record.reason}"]
-    lines = []
+    lines = [f"{when}  {settings_words(line)}" for line in record.settings]
     rows = {instrument: row for row, instrument in enumerate(record.instruments)}
     for approved in record.approved:
         row = rows[approved.instrument]

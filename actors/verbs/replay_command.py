@@ -38,6 +38,7 @@ from data.kept_curves import keep
 from data.logs import configure_logs
 from data.market import MarketCut, MarketSource
 from data.market_arguments import add_market, add_span, cut_of, fitted, market_words, source_of
+from data.progress import stage
 from data.records import read_records
 from data.sources.spec import recorded
 from data.volume_curves import learn_from
@@ -78,8 +79,8 @@ def main(args: argparse.Namespace) -> int:
     console = Console(stderr=args.json)
     speed, cash = 0.0 if args.lockstep else args.speed, args.cash
     refuse_second(var / "runs")
-    with console.status("the market …") as status:
-        source = source_of(args, var, lambda text, share: status.update(f"{text} ({share:.0%})"))
+    with stage(console, "the market …") as tell:
+        source = source_of(args, var, lambda text, share: tell(f"{text} ({share:.0%})"))
     settings, _ = fitted(args, settings, source)
     load.check_symbols(settings, source.symbols())
     rooms(settings.config.trade.rows)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from core.currency import REPORTING_CURRENCY
+from core.messages import SETTINGS_REFUSED, settings_words
 from core.why import idle_words, unknown
 
 Plain = Mapping[str, Any]
@@ -32,7 +33,10 @@ def minute_view(record: Plain, about: Plain) -> dict[str, Any]:
         "headline": headline(record, rows),
         "rates": list(record.get("rates", ())),
         "members": members,
-        "settings": list(record.get("settings", ())),
+        "settings": [
+            {"words": settings_words(line), "refused": line.startswith(SETTINGS_REFUSED)}
+            for line in record.get("settings", ())
+        ],
         "models": [model_words(step) for step in record.get("models", ())],
         "rows": rows,
         "sizing": [

@@ -106,6 +106,15 @@ def test_settings_that_are_allowed_but_hardly_meant(change, said):
     assert any(said in line for line in doubts(load_settings(environ={}, overrides=[change]), 10_000))
 
 
+@pytest.mark.parametrize("key", ["risk.max_order_usdt", "risk.daily_loss_usdt"])
+def test_limits_in_money_are_on_and_a_large_account_is_told_that_they_hold_first(key):
+    shipped = load_settings(environ={})
+    assert not any(key in line for line in doubts(shipped, 50_000))
+    assert any(line.startswith(f"{key} = ") and "holds before" in line for line in doubts(shipped, 50_100))
+    off = load_settings(environ={}, overrides=[f"{key}=null"])
+    assert not any(key in line for line in doubts(off, 1e6))
+
+
 def test_forecasts_that_never_pay_their_fees_are_doubted():
     dear = load_settings(environ={}, overrides=['trade.instruments=["upbit:ETH/BTC"]', "selection.full_edge_bps=40"])
     assert any("fees alone cost 50 bps" in line for line in doubts(dear, 10_000))
