@@ -81,7 +81,8 @@ class FeedActor(Shell):
         """Connect and subscribe everywhere; returns when every venue has confirmed."""
         # A market that waits for the conductor stands: on a clock that ran ahead of it, minutes to come would be closed.
         self._time.tell(await self._now_ms(), running=False)
-        await asyncio.gather(*(part.start() for part in self._venues), self._first_feeling())
+        self._first_feeling()
+        await asyncio.gather(*(part.start() for part in self._venues))
         if self._top_news is not None and self._telling is None:
             self._telling = asyncio.create_task(self._top_news.run())
         keep_memory()
@@ -146,11 +147,11 @@ class FeedActor(Shell):
                 self._feeling = asyncio.create_task(self._feel(self._mood, now_ms))
         return self._sentiment
 
-    async def _first_feeling(self) -> None:
-        """The first minute on the wall clock knows the mood as its history does: later ones hear of it beside them."""
+    def _first_feeling(self) -> None:
+        """Asked while the venues come up, and not waited for: by the first minute's close it has long been told."""
         if self._beside and self._mood is not None:
             self._sentiment_asked_ms = self._time.now_ms()
-            await self._feel(self._mood, self._sentiment_asked_ms)
+            self._feeling = asyncio.create_task(self._feel(self._mood, self._sentiment_asked_ms))
 
     async def _feel(self, mood: FearGreedClient, now_ms: int) -> None:
         self._sentiment = await mood.fetch(now_ms)

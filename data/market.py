@@ -147,7 +147,7 @@ def cut(
         raise DataError(
             f"{source.lake.root}: {minutes} minutes and {WARMUP_MINUTES} of history before them are asked for,"
             f" but the instruments share {have} minutes ({_utc(first)} to {_utc(last)} UTC)"
-            f"{_limited_by(source, instruments, first, last)}"
+            f"{limited_by(source, instruments, first, last)}"
         )
     return (read or cut_out)(source, instruments, first_minute, minutes, WARMUP_MINUTES)
 
@@ -158,8 +158,8 @@ def reaching_of(lake: Lake, instruments: tuple[Instrument, ...], first: int, las
     return tuple(i for i, (begins, ends) in spans.items() if begins <= first and ends >= last)
 
 
-def _limited_by(source: MarketSource, instruments: tuple[Instrument, ...], first: int, last: int) -> str:
-    """Which instruments keep what they all share so short, and what to do about it."""
+def limited_by(source: MarketSource, instruments: tuple[Instrument, ...], first: int, last: int) -> str:
+    """Which instruments keep what they all share, from ``first`` to ``last``, so short, and what to do about it."""
     spans = {i.symbol: source.lake.common_span((i,)) for i in instruments}
     late = [symbol for symbol, span in spans.items() if span[0] == first]
     early = [symbol for symbol, span in spans.items() if span[1] == last]

@@ -43,7 +43,7 @@ def main(args: argparse.Namespace) -> int:
     settings = load.from_arguments(args)
     lower_priority(settings.config.resources.trainer_niceness)
     settings, source = picked(args, settings)
-    span = newest_span(source, settings, args.days, args.before_ms)
+    span = newest_span(source, settings, args.days, args.before_ms, shared=True)
     store = ArtifactStore(source.root / "artifacts")
     console = Console(stderr=True)
     with share_bar(console, "weights") as progress:

@@ -139,7 +139,7 @@ class Retraining:
         if self._downloads:
             return True
         try:
-            _, newest = self._lake.common_span(self._instruments)
+            _, newest = self._lake.whole_span(self._instruments)
         except DataError:
             return False
         return min(newest, market_ms) - max((a.span[1] for a in models), default=0) >= FRESH_MS

@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 
+from actors import feed as feed_module
 from actors.feed import SENTIMENT_EVERY_MS, FeedActor
 from core.messages import Sentiment
-from data.sentiment import FearGreedClient
+from data.sentiment import PUBLICATION_DELAY_MS, FearGreedClient
 from tests.sim.test_live_executor import plan_at, quiet_logs  # noqa: F401 - a fixture
 from tests.support.chaos_venues import VENUES
 
@@ -66,8 +67,8 @@ async def ask(answer: web.Response | None) -> tuple[Sentiment | None, str, list[
 
 async def test_the_client_asks_for_the_newest_value():
     reading, fault, asked = await ask(web.json_response(body()))
-    assert reading == Sentiment(value=40.0, knowable_ms=DAY)
-    assert (fault, asked) == ("", ["/fng/?limit=1"])
+    assert reading == Sentiment(value=40.0, knowable_ms=DAY + PUBLICATION_DELAY_MS)
+    assert (fault, asked) == ("", ["/fng/?limit=2"])
 
 
 @pytest.mark.parametrize(
@@ -140,12 +141,46 @@ async def test_on_the_wall_clock_no_minute_waits_for_the_mood(clock, tmp_path, q
         await feed._mood_at(NOW + SENTIMENT_EVERY_MS)
         if feed._feeling is not None:
             await feed._feeling
-        assert await feed._mood_at(NOW + SENTIMENT_EVERY_MS + 1) == Sentiment(value=40.0, knowable_ms=DAY)
+        assert await feed._mood_at(NOW + SENTIMENT_EVERY_MS + 1) == Sentiment(
+            value=40.0, knowable_ms=DAY + PUBLICATION_DELAY_MS
+        )
         assert len(publisher.asked) == 2
     finally:
         await feed._mood.close()
         for part in feed._venues:
             await part.gateway.close()
+        for server in servers.values():
+            await server.close()
+        await runner.cleanup()
+
+
+async def test_the_first_minute_on_the_wall_clock_knows_the_mood_and_no_start_waits_for_it(
+    tmp_path,
+    monkeypatch,
+    quiet_logs,  # noqa: F811
+):
+    monkeypatch.setattr(feed_module, "keep_memory", lambda: None)  # of a process of its own
+    publisher = Publisher()
+    runner, url = await publisher.start()
+    servers = {name: await venue.serve(venue.make(4), None) for name, venue in VENUES.items()}
+    feed = FeedActor(replace(plan_at(servers, tmp_path), clock="wall", sentiment_url=url))
+    feed._mood.timeout_s = 30.0
+    publisher.answer = None
+    try:
+        await asyncio.wait_for(feed.start(), 10)
+        assert not feed._feeling.done(), "the publisher hangs"
+        feed._feeling.cancel()
+        publisher.answer = web.json_response(body())
+        feed._first_feeling()
+        await feed._feeling
+        assert (await feed._mood_at(feed._sentiment_asked_ms + 1_000)).value == 40.0
+        assert len(publisher.asked) == 2
+    finally:
+        await feed._mood.close()
+        for part in feed._venues:
+            await part._stream.close()
+            await part.gateway.close()
+        await asyncio.gather(*(part._running for part in feed._venues))
         for server in servers.values():
             await server.close()
         await runner.cleanup()
