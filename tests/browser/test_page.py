@@ -184,7 +184,8 @@ def test_settings_that_changed_and_settings_that_cannot_be_used_are_seen_unopene
     )
     until(lambda: fault in text(browser, "#news"))
     newest.click()
-    until(lambda: "trade.invest_pct = 'lots'" in text(browser, "details[open] .why"))
+    until(lambda: count(browser, "details[open] .why"))
+    assert "trade.invest_pct = 'lots'" in text(browser, "details[open] .why")
     page.hot.publish_health(
         "risk", {"state": "running", "settings": {"minute": done[1].minute, "lines": [changed], "refused": False}}
     )
