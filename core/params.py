@@ -182,7 +182,8 @@ class RiskSettings(Section):
     """Volatility a year of all positions together, from their returns of the last hours: buys shrink to stay below it;
     null: off."""
     kelly_fraction: Annotated[float, Field(gt=0, le=1)] | None = 0.25
-    """A position is at most this fraction of what Kelly's rule makes of the forecast's mean and spread; null: off."""
+    """A position is at most this fraction of what Kelly's rule makes of the forecast's mean and spread, before costs: it
+    bounds forecasts that are small beside their spread, and no others (``core.ceilings``); null: off."""
     daily_loss_pct: Percent = 5
     daily_loss_usdt: Usdt | None = 2_500
     """A day's loss in money; holds beside the one in per cent. The default is what ``daily_loss_pct`` makes of 50,000
@@ -242,7 +243,8 @@ class ExecutionSettings(Section):
     """What a forecast must pay for before its buy is sent: getting in and out again, getting in, or nothing. A buy
     shrinks to where one more unit costs what the forecast earns."""
     split: bool = True
-    """A coin that is traded at two venues is one position, and its order goes where it costs least."""
+    """A coin that is traded at two venues is one position, by the mean of its forecasts, and its order goes where it costs
+    least."""
     venue_latency_ms: dict[Literal["binance", "upbit"], Annotated[int, Field(ge=0, le=10_000)]] = Field(
         default_factory=dict
     )

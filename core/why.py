@@ -1,12 +1,23 @@
 """Why an instrument was, or was not, traded in a minute: put together from the records of a run."""
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
-from core.messages import Approved, Fill, MemberVote, MinuteRecord, OrderReport, ProtectiveExit, Refused
-from core.units import MINUTE_MS, Instrument
+from core.messages import (
+    Approved,
+    CoinDecision,
+    Fill,
+    MemberVote,
+    MinuteRecord,
+    OrderReport,
+    ProtectiveExit,
+    Refused,
+)
+from core.units import MINUTE_MS, Instrument, Side
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +34,8 @@ class Why:
     fills: tuple[Fill, ...]
     exits: tuple[ProtectiveExit, ...] = ()
     """What protection sold of it before the next decision."""
+    left: str = ""
+    """Of a sale before this minute that was not finished, and is not asked for again: why what is left is kept."""
 
     @property
     def instrument(self) -> Instrument:
@@ -34,6 +47,11 @@ class Why:
         verdict = self.approved or self.refused
         return verdict.arithmetic if verdict is not None else ()
 
+    @property
+    def coin(self) -> CoinDecision | None:
+        """What was decided of its coin as a whole, where that is one position at several exchanges."""
+        return coin_of(self.record, self.instrument)
+
     def outcome(self, entry_bps: float | None = None, exit_bps: float | None = None) -> str:
         """What became of it, in words. ``entry_bps`` and ``exit_bps``: the run's thresholds, where known."""
         if self.approved is not None:
@@ -44,11 +62,19 @@ class Why:
             )
         if self.refused is not None:
             return f"REFUSED by {self.refused.reason}"
+        fresh, coin = bool(at(self.record.fresh, self.row)), self.coin
+        if coin is not None:
+            traded = {one.instrument for one in self.record.approved}
+            where = [one.venue for one in coin.instruments if one in traded]
+            edge, wanted = finite(coin.edge_bps), finite(coin.wanted)
+            return coin_words(
+                self.instrument.base, edge, coin.held, wanted, self.record.equity, fresh, where, entry_bps, exit_bps
+            )
         return idle_words(
             finite(at(self.record.edge_bps, self.row)),
             finite(at(self.record.target, self.row)),
             at(self.record.position, self.row),
-            bool(at(self.record.fresh, self.row)),
+            fresh,
             entry_bps,
             exit_bps,
             unknown=self.unknown,
@@ -60,8 +86,14 @@ class Why:
         return unknown([at(vote.mean_bps, self.row) for vote in self.record.votes if vote.spoke])
 
 
-def why(record: MinuteRecord, instrument: Instrument, later: Iterable[MinuteRecord] = ()) -> Why:
-    """Why ``instrument`` was treated so in the minute of ``record``; ``later``: records that tell of its orders.
+def why(
+    record: MinuteRecord,
+    instrument: Instrument,
+    later: Iterable[MinuteRecord] = (),
+    earlier: Sequence[MinuteRecord] = (),
+) -> Why:
+    """Why ``instrument`` was treated so in the minute of ``record``; ``later``: records that tell of its orders;
+    ``earlier``: those before it, in order, that may hold a sale which was not finished.
 
     Raises ValueError when the instrument is not in the record.
     """
@@ -86,7 +118,60 @@ def why(record: MinuteRecord, instrument: Instrument, later: Iterable[MinuteReco
         orders=tuple(orders.values()),
         fills=tuple(fills.values()),
         exits=exits,
+        left=_left_words(record, instrument, earlier),
     )
+
+
+def executed(approved: Approved, told: Iterable[MinuteRecord]) -> Decimal:
+    """Base units that were filled of an approved order, as the records ``told`` say, in order."""
+    orders = {o.client_id: o.executed for r in told for o in r.orders if o.intent_id == approved.intent_id}
+    return sum(orders.values(), Decimal(0))
+
+
+def cut_by(approved: Approved) -> str:
+    """The limit that made an order smaller than what was wanted, by its setting's name; empty where none did."""
+    found = [name for line in approved.arithmetic for name in re.findall(r"^(\w+) allows [\d.]+$", line)]
+    return found[-1] if found else ""
+
+
+def kept_words(sale: Approved, then: MinuteRecord, done: Decimal, now: MinuteRecord) -> str:
+    """Why what is left of ``sale``, decided in ``then`` and ``done`` base units of it filled, is kept in ``now``; empty
+    where it was finished, nothing is left, or ``now`` asks for something."""
+    row = now.instruments.index(sale.instrument)
+    if done >= sale.quantity or not at(now.position, row):
+        return ""
+    coin = coin_of(now, sale.instrument)
+    if finite(at(now.target, row) if coin is None else coin.wanted) is not None:
+        return ""
+    asked = {*(one.instrument for one in now.approved), *(one.instrument for one in now.refused)}
+    if sale.instrument in asked:
+        return ""
+    was, edge = _edge(then, sale.instrument), _edge(now, sale.instrument)
+    if not at(now.fresh, row):
+        stands = "its market gives no fresh data now"
+    elif edge is None:
+        stands = "there is no forecast now"
+    else:
+        since = "is" if was is None else f"went from {was:+.1f} to"
+        stands = f"the forecast {since} {edge:+.1f} bps, no longer below the exit"
+    minutes = (now.minute - then.minute) // MINUTE_MS
+    ago = "a minute" if minutes == 1 else f"{minutes} minutes"
+    return f"the sale of {ago} before was filled {float(done / sale.quantity):.0%}; {stands}, so what is left stays"
+
+
+def _edge(record: MinuteRecord, instrument: Instrument) -> float | None:
+    coin = coin_of(record, instrument)
+    return finite(coin.edge_bps if coin is not None else at(record.edge_bps, record.instruments.index(instrument)))
+
+
+def _left_words(record: MinuteRecord, instrument: Instrument, earlier: Sequence[MinuteRecord]) -> str:
+    """``kept_words`` of the newest order before ``record``, where that is a sale."""
+    for number in range(len(earlier) - 1, -1, -1):
+        last = next((one for one in earlier[number].approved if one.instrument == instrument), None)
+        if last is not None:
+            done = executed(last, (*earlier[number:], record))
+            return "" if last.side is Side.BUY else kept_words(last, earlier[number], done, record)
+    return ""
 
 
 def of_order(records: Iterable[MinuteRecord], client_id: str) -> tuple[int, Instrument] | None:
@@ -103,6 +188,8 @@ def lines(one: Why, entry_bps: float | None = None, exit_bps: float | None = Non
     """All of it for people, indented by two where it belongs to the line above."""
     record, row = one.record, one.row
     yield f"{one.instrument}: {one.outcome(entry_bps, exit_bps)}"
+    if one.left:
+        yield f"  {one.left}"
     if not at(record.fresh, row):
         yield "  its market was not fresh: no final bar, or no book"
     yield f"  price {_number(at(record.close, row))}, held {_number(at(record.position, row))} {one.instrument.base}"
@@ -118,7 +205,19 @@ def lines(one: Why, entry_bps: float | None = None, exit_bps: float | None = Non
     wanted = "keep what is held" if target is None else f"hold {target:.2%} of what may be invested"
     weights = f" (weights {record.weights_version})" if record.weights_version else ""
     silence = "no forecast" if one.unknown else "nobody spoke"
-    yield f"  together: {silence if edge is None else f'{edge:+.2f} bps'}{weights}; wanted: {wanted}"
+    together = f"  together: {silence if edge is None else f'{edge:+.2f} bps'}{weights}"
+    coin = one.coin
+    if coin is None:
+        yield f"{together}; wanted: {wanted}"
+    else:
+        yield f"{together}, of this market alone"
+        whole = finite(coin.wanted)
+        yield (
+            f"  of {one.instrument.base} at {' and '.join(i.venue for i in coin.instruments)} together: held {coin.held:.2f} USDT, "
+            f"wanted {'what is held' if whole is None else f'{whole:.2f} USDT'}"
+        )
+        if not one.arithmetic:
+            yield from (f"    {line}" for line in coin.lines)
     if one.arithmetic:
         yield "  size, amounts in USDT:"
         yield from (f"    {line}" for line in one.arithmetic)
@@ -179,6 +278,36 @@ def idle_words(
     if target == 0 and not held:
         return f"edge {edge:+.1f} bps: stays out"
     return f"wants {target * 100:.1f}% of the investable equity: close enough to what it holds"
+
+
+def coin_of(record: MinuteRecord, instrument: Instrument) -> CoinDecision | None:
+    """What was decided of the coin of ``instrument`` as a whole, where that is one position at several exchanges."""
+    return next((one for one in record.coins if instrument in one.instruments), None)
+
+
+def coin_words(
+    base: str,
+    edge: float | None,
+    held: float,
+    wanted: float | None,
+    equity: float | None,
+    fresh: bool,
+    where: Sequence[str],
+    entry_bps: float | None,
+    exit_bps: float | None,
+) -> str:
+    """Why nothing was asked of one market of a coin that is one position at several exchanges.
+
+    ``edge`` is the coin's, bps; ``held`` and ``wanted`` USDT in all its markets (None: what is held is kept); ``where``
+    the exchanges that its order of this minute goes to.
+    """
+    if where:
+        return f"{base} is one position, and its order goes to {' and '.join(where)}"
+    if edge is None or wanted is None or wanted == 0:
+        target = None if wanted is None else 0.0
+        return f"{base} as a whole: {idle_words(edge, target, held, fresh, entry_bps, exit_bps)}"
+    share = f" ({wanted / equity:.1%} of equity)" if equity else ""
+    return f"{base} as a whole: wants {wanted:.2f} USDT{share}, holds {held:.2f}: close enough"
 
 
 TOO_LITTLE = "too little of its past is known (a new listing, or missing bars)"

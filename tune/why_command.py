@@ -34,7 +34,7 @@ EXAMPLE = (
 )
 CLOCK = re.compile(r"(?:(?:(\d{4})-)?(\d{2})-(\d{2})[T ])?(\d{2}):(\d{2})")
 LATER_MS = DAY_MS
-"""How long after its decision an order's news is looked for."""
+"""How long after its decision an order's news is looked for, and before one an order that was not finished."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -145,7 +145,8 @@ def _of_records(folder: Path, asked: Asked, *, as_json: bool) -> int:
         rows = [i for i in rows if i in _touched(record)]
     changed = changes(records, record.minute)
     later = [r for r in records if record.minute < r.minute <= record.minute + LATER_MS]
-    told = [why(record, instrument, later) for instrument in rows]
+    earlier = [r for r in records if record.minute - LATER_MS <= r.minute < record.minute]
+    told = [why(record, instrument, later, earlier) for instrument in rows]
     sources = [read_source(folder, record.minute, one.instrument) for one in told]
     if as_json:
         found = _plain(folder, record, told)

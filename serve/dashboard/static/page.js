@@ -309,7 +309,7 @@ function voteTable(minute) {
 
 function sizing(one) {
   return el("div", { class: "sum" },
-    el("span", { class: `chip ${one.outcome === "approved" ? "good" : "held"}` }, one.outcome === "approved" ? "approved" : "held back"), " ", el("b", {}, one.what),
+    el("span", { class: `chip ${one.outcome === "approved" ? "good" : "held"}` }, { approved: "approved", refused: "held back", none: "one coin" }[one.outcome]), " ", el("b", {}, one.what),
     one.reason ? el("p", { class: "warn" }, one.reason) : null,
     one.arithmetic.length ? el("ol", {}, ...one.arithmetic.map((line) => el("li", {}, line))) : null);
 }
