@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import sliding_window_view
 
 from core.bars import fill_gaps
 from core.features import HISTORY, SEQUENCE, feature_table
@@ -17,12 +18,13 @@ from serve.dashboard.views import minute_view
 from serve.models.guard import Guarded
 from serve.models.registry import new_member
 from serve.models.rules import ChartRules
-from serve.panel import LocalPanel
+from serve.panel import LocalPanel, forecast_history
 from tests.support.engines import cut_of, make_settings
 from tests.support.markets import walk
 from tests.support.outspoken import FOLLOWER
 from tests.support.samples import made_up
 from tune.backtest import make_backtest
+from tune.simulate import Forecasts, simulate
 
 FAMILIES = ("ridge", "rules", "lightgbm", "tcn")
 SHORT = {"lightgbm": {"trees": 10}, "tcn": {"steps": 5}}
@@ -51,14 +53,16 @@ def listed_at(first_bar: int, minutes: int, history: int = HISTORY):
     return cut_of(bars, history)
 
 
+def eager():
+    """Rules under which little is enough to be traded."""
+    members = [{"name": family, "family": family} for family in FAMILIES]
+    changes = {"entry_edge_bps": 0.1, "exit_edge_bps": 0.05, "full_edge_bps": 1}
+    return make_settings(2, models__members=members, **{f"selection__{name}": value for name, value in changes.items()})
+
+
 def lived(market, panel: LocalPanel):
     """The minutes of the parts that run live, one after the other."""
-    members = [{"name": family, "family": family} for family in FAMILIES]
-    eager = {"entry_edge_bps": 0.1, "exit_edge_bps": 0.05, "full_edge_bps": 1}
-    settings = make_settings(
-        2, models__members=members, **{f"selection__{name}": value for name, value in eager.items()}
-    )
-    return list(make_backtest(settings, market, panel, cash=Decimal(10_000)).run())
+    return list(make_backtest(eager(), market, panel, cash=Decimal(10_000)).run())
 
 
 def test_others_are_voted_on_and_traded_while_nobody_is_asked_about_the_new_one(panel: LocalPanel):
@@ -107,3 +111,25 @@ def test_the_record_why_and_the_page_say_it(panel: LocalPanel):
     # Where all have lost their votes it is not the coin's fault.
     mute = replace(record, votes=tuple(replace(v, spoke=False, silence="late: no answer") for v in record.votes))
     assert next(lines(why(mute, market.instruments[1]))).endswith("nobody voted")
+
+
+def test_the_compiled_backtest_does_with_it_what_the_parts_do_that_run_live(panel: LocalPanel):
+    """To the last digit: where the last rows are known, but not all that live asks for, some members would speak already."""
+    begins, minutes = HISTORY + 260, 50
+    market = listed_at(400, minutes, begins)
+    bars, filler = fill_gaps(market.bars)
+    table = feature_table(bars, filler, market.start_minute)
+    known = np.isfinite(table).all(axis=2)
+    asked = np.zeros_like(known)
+    asked[:, SEQUENCE - 1 :] = sliding_window_view(known, SEQUENCE, axis=1).all(axis=2)
+    size, names = bars.shape[1], FAMILIES
+    said = [[forecast_history(panel._members[name][0], table[row], 0, size) for row in range(2)] for name in names]
+    mean, stdev = (np.array([[pair[k] for pair in rows] for rows in said]) for k in range(2))
+    assert (np.isfinite(mean) & ~asked).any(), "nobody would have spoken too early"
+    told = Forecasts(members=names, versions=("v1",) * len(names), mean_bps=mean, stdev_bps=stdev, asked=asked)
+    found = simulate(eager(), market, told, cash=Decimal(10_000))
+    exact = LocalPanel({name: (panel._members[name][0], "v1") for name in names}, 15)
+    exact.precompute({one: (market.start_minute, table[row]) for row, one in enumerate(market.instruments)})
+    records = [record for record in lived(market, exact) if record.status == "done"]
+    assert [record.equity for record in records] == found.equity.tolist()
+    assert {fill.instrument.base for record in records for fill in record.fills} == {"BTC", "ETH"}
