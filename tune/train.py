@@ -14,7 +14,7 @@ from core.params import MemberSettings, ModelSettings
 from core.units import MINUTE_MS, Instrument
 from data.artifacts import Artifact, ArtifactStore
 from data.lake import Lake
-from data.model_registry import fitting
+from data.model_registry import CANDIDATE, fitting
 from serve.models.base import Member, TrainingSet
 from serve.models.guard import Guarded
 from serve.models.registry import new_member
@@ -28,6 +28,8 @@ from tune.trials import Trial, TrialLog, key_of
 KIND = "model"
 CODE = "0.2.0"
 """Of what training makes; an artifact of another is made anew."""
+ASKED = "asked"
+"""In an artifact: the hyper-parameters that the settings named when it was trained."""
 FOLDS = 2
 LEAST_SAMPLES = 150
 NORMAL_80 = 1.2815515655446004
@@ -170,6 +172,7 @@ def train_members(
                     "data": version,
                     "horizons": data.horizons,
                     "hyper": asdict(member.settings),
+                    ASKED: settings.hyper,
                 },
             )
         )
@@ -215,11 +218,24 @@ def _trial(artifact: Artifact, horizon: int) -> Trial:
     )
 
 
-def usable(horizon: int, family: str) -> Callable[[Artifact], bool]:
-    """Whether a stored model is of this family, forecasts this horizon, and was written as this version reads."""
-    return lambda artifact: (
-        artifact.family == family and artifact.extra.get("horizon") == horizon and artifact.code == CODE
-    )
+def usable(horizon: int, member: MemberSettings) -> Callable[[Artifact], bool]:
+    """Whether a stored model is of this family, forecasts this horizon, was written as this version reads, and learnt
+    with the hyper-parameters that the settings name, and no others; what a search found has its own beside them."""
+
+    def fits(artifact: Artifact) -> bool:
+        if artifact.extra.get(CANDIDATE):
+            learnt = artifact.extra.get("hyper", {})
+            asked = {name: learnt.get(name) for name in member.hyper}
+        else:
+            asked = artifact.extra.get(ASKED, {})
+        return (
+            artifact.family == member.family
+            and artifact.extra.get("horizon") == horizon
+            and artifact.code == CODE
+            and asked == member.hyper
+        )
+
+    return fits
 
 
 def ensure_members(
@@ -243,7 +259,7 @@ def ensure_members(
     """
     found: dict[str, Artifact] = {}
     for member in models.enabled:
-        where = usable(models.horizon_minutes, member.family)
+        where = usable(models.horizon_minutes, member)
         artifact = fitting(store, member.name, schema=schema_hash(), where=where, ends_by=before)
         if artifact is not None:
             # A damaged one is said, not quietly trained over.

@@ -149,6 +149,17 @@ def test_only_what_is_missing_is_trained(tmp_path: Path) -> None:
     assert {n: a.version for n, a in first.items()} == {n: a.version for n, a in again.items()}
 
 
+def test_another_hyper_parameter_is_another_model(tmp_path: Path) -> None:
+    store, say = ArtifactStore(tmp_path), MemberSettings(name="rules", family="rules", hyper={"fixed": 5.0})
+    first = ensure_members(a_lake(), (BTC, ETH), SPAN, MODELS, store)
+    loud = ensure_members(a_lake(), (BTC, ETH), SPAN, ModelSettings(members=(say,)), store)
+    assert loud["rules"].version != first["rules"].version
+    assert loud["rules"].extra["hyper"]["fixed"] == 5.0
+    again = ensure_members(a_lake(), (BTC, ETH), SPAN, ModelSettings(members=(say,)), store)
+    assert again["rules"].version == loud["rules"].version
+    assert ensure_members(a_lake(), (BTC, ETH), SPAN, MODELS, store)["rules"].version == first["rules"].version
+
+
 def test_a_damaged_member_is_said_not_trained_over(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     made = ensure_members(a_lake(), (BTC, ETH), SPAN, MODELS, store)

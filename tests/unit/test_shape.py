@@ -37,12 +37,16 @@ CATCHES_ALL = {
     "actors/panel.py": {"_look_on"},
     "actors/system.py": {"start_ray"},
     "actors/supervisor.py": {"_check", "_restart", "_publish"},
+    "actors/shadow.py": {"_ask"},
+    "data/sources/newsroom.py": {"_scored"},
     "serve/doorbell.py": {"_reply"},
+    "serve/load_check.py": {"check"},
     "serve/panel.py": {"_ask"},
     "tune/auto/child.py": {"answer"},
 }
 """The outermost loops, by function: each records what it caught and goes on. ``start_ray`` gives Ray's bare Exception
-a name. Anything else names its errors."""
+a name, and whoever asks a model or a scorer of somebody else's cannot know what it may fail in. Anything else names its
+errors."""
 
 
 def sources() -> dict[str, str]:
