@@ -75,11 +75,13 @@ class FeedActor(Shell):
         # On the wall clock a slow source must not hold up the minute; elsewhere the minute waits for the record.
         self._beside = plan.clock == "wall"
         self._looking: asyncio.Task[None] | None = None
+        self._feeling: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Connect and subscribe everywhere; returns when every venue has confirmed."""
         # A market that waits for the conductor stands: on a clock that ran ahead of it, minutes to come would be closed.
         self._time.tell(await self._now_ms(), running=False)
+        self._first_feeling()
         await asyncio.gather(*(part.start() for part in self._venues))
         if self._top_news is not None and self._telling is None:
             self._telling = asyncio.create_task(self._top_news.run())
@@ -139,8 +141,20 @@ class FeedActor(Shell):
             return None
         if self._sentiment_asked_ms is None or now_ms - self._sentiment_asked_ms >= SENTIMENT_EVERY_MS:
             self._sentiment_asked_ms = now_ms
-            self._sentiment = await self._mood.fetch(now_ms)
+            if not self._beside:
+                await self._feel(self._mood, now_ms)
+            elif self._feeling is None or self._feeling.done():
+                self._feeling = asyncio.create_task(self._feel(self._mood, now_ms))
         return self._sentiment
+
+    def _first_feeling(self) -> None:
+        """Asked while the venues come up, and not waited for: by the first minute's close it has long been told."""
+        if self._beside and self._mood is not None:
+            self._sentiment_asked_ms = self._time.now_ms()
+            self._feeling = asyncio.create_task(self._feel(self._mood, self._sentiment_asked_ms))
+
+    async def _feel(self, mood: FearGreedClient, now_ms: int) -> None:
+        self._sentiment = await mood.fetch(now_ms)
 
     async def _news_at(self, now_ms: int) -> News | None:
         if self._newsroom is None:

@@ -25,7 +25,7 @@ from decimal import ROUND_FLOOR, Decimal
 import numpy as np
 
 from core.ceilings import ceiling_lines, ceiling_rules, ceilings_of
-from core.coin_split import SplitRules, hold_together, split_coins
+from core.coin_split import CoinPlan, SplitRules, hold_together, split_coins
 from core.cost_gate import CostGate, Seen, cost_gate, cost_lines, estimate_of, gate_rows, worth_line
 from core.errors import Defect
 from core.execution.estimate import half_spread_of_touch
@@ -84,7 +84,7 @@ class Risk:
         self._guards = GuardBook(self._state.guards)
         self._gate = gate or cost_gate(ExecutionSettings(), CostSettings())
         self._split = split
-        self._coins: dict[int, str] = {}
+        self._coins: CoinPlan | None = None
 
     @property
     def state(self) -> RiskState:
@@ -154,11 +154,11 @@ class Risk:
         self._state = state
         rows, floats, ints = self._rows(market, intents, state)
         caps = self._caps(market, state)
-        coins = split_coins(market, intents.edge_bps, rows, caps, self._split, intents.buy_scale)
+        coins = split_coins(market, intents.edge_bps, rows, caps, self._split, intents.buy_scale, self._gate)
         intents = replace(intents, edge_bps=coins.edge, buy_scale=coins.buy_scale)
         told = ceilings_of(floats, ints, caps, ceiling_rules(self._limits), market, intents)
         hold_together(coins, rows, caps)
-        self._coins = coins.lines
+        self._coins = coins
         sized = size_rows(rows, caps)
         seen = seen_of(market, intents, sized)
         sized = gate_rows(rows, caps, self._gate, seen, sized)
@@ -178,6 +178,7 @@ class Risk:
             state_reason=state.reason,
             approved=tuple(approved),
             refused=tuple(refused),
+            coins=tuple(coins.decisions),
         )
 
     def _caps(self, market: Market, state: RiskState) -> Caps:
@@ -217,7 +218,7 @@ class Risk:
     ) -> tuple[str, ...]:
         lines = arithmetic(rows, caps, sized, row, rules)
         ceilings = ceiling_lines(ceiling_rules(self._limits), *(float(v) for v in told[:, row]))
-        coin = (self._coins[row],) if row in self._coins else ()
+        coin = self._coins.lines(market, row) if self._coins is not None else ()
         lines = (*coin, *lines[:2], *ceilings, *lines[2:])
         if self._cap is None or not self._cap.binds:
             return lines

@@ -105,7 +105,7 @@ def make_backtest(
         market=venue,
         detector=Detector(rules.events),
         models=models,
-        selector=selector or Selector(rules.selection, table, members),
+        selector=selector or Selector(rules.selection, table, members, coins=rules.execution.split),
         risk=Risk(
             settings.config.trade,
             rules.risk,
