@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from core.events import is_stale
 from core.guards import guard_of
 from core.lean import lean, pasted
 from core.managed import managed_part
@@ -157,7 +158,6 @@ def fill_into(
     close: FloatArray,
     cash: FloatArray,
     fresh: BoolArray,
-    stale: BoolArray,
     tradable: BoolArray,
     reconciled: bool,
     state: int,
@@ -170,7 +170,7 @@ def fill_into(
 
     The others are (S,). Targets are brought within 0..1, infinite ones are no opinion; closing sells everything held. What
     forbids buying is the gravest reason there is: halted, no rules, no book, reducing, an account that is not
-    reconciled, a market that is not fresh, one in which nothing trades (``core.events.mark_stale``), a guard (``core.guards.Guards.ints``) that holds at ``now_ms``. Only what
+    reconciled, a market that is not fresh, a guard (``core.guards.Guards.ints``) that holds at ``now_ms``. Only what
     cannot be done forbids selling (no rules, no book): exits pass in every state.
     """
     for i in range(target.shape[0]):
@@ -201,9 +201,16 @@ def fill_into(
             buy = _UNRECONCILED
         elif not fresh[i]:
             buy = _NOT_FRESH
-        elif stale[i]:
-            buy = _STALE
         else:
             buy = guard_of(guards, i, now_ms)
         marks[BUY_BLOCK, i] = buy
         marks[SELL_BLOCK, i] = sell
+
+
+@pasted
+def block_stale(marks: IntArray, bars: FloatArray, end: int, minutes: int) -> None:
+    """Forbid buying where nothing else does and nothing has traded in the ``minutes`` before index ``end`` of ``bars``
+    (S, T, 5). By itself, and not in ``fill_into``: one array more to hand on costs it more than this."""
+    for i in range(bars.shape[0]):
+        if marks[BUY_BLOCK, i] == 0 and is_stale(bars[i], end, minutes):
+            marks[BUY_BLOCK, i] = _STALE

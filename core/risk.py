@@ -28,17 +28,17 @@ from core.ceilings import ceiling_lines, ceiling_rules, ceilings_of
 from core.coin_split import CoinPlan, SplitRules, hold_together, split_coins
 from core.cost_gate import CostGate, Seen, cost_gate, cost_lines, estimate_of, gate_rows, worth_line
 from core.errors import Defect
-from core.events import mark_stale
 from core.execution.estimate import half_spread_of_touch
 from core.guards import GuardBook, guard_rules, until_ms
 from core.impact import IMPACT_MINUTES, flow_at
 from core.loss_limits import (
     STATES,
+    block_stale,
     fill_into,
     loss_limits,
     managed,
 )
-from core.messages import Approved, BoolArray, FloatArray, Intents, Market, Refused, TradingState, Verdicts
+from core.messages import Approved, FloatArray, Intents, Market, Refused, TradingState, Verdicts
 from core.params import CostSettings, EventSettings, ExecutionSettings, RiskSettings, TradeSettings
 from core.refusals import allowance_words, asked_words, pause_words
 from core.risk_state import BY_LIMIT, RiskState, marked
@@ -245,7 +245,6 @@ class Risk:
             _floats(market.close),
             _floats(market.cash),
             np.array(market.fresh, dtype=np.bool_),
-            self._stale(market),
             np.array([is_tradable(rule) for rule in rules], dtype=np.bool_),
             bool(market.account.reconciled),
             STATES.index(state.state),
@@ -253,6 +252,8 @@ class Risk:
             self._guards.rows(market.instruments).ints,
             market.minute + MINUTE_MS,
         )
+        lately = _floats(market.bars[:, -self._stale_minutes :])
+        block_stale(ints, lately, lately.shape[1], self._stale_minutes)
         block = self._block(market)
         if block:
             rows.buy_block[rows.buy_block == 0] = int(block)
@@ -260,13 +261,6 @@ class Risk:
             dear = (rows.buy_block == 0) & (market.premium_bps > self._limits.max_premium_bps)
             rows.buy_block[dear] = int(Limit.PREMIUM)
         return rows, floats, ints
-
-    def _stale(self, market: Market) -> BoolArray:
-        """(S,) where nothing has traded for ``stale_minutes``."""
-        stale = np.empty(len(market.instruments), dtype=np.bool_)
-        bars = _floats(market.bars[:, -self._stale_minutes :])
-        mark_stale(bars, bars.shape[1], self._stale_minutes, stale)
-        return stale
 
     def _block(self, market: Market) -> Limit | None:
         """What forbids every purchase of this minute."""

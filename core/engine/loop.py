@@ -49,7 +49,6 @@ from core.engine.tables import (
     SEEN_SPREAD,
     SHOCK,
     SINCE,
-    STALE,
     STDEV,
     STEP_UNITS,
     TABLE,
@@ -69,13 +68,12 @@ from core.engine.tables import (
     Tape,
     looks_of,
 )
-from core.events import mark_stale
 from core.execution.estimate import half_spread_of_touch
 from core.execution.schedules.twap import least_lots
 from core.guards import GuardRules, close_trip
 from core.impact import IMPACT_MINUTES, flow_at
 from core.lean import inlined, inner, lean, pasted
-from core.loss_limits import ACTIVE, LossLimits, Mark, fill_into, is_closing, managed, mark
+from core.loss_limits import ACTIVE, LossLimits, Mark, block_stale, fill_into, is_closing, managed, mark
 from core.messages import CLOSE, HIGH, LOW, VOLUME, FloatArray
 from core.protection import NOT_DUE, STOP_LOSS, TRAILING_STOP, is_on
 from core.round_trips import TRIP, count_fill
@@ -431,7 +429,6 @@ def fill_rows(
     minute = tape.start_minute + index * MINUTE_MS
     if today[0] != minute // DAY_MS:
         today[0], today[1] = minute // DAY_MS, 0
-    mark_stale(tape.seen, index + 1, rules.stale_minutes, scratch.flags[STALE])
     position, cash, sellable = scratch.floats[POSITION], scratch.floats[PAID_FROM], scratch.floats[FREE_LOTS]
     for i in range(position.shape[0]):
         cash[i] = account.amount[grid[i, QUOTE]]
@@ -446,7 +443,6 @@ def fill_rows(
         account.close,
         cash,
         scratch.flags[FRESH],
-        scratch.flags[STALE],
         scratch.flags[TRADABLE],
         True,
         state.state,
@@ -454,6 +450,7 @@ def fill_rows(
         account.guards.ints,
         minute + MINUTE_MS,
     )
+    block_stale(scratch.ints, tape.seen, index + 1, rules.stale_minutes)
     return Caps(
         managed(equity, losses.capital, losses.capital_usdt),
         caps.invest,

@@ -212,7 +212,7 @@ class Logs(NamedTuple):
 WANTED, POSITION, PAID_FROM, FREE_LOTS, SEEN_MID, SEEN_EDGE, SEEN_SPREAD, CALM_LOW, CALM_HIGH, BUY_SCALE = range(
     len(ROW_FLOATS), len(ROW_FLOATS) + 10
 )
-FRESH, IS_ASKED, TRADABLE, STALE = range(4)
+FRESH, IS_ASKED, TRADABLE = range(3)
 ROW, ORDER, LIMIT, UNSENT, BUYS, QUANTITY, BEFORE, AGE, LEAST = range(9)
 TICKS, STEPS, PART_LEVEL, PART_STEPS = range(4)
 
@@ -226,7 +226,7 @@ class Scratch(NamedTuple):
     ints: IntArray
     """(5, S): the sizing's ``ROW_INTS``."""
     flags: BoolArray
-    """(4, S): fresh, asked, tradable, and whether nothing has traded for ``Rules.stale_minutes``."""
+    """(3, S): fresh, asked, tradable."""
     votes: FloatArray
     """(2, M, S)"""
     weights: FloatArray
@@ -435,7 +435,7 @@ def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
     floats[BUY_SCALE] = 1.0
     ints = np.zeros((len(ROW_INTS), count), dtype=np.int64)
     ints[PURSE], ints[COIN] = rows.purse, rows.coin
-    flags = np.zeros((4, count), dtype=np.bool_)
+    flags = np.zeros((3, count), dtype=np.bool_)
     flags[TRADABLE] = True
     sizing, flags_of_coins, limits = sizing_room(rows.coin, rows.purse)
     return Scratch(

@@ -20,7 +20,7 @@ from core.events import (
     VOLATILITY_RATIO,
     Detector,
     event_rules,
-    mark_stale,
+    is_stale,
     read_market,
     read_row,
     read_table,
@@ -206,10 +206,8 @@ def test_a_market_that_stands_still_is_told_by_its_bars_as_by_its_fillers(seed: 
     bars[rng.random(bars.shape[:2]) < 0.3] = np.nan
     filled, filler = fill_gaps(bars)
     readings = [read_table(filled[row], filler[row])[:, STALE] for row in range(2)]
-    recorded, told = np.empty(2, dtype=bool), np.empty(2, dtype=bool)
     for minutes in (1, 2, 3, 7):
         for end in range(1, 61):
-            mark_stale(bars, end, minutes, recorded)
-            mark_stale(filled, end, minutes, told)
-            wanted = [readings[row][end - 1] >= minutes for row in range(2)]
-            assert recorded.tolist() == told.tolist() == wanted, (minutes, end)
+            for row in range(2):
+                recorded, told = (bool(is_stale(known[row], end, minutes)) for known in (bars, filled))
+                assert recorded is told is bool(readings[row][end - 1] >= minutes), (minutes, end)
