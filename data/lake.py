@@ -1,16 +1,14 @@
 """The lake: closed bars on disk, Parquet by venue, symbol and month.
 
 ``<root>/bars/v1/<venue>/<BASE-QUOTE>/<YYYY-MM>.parquet``. A bar is stored once per minute. Which of two bars of the
-same minute stands is a rule, not an accident (``_wins``): what is final beats what is not, what traded beats
+same minute stands is a rule, not an accident (``data.merging``): what is final beats what is not, what traded beats
 filler, and among equals the one written later, unless the writer asks to keep what is there.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -20,6 +18,7 @@ from core.errors import DataError, TimedOut
 from core.units import MINUTE_MS, Instrument
 from data.catalog import Catalog, CatalogRow, Part, how_to_bring, tally
 from data.checks import row_faults
+from data.merging import Conflicts, WriteResult, wins
 from data.row_groups import let_go, read_columns, span_of
 from data.schema import (
     BAR_SCHEMA,
@@ -43,30 +42,6 @@ CHUNK = 14 * 1440
 _VENUE = re.compile(r"[a-z0-9_]+")
 _ASSET = re.compile(r"\w([\w.]*\w)?")
 _MONTH_FILE = re.compile(r"(\d{4})-(\d{2})\.parquet")
-
-Conflicts = Literal["newer", "keep"]
-
-
-@dataclass(frozen=True, slots=True)
-class WriteResult:
-    """What became of the bars handed to ``Lake.write``."""
-
-    new: int = 0
-    unchanged: int = 0
-    revised: int = 0
-    """Replaced a stored bar that differed."""
-    kept: int = 0
-    """Differed from a stored bar, which stayed."""
-    kept_ts: tuple[int, ...] = ()
-
-    def __add__(self, other: "WriteResult") -> "WriteResult":
-        return WriteResult(
-            self.new + other.new,
-            self.unchanged + other.unchanged,
-            self.revised + other.revised,
-            self.kept + other.kept,
-            self.kept_ts + other.kept_ts,
-        )
 
 
 def month_of(ts: int) -> str:
@@ -138,7 +113,7 @@ class Lake:
         old = read_bars(path) if path.exists() else BAR_SCHEMA.to_frame()
         both = old.join(part, on="ts", how="inner", suffix="_new", maintain_order="left")
         same = pl.all_horizontal(pl.col(c) == pl.col(f"{c}_new") for c in (*VALUES, "final", "filler"))
-        both = both.select("ts", same=same, wins=_wins(conflicts))
+        both = both.select("ts", same=same, wins=wins(conflicts))
         revised = both.filter(~pl.col("same") & pl.col("wins"))["ts"]
         kept = both.filter(~pl.col("same") & ~pl.col("wins"))["ts"]
         coming = part.filter(~pl.col("ts").is_in(both["ts"].implode()) | pl.col("ts").is_in(revised.implode()))
@@ -395,13 +370,3 @@ class Lake:
 def _whole_minute(first_minute: int) -> None:
     if first_minute % MINUTE_MS:
         raise DataError(f"a window starts on a whole minute; {first_minute} does not")
-
-
-def _wins(conflicts: Conflicts) -> pl.Expr:
-    """Whether the arriving bar takes the place of the stored one of its minute."""
-    becomes_final = pl.col("final_new") & ~pl.col("final")
-    equal_rank = pl.col("final_new") == pl.col("final")
-    hides_a_trade = pl.col("filler_new") & ~pl.col("filler")
-    if conflicts == "keep":
-        equal_rank &= ~pl.col("final")
-    return becomes_final | (equal_rank & ~hides_a_trade)

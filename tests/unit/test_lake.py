@@ -10,7 +10,8 @@ import pytest
 import data.schema as schema
 from core.errors import DataError
 from core.units import MINUTE_MS, Instrument
-from data.lake import Lake, WriteResult
+from data.lake import Lake
+from data.merging import WriteResult
 from data.schema import BAR_SCHEMA, META_VERSION, Synthetic
 from tests.support.bar_files import MARCH, changed, walk
 
