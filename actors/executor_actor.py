@@ -62,6 +62,7 @@ class LiveExecutor(Shell):
             stops_at=holders(self._gateways) if left else (),
             pairs_at=holders(self._gateways, pairs=True) if left else (),
             law=read_law(ArtifactStore(plan.artifacts_dir), plan.impact_version),
+            apart=plan.clock == "wall",
         )
         self._clocks = ClockWatch(self._gateways, reached) if plan.clock == "wall" else None
         self._look_s = float(rules.protection.look_seconds)

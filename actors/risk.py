@@ -9,6 +9,7 @@ import ray
 
 from actors.plan import NAMESPACE, RunPlan
 from actors.shell import Shell
+from config.changes import keep_change
 from config.watch import TradeWatch
 from core.coin_split import split_rules
 from core.cost_gate import cost_gate
@@ -69,6 +70,8 @@ class RiskActor(Shell):
             if change is not None:
                 self.log.warning("settings: %s", "; ".join(change.lines))
                 self._risk.set_trade(change.trade)
+                if change.trade != self.plan.settings.config.trade:
+                    keep_change(self.plan.run_dir, change.trade, market.minute)
                 self._change = {"minute": market.minute, "lines": list(change.lines), "refused": change.refused}
             verdicts = self._risk.review(market, intents)
             self._keep()
@@ -81,10 +84,13 @@ class RiskActor(Shell):
         self._risk.halt(by, reason, at_ms)
         self._keep()
 
-    def resume(self, by: str, at_ms: int) -> None:
+    def resume(self, by: str, at_ms: int) -> str:
+        """Trade again; gives the state that it was in."""
         assert self._risk is not None, "start() comes first"
+        before = str(self._risk.state.state)
         self._risk.resume(by, at_ms)
         self._keep()
+        return before
 
     def day_over(self, seen: LiveDay) -> str:
         """Let a finished day of live trading move the starting cap; gives where it stands then, in words."""

@@ -85,7 +85,7 @@ class TradeWatch:
             return Change(trade=self._trade, lines=(f"{SETTINGS_REFUSED}{self._fault}",), refused=True)
         lines = [*self._taken_over(found), *self._waiting(found)]
         if self._fault and not lines:
-            lines.append("the files are in order again, and say what holds")
+            lines.append("back to what holds, the files can be used again")
         self._settings, self._fault = found, ""
         return Change(trade=self._trade, lines=tuple(lines)) if lines else None
 

@@ -17,7 +17,7 @@ from core.messages import (
     ProtectiveExit,
     Refused,
 )
-from core.units import MINUTE_MS, Instrument, Side
+from core.units import MINUTE_MS, Instrument, Side, plainly
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class Why:
             one = self.approved
             return (
                 f"{one.side.upper()} {one.quantity.normalize():f} {one.instrument.base}, limit "
-                f"{one.limit_price.normalize():f}, mid {one.reference_price:g}"
+                f"{one.limit_price.normalize():f}, mid {plainly(one.reference_price)}"
             )
         if self.refused is not None:
             return f"REFUSED by {self.refused.reason}"
@@ -195,7 +195,7 @@ def lines(one: Why, entry_bps: float | None = None, exit_bps: float | None = Non
     yield f"  price {_number(at(record.close, row))}, held {_number(at(record.position, row))} {one.instrument.base}"
     premium = finite(at(record.premium_bps, row))
     if premium is not None:
-        yield f"  costs {premium:+.0f} bps more here than at the other exchange"
+        yield f"  costs {abs(premium):.0f} bps {'less' if premium < 0 else 'more'} here than at the other exchange"
     for event in (e for e in record.events if e.instrument == one.instrument):
         yield f"  event: {event.kind}, {event.size:g} times the usual"
     yield "  forecasts:"
@@ -330,7 +330,7 @@ def finite(value: float | None) -> float | None:
 
 
 def _number(value: float | None) -> str:
-    return "unknown" if finite(value) is None else f"{value:.10g}"
+    return "unknown" if value is None else plainly(value)
 
 
 def _vote(vote: MemberVote, row: int) -> str:
@@ -344,3 +344,33 @@ def _vote(vote: MemberVote, row: int) -> str:
     trust = at(vote.trust, row)
     strange = "" if trust is None or trust >= 1.0 else f", believed to {trust:.0%}: the market is unlike its training"
     return f"{name}: {mean:+.2f}{band} bps, weight {vote.weight:.3f}{strange}"
+
+
+def nothing_words(
+    strongest: float | None, spoke: bool, entry_bps: float | None, cash: float, smallest: str = "", kept: str = ""
+) -> str:
+    """Why a whole run traded nothing, as far as its forecasts tell.
+
+    ``strongest``: largest forecast, bps, None where nobody forecast; ``spoke``: some forecast was not zero; ``entry_bps``:
+    what opens a position, None where it is not known; ``cash``: USDT it began with; ``smallest``: USDT of the smallest
+    order, where known; ``kept``: of which of the forecasts this is, where not of all.
+    """
+    if strongest is None:
+        return "Nothing was traded: no member gave a forecast."
+    if not spoke:
+        return (
+            "Nothing was traded: every forecast was zero. What the members learned from the bars before did not hold in "
+            "the part of them that it was checked on, so they say nothing."
+        )
+    if entry_bps is None:
+        return "Nothing was traded."
+    # A true minus, as in the report.
+    shown = f"{strongest:,.1f}".replace("-", "\N{MINUS SIGN}")
+    said = f"Nothing was traded: the strongest forecast was {shown} bps{kept}, and a position is opened from "
+    if strongest < entry_bps:
+        return f"{said}{entry_bps:g} on (selection.entry_edge_bps)."
+    return (
+        f"{said}{entry_bps:g} on, but no order came of it: it must pay for its costs (execution.cost_gate), pass the limits of "
+        f"risk, and out of {cash:,.2f} USDT reach the smallest order"
+        + (f" of {smallest} USDT (trade.min_order_usdt)." if smallest else ".")
+    )

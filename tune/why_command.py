@@ -15,7 +15,7 @@ from config.changes import Kept, kept_in
 from core.errors import EXIT_OK, DataError
 from core.messages import SETTINGS_REFUSED, MinuteRecord
 from core.orders import parse_id
-from core.units import DAY_MS, MINUTE_MS, Instrument
+from core.units import DAY_MS, MINUTE_MS, Instrument, plainly
 from core.why import Why, head, lines, of_order, why
 from data import plain
 from data.bar_log import WORDS, read_source
@@ -260,7 +260,7 @@ def _of_backtest(folder: Path, asked: Asked, *, as_json: bool) -> int:
     )
     for row in told:
         print(
-            f"\n{row['symbol']}: {row['side'].upper()} {row['quantity']:.10g}, limit {row['limit_price']:.10g}, mid {row['mid']:.10g}"
+            f"\n{row['symbol']}: {row['side'].upper()} {plainly(row['quantity'])}, limit {plainly(row['limit_price'])}, mid {plainly(row['mid'])}"
         )
         edge, target = _number(row["edge_bps"]), _number(row["target"])
         forecast = "nobody spoke" if edge is None else f"forecast {edge:+.2f} bps"
@@ -272,11 +272,11 @@ def _of_backtest(folder: Path, asked: Asked, *, as_json: bool) -> int:
         for fill in row["fills"]:
             seconds = (fill["at_ms"] - last - MINUTE_MS) / 1000
             print(
-                f"  {seconds:+.1f} s after the close: {fill['quantity']:.10g} at {fill['price']:.10g}; cost "
+                f"  {seconds:+.1f} s after the close: {plainly(fill['quantity'])} at {plainly(fill['price'])}; cost "
                 f"{fill['fee_usdt']:.2f} fee, {fill['spread_usdt']:.2f} spread, {fill['impact_usdt']:.2f} impact, "
                 f"{fill['delay_usdt']:.2f} delay"
             )
-        print(f"  executed {row['executed']:.10g}")
+        print(f"  executed {plainly(row['executed'])}")
     return EXIT_OK
 
 

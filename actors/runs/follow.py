@@ -13,6 +13,7 @@ from rich.text import Text
 
 from actors.runs.told import Teller, clock
 from core.messages import MinuteRecord
+from core.units import plainly
 
 LINES_SHOWN = 12
 QUIET_EVERY = 10
@@ -124,8 +125,8 @@ class LiveFollower:
                 edge, target = record.edge_bps[row], record.target[row]
                 table.add_row(
                     instrument.symbol + ("" if record.fresh[row] else "  (stale)"),
-                    f"{record.close[row]:g}",
-                    f"{record.position[row]:g}",
+                    plainly(record.close[row], 7),
+                    plainly(record.position[row], 7),
                     Text(f"{edge:+.1f}", style="green" if edge > 0 else "red") if math.isfinite(edge) else "–",
                     f"{target:.0%}" if math.isfinite(target) else "keep",
                 )

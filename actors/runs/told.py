@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from actors.runs.refusals import Refusals
 from core.events import STALE_MARKET
 from core.messages import Approved, MinuteRecord, settings_words
 from core.notices import STALE_MINUTES
-from core.units import MINUTE_MS, Instrument, Side
+from core.units import MINUTE_MS, Instrument, Side, plainly
 from core.why import coin_of, cut_by, executed, finite, kept_words
 
 
@@ -21,9 +22,9 @@ def clock(ms: int) -> str:
     return f"{datetime.fromtimestamp(ms / 1000, UTC):%m-%d %H:%M}"
 
 
-def describe(record: MinuteRecord, before: MinuteRecord | None = None) -> list[str]:
+def describe(record: MinuteRecord, before: MinuteRecord | None = None, refusals: Refusals | None = None) -> list[str]:
     """One line a decision of this minute, after what changed in the settings; empty where there is neither. ``before``:
-    the minute decided last."""
+    the minute decided last. ``refusals``: what was refused in the minutes before, so that it is not said again."""
     when = clock(record.minute)
     if record.status == "missed":
         return [f"{when}  MISSED  {record.reason}"]
@@ -37,12 +38,10 @@ def describe(record: MinuteRecord, before: MinuteRecord | None = None) -> list[s
         )
         lines.append(
             f"{when}  {approved.side.upper():4} {approved.quantity.normalize():f} {approved.instrument.symbol}"
-            f" near {approved.reference_price:g}, {_forecast(record, approved.instrument, row)} ({said}), "
+            f" near {plainly(approved.reference_price, 7)}, {_forecast(record, approved.instrument, row)} ({said}), "
             f"{_wanted(record, before, approved.instrument, row)}{', cut by ' + cut if (cut := cut_by(approved)) else ''}"
         )
-    for refused in record.refused:
-        lines.append(f"{when}  REFUSED {refused.instrument.symbol}: {refused.reason}")
-    return lines
+    return [*lines, *(f"{when}  {line}" for line in (refusals or Refusals()).lines(record))]
 
 
 def _forecast(record: MinuteRecord, instrument: Instrument, row: int) -> str:
@@ -78,6 +77,7 @@ class Teller:
 
     def __init__(self) -> None:
         self._before: MinuteRecord | None = None
+        self._refusals = Refusals()
         self._still: dict[Instrument, int] = {}
         """Since when a market stands still."""
         self._told: frozenset[Instrument] = frozenset()
@@ -98,7 +98,7 @@ class Teller:
             self._before = record
         elif record.status == "closed":
             self._before = None
-        return lines + describe(record, before)
+        return lines + describe(record, before, self._refusals)
 
     def still(self, record: MinuteRecord) -> str:
         """How many of the markets stand still, and since when; empty where none does."""
@@ -163,7 +163,7 @@ def _left(before: MinuteRecord, record: MinuteRecord) -> Iterable[str]:
         words = kept_words(sale, before, executed(sale, (before, record)), record)
         if words:
             row = record.instruments.index(sale.instrument)
-            yield f"{clock(record.minute)}  KEEP {record.position[row]:.10g} {sale.instrument.symbol}: {words}"
+            yield f"{clock(record.minute)}  KEEP {plainly(record.position[row])} {sale.instrument.symbol}: {words}"
 
 
 def _percent(approved: Approved, done: Decimal) -> str:

@@ -328,7 +328,10 @@ def _run(
     about |= {"run_id": run_id, "minutes": args.minutes}
     keep_settings(run_dir, settings, "live", run_id, wall_ms())
     runs_dir = run_dir.parent.parent / "runs"
-    with noted(runs_dir, run_id, "live"), Launch(plan, lambda text: console.print(text, highlight=False)) as launch:
+    with (
+        noted(runs_dir, run_id, "live"),
+        Launch(plan, lambda text: console.print(text, highlight=False, soft_wrap=True)) as launch,
+    ):
         launch.start(lambda: versions, about)
         launch.train_beside(source, market_words(source), args, downloads=not reached.stand_in)
         if args.without_proven_edge is not None:

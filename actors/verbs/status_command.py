@@ -26,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    var = load.resolve_var(load.from_arguments(args))
+    var = load.var_of(args)
     try:
         running = find_run(var / "runs")
     except NotRunning:

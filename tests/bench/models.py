@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from config.argument_types import whole
 from core.features import N_FEATURES
 from serve.models.registry import FAMILIES, NETWORKS
 from tests.bench.support.big_lake import big_lake
@@ -39,12 +40,14 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="run.py bench models", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--only", choices=PARTS, help="one part (default all)")
-    parser.add_argument("--steps", type=int, default=100, help="of each training that is timed (default 100)")
-    parser.add_argument("--rounds", type=int, default=3, help="trainings of each kind, in turn (default 3)")
-    parser.add_argument("--symbols", type=int, default=10, help="of the lake that memory is measured on (default 10)")
-    parser.add_argument("--days", type=int, default=30, help="of that lake (default 30)")
-    parser.add_argument("--seeds", type=int, default=5, help="markets of each kind (default 5)")
-    parser.add_argument("--minutes", type=int, default=6_000, help="of each market (default 6000)")
+    parser.add_argument("--steps", type=whole(1), default=100, help="of each training that is timed (default 100)")
+    parser.add_argument("--rounds", type=whole(1), default=3, help="trainings of each kind, in turn (default 3)")
+    parser.add_argument(
+        "--symbols", type=whole(1), default=10, help="of the lake that memory is measured on (default 10)"
+    )
+    parser.add_argument("--days", type=whole(1), default=30, help="of that lake (default 30)")
+    parser.add_argument("--seeds", type=whole(1), default=5, help="markets of each kind (default 5)")
+    parser.add_argument("--minutes", type=whole(1), default=6_000, help="of each market (default 6000)")
     parser.add_argument("--families", default=",".join(f for f in FAMILIES if f != "rl"))
     parser.add_argument("--timeout", type=float, default=3_600.0, help="seconds before a process is given up")
     args = parser.parse_args(argv)

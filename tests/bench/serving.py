@@ -18,6 +18,7 @@ import psutil
 import ray
 from ray._private.async_compat import get_new_event_loop
 
+from config.argument_types import whole
 from config.settings import ResourceSettings
 from core.features import N_FEATURES, SEQUENCE, schema_hash
 from core.messages import Market
@@ -67,8 +68,8 @@ class Took:
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="run.py bench serving")
-    parser.add_argument("--votes", type=int, default=300)
-    parser.add_argument("--symbols", type=int, default=50)
+    parser.add_argument("--votes", type=whole(1), default=300)
+    parser.add_argument("--symbols", type=whole(1), default=50)
     parser.add_argument("--swap-seconds", type=float, default=60.0)
     args = parser.parse_args(argv)
     print(

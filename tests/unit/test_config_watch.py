@@ -138,7 +138,7 @@ def test_the_same_fault_saved_again_is_told_once_and_mending_it_is_told(folder):
     write(folder, invest_pct=30, min_order_usdt=50)
     change = watching.look()
     assert change is not None
-    assert change.lines == ("the files are in order again, and say what holds",)
+    assert change.lines == ("back to what holds, the files can be used again",)
     assert not change.refused
 
 

@@ -10,9 +10,10 @@ from typing import Any
 from rich.console import Console
 
 from actors.runs.follow import PlainFollower
+from actors.runs.refusals import REFUSED_AGAIN
 from actors.runs.told import Teller, describe
 from core.events import STALE_MARKET
-from core.messages import SETTINGS_REFUSED, Approved, MarketEvent, MinuteRecord, OrderReport, OrderState
+from core.messages import SETTINGS_REFUSED, Approved, MarketEvent, MinuteRecord, OrderReport, OrderState, Refused
 from core.units import MINUTE_MS, Instrument, Side
 from core.why import lines, why
 from data import plain
@@ -177,3 +178,19 @@ def test_the_sign_of_life_says_that_markets_stand_still():
     assert said[1].startswith("03-24 10:01  STILL  2 of 2 markets")
     assert said[2].startswith("03-24 10:11  hold: 2 of 2 markets stand still since 03-24 10:01: ")
     assert "best forecast" not in said[2] and "minute 12/60" in said[2]
+
+
+def refused(number: int, *reasons: str) -> MinuteRecord:
+    held = tuple(Refused(intent_id="i", minute=0, instrument=BTC, reason=reason, arithmetic=()) for reason in reasons)
+    return MinuteRecord(minute=number * MINUTE_MS, trace="t", status="done", refused=held)
+
+
+def test_the_same_refusal_is_said_once_then_counted():
+    teller = Teller()
+    said = [teller.tell(refused(n, f"min_order: asked +{n}.00 USDT")) for n in range(REFUSED_AGAIN + 1)]
+    assert said[0] == ["01-01 00:00  REFUSED BTC/USDT: min_order: asked +0.00 USDT"]
+    assert not any(said[1 : REFUSED_AGAIN - 1])
+    assert "for 60 minutes in a row" in said[REFUSED_AGAIN - 1][0]
+    (ended,) = teller.tell(refused(REFUSED_AGAIN + 1))
+    assert ended.endswith(f"BTC/USDT was REFUSED by min_order for {REFUSED_AGAIN + 1} minutes in a row")
+    assert len(teller.tell(refused(99, "not_fresh: no bar", "max_gross: full"))) == 2, "another limit is news"

@@ -302,3 +302,13 @@ def test_shrinkage_believes_truth_and_not_noise() -> None:
 def test_an_unknown_family_names_the_known() -> None:
     with pytest.raises(ConfigError, match="gru, lightgbm, patch, ridge, rl, rules, sentiment, tcn"):
         new_member("oracle")
+
+
+def test_fixed_rules_learn_nothing_and_say_what_they_were_told() -> None:
+    data = made_up(edge=50.0)
+    rules = ChartRules(fixed=2.0)
+    assert rules.fit(data) == {"fixed": 2.0}
+    assert rules.coefficients.tolist() == [2.0] * len(DEFAULTS)
+    recent = data.windows(np.arange(20))
+    told, _ = rules.forecast(recent)
+    assert told == pytest.approx(ChartRules(horizon=data.horizon).forecast(recent)[0] * 2.0 / DEFAULTS[0])
