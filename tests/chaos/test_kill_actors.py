@@ -85,7 +85,7 @@ def why_of_a_size(run_dir: Path, records: list[MinuteRecord], changed: int) -> s
     asking = [sys.executable, str(ROOT / "run.py"), "why", f"--run={run_dir}", minute, str(judged.instrument)]
     said = subprocess.run(asking, check=True, capture_output=True, text=True, timeout=60, cwd=ROOT).stdout
     since = "in this minute" if record.minute == changed else "at "
-    assert f"settings changed {since}" in said and "trade.invest_pct: 10 -> 20" in said, said
+    assert f"settings changed {since}" in said and "trade.invest_pct 10 → 20" in said, said
     assert all(f"    {line}" in said for line in judged.arithmetic), said
     return said
 
@@ -93,7 +93,7 @@ def why_of_a_size(run_dir: Path, records: list[MinuteRecord], changed: int) -> s
 def sizes_follow(run_dir: Path, records: list[MinuteRecord]) -> None:
     """From the minute whose record names the change on, every size is reckoned with it; before, with what held before."""
     told = [record for record in records if record.settings]
-    assert told[0].settings == ("trade.invest_pct: 10 -> 20",)
+    assert told[0].settings == ("trade.invest_pct 10 → 20",)
     for record in records:
         for judged in (*record.approved, *record.refused):
             share = 20 if record.minute >= told[0].minute else 10
