@@ -13,11 +13,13 @@ from typing import Any
 from numba import config, njit
 from numba.core import event
 
-from core.linked import LinkedCompiler
+from core.linked import LeanCompiler, LinkedCompiler
 
 compiled = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True)  # type: ignore[call-overload]
 
-lean = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True, _nrt=False)  # type: ignore[call-overload]
+lean = njit(  # type: ignore[call-overload]
+    cache=True, error_model="numpy", no_cfunc_wrapper=True, _nrt=False, pipeline_class=LeanCompiler
+)
 
 inlined = njit(  # type: ignore[call-overload]
     error_model="numpy",
