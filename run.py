@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -31,7 +32,7 @@ from config.ray_environment import prepare_ray  # noqa: E402
 from core.errors import EXIT_OK, EXIT_USAGE, BotError  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent
-LOADING_S = 2.0
+LOADING_S, LOADING_AGAIN_S = 2.0, 10.0
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 EXIT_PIPE_CLOSED = 141
@@ -75,7 +76,8 @@ VERBS = {
 NEEDS_DEV = ("test", "bench")
 CODES = (
     "exit codes: 0 ok, 1 failure, 2 usage, 3 the bot is not running, 4 settings, 5 out of time,\n"
-    "            130 interrupted by Ctrl-C, 141 the reader of the output went away, 143 asked to terminate"
+    "            130 ended at once by Ctrl-C (a run's first one lets it end in order: 0),\n"
+    "            141 the reader of the output went away, 143 asked to terminate"
 )
 
 
@@ -92,7 +94,7 @@ def main(argv: list[str]) -> int:
         return EXIT_USAGE
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     try:
-        bootstrap.ensure(dev=verb in NEEDS_DEV)
+        bootstrap.ensure(dev=verb in NEEDS_DEV and not asks_for_help(rest))
         if not bootstrap.inside():
             return bootstrap.continue_inside(argv)
         return run(verb, rest)
@@ -111,20 +113,28 @@ def main(argv: list[str]) -> int:
         return EXIT_PIPE_CLOSED
 
 
+def asks_for_help(words: list[str]) -> bool:
+    """For which nothing needs to be installed that only the work itself needs."""
+    return "-h" in words or "--help" in words
+
+
 def run(verb: str, rest: list[str]) -> int:
     """Import the verb's module, read its arguments, and do it."""
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     prepare_ray(ROOT)
     prepare_numba(ROOT)
     module = load_verb(verb)
+    passes = getattr(module, "PASSES_THROUGH", False)
     parser = Parser(
+        # Whoever named what the rest goes to asks that for its help.
+        add_help=not (passes and rest and not rest[0].startswith("-")),
         prog=f"run.py {verb}",
         description=module.HELP,
         epilog="example:\n  " + module.EXAMPLE.replace("\n", "\n  "),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.arguments(parser)
-    if getattr(module, "PASSES_THROUGH", False):
+    if passes:
         args, unknown = parser.parse_known_args(rest)
         args.rest = unknown
     else:
@@ -133,15 +143,20 @@ def run(verb: str, rest: list[str]) -> int:
 
 
 def load_verb(verb: str) -> ModuleType:
-    """The verb's module. Ray and torch take their seconds, on a busy machine many: a person is told."""
-    told = threading.Timer(LOADING_S, lambda: print("loading the program …", file=sys.stderr, flush=True))
-    told.daemon = True
-    if sys.stderr.isatty():
-        told.start()
+    """The verb's module. Ray and torch take their seconds, on a busy machine many: a person is told, and told again."""
+    over, began = threading.Event(), time.monotonic()
+
+    def tell() -> None:
+        wait = LOADING_S if sys.stderr.isatty() else LOADING_AGAIN_S
+        while not over.wait(wait):
+            print(f"loading the program … {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+            wait = LOADING_AGAIN_S
+
+    threading.Thread(target=tell, name="loading", daemon=True).start()
     try:
         return importlib.import_module(VERBS[verb][0])
     finally:
-        told.cancel()
+        over.set()
 
 
 def overview() -> str:

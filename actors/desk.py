@@ -13,6 +13,8 @@ from ray.exceptions import RayError
 
 from actors.plan import NAMESPACE
 from core.messages import MinuteTick, Top
+from core.prints import Crossing
+from core.protection import Bounds
 from core.units import Instrument
 
 PARTS = ("feed", "cache", "detector", "panel", "selector", "risk", "executor", "recorder")
@@ -96,9 +98,13 @@ class RayDesk:
         self.recorder: Any = recorder
 
 
-async def tell_tops(tops: dict[Instrument, Top], now_ms: int) -> bool:
-    """Give changed books to the executor; whether it watches any. Raises ConnectionError when it does not answer."""
+async def tell_prices(
+    tops: dict[Instrument, Top], crossings: dict[Instrument, Crossing], now_ms: int
+) -> dict[Instrument, Bounds]:
+    """Give changed books, and trades of which books said nothing, to the executor; what it watches, and between which
+    prices nothing is due. Raises ConnectionError when it does not answer."""
     try:
-        return bool(await RemotePart("executor").on_tops(tops, now_ms))
+        answer: dict[Instrument, Bounds] = await RemotePart("executor").on_prices(tops, crossings, now_ms)
+        return answer
     except (ValueError, RayError) as error:
         raise ConnectionError(str(error).strip().splitlines()[0] if str(error).strip() else "no answer") from None

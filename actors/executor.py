@@ -5,17 +5,20 @@ Above 400 lines because every call that holds the one lock stands here; what eac
 
 import asyncio
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
+from actors.courses import Courses
 from core.errors import BotError, Defect, ExchangeUnavailable
 from core.execution.conditions import Curves, book_seen, conditions_of
+from core.execution.exits import Mids
 from core.execution.ledger import Ledger
 from core.execution.machine import ExecutionMachine, configured
 from core.execution.ours import ours
-from core.execution.pump import Answer, Came, Notes, Step, Together, failed, lacks_fills, pump
+from core.execution.pump import failed, lacks_fills
 from core.execution.rules_watch import RulesWatch
 from core.execution.schedules.rule import ADAPTIVE
 from core.execution.scribe import Scribe
@@ -56,7 +59,8 @@ from core.messages import (
 )
 from core.params import ExecutionSettings
 from core.ports import Journal, Venue
-from core.protection import NO_EXITS, ExitRules
+from core.prints import LOOK_S, Crossing
+from core.protection import NO_EXITS, Bounds, ExitRules
 from core.standing import NOT_READ
 from core.units import Instrument, MarketRules
 
@@ -66,12 +70,23 @@ STOP_ROUNDS = 3
 """How often ``stop`` looks for open orders of ours before it says what is left."""
 
 
+SETTLED_S = 1.0
+"""How long an account waits for the answers to exits before it is asked for: it must not hold up its minute."""
+STATED_ROUNDS = 2
+"""How often it is asked for, where exits were filled meanwhile."""
+STOPPED_S = 30.0
+"""How long a stop waits for the answers to exits; every call of a gateway ends sooner."""
+
+
 class ExecutorActor:
     """Owns the orders of one instance, at one venue or behind ``exchanges.composite.Venues`` at several.
 
-    Nothing is sent before ``start``; calls are taken one by one, so stimuli never interleave. Prices and books are asked
-    for before a call takes its turn: whoever is due to sell waits for no book. The actor must run
-    with ``max_task_retries=0``: a call that failed may have taken effect, and the journal knows.
+    Nothing is sent before ``start``; calls are taken one by one, but for prices: an exit that is due takes no turn, and
+    waits for no answer but those to its own orders. A stimulus is taken in and written down without a pause, so
+    whatever waits meanwhile finds whole books, and the journal has the order in which things were taken in. An order
+    whose answer is on its way is no lost one for whoever looks meanwhile (``Beat.awaited``). Books are asked for before
+    a call takes its turn. The actor must run with ``max_task_retries=0``: a call that failed may have taken effect, and
+    the journal knows.
     """
 
     def __init__(
@@ -88,10 +103,13 @@ class ExecutorActor:
         curves: Curves | None = None,
         leave_others: bool = False,
         law: ImpactLaw = PRIOR,
+        apart: bool = False,
     ) -> None:
-        """``leave_others``: only the coins that our own fills brought are told of (``core.execution.ours``); ``law``:
+        """``apart``: the exits of several instruments do not wait for each other's answers, and nobody for theirs; which
+        of them is answered first is chance then, so it is for clocks that nobody holds. ``leave_others``: only the coins that our own fills brought are told of (``core.execution.ours``); ``law``:
         what schedules believe of impact."""
         self._law = law
+        self._apart = apart
         self._leave_others = leave_others
         self._settings = settings
         self._instance = instance
@@ -107,13 +125,18 @@ class ExecutorActor:
 
     def _reset(self) -> None:
         self._machine: ExecutionMachine | None = None
+        self._up = False
+        """Started: exits may go to work."""
         self._scribe = Scribe(self._journal)
+        self._courses = Courses(self._scribe, self._answer)
         self._ledger = Ledger()
         self._watch = RulesWatch()
         self._last_account: AccountState | None = None
         self._now_ms = 0
         self._cancels = 0
         """Sent since the account was last told."""
+        self._heard: dict[Instrument, float] = {}
+        """When the stream told of each book last, seconds of the monotonic clock."""
         self.blind = ""
         """Why the books of open positions could not be read at the last look; empty when they were."""
         self._fresh = False
@@ -143,7 +166,7 @@ class ExecutorActor:
             rules = self._watch.stated(self._started.config)
             try:
                 await self._look()
-                account = await self._venue.account()
+                account = await self._stated()
             except ExchangeUnavailable as error:
                 if self._last_account is None:
                     raise
@@ -197,7 +220,7 @@ class ExecutorActor:
                 if instrument in looking:
                     shown = book_seen(instrument, tops.get(instrument), books.get(instrument), sides.get(instrument))
                     await self._run(shown)
-            await self._run(Beat(now_ms=self._now_ms))
+            await self._run(Beat(now_ms=self._now_ms, awaited=self._courses.awaited()))
 
     async def watch(self, now_ms: int) -> None:
         """Look after open positions: ask the venue for their prices, sell those whose exit is due."""
@@ -205,12 +228,42 @@ class ExecutorActor:
 
     async def on_tops(self, tops: Mapping[Instrument, Top], now_ms: int) -> None:
         """Books have changed: sell the positions whose exit is due."""
+        self._heard |= dict.fromkeys(tops, monotonic())
         if self._machine is not None:
             await self._see(now_ms, tops)
+
+    async def on_crossings(self, crossings: Mapping[Instrument, Crossing], now_ms: int) -> None:
+        """Trades have crossed levels of positions, and their books said nothing: look at the books anew, and where they
+        cannot be seen, by the rule of ``core.prints``, at the trades."""
+        if self._machine is None:
+            return
+        began = monotonic()
+        wanted = [i for i in self.watched() if i in crossings]
+        tops: Mapping[Instrument, Top] = {}
+        try:
+            tops = await asyncio.wait_for(self._venue.tops(wanted), LOOK_S) if wanted else {}
+        except (BotError, TimeoutError) as error:
+            self.blind = str(error) or f"no prices within {LOOK_S:g} s"
+        else:
+            self.blind = ""
+            await self._see(now_ms, tops)
+        now = monotonic()
+        silent = {i: now - max(self._heard.get(i, -math.inf), began - crossings[i].silent_s) for i in wanted}
+        unseen = [i for i in wanted if i not in tops and crossings[i].counts(silent[i])]
+        await self._see_mids(now_ms, tuple((i, crossings[i].price) for i in unseen))
+
+    def heard_all(self, within_s: float) -> bool:
+        """Whether the stream told the book of everything that is watched so lately."""
+        since = monotonic() - within_s
+        return all(self._heard.get(instrument, -math.inf) > since for instrument in self.watched())
 
     def watched(self) -> list[Instrument]:
         """Whose price is wanted now; takes no lock."""
         return self._machine.exits.watched() if self._machine is not None else []
+
+    def bounds(self) -> dict[Instrument, Bounds]:
+        """Of what is watched, between which prices nothing is due."""
+        return self._machine.exits.bounds() if self._machine is not None else {}
 
     async def halt(self) -> None:
         """Give up what is being bought; what is being sold goes on. Risk lets only sales through from the next minute on."""
@@ -220,11 +273,13 @@ class ExecutorActor:
 
     async def on_fill(self, fill: Fill) -> None:
         """Take in a fill from the user stream."""
+        await self._courses.answer_to(fill.client_id)
         async with self._lock:
             await self._run(FillSeen(fill=fill))
 
     async def on_snapshot(self, snapshot: OrderSnapshot) -> None:
         """Take in an order's news from the user stream."""
+        await self._courses.answer_to(snapshot.client_id)
         async with self._lock:
             await self._run(SnapshotSeen(snapshot=snapshot))
 
@@ -243,7 +298,7 @@ class ExecutorActor:
         async with self._lock:
             left: list[str] | None = []
             if self._machine is not None:
-                await self._run(Stopped(now_ms=self._now_ms))
+                await self._stop()
                 left = await self._clear()
                 self._scribe.flush()
             machine = self._machine
@@ -301,10 +356,37 @@ class ExecutorActor:
         return tops
 
     async def _see(self, now_ms: int, tops: Mapping[Instrument, Top]) -> None:
-        async with self._lock:
-            self._now_ms = max(self._now_ms, now_ms)
-            if mids := self._started.exits.mids_of(tops):
-                await self._run(PricesSeen(now_ms=self._now_ms, mids=mids))
+        await self._see_mids(now_ms, self._started.exits.mids_of(tops))
+
+    async def _see_mids(self, now_ms: int, mids: Mids) -> None:
+        """Let exits that are due go to work: at once, whatever the calls that have their turn wait for."""
+        if not mids or not self._up:
+            return
+        self._now_ms = max(self._now_ms, now_ms)
+        if not self._apart:
+            await self._run(PricesSeen(now_ms=self._now_ms, mids=mids))
+            return
+        for one in mids:
+            self._courses.beside(self._started, PricesSeen(now_ms=self._now_ms, mids=(one,)))
+
+    async def _stated(self) -> AccountState:
+        """The account, of a moment at which no exit of ours was at work, if there is one soon enough: else it is compared
+        as it stands, and does not agree with the books for a minute."""
+        for _ in range(STATED_ROUNDS):
+            await self._courses.settled(SETTLED_S)
+            flows = dict(self._started.books.flows)
+            account = await self._venue.account()
+            if flows == self._started.books.flows and not self._courses.awaited():
+                break
+        return account
+
+    async def _stop(self) -> None:
+        """Send nothing more. Exits that are out already have their answers first."""
+        out = self._courses.awaited()
+        await self._run(Stopped(now_ms=self._now_ms, awaited=out))
+        if out:
+            await self._courses.settled(STOPPED_S)
+            await self._run(Stopped(now_ms=self._now_ms, awaited=self._courses.awaited()))
 
     async def _books(self, instruments: Sequence[Instrument]) -> Mapping[Instrument, ShownBook]:
         """More than the touch; none where no venue answers: then the law of impact says what crossing costs."""
@@ -331,6 +413,7 @@ class ExecutorActor:
                 self._watch.restarted()
                 await self._run(Restarted(now_ms=now_ms))
             await self._sweep()
+            self._up = True
         except BaseException:
             # Half a start is none: the journal holds what was done, the next start goes on from it.
             self._machine = None
@@ -351,7 +434,7 @@ class ExecutorActor:
             await self._run(new)
 
     async def _look(self) -> None:
-        await self._run(Reconcile(now_ms=self._now_ms))
+        await self._run(Reconcile(now_ms=self._now_ms, awaited=self._courses.awaited()))
         await self._sweep()
 
     async def _sweep(self) -> None:
@@ -367,43 +450,12 @@ class ExecutorActor:
             left = [s.client_id for s in snapshots if self._started.must_end(s.client_id)]
             if not left:
                 break
-            await self._run(Stopped(now_ms=self._now_ms))
+            await self._run(Stopped(now_ms=self._now_ms, awaited=self._courses.awaited()))
             await self._run(OpenSeen(snapshots=snapshots))
         return left
 
     async def _run(self, stimulus: Stimulus) -> None:
-        steps = pump(self._started, stimulus)
-        answer: Answer = None
-        while True:
-            try:
-                step = steps.send(answer)
-            except StopIteration:
-                return
-            answer = await self._act(step)
-
-    async def _act(self, step: Step) -> Answer:
-        if isinstance(step, Notes):
-            return self._scribe.write(step.notes)
-        return await self._together(step)
-
-    async def _together(self, step: Together) -> Came:
-        """Every answer there is, even when a call ends in what is no answer, or this one is cancelled meanwhile."""
-        calls = [asyncio.create_task(self._answer(instruction)) for instruction in step.instructions]
-        error: BaseException | None = None
-        try:
-            await asyncio.gather(*calls, return_exceptions=True)
-        except asyncio.CancelledError as cancelled:
-            # By now each call has ended: with its answer, or cancelled too, to be asked about.
-            error = cancelled
-        stimuli = []
-        for call in calls:
-            if call.cancelled():
-                error = error or asyncio.CancelledError()
-            elif (fault := call.exception()) is not None:
-                error = error or fault
-            else:
-                stimuli.append(call.result())
-        return Came(stimuli=tuple(stimuli), error=error)
+        await self._courses.run(self._started, stimulus)
 
     async def _answer(self, instruction: Instruction) -> Stimulus:
         try:

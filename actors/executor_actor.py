@@ -15,7 +15,8 @@ from config.secrets import Secrets, load_secrets, require_keys
 from core.errors import BotError, StaleData
 from core.messages import AccountState, Market, MinuteTick, Reports, Top, Verdicts
 from core.ports import Gateway
-from core.protection import exit_rules
+from core.prints import Crossing
+from core.protection import Bounds, exit_rules
 from core.units import Instrument, MarketRules
 from core.warmup import load_execution
 from data.artifacts import ArtifactStore
@@ -61,12 +62,13 @@ class LiveExecutor(Shell):
             stops_at=holders(self._gateways) if left else (),
             pairs_at=holders(self._gateways, pairs=True) if left else (),
             law=read_law(ArtifactStore(plan.artifacts_dir), plan.impact_version),
+            apart=plan.clock == "wall",
         )
         self._clocks = ClockWatch(self._gateways, reached) if plan.clock == "wall" else None
         self._look_s = float(rules.protection.look_seconds)
         self._wall = plan.clock == "wall"
-        self._heard: dict[Instrument, float] = {}
-        """When each book was told of last, seconds of the loop's clock."""
+        self._looking: asyncio.Task[None] | None = None
+        """At what trades crossed."""
         self._watching: asyncio.Task[None] | None = None
         self._news = AccountNews(
             lambda on_order, on_reconnect: [
@@ -137,20 +139,28 @@ class LiveExecutor(Shell):
     async def beat(self, now_ms: int) -> None:
         await self._executor.beat(now_ms)
 
-    async def on_tops(self, tops: dict[Instrument, Top], now_ms: int) -> bool:
-        """Books that have changed, from the feed: positions whose exit is due are sold. Whether any is watched."""
-        now = asyncio.get_running_loop().time()
-        self._heard |= dict.fromkeys(tops, now)
+    async def on_prices(
+        self, tops: dict[Instrument, Top], crossings: dict[Instrument, Crossing], now_ms: int
+    ) -> dict[Instrument, Bounds]:
+        """From the feed: books that have changed, and trades that crossed a level of which the book said nothing.
+        Positions whose exit is due are sold. Gives what is watched, and between which prices nothing is due."""
         await self._executor.on_tops(tops, now_ms)
-        return bool(self._executor.watched())
+        if crossings and (self._looking is None or self._looking.done()):
+            # Beside the next message: a venue that is slow to tell its touch keeps no changed book waiting.
+            self._looking = asyncio.create_task(self._look_again(crossings, now_ms))
+        return self._executor.bounds()
+
+    async def _look_again(self, crossings: dict[Instrument, Crossing], now_ms: int) -> None:
+        try:
+            await self._executor.on_crossings(crossings, now_ms)
+        except BotError as error:
+            self.log.warning("positions not looked after: %s", error)
 
     async def _watch(self) -> None:
         """The timer behind the books: where one is silent the venue is asked for prices, minute or no minute."""
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._look_s)
-            since = loop.time() - self._look_s
-            if all(self._heard.get(instrument, 0.0) > since for instrument in self._executor.watched()):
+            if self._executor.heard_all(self._look_s):
                 continue
             try:
                 await self._executor.watch(next(iter(self._gateways.values())).now_ms())

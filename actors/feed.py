@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from actors.clock import MarketTime
-from actors.desk import tell_tops
+from actors.desk import tell_prices
 from actors.limits import gate_of
 from actors.plan import RunPlan
 from actors.shell import Shell, keep_memory
@@ -22,13 +22,14 @@ from config.secrets import load_source_keys
 from core.currency import read_rates, watched_markets
 from core.messages import MarketSlice, MinuteTick, Sentiment
 from core.news import News
-from core.units import MINUTE_MS
+from core.units import MINUTE_MS, Instrument
 from data.bar_log import BarLog
 from data.headline_scores import make_scorer
 from data.sentiment import FearGreedClient
 from data.sources.log import NewsLog
 from data.sources.newsroom import Newsroom
 from data.sources.spec import KEY
+from exchanges.trade import Trade
 from exchanges.venues import own
 
 GRACE_S = {"lockstep": 0.5, "speed": 1.0, "wall": 2.5}
@@ -47,7 +48,7 @@ class FeedActor(Shell):
         self._time = MarketTime(plan.speed, wall=plan.clock == "wall")
         # Elsewhere positions are looked after at the conductor's beats alone, so that a replay equals its backtest.
         told = plan.clock == "wall" and plan.settings.rules.protection.on
-        self._top_news = TopNews(lambda tops: tell_tops(tops, self._time.now_ms())) if told else None
+        self._top_news = TopNews(lambda *news: tell_prices(*news, self._time.now_ms())) if told else None
         self._telling: asyncio.Task[None] | None = None
         self._venues = tuple(
             VenueFeed(
@@ -61,6 +62,7 @@ class FeedActor(Shell):
                 lockstep=plan.clock == "lockstep",
                 heals=plan.clock == "wall",
                 on_top=self._top_news.hear if self._top_news is not None else None,
+                on_trade=self._hear_trade if self._top_news is not None else None,
             )
             for venue in dict.fromkeys(i.venue for i in self._instruments)
         )
@@ -73,15 +75,21 @@ class FeedActor(Shell):
         # On the wall clock a slow source must not hold up the minute; elsewhere the minute waits for the record.
         self._beside = plan.clock == "wall"
         self._looking: asyncio.Task[None] | None = None
+        self._feeling: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Connect and subscribe everywhere; returns when every venue has confirmed."""
         # A market that waits for the conductor stands: on a clock that ran ahead of it, minutes to come would be closed.
         self._time.tell(await self._now_ms(), running=False)
+        self._first_feeling()
         await asyncio.gather(*(part.start() for part in self._venues))
         if self._top_news is not None and self._telling is None:
             self._telling = asyncio.create_task(self._top_news.run())
         keep_memory()
+
+    def _hear_trade(self, instrument: Instrument, trade: Trade) -> None:
+        if self._top_news is not None:
+            self._top_news.hear_trade(instrument, trade.price, self._time.now_ms() - trade.at_ms)
 
     async def health(self) -> dict:
         parts = [part.health() for part in self._venues]
@@ -133,8 +141,20 @@ class FeedActor(Shell):
             return None
         if self._sentiment_asked_ms is None or now_ms - self._sentiment_asked_ms >= SENTIMENT_EVERY_MS:
             self._sentiment_asked_ms = now_ms
-            self._sentiment = await self._mood.fetch(now_ms)
+            if not self._beside:
+                await self._feel(self._mood, now_ms)
+            elif self._feeling is None or self._feeling.done():
+                self._feeling = asyncio.create_task(self._feel(self._mood, now_ms))
         return self._sentiment
+
+    def _first_feeling(self) -> None:
+        """Asked while the venues come up, and not waited for: by the first minute's close it has long been told."""
+        if self._beside and self._mood is not None:
+            self._sentiment_asked_ms = self._time.now_ms()
+            self._feeling = asyncio.create_task(self._feel(self._mood, self._sentiment_asked_ms))
+
+    async def _feel(self, mood: FearGreedClient, now_ms: int) -> None:
+        self._sentiment = await mood.fetch(now_ms)
 
     async def _news_at(self, now_ms: int) -> News | None:
         if self._newsroom is None:

@@ -9,6 +9,7 @@ import ray
 
 from actors.plan import NAMESPACE, RunPlan
 from actors.shell import Shell
+from config.changes import keep_change
 from config.watch import TradeWatch
 from core.coin_split import split_rules
 from core.cost_gate import cost_gate
@@ -38,6 +39,7 @@ class RiskActor(Shell):
             TradeWatch(plan.config_source, plan.settings.config.trade) if plan.config_source is not None else None
         )
         self._kept: dict[str, str] = {}
+        self._change: dict[str, Any] | None = None
 
     def start(self) -> None:
         """Take up the last state, with the venue's rules from the executor."""
@@ -57,6 +59,7 @@ class RiskActor(Shell):
             self._caps.cap if self._caps is not None else None,
             gate=cost_gate(settings.rules.execution, settings.rules.costs, law),
             split=split_rules(settings.rules.execution, settings.rules.costs, law),
+            stale_minutes=settings.rules.events.stale_minutes,
         )
 
     def review(self, market: Market, intents: Intents) -> Verdicts:
@@ -67,6 +70,9 @@ class RiskActor(Shell):
             if change is not None:
                 self.log.warning("settings: %s", "; ".join(change.lines))
                 self._risk.set_trade(change.trade)
+                if change.trade != self.plan.settings.config.trade:
+                    keep_change(self.plan.run_dir, change.trade, market.minute)
+                self._change = {"minute": market.minute, "lines": list(change.lines), "refused": change.refused}
             verdicts = self._risk.review(market, intents)
             self._keep()
             told = change.lines if change is not None else ()
@@ -78,10 +84,13 @@ class RiskActor(Shell):
         self._risk.halt(by, reason, at_ms)
         self._keep()
 
-    def resume(self, by: str, at_ms: int) -> None:
+    def resume(self, by: str, at_ms: int) -> str:
+        """Trade again; gives the state that it was in."""
         assert self._risk is not None, "start() comes first"
+        before = str(self._risk.state.state)
         self._risk.resume(by, at_ms)
         self._keep()
+        return before
 
     def day_over(self, seen: LiveDay) -> str:
         """Let a finished day of live trading move the starting cap; gives where it stands then, in words."""
@@ -92,6 +101,7 @@ class RiskActor(Shell):
 
     def health(self) -> dict:
         told = super().health() | ({"starting_cap": self._cap_words()} if self._caps is not None else {})
+        told |= {"settings": self._change} if self._change is not None else {}
         return told | ({"trading": self._risk.state.words()} if self._risk is not None else {})
 
     def _cap_words(self) -> str:

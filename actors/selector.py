@@ -24,7 +24,8 @@ class SelectorActor(Shell):
 
     def __init__(self, plan: RunPlan) -> None:
         super().__init__(plan, "selector")
-        self._selector = Selector(plan.settings.rules.selection, load_weights(plan), plan.member_names)
+        rules = plan.settings.rules
+        self._selector = Selector(rules.selection, load_weights(plan), plan.member_names, coins=rules.execution.split)
 
     def start(self) -> None:
         """Load the compiled rules before the first minute needs them."""

@@ -12,7 +12,7 @@ from core.messages import Top
 from core.units import MINUTE_MS, Instrument
 from exchanges.hearing import DEAF_MINUTES, Hearing
 from exchanges.limits.gate import Gate
-from exchanges.venues import gateway_of, market_stream_of, parts_of
+from exchanges.venues import OnTrade, gateway_of, market_stream_of, parts_of
 
 log = logging.getLogger("feed")
 
@@ -24,7 +24,8 @@ would never send anything."""
 class VenueFeed:
     """Bars and tops of ``instruments``, all of one venue; of those in ``watched`` only the top is wanted.
 
-    ``on_top``: told of every change of a book. ``grace_s``: how long final frames are waited for before REST is asked. ``gate``: the line its requests stand in.
+    ``on_top``: told of every change of a book; ``on_trade``: of every trade, which is asked for where somebody listens
+    (Upbit's come in any case: its bars are made of them). ``grace_s``: how long final frames are waited for before REST is asked. ``gate``: the line its requests stand in.
     ``heals``: a stream that has gone deaf to a market is replaced (``exchanges.hearing``); for a clock that nobody holds.
     """
 
@@ -41,6 +42,7 @@ class VenueFeed:
         lockstep: bool,
         heals: bool = False,
         on_top: Callable[[Instrument, Top | None], None] | None = None,
+        on_trade: OnTrade | None = None,
     ) -> None:
         self.venue, self.instruments = venue, tuple(instruments)
         every = (*self.instruments, *watched)
@@ -57,6 +59,7 @@ class VenueFeed:
             now_ms=now_ms,
             gateway=self.gateway,
             gate=gate,
+            on_trade=on_trade,
         )
         self._running: asyncio.Task[None] | None = None
         self._now_ms = now_ms

@@ -17,6 +17,8 @@ LONGEST_MINUTES = 10 * 366 * DAY_MINUTES
 """Ten years: the longest run, and more than any lake here holds."""
 LARGEST_CASH = Decimal(90_000_000)
 """A float64 counts units of 1e-8 exactly up to here, and an account has to be counted exactly."""
+LARGEST_WON = 1_000 * LARGEST_CASH
+"""So for units of 1e-5, of which a thousand are worth about as much."""
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
@@ -64,13 +66,24 @@ def days(text: str) -> float:
 
 
 def amount(text: str) -> Decimal:
-    """USDT, above 0; thousands may be set apart by ``,`` or ``_``."""
+    """USDT of one account, above 0; thousands may be set apart by ``,`` or ``_``."""
+    return _money(text, "USDT", LARGEST_CASH)
+
+
+def won(text: str) -> Decimal:
+    """KRW of one account, as ``amount``."""
+    return _money(text, "KRW", LARGEST_WON)
+
+
+def _money(text: str, currency: str, limit: Decimal) -> Decimal:
     try:
         value = Decimal(text.replace(",", "").replace("_", ""))
     except InvalidOperation:
         value = Decimal("nan")
-    if not (value.is_finite() and 0 < value < LARGEST_CASH):
-        raise argparse.ArgumentTypeError(f"{text!r} is not an amount of USDT above 0 (and below {LARGEST_CASH:,})")
+    if not (value.is_finite() and 0 < value < limit):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not an amount of {currency} above 0 (and below {limit:,} in one exchange's account)"
+        )
     return value
 
 

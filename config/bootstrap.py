@@ -124,7 +124,10 @@ def _install(root: Path, folder: Path, dev: bool, log: Path) -> None:
         raise SetupFailed(explain(words, folder, log))
     for done in {False, dev}:
         (folder / STAMPS[done]).write_text(locks_hash(root, done))
-    print(f"Ready in {time.monotonic() - started:.0f} s.", flush=True)
+    print(
+        f"Ready in {time.monotonic() - started:.0f} s. The first start reads and compiles all of it: up to half a minute.",
+        flush=True,
+    )
 
 
 def _site(folder: Path) -> Path:

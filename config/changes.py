@@ -12,10 +12,13 @@ from config.load import load_settings
 from config.meanings import Flat, Meaning, Way, flat, meaning_of, number, shown, usdt
 from config.settings import Settings
 from core.errors import ConfigError
+from core.params import TradeSettings
 
 KEPT = "settings.json"
 """What a paper or live run leaves in its folder: the settings it ran with."""
 REPLAY = "run.json"
+CHANGED = "changed.json"
+"""What a run took over of ``trade`` while it ran."""
 UNKNOWN = "a key that this version does not know"
 HEADINGS = {
     "more": "allows MORE than before",
@@ -140,6 +143,14 @@ def keep_settings(run_dir: Path, settings: Settings, mode: str, run_id: str, at_
     draft = run_dir / f"{KEPT}.part"
     draft.write_text(json.dumps(told, indent=1), encoding="utf-8")
     draft.replace(run_dir / KEPT)
+    (run_dir / CHANGED).unlink(missing_ok=True)
+
+
+def keep_change(run_dir: Path, trade: TradeSettings, minute: int) -> None:
+    """Leave what a running bot took over of ``trade`` in mid-run, beside what it began with."""
+    draft = run_dir / f"{CHANGED}.part"
+    draft.write_text(json.dumps({"minute": minute, "trade": trade.model_dump(mode="json")}, indent=1), encoding="utf-8")
+    draft.replace(run_dir / CHANGED)
 
 
 def claim(run_dir: Path, mode: str) -> None:
@@ -152,26 +163,41 @@ def claim(run_dir: Path, mode: str) -> None:
         )
 
 
-def kept_in(run_dir: Path) -> Kept | None:
-    """The settings that a run left in its folder; None where there are none that can be read."""
+def kept_in(run_dir: Path, *, at_end: bool = False) -> Kept | None:
+    """The settings that a run began with, or ended with (``at_end``); None where there are none that can be read."""
     for name in (KEPT, REPLAY):
         told = _read(run_dir / name)
         if told is not None and isinstance(told.get("settings"), Mapping):
             mode = str(told.get("mode", "replay"))
+            changed = (_read(run_dir / CHANGED) or {}) if at_end else {}
+            words = ", with what changed in mid-run" if changed else ""
             return Kept(
-                name=f"the {mode} run {told.get('run_id', run_dir.name)}",
-                settings=flat(told["settings"]),
+                name=f"the {mode} run {told.get('run_id', run_dir.name)}{words}",
+                settings=_with(told["settings"], changed.get("trade")),
                 at_ms=int(told.get("at_ms", 0)),
                 mode=mode,
             )
     return None
 
 
+def _with(tree: Mapping[str, Any], trade: Any) -> dict[str, Any]:
+    """The settings as one level, with another ``trade`` where there is one."""
+    if not isinstance(trade, Mapping):
+        return flat(tree)
+    return flat({**tree, "config": {**tree.get("config", {}), "trade": trade}})
+
+
+def newest_replay(var: Path) -> Kept | None:
+    """The newest replay that left its settings; folders are named by when they began."""
+    folders = sorted((path.parent for path in (var / "runs").glob(f"*/{REPLAY}")), reverse=True)
+    return next((kept for folder in folders if (kept := kept_in(folder, at_end=True)) is not None), None)
+
+
 def newest_kept(var: Path, modes: Iterable[str] = ("paper", "live")) -> Kept | None:
     """The newest run of these modes that left its settings."""
     wanted = set(modes)
     folders = [path.parent for pattern in ("runs/*", "live/*") for path in var.glob(f"{pattern}/{KEPT}")]
-    found = [kept for folder in folders if (kept := kept_in(folder)) is not None and kept.mode in wanted]
+    found = [kept for folder in folders if (kept := kept_in(folder, at_end=True)) is not None and kept.mode in wanted]
     return max(found, key=lambda kept: kept.at_ms, default=None)
 
 
@@ -181,7 +207,7 @@ def settings_at(named: Path, var: Path) -> Kept:
     The environment does not change what such a folder says. Raises ConfigError for anything else."""
     places = [named, var / "runs" / named, var / "live" / named]
     for place in (p.parent if p.is_file() else p for p in places if p.exists()):
-        if (kept := kept_in(place)) is not None:
+        if (kept := kept_in(place, at_end=True)) is not None:
             return kept
         if (place / "config.json").is_file():
             return Kept(name=str(place), settings=flat(load_settings(place, environ={})))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from config import load, schema
 from config.argument_types import amount
-from config.changes import HEADINGS, changes, newest_kept, settings_at
+from config.changes import HEADINGS, changes, newest_kept, newest_replay, settings_at
 from config.faults import without_password
 from config.meanings import flat
 from config.money import doubts, in_money, money_line, state_words, venue_words
@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "they allow that was not allowed before; schema: write the schemas for editors"
     )
     parser.add_argument("action", choices=ACTIONS, nargs="?", default="show", help=what)
-    against = "diff: a run's folder or name, or a folder of settings (default: the last paper or live run)"
+    against = "diff: a run's folder or name, or a folder of settings (default: the last paper or live run, or the last replay where there is neither)"
     parser.add_argument("--against", type=Path, default=None, metavar="RUN", help=against)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
@@ -82,7 +82,8 @@ def _check(settings: Settings, secrets: Secrets, equity: float, as_json: bool) -
         print(json.dumps(answer, ensure_ascii=False))
         return EXIT_OK
     keyed = ", ".join(secrets.venues) or "none (replay, backtest and paper need none)"
-    print(f"The settings are valid. Exchange keys: {keyed}.")
+    count = f"{len(warnings)} warning{'s' if len(warnings) > 1 else ''}, see the end" if warnings else "no warnings"
+    print(f"The settings are valid: {count}. Exchange keys: {keyed}.")
     print(f"With an equity of {equity:,.0f} USDT:")
     for row in rows:
         print(money_line(*row))
@@ -95,9 +96,9 @@ def _check(settings: Settings, secrets: Secrets, equity: float, as_json: bool) -
 
 def _diff(settings: Settings, against: Path | None, equity: float, as_json: bool) -> int:
     var = load.resolve_var(settings)
-    old = newest_kept(var) if against is None else settings_at(against, var)
+    old = (newest_kept(var) or newest_replay(var)) if against is None else settings_at(against, var)
     if old is None:
-        raise ConfigError(f"there is no paper or live run in {var} to compare with; name settings by --against")
+        raise ConfigError(f"there is no run in {var} to compare with; name settings by --against")
     now = flat(settings)
     now["redis_url"] = without_password(now["redis_url"])
     found = changes(old.settings, now, equity)

@@ -1,8 +1,10 @@
 """Read the settings: both files, then the environment, then ``--set``; faults become one clear line."""
 
 import argparse
+import contextlib
 import json
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -108,3 +110,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def from_arguments(args: argparse.Namespace) -> Settings:
     """Settings for a verb whose parser got ``arguments``."""
     return load_settings(args.config_dir, overrides=args.overrides)
+
+
+def var_of(args: argparse.Namespace) -> Path:
+    """As ``resolve_var`` for verbs that look at a running bot, or end it: they need no more of the settings than this
+    folder, and a file that somebody broke meanwhile must not keep them from it. Its fault is told on standard error."""
+    try:
+        return resolve_var(from_arguments(args))
+    except ConfigError as error:
+        folder = Path(args.config_dir or os.environ.get(CONFIG_DIR_VARIABLE) or ROOT / "config")
+        named = [
+            c.text for c in (*from_environ(os.environ), *from_command_line(args.overrides)) if c.path == ("var_dir",)
+        ]
+        if not named:
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                named.append(json.loads((folder / FILES["config"]).read_text(encoding="utf-8-sig")).get("var_dir"))
+        text = named[-1] if named and isinstance(named[-1], str) else Config.model_fields["var_dir"].default
+        print(f"warning: the settings cannot be used as they are: {error}", file=sys.stderr)
+        return (ROOT / text).resolve()

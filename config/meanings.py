@@ -77,7 +77,9 @@ def _amount(value: float, _: Flat, __: float) -> float:
 
 
 def _largest_order(flat: Flat, equity: float) -> float:
-    return managed_usdt(flat, equity) * float(flat.get("risk.max_order_pct", 0)) / 100
+    most = flat.get("risk.max_order_usdt")
+    share = managed_usdt(flat, equity) * float(flat.get("risk.max_order_pct", 0)) / 100
+    return share if most is None else min(share, float(most))
 
 
 def _of_position(value: float, flat: Flat, equity: float) -> float:
@@ -172,7 +174,7 @@ MEANINGS: dict[str, Meaning] = {
     "models.horizon_minutes": Meaning("how far is forecast", _E, "minutes"),
     "events.volatility_shock": Meaning("a shock is a return of so many times the usual", _M, "times"),
     "events.volume_surge": Meaning("a surge is a volume of so many times the usual", _E, "times"),
-    "events.stale_minutes": Meaning("a market is stale after", _E, "minutes"),
+    "events.stale_minutes": Meaning("minutes without a trade that stop buying there", _M, "minutes"),
     "events.turbulent_ratio": Meaning("turbulent from this ratio of volatilities on", _E),
     "events.trend_ratio": Meaning("a trend from this ratio on", _E),
     "selection.entry_edge_bps": Meaning("a forecast opens a position above", _L, "bps", _on_an_order),
@@ -325,6 +327,14 @@ def usdt(key: str, settings: Flat, equity: float) -> float | None:
     if meaning is None or meaning.money is None or value is None:
         return None
     return meaning.money(value, settings, equity)
+
+
+def of_what(key: str, settings: Flat, equity: float) -> str:
+    """What the USDT of ``usdt`` are a part of, where the key does not say it: basis points are shown on an order."""
+    meaning = meaning_of(key)
+    if meaning is None or meaning.money is not _on_an_order:
+        return ""
+    return f" of the largest order ({_largest_order(settings, equity):,.2f} USDT)"
 
 
 def shown(key: str, value: Any) -> str:

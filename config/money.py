@@ -1,6 +1,6 @@
 """What the settings mean in money, and which of them work against each other."""
 
-from config.meanings import LIMITS, flat, managed_usdt, meaning_of, shown, usdt
+from config.meanings import LIMITS, flat, managed_usdt, meaning_of, of_what, shown, usdt
 from config.settings import Settings
 from core.cost_gate import SIDES
 from core.costs import fees_of
@@ -19,7 +19,8 @@ def in_money(settings: Settings, equity: float) -> list[tuple[str, str, float | 
     for key, value in keyed.items():
         meaning = meaning_of(key)
         if meaning is not None and key.split(".")[0] in LIMITS:
-            found.append((meaning.what, f"{key} = {shown(key, value)}", usdt(key, keyed, equity)))
+            setting = f"{key} = {shown(key, value)}{of_what(key, keyed, equity)}"
+            found.append((meaning.what, setting, usdt(key, keyed, equity)))
     return sorted(found, key=lambda row: LIMITS.index(row[1].split(".")[0]))
 
 
@@ -40,8 +41,10 @@ def state_words(settings: Settings, equity: float) -> list[str]:
     after = "sells all that is held" if risk.on_loss_limit == "close" else "leaves the exits to the ensemble"
     cap, band = own * risk.max_position_pct / 100, own * risk.rebalance_band_pct / 100
     tolerated = max(band, float(settings.config.trade.min_order_usdt))
+    invest, gross = settings.config.trade.invest_pct, risk.max_gross_pct
+    holds = "trade.invest_pct" if invest <= gross else "risk.max_gross_pct"
     return [
-        f"active: buys up to {own * settings.config.trade.invest_pct / 100:,.2f} USDT in all, and sells",
+        f"active: buys up to {own * min(invest, gross) / 100:,.2f} USDT in all ({holds}), and sells",
         f"reducing: after a loss of {' or of '.join(amounts)}; buys nothing, {after} (risk.on_loss_limit)",
         "halted: by a person (halt); what is being bought is given up at once, nothing is bought",
         "in every state cancels, protective exits and sales pass; only a person's resume leads back to active",
@@ -95,7 +98,7 @@ def doubts(settings: Settings, equity: float, cap: StartingCap | None = None) ->
         )
     if trade.invest_pct == 0:
         found.append("trade.invest_pct = 0: nothing will be bought")
-    found += _doubtful_limits(risk)
+    found += _doubtful_limits(risk, equity)
     if risk.max_order_usdt is not None and float(risk.max_order_usdt) < smallest:
         found.append(
             f"risk.max_order_usdt = {float(risk.max_order_usdt):g} is below trade.min_order_usdt = {smallest:g}: nothing can "
@@ -155,7 +158,7 @@ def doubts(settings: Settings, equity: float, cap: StartingCap | None = None) ->
     return found
 
 
-def _doubtful_limits(risk: RiskSettings) -> list[str]:
+def _doubtful_limits(risk: RiskSettings, equity: float) -> list[str]:
     found = [
         f"risk.{key} = 0 is not off: the first cent that is lost "
         + ("sells all that is held" if risk.on_loss_limit == "close" else "ends buying")
@@ -168,6 +171,14 @@ def _doubtful_limits(risk: RiskSettings) -> list[str]:
             f"risk.max_order_pct = {risk.max_order_pct:g} is above risk.max_position_pct = {risk.max_position_pct:g}, which "
             "holds instead"
         )
+    for money, share in (("max_order_usdt", "max_order_pct"), ("daily_loss_usdt", "daily_loss_pct")):
+        amount, percent = getattr(risk, money), getattr(risk, share)
+        if amount is not None and amount < equity * percent / 100:
+            found.append(
+                f"risk.{money} = {amount:,.0f} holds before risk.{share} = {percent:g}, which would be "
+                f"{equity * percent / 100:,.0f} USDT of the {equity:,.0f} that the bot manages; raise it, or null, if that "
+                "is not meant"
+            )
     return found
 
 

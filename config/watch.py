@@ -1,4 +1,4 @@
-"""How much is traded may be changed while the bot runs: the file of the settings is looked at again every minute.
+"""How much is traded may be changed while the bot runs: the files of the settings are looked at again every minute.
 
 Only what sizes an order is taken over (``RELOADED``); everything else waits for a restart, and is told so. A file that
 cannot be read, or holds what is not allowed, changes nothing: what held before holds on.
@@ -16,6 +16,7 @@ from config.meanings import flat
 from config.overrides import PREFIX
 from config.settings import Settings
 from core.errors import ConfigError
+from core.messages import SETTINGS_REFUSED
 from core.params import TradeSettings
 
 RELOADED = ("invest_pct", "min_order_usdt", "max_pct", "capital_pct", "capital_usdt")
@@ -53,37 +54,45 @@ class Change:
     """What holds from now on."""
     lines: tuple[str, ...]
     """For people and the record: what changed, what waits, or why nothing did."""
+    refused: bool = False
+    """The file cannot be used as it stands."""
 
 
 class TradeWatch:
-    """Watches one run's ``config.json``. ``trade`` is what the run was planned with."""
+    """Watches one run's files. ``trade`` is what the run was planned with."""
 
     def __init__(self, source: ConfigSource, trade: TradeSettings) -> None:
         self._source = source
-        self._path = source.folder / FILES["config"]
+        self._paths = tuple(source.folder / name for name in FILES.values())
+        self._fault = ""
         self._settings: Settings | None = None
         self._trade = trade
         # Never looked: a process that was started again takes over what its forerunner had.
-        self._stamp: tuple[int, int] | str | None = ""
+        self._stamp: tuple[tuple[int, int] | None, ...] = ()
 
     def look(self) -> Change | None:
-        """Read the file if it was written to since the last look; None where there is nothing new to tell."""
-        stamp = self._stamped()
+        """Read the files if one was written to since the last look; None where there is nothing new to tell."""
+        stamp = tuple(_stamped(path) for path in self._paths)
         if stamp == self._stamp:
             return None
         self._stamp = stamp
         try:
             found = self._source.load()
         except ConfigError as error:
-            return Change(trade=self._trade, lines=(f"the new settings are not used, the old ones hold: {error}",))
+            before, self._fault = self._fault, "; ".join(str(error).splitlines())
+            if self._fault == before:
+                return None  # saved again with the same fault: told once
+            return Change(trade=self._trade, lines=(f"{SETTINGS_REFUSED}{self._fault}",), refused=True)
         lines = [*self._taken_over(found), *self._waiting(found)]
-        self._settings = found
+        if self._fault and not lines:
+            lines.append("back to what holds, the files can be used again")
+        self._settings, self._fault = found, ""
         return Change(trade=self._trade, lines=tuple(lines)) if lines else None
 
     def _taken_over(self, found: Settings) -> list[str]:
         new = {name: getattr(found.config.trade, name) for name in RELOADED}
         lines = [
-            f"trade.{name}: {_shown(getattr(self._trade, name))} -> {_shown(value)}"
+            f"trade.{name} {_shown(getattr(self._trade, name))} → {_shown(value)}"
             for name, value in new.items()
             if value != getattr(self._trade, name)
         ]
@@ -99,14 +108,15 @@ class TradeWatch:
         before, after = flat(self._settings), flat(found)
         taken = tuple(f"trade.{name}" for name in RELOADED)
         keys = [k for k in sorted(before.keys() | after.keys()) if before.get(k) != after.get(k)]
-        return [f"{key} changed too: it waits for a restart" for key in keys if not key.startswith(taken)]
+        return [f"{key} waits for a restart" for key in keys if not key.startswith(taken)]
 
-    def _stamped(self) -> tuple[int, int] | None:
-        try:
-            told = self._path.stat()
-        except OSError:
-            return None
-        return told.st_mtime_ns, told.st_size
+
+def _stamped(path: Path) -> tuple[int, int] | None:
+    try:
+        told = path.stat()
+    except OSError:
+        return None
+    return told.st_mtime_ns, told.st_size
 
 
 def _shown(value: Any) -> str:

@@ -6,6 +6,13 @@ Ceilings for what is bought; what is held is never sold because of them. They on
 - Kelly: the share that grows fastest is mean / variance of the return (Kelly 1956, "A New Interpretation of Information
   Rate", Bell System Technical Journal 35; for a continuous return Thorp 2006, "The Kelly Criterion in Blackjack, Sports
   Betting, and the Stock Market", section 7). A fraction of it allows for means and spreads that are themselves guesses.
+  Both are of one horizon and in fractions: 24 bps with a spread of 47 are 0.0024 / 0.0047^2 = 109 times the equity, a
+  quarter of it 27 times. So it seldom binds: of minutes the variance is tiny beside any mean that is worth its cost, and
+  a quarter is below a cap of 15 % only where the mean is below 0.6 times the spread squared (0.13 bps of 47, 60 bps of
+  1,000). It is there for the forecast that is hardly one: a small mean with a wide spread. Costs are not taken off the
+  mean. That would be the rule of a bet that pays them ((mean - cost) / variance), and would cut at 3 bps of 24 left
+  after costs to 3.4 times the equity, which binds as little; between nothing and 0.13 bps left, where it would bind,
+  the cost gate has cut the order already.
 - Shock: while an instrument is in a volatility shock it is bought up to a part of its target only.
 - Portfolio: the sample volatility of all that would be held stays below ``target_volatility_pct``. The portfolio's own
   minute returns are added up, so every correlation of the sample is in it, and all buys shrink by one factor.
@@ -344,7 +351,11 @@ def ceiling_lines(rules: CeilingRules, volatility: float, kelly: float, joint: f
         assumed = ", assumed, as too little is known" if volatility == UNKNOWN_YEAR else ""
         lines += (f"volatility {volatility * 100.0:.1f}% a year{assumed}: at most {_share(share)}",)
     if math.isfinite(kelly):
-        lines += (f"{rules.kelly:g} of Kelly: at most {_share(kelly)}",)
+        lines += (
+            f"{rules.kelly:g} of Kelly: at most {_share(kelly)}"
+            if kelly < 1.0
+            else f"{rules.kelly:g} of Kelly: {kelly:.1f} times the equity by mean and spread before costs, so it bounds nothing",
+        )
     if joint < 1.0:
         lines += (f"all positions together below {rules.portfolio * 100.0:g}% volatility a year: buys x {joint:.4f}",)
     return lines

@@ -62,6 +62,21 @@ def _add_window(terms: FloatArray, lead: int, first: int, last: int, sums: Float
             sums[t] += lagged[t]
 
 
+@lean
+def mark_stale(bars: FloatArray, end: int, minutes: int, out: BoolArray) -> None:
+    """Write to ``out`` (S,) where nothing traded in each of the ``minutes`` minutes before index ``end`` of ``bars``
+    (S, T, 5): no bar, a stand-in for one, or one without volume (the ``STALE`` of a reading, held against a limit).
+
+    Minutes before the first count as such. One quiet minute is usual where a coin is thinly traded; several in a row are
+    a market that stands still, halted or deserted: its book is nobody's offer, and orders sent there come back.
+    """
+    for i in range(out.shape[0]):
+        traded = False
+        for k in range(max(0, end - minutes), end):
+            traded = traded or bars[i, k, VOLUME] > 0.0
+        out[i] = not traded
+
+
 def _room(minutes: int) -> FloatArray:
     """For ``read_span`` of so many minutes at a time."""
     return np.empty((9, LONG + minutes))

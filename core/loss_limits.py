@@ -24,6 +24,7 @@ NO_DAY = -1
 
 _HALTED_LIMIT, _NOT_TRADING, _NO_BOOK = int(Limit.HALTED), int(Limit.NOT_TRADING), int(Limit.NO_BOOK)
 _REDUCING_LIMIT, _UNRECONCILED, _NOT_FRESH = int(Limit.REDUCING), int(Limit.UNRECONCILED), int(Limit.NOT_FRESH)
+_STALE = int(Limit.STALE)
 
 
 class Mark(NamedTuple):
@@ -156,6 +157,7 @@ def fill_into(
     close: FloatArray,
     cash: FloatArray,
     fresh: BoolArray,
+    stale: BoolArray,
     tradable: BoolArray,
     reconciled: bool,
     state: int,
@@ -168,7 +170,7 @@ def fill_into(
 
     The others are (S,). Targets are brought within 0..1, infinite ones are no opinion; closing sells everything held. What
     forbids buying is the gravest reason there is: halted, no rules, no book, reducing, an account that is not
-    reconciled, a market that is not fresh, a guard (``core.guards.Guards.ints``) that holds at ``now_ms``. Only what
+    reconciled, a market that is not fresh, one in which nothing trades (``core.events.mark_stale``), a guard (``core.guards.Guards.ints``) that holds at ``now_ms``. Only what
     cannot be done forbids selling (no rules, no book): exits pass in every state.
     """
     for i in range(target.shape[0]):
@@ -199,6 +201,8 @@ def fill_into(
             buy = _UNRECONCILED
         elif not fresh[i]:
             buy = _NOT_FRESH
+        elif stale[i]:
+            buy = _STALE
         else:
             buy = guard_of(guards, i, now_ms)
         marks[BUY_BLOCK, i] = buy

@@ -439,6 +439,31 @@ class Refused:
     arithmetic: tuple[str, ...] = ()
 
 
+SETTINGS_REFUSED = "the new settings are not used, the old ones hold: "
+"""How a line of ``settings`` begins that says why the file was not taken over."""
+
+
+def settings_words(line: str) -> str:
+    """A line of ``Verdicts.settings`` as it stands alone among other news."""
+    return line if line.startswith(SETTINGS_REFUSED) else f"settings changed: {line}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoinDecision:
+    """What was decided of a coin that is one position at several venues (``core.coin_split``)."""
+
+    instruments: tuple[Instrument, ...]
+    """Its markets."""
+    edge_bps: float
+    """Its forecast, by which it is bought, kept or sold; NaN without one."""
+    held: float
+    """USDT in all of them."""
+    wanted: float
+    """USDT in all of them, before what the markets have room for; NaN: what is held is kept."""
+    lines: tuple[str, ...]
+    """How that came about and where its order goes, line by line."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdicts:
     """Risk's answer to one minute's intents."""
@@ -449,8 +474,11 @@ class Verdicts:
     state_reason: str
     approved: tuple[Approved, ...]
     refused: tuple[Refused, ...]
+    coins: tuple[CoinDecision, ...] = ()
+    """Of each coin at several venues, what was decided of it as a whole."""
     settings: tuple[str, ...] = ()
-    """What changed in the settings before this minute, or why a change was not taken over."""
+    """What changed in the settings before this minute, or why a change was not taken over (begins with
+    ``SETTINGS_REFUSED`` then)."""
     took_ms: float = 0.0
 
 
@@ -630,6 +658,8 @@ class MinuteRecord:
     """What foreign quote currencies were worth; empty where all is in USDT."""
     premium_bps: tuple[float, ...] = ()
     """What each coin costs more here than at the other venue; empty where no coin trades at two."""
+    coins: tuple[CoinDecision, ...] = ()
+    """What was decided of each coin that is one position at several venues."""
     difference: str = field(default="", compare=False)
     """How the account differed from our books; empty when it did not."""
     settings: tuple[str, ...] = field(default=(), compare=False)
@@ -658,6 +688,7 @@ class MinuteRecord:
             self.state,
             self.approved,
             self.refused,
+            tuple(map(repr, self.coins)),
             self.orders,
             self.exits,
             self.dust,

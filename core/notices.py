@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from core.champions import CHALLENGED, CONFIRMED, SERVING, STARTED
-from core.messages import MinuteRecord, Notice, OrderState, TradingState
+from core.messages import SETTINGS_REFUSED, MinuteRecord, Notice, OrderState, TradingState
 from core.units import DAY_MS, MINUTE_MS
 
 SEVERITIES = ("info", "warning", "critical")
@@ -116,7 +116,11 @@ CATALOG: dict[str, Wording] = {
     "limit_hit": Wording(
         "A limit held an order for {instrument}: {reason}", "한도에 걸려 {instrument} 주문을 막았습니다: {reason}"
     ),
-    "settings_changed": Wording("Settings in mid-run: {what}.", "실행 중 설정 변경: {what}."),
+    "settings_changed": Wording("Settings changed in mid-run: {what}.", "실행 중 설정 변경: {what}."),
+    "settings_refused": Wording(
+        "The new settings are not used, the old ones hold: {what}",
+        "새 설정을 적용하지 않고 이전 설정을 유지합니다: {what}",
+    ),
     "position_protected": Wording(
         "A {reason} sells {quantity} {instrument} at {price} or better. {why}",
         "{reason}: {instrument} {quantity}을(를) {price} 이상에 매도합니다. {why}",
@@ -264,7 +268,9 @@ class Newsroom:
         self._missed = 0
         yield from self._states(record)
         for what in record.settings:
-            yield "warning", "settings_changed", {"what": what}
+            refused = what.startswith(SETTINGS_REFUSED)
+            key = "settings_refused" if refused else "settings_changed"
+            yield "warning", key, {"what": what.removeprefix(SETTINGS_REFUSED)}
         for step in record.models:
             values = {name: getattr(step, name) for name in ("member", "version", "before", "by", "why")}
             told = {name: value or "none" for name, value in values.items()}

@@ -132,8 +132,8 @@ class EventSettings(Section):
     """Last return's size over its usual size."""
     volume_surge: Annotated[float, Field(gt=1)] = 5.0
     """Last volume over its usual size."""
-    stale_minutes: Annotated[int, Field(ge=1)] = 3
-    """Fillers or misses in a row."""
+    stale_minutes: Annotated[int, Field(ge=1, le=240)] = 3
+    """Minutes in a row in which nothing traded (no bar, a filler, or one without volume) after which nothing is bought."""
     turbulent_ratio: Annotated[float, Field(gt=1)] = 1.6
     """Short over long volatility above which the market is turbulent."""
     trend_ratio: Annotated[float, Field(gt=0)] = 1.25
@@ -172,8 +172,9 @@ class RiskSettings(Section):
 
     max_order_pct: Percent = 10
     max_position_pct: Percent = 15
-    max_order_usdt: Usdt | None = None
-    """One order in money; holds beside ``max_order_pct``."""
+    max_order_usdt: Usdt | None = 5_000
+    """One order in money; holds beside ``max_order_pct``, whatever an account is said to be worth. The default is what
+    ``max_order_pct`` makes of 50,000 USDT; null: off."""
     max_gross_pct: Percent = 60
     max_position_volatility_pct: Annotated[float, Field(gt=0, le=1_000)] | None = 15
     """What is bought of one instrument, times its volatility a year, stays below this; null: off."""
@@ -181,10 +182,12 @@ class RiskSettings(Section):
     """Volatility a year of all positions together, from their returns of the last hours: buys shrink to stay below it;
     null: off."""
     kelly_fraction: Annotated[float, Field(gt=0, le=1)] | None = 0.25
-    """A position is at most this fraction of what Kelly's rule makes of the forecast's mean and spread; null: off."""
+    """A position is at most this fraction of what Kelly's rule makes of the forecast's mean and spread, before costs: it
+    bounds forecasts that are small beside their spread, and no others (``core.ceilings``); null: off."""
     daily_loss_pct: Percent = 5
-    daily_loss_usdt: Usdt | None = None
-    """A day's loss in money; holds beside the one in per cent."""
+    daily_loss_usdt: Usdt | None = 2_500
+    """A day's loss in money; holds beside the one in per cent. The default is what ``daily_loss_pct`` makes of 50,000
+    USDT; null: off."""
     max_drawdown_pct: Percent = 15
     """From the highest equity seen, marked to market every minute."""
     max_orders_per_minute: Annotated[int, Field(ge=1, le=1_000)] = 20
@@ -240,7 +243,8 @@ class ExecutionSettings(Section):
     """What a forecast must pay for before its buy is sent: getting in and out again, getting in, or nothing. A buy
     shrinks to where one more unit costs what the forecast earns."""
     split: bool = True
-    """A coin that is traded at two venues is one position, and its order goes where it costs least."""
+    """A coin that is traded at two venues is one position, by the mean of its forecasts, and its order goes where it costs
+    least."""
     venue_latency_ms: dict[Literal["binance", "upbit"], Annotated[int, Field(ge=0, le=10_000)]] = Field(
         default_factory=dict
     )

@@ -5,7 +5,9 @@ three come from the bot's own fills and from the prices it has seen, so that a r
 What was there before, or was brought in by somebody else, has no entry and is never touched.
 
 The price looked at is the middle of the touch: a single odd trade moves no book, and it is what an order can be
-bounded by. Where several exits are due at once the gravest is named: a loss before a profit before a date.
+bounded by. A trade beyond an exit's level, of which the book has said nothing yet, is a reason to look at the book anew
+(``core.prints``); its own price counts only where no book can be seen. Where several exits are due at once the gravest
+is named: a loss before a profit before a date.
 
 An exit sells the whole position by marketable limits. The first stands ``collar`` below the middle, each later one
 twice as far, up to ``widest``; it goes on until nothing that the venue takes is left, whatever the price does
@@ -16,6 +18,7 @@ position any more.
 alone. Limits on exposure do not hold it, as it can only lower exposure; nor does a halt.
 """
 
+import math
 from collections.abc import Sequence
 from decimal import Decimal
 from enum import IntEnum
@@ -124,6 +127,20 @@ def stop_level(entry: float, peak: float, rules: ExitRules) -> float:
     if rules.trail > 0.0 and peak >= entry * (1.0 + rules.activation):
         level = max(level, peak * (1.0 - rules.trail))
     return level
+
+
+class Bounds(NamedTuple):
+    """Prices strictly between which no exit is due, quote units; at either, and beyond, one is."""
+
+    low: float
+    high: float
+
+
+def exit_bounds(entry: float, peak: float, due: int, rules: ExitRules) -> Bounds:
+    """Of a position. One that is being sold already (``due``) has none: its next order wants to know every price."""
+    if due != NOT_DUE:
+        return Bounds(math.inf, math.inf)
+    return Bounds(stop_level(entry, peak, rules), entry * (1.0 + rules.profit) if rules.profit > 0.0 else math.inf)
 
 
 @pasted

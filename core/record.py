@@ -62,6 +62,7 @@ def make_record(
         state_reason=verdicts.state_reason,
         approved=verdicts.approved,
         refused=verdicts.refused,
+        coins=verdicts.coins,
         orders=reports.orders,
         fills=reports.fills,
         exits=reports.exits,

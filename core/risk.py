@@ -12,8 +12,8 @@ that a deposit is no profit and a withdrawal no loss, also where it was made whi
 Guards (``core.guards``) pause buying for a while after losses. A late minute, a clock that ran away, and too many cancels
 buy nothing in that minute. Sales are counted, and held back by none of these.
 
-What is not known errs to less exposure: without a positive, finite equity, a fresh bar, a book or a reconciled
-account nothing is bought; without a book nothing is sold either, as there is no price to bound the sale by.
+What is not known errs to less exposure: without a positive, finite equity, a fresh bar, a trade in the last
+``events.stale_minutes``, a book or a reconciled account nothing is bought; without a book nothing is sold either, as there is no price to bound the sale by.
 
 Live trading has a starting cap on top (``core.starting_cap``): less may be invested than ``invest_pct`` says.
 """
@@ -25,9 +25,10 @@ from decimal import ROUND_FLOOR, Decimal
 import numpy as np
 
 from core.ceilings import ceiling_lines, ceiling_rules, ceilings_of
-from core.coin_split import SplitRules, hold_together, split_coins
+from core.coin_split import CoinPlan, SplitRules, hold_together, split_coins
 from core.cost_gate import CostGate, Seen, cost_gate, cost_lines, estimate_of, gate_rows, worth_line
 from core.errors import Defect
+from core.events import mark_stale
 from core.execution.estimate import half_spread_of_touch
 from core.guards import GuardBook, guard_rules, until_ms
 from core.impact import IMPACT_MINUTES, flow_at
@@ -37,8 +38,8 @@ from core.loss_limits import (
     loss_limits,
     managed,
 )
-from core.messages import Approved, FloatArray, Intents, Market, Refused, TradingState, Verdicts
-from core.params import CostSettings, ExecutionSettings, RiskSettings, TradeSettings
+from core.messages import Approved, BoolArray, FloatArray, Intents, Market, Refused, TradingState, Verdicts
+from core.params import CostSettings, EventSettings, ExecutionSettings, RiskSettings, TradeSettings
 from core.refusals import allowance_words, asked_words, pause_words
 from core.risk_state import BY_LIMIT, RiskState, marked
 from core.sizing import (
@@ -60,7 +61,8 @@ from core.units import BPS, DAY_MS, MINUTE_MS, Instrument, MarketRules, Side
 class Risk:
     """Reviews each minute's intents. ``rules`` are the venues' own; an instrument without them is not traded. ``gate``
     says what a forecast must pay for, by default that of the default settings; ``split`` how a coin at several venues is
-    split (None: each of its markets is a position of its own)."""
+    split (None: each of its markets is a position of its own); after ``stale_minutes`` in which nothing traded nothing
+    is bought."""
 
     def __init__(
         self,
@@ -71,8 +73,10 @@ class Risk:
         cap: StartingCap | None = None,
         gate: CostGate | None = None,
         split: SplitRules | None = None,
+        stale_minutes: int = EventSettings().stale_minutes,
     ) -> None:
         self._cap = cap
+        self._stale_minutes = stale_minutes
         self._trade = trade
         self._limits = limits
         self._rules = dict(rules)
@@ -80,7 +84,7 @@ class Risk:
         self._guards = GuardBook(self._state.guards)
         self._gate = gate or cost_gate(ExecutionSettings(), CostSettings())
         self._split = split
-        self._coins: dict[int, str] = {}
+        self._coins: CoinPlan | None = None
 
     @property
     def state(self) -> RiskState:
@@ -150,11 +154,11 @@ class Risk:
         self._state = state
         rows, floats, ints = self._rows(market, intents, state)
         caps = self._caps(market, state)
-        coins = split_coins(market, intents.edge_bps, rows, caps, self._split, intents.buy_scale)
+        coins = split_coins(market, intents.edge_bps, rows, caps, self._split, intents.buy_scale, self._gate)
         intents = replace(intents, edge_bps=coins.edge, buy_scale=coins.buy_scale)
         told = ceilings_of(floats, ints, caps, ceiling_rules(self._limits), market, intents)
         hold_together(coins, rows, caps)
-        self._coins = coins.lines
+        self._coins = coins
         sized = size_rows(rows, caps)
         seen = seen_of(market, intents, sized)
         sized = gate_rows(rows, caps, self._gate, seen, sized)
@@ -174,6 +178,7 @@ class Risk:
             state_reason=state.reason,
             approved=tuple(approved),
             refused=tuple(refused),
+            coins=tuple(coins.decisions),
         )
 
     def _caps(self, market: Market, state: RiskState) -> Caps:
@@ -213,7 +218,7 @@ class Risk:
     ) -> tuple[str, ...]:
         lines = arithmetic(rows, caps, sized, row, rules)
         ceilings = ceiling_lines(ceiling_rules(self._limits), *(float(v) for v in told[:, row]))
-        coin = (self._coins[row],) if row in self._coins else ()
+        coin = self._coins.lines(market, row) if self._coins is not None else ()
         lines = (*coin, *lines[:2], *ceilings, *lines[2:])
         if self._cap is None or not self._cap.binds:
             return lines
@@ -240,6 +245,7 @@ class Risk:
             _floats(market.close),
             _floats(market.cash),
             np.array(market.fresh, dtype=np.bool_),
+            self._stale(market),
             np.array([is_tradable(rule) for rule in rules], dtype=np.bool_),
             bool(market.account.reconciled),
             STATES.index(state.state),
@@ -254,6 +260,13 @@ class Risk:
             dear = (rows.buy_block == 0) & (market.premium_bps > self._limits.max_premium_bps)
             rows.buy_block[dear] = int(Limit.PREMIUM)
         return rows, floats, ints
+
+    def _stale(self, market: Market) -> BoolArray:
+        """(S,) where nothing has traded for ``stale_minutes``."""
+        stale = np.empty(len(market.instruments), dtype=np.bool_)
+        bars = _floats(market.bars[:, -self._stale_minutes :])
+        mark_stale(bars, bars.shape[1], self._stale_minutes, stale)
+        return stale
 
     def _block(self, market: Market) -> Limit | None:
         """What forbids every purchase of this minute."""
@@ -299,6 +312,8 @@ class Risk:
         match limit:
             case Limit.HALTED | Limit.REDUCING:
                 return f"state {self._state.state.value} since {self._state.since_ms}: {self._state.reason}"
+            case Limit.STALE:
+                return f"nothing traded there in the last {self._stale_minutes} minutes"
             case Limit.MAX_ORDERS:
                 return f"allowed {self._orders_left(self._state)[1]}"
             case Limit.CONSECUTIVE_LOSSES | Limit.STOP_GUARD | Limit.LOW_PROFIT | Limit.COOLDOWN:

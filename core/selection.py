@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from core.coins import coin_forecast, coins_at_venues
 from core.errors import DataError, Defect
 from core.events import VOLATILITY_SHOCK
 from core.lean import lean, pasted
@@ -194,9 +195,13 @@ def choose_targets(
 
 
 class Selector:
-    """Weighs the votes and turns the weighted edge into targets."""
+    """Weighs the votes and turns the weighted edge into targets. ``coins``: a coin at several venues is one position
+    (``execution.split``), judged once (``core.coins``)."""
 
-    def __init__(self, settings: SelectionSettings, table: WeightTable, members: Sequence[str]) -> None:
+    def __init__(
+        self, settings: SelectionSettings, table: WeightTable, members: Sequence[str], *, coins: bool = False
+    ) -> None:
+        self._coins = coins
         self._settings = settings
         self._table = table
         self._members = tuple(members)
@@ -233,18 +238,19 @@ class Selector:
         )
 
     def targets(self, market: Market, edge: FloatArray) -> FloatArray:
-        """(S,) wanted fractions of the investable equity (``choose_targets``)."""
+        """(S,) wanted fractions of the investable equity (``choose_targets``); the rows of a coin ask for the same."""
         out = np.empty(len(market.instruments))
-        choose_targets(
-            _plain(edge),
-            _plain(market.position),
-            _plain(market.close),
-            _plain(market.quote_rate),
-            float(market.equity),
-            np.array(market.fresh, dtype=np.bool_),
-            selection_rules(self._settings),
-            out,
-        )
+        edge, position, close, rate = (_plain(a) for a in (edge, market.position, market.close, market.quote_rate))
+        fresh = np.array(market.fresh, dtype=np.bool_)
+        for members in coins_at_venues(market.instruments) if self._coins else ():
+            edge[members] = coin_forecast(edge, fresh, members)
+            worth = position[members] * close[members] * rate[members]
+            # In USDT, all of it in each row: so each is held or not as the coin is.
+            known = float(worth[np.isfinite(worth)].sum())
+            position[members] = known if known > 0.0 else float(position[members].sum())
+            close[members] = rate[members] = 1.0
+            fresh[members] = fresh[members].any()
+        choose_targets(edge, position, close, rate, float(market.equity), fresh, selection_rules(self._settings), out)
         return out
 
 

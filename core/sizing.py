@@ -27,7 +27,7 @@ import numpy as np
 
 from core.lean import inner, lean, pasted
 from core.messages import BoolArray, FloatArray
-from core.units import BPS, MarketRules
+from core.units import BPS, MarketRules, plainly
 
 IntArray = np.ndarray
 
@@ -71,6 +71,7 @@ class Limit(IntEnum):
     KELLY = 32
     PORTFOLIO_VOLATILITY = 33
     SHOCK = 34
+    STALE = 35
 
 
 LIMIT_NAMES: dict[Limit, str] = {
@@ -103,6 +104,7 @@ LIMIT_NAMES: dict[Limit, str] = {
     Limit.KELLY: "kelly_fraction",
     Limit.PORTFOLIO_VOLATILITY: "target_volatility_pct",
     Limit.SHOCK: "shock_scale",
+    Limit.STALE: "stale_minutes",
 }
 
 _KEEP, _NOTHING, _DUST, _BAND, _PASSED = (int(v) for v in list(Limit)[:5])
@@ -504,12 +506,15 @@ def arithmetic(rows: Rows, caps: Caps, sized: Sized, row: int, rules: MarketRule
         f"target {rows.target[row]:.4f} of {caps.invest * 100:g}% of {caps.equity:.2f} = {wanted}"
         if not math.isnan(rows.target[row])
         else f"no target; cap {cap * 100:g}% of {caps.equity:.2f} = {cap * caps.equity:.2f}",
-        f"held {rows.held[row]:.10g} {base} = {_usdt(worth)}, change {_usdt(sized.asked[row], '+')}",
+        f"held {plainly(rows.held[row], 10)} {base} = {_usdt(worth)}, change {_usdt(sized.asked[row], '+')}",
     ]
     limit = Limit(int(sized.limit[row]))
     if limit in LIMIT_NAMES:
         room, name = sized.allowed[row], limit_name(limit, caps, rows.most[row])
-        lines.append(f"{name} allows {room:.2f}" if math.isfinite(room) else f"held by {name}")
+        if limit is Limit.MIN_ORDER:
+            lines.append(f"{name}: the least order is {room:.2f}")
+        else:
+            lines.append(f"{name} allows {room:.2f}" if math.isfinite(room) else f"held by {name}")
     lots = sized.lots[row]
     if lots:
         side, sign = ("buy", "+") if lots > 0 else ("sell", "-")

@@ -5,6 +5,7 @@ minute ``m`` covers ``[m, m + 60_000)`` and is decided upon at ``m + 60_000``. A
 are ``Decimal``; analytics are float64.
 """
 
+import math
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from enum import StrEnum
@@ -83,3 +84,12 @@ def round_price(price: Decimal, tick: Decimal, side: Side) -> Decimal:
 def to_decimal(value: float) -> Decimal:
     """The shortest decimal that reads back as ``value`` (so prices survive float64 and the wire)."""
     return Decimal(repr(float(value)))
+
+
+def plainly(value: float, digits: int = 10) -> str:
+    """A number for people: so many significant digits at most, no trailing zeros, and no exponent unless it is of no
+    amount or price there is."""
+    if not math.isfinite(value):
+        return "unknown"
+    text = f"{value:.{digits}g}"
+    return f"{Decimal(text).normalize():f}" if value == 0.0 or 1e-12 <= abs(value) < 1e15 else text

@@ -4,12 +4,14 @@ Compiled rules are loaded (or, on a fresh machine, compiled) when a process firs
 to many seconds. Each ``load_`` calls all that one part calls in a minute; nothing of it reaches a venue or a record.
 """
 
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
 
 from core.cache import Cache
-from core.coin_split import coins_at_venues
+from core.coin_split import SplitRules
+from core.coins import coins_at_venues
 from core.cost_gate import Seen, cost_gate, cost_lines
 from core.events import Detector
 from core.execution.conditions import conditions_of
@@ -109,6 +111,13 @@ def load_risk(trade: TradeSettings, limits: RiskSettings, rules: dict[Instrument
     Risk(trade, limits, rules, gate=gate).review(market, no_intents(len(rules)))
     flow_at(np.array(market.bars[0]), len(market.bars[0]) - 1, IMPACT_MINUTES)
     if coins_at_venues(tuple(rules)):
+        whole = Risk(trade, limits, rules, gate=gate, split=SplitRules(1.0, {}, 0.0))
+        one_of_each = np.ones(len(rules))
+        for intents in (
+            no_intents(len(rules)),
+            replace(no_intents(len(rules)), target=one_of_each, edge_bps=one_of_each),
+        ):
+            whole.review(market, intents)
         pair = np.ones((1, 2))
         levels = pair[:, :, None].copy()
         quotes = Quotes(levels, levels, pair, pair, pair, pair, pair, pair, pair, pair)

@@ -327,10 +327,21 @@ class Lake:
         return Synthetic.from_json(labels[0]) if labels and labels[0] else None
 
     def common_span(self, instruments: Sequence[Instrument]) -> tuple[int, int]:
-        """First and last minute that all of them have data between; DataError when one is absent or they never meet.
+        """First and last minute that all of them have data between; DataError when one is absent or they never meet."""
+        spans = self._spans(instruments)
+        first, last = max(s[0] for s in spans), min(s[1] for s in spans)
+        if first > last:
+            raise DataError(f"{self.root}: {', '.join(map(str, instruments))} have no minute in common")
+        return first, last
 
-        Read from the footers of each one's first and last file.
-        """
+    def whole_span(self, instruments: Sequence[Instrument]) -> tuple[int, int]:
+        """First minute of the earliest of them and last of the latest: who is listed later, or delisted, has no bars for
+        a while. DataError when one is absent."""
+        spans = self._spans(instruments)
+        return min(s[0] for s in spans), max(s[1] for s in spans)
+
+    def _spans(self, instruments: Sequence[Instrument]) -> list[tuple[int, int]]:
+        """First and last minute of each, read from the footers of its first and last file."""
         spans = []
         for instrument in instruments:
             files = self.files(instrument)
@@ -342,10 +353,7 @@ class Lake:
             spans.append((first[0], last[1]))
         if not spans:
             raise DataError(f"{self.root}: no instrument was asked for")
-        first, last = max(s[0] for s in spans), min(s[1] for s in spans)
-        if first > last:
-            raise DataError(f"{self.root}: {', '.join(map(str, instruments))} have no minute in common")
-        return first, last
+        return spans
 
     # ---------------------------------------------------------------- where things are
 

@@ -137,20 +137,29 @@ def cut(
         have = (last - first) // MINUTE_MS + 1
         earliest, latest = first + WARMUP_MINUTES * MINUTE_MS, last - (minutes - 1) * MINUTE_MS
         if asked is not None and earliest <= latest:
+            there = reaching_of(source.lake, instruments, start, end - MINUTE_MS)
+            listed = ",".join(f'"{i}"' for i in there)
+            those = f". Of the markets these have them: --set 'trade.instruments=[{listed}]'" if there else ""
             raise DataError(
                 f"{source.lake.root}: {minutes} minutes from {_utc(asked)} on are not all there; such a run can start from"
-                f" {_utc(earliest)} (the {WARMUP_MINUTES} minutes before it are its history) to {_utc(latest)} UTC"
+                f" {_utc(earliest)} (the {WARMUP_MINUTES} minutes before it are its history) to {_utc(latest)} UTC{those}"
             )
         raise DataError(
             f"{source.lake.root}: {minutes} minutes and {WARMUP_MINUTES} of history before them are asked for,"
             f" but the instruments share {have} minutes ({_utc(first)} to {_utc(last)} UTC)"
-            f"{_limited_by(source, instruments, first, last)}"
+            f"{limited_by(source, instruments, first, last)}"
         )
     return (read or cut_out)(source, instruments, first_minute, minutes, WARMUP_MINUTES)
 
 
-def _limited_by(source: MarketSource, instruments: tuple[Instrument, ...], first: int, last: int) -> str:
-    """Which instruments keep what they all share so short, and what to do about it."""
+def reaching_of(lake: Lake, instruments: tuple[Instrument, ...], first: int, last: int) -> tuple[Instrument, ...]:
+    """Those of ``instruments`` whose bars begin by minute ``first`` and go on to ``last``."""
+    spans = {i: lake.common_span((i,)) for i in instruments}
+    return tuple(i for i, (begins, ends) in spans.items() if begins <= first and ends >= last)
+
+
+def limited_by(source: MarketSource, instruments: tuple[Instrument, ...], first: int, last: int) -> str:
+    """Which instruments keep what they all share, from ``first`` to ``last``, so short, and what to do about it."""
     spans = {i.symbol: source.lake.common_span((i,)) for i in instruments}
     late = [symbol for symbol, span in spans.items() if span[0] == first]
     early = [symbol for symbol, span in spans.items() if span[1] == last]

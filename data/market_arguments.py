@@ -9,7 +9,17 @@ from config.settings import Settings
 from core.errors import ConfigError
 from core.units import DAY_MS, MINUTE_MS, Instrument
 from data.folder_source import Progress, folder_source
-from data.market import MarketCut, MarketSource, Reader, cut, demo_source, real_source, synthetic_source
+from data.market import (
+    WARMUP_MINUTES,
+    MarketCut,
+    MarketSource,
+    Reader,
+    cut,
+    demo_source,
+    reaching_of,
+    real_source,
+    synthetic_source,
+)
 
 
 def add_market(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +76,15 @@ def source_of(args: argparse.Namespace, var: Path, progress: Progress = lambda t
     return replace(source, per_usdt=tuple(getattr(args, "per_usdt", ())))
 
 
+def wanted_span(args: argparse.Namespace) -> tuple[int, int] | None:
+    """The first minute (with its history) and the last one that the arguments name; None where they leave it open."""
+    if getattr(args, "start", None) is None:
+        return None
+    first = minute(args.start)
+    count = args.minutes or (1 if args.days is None else round(args.days * DAY_MS / MINUTE_MS))
+    return first - WARMUP_MINUTES * MINUTE_MS, first + (count - 1) * MINUTE_MS
+
+
 def fitted(
     args: argparse.Namespace, settings: Settings, source: MarketSource
 ) -> tuple[Settings, tuple[Instrument, ...]]:
@@ -87,11 +106,15 @@ def fitted(
         )
     if there and not args.data:
         missing = [row for row in rows if row not in there]
-        listed = ",".join(f'"{i}"' for i in left)
-        raise ConfigError(
-            f"{source.lake.root}: has no bars of {', '.join(map(str, missing))}; import or download them, or trade what there "
-            f"is: --set 'trade.instruments=[{listed}]'"
-        )
+        span = wanted_span(args)
+        reaching = left if span is None else reaching_of(source.lake, left, *span)
+        said = f"{source.lake.root}: has no bars of {', '.join(map(str, missing))}; import or download them"
+        if not reaching:
+            raise ConfigError(f"{said}; of {', '.join(map(str, left))} there are none of those minutes either")
+        late = [str(row) for row in left if row not in reaching]
+        without = f" ({', '.join(late)} {'has' if len(late) == 1 else 'have'} none of those minutes)" if late else ""
+        listed = ",".join(f'"{i}"' for i in reaching)
+        raise ConfigError(f"{said}, or trade what there is{without}: --set 'trade.instruments=[{listed}]'")
     if not args.data:
         return settings, ()
     trade = settings.config.trade.model_copy(update={"instruments": tuple(map(str, left))})
@@ -126,3 +149,10 @@ def _time(text: str) -> str:
     """A time as it was written, once it is one: messages about it use its own words."""
     minute(text)
     return text
+
+
+def market_words(source: MarketSource, data: Path | None = None) -> tuple[str, ...]:
+    """The options by which another command is told of the same market; ``data``: the folder that it was found by."""
+    if data is not None:
+        return ("--data", str(data))
+    return ("--market", source.name) if source.synthetic else ()

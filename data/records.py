@@ -49,6 +49,7 @@ _JSON = (
     "votes",
     "approved",
     "refused",
+    "coins",
     "orders",
     "fills",
     "exits",

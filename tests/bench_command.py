@@ -37,7 +37,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     known = find(FOLDER)
-    if args.name is None:
+    helps = "-h" in args.rest or "--help" in args.rest
+    if args.name is None or (args.name == "all" and helps):
         width = max((len(name) for name in known), default=0)
         for bench in known.values():
             print(f"{bench.name:<{width}}  {bench.about}")
@@ -70,6 +71,16 @@ def choose(known: dict[str, Bench], name: str) -> Bench:
 
 
 def _run(bench: Bench, rest: list[str]) -> int:
-    print(f"== {bench.name}: {bench.about}", flush=True)
-    module: Any = importlib.import_module(bench.module)
+    helps = "-h" in rest or "--help" in rest
+    if not helps:
+        print(f"== {bench.name}: {bench.about}", flush=True)
+    try:
+        module: Any = importlib.import_module(bench.module)
+    except ModuleNotFoundError as error:
+        if not helps:
+            raise
+        print(
+            f"{bench.name}: {bench.about}\nIts options are known once it is installed ({error.name} is missing): run it."
+        )
+        return EXIT_OK
     return int(module.main(rest))

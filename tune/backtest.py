@@ -105,7 +105,7 @@ def make_backtest(
         market=venue,
         detector=Detector(rules.events),
         models=models,
-        selector=selector or Selector(rules.selection, table, members),
+        selector=selector or Selector(rules.selection, table, members, coins=rules.execution.split),
         risk=Risk(
             settings.config.trade,
             rules.risk,
@@ -113,6 +113,7 @@ def make_backtest(
             RiskState(),
             gate=cost_gate(rules.execution, rules.costs, law),
             split=split_rules(rules.execution, rules.costs, law),
+            stale_minutes=rules.events.stale_minutes,
         ),
         executor=executor,
         keep=keep,

@@ -25,6 +25,7 @@ from data.artifacts import Artifact, ArtifactStore
 from data.impact_law import newest_law, read_law
 from data.market import MarketCut, MarketSource
 from data.market_arguments import add_market, add_span, add_worth, cut_of, fitted, source_of
+from data.progress import minutes_bar, rate, share_bar, stage
 from data.quote_worth import known_worth
 from data.records import RecordStore
 from data.volume_curves import with_curves
@@ -36,7 +37,6 @@ from tune.backtest import make_backtest, make_tape
 from tune.forecasts import forecasts_of
 from tune.gaps import gaps_of, left_out_of
 from tune.prepared import mapped_cut, prepare, store_of
-from tune.progress import minutes_bar, rate, share_bar
 from tune.recorded_result import Touches, result_of_records
 from tune.report.findings import Findings, findings_of
 from tune.report.frame import Judged
@@ -107,8 +107,8 @@ def main(args: argparse.Namespace) -> int:
     against = [
         (name, findings_of(read_stored(f))) for name, f in zip(names_of(args.against), args.against, strict=True)
     ]
-    with console.status("the market …") as status:
-        source = source_of(args, var, lambda text, share: status.update(f"{text} ({share:.0%})"))
+    with stage(console, "the market …") as tell:
+        source = source_of(args, var, lambda text, share: tell(f"{text} ({share:.0%})"))
     settings, absent = fitted(args, settings, source)
     load.check_symbols(settings, source.symbols())
     if args.walk_forward:
@@ -160,9 +160,9 @@ def _fast(
     """The compiled engine over forecasts that were made in batches."""
     found, weights = _members(source, settings, market, console)
     rows = len(market.instruments)
-    with console.status("the engine …") as status:
-        compile_engine(lambda text: status.update(f"{text} …"))
-        status.update("spreads and liquidity …")
+    with stage(console, "the engine …") as tell:
+        compile_engine(lambda text: tell(f"{text} …"))
+        tell("spreads and liquidity …")
         prepared = prepare(settings, market, store_of(source))
     began = time.perf_counter()
     with minutes_bar(console, "forecasts", market.minutes, rows) as done:

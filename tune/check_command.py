@@ -14,6 +14,7 @@ from config.argument_types import whole
 from core.errors import EXIT_FAILURE, EXIT_OK, ConfigError
 from data.market import MarketCut, MarketSource, cut_out
 from data.market_arguments import add_market, add_span, cut_of, fitted, source_of
+from data.progress import stage
 from tune.checks.changes import history_of
 from tune.checks.lookahead import Looked, look
 from tune.checks.subjects import our_subjects
@@ -80,13 +81,13 @@ def main(args: argparse.Namespace) -> int:
     for subject in subjects:
         if subject.name not in names:
             continue
-        with console.status(subject.name) as status:
+        with stage(console, subject.name) as tell:
             one = look(
                 subject,
                 market,
                 cuts=args.cuts,
                 seed=args.seed,
-                progress=lambda text, share: status.update(f"{text} ({share:.0%})"),
+                progress=lambda text, share, tell=tell: tell(f"{text} ({share:.0%})"),
             )
         found.append(one)
         verdict = f"{len(one.leaks)} LEAKS" if one.leaks else "ok"
@@ -109,13 +110,13 @@ def _warmup(args: argparse.Namespace, market: MarketCut, console: Console) -> in
     features = our_features()
     names = _chosen(args.only, [feature.name for feature in features])
     began = time.perf_counter()
-    with console.status("features") as status:
+    with stage(console, "features") as tell:
         found = measure(
             [feature for feature in features if feature.name in names],
             market,
             starts=args.starts,
             seed=args.seed,
-            progress=lambda text, share: status.update(f"{text} ({share:.0%})"),
+            progress=lambda text, share, tell=tell: tell(f"{text} ({share:.0%})"),
         )
     took = time.perf_counter() - began
     wrong = [one for one in found if one.fault]

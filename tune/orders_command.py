@@ -11,7 +11,7 @@ from config import load
 from core.errors import EXIT_OK, DataError
 from core.execution.tca import PARTS, Parent, shortfall_of
 from core.messages import OrderReport, OrderState, PlaceOrder
-from core.units import Side
+from core.units import Side, plainly
 from tune.recorded_parents import Entry, RecordedParents, read_parents
 from tune.report.style import DASH, clock, number, price
 from tune.tca_command import WIDE, as_json, newest_run, run_argument
@@ -62,10 +62,16 @@ def main(args: argparse.Namespace) -> int:
     console.print(
         "Wanted: base units; mean: of the fills; USDT and bps: shortfall against the decision, above zero is lost."
     )
-    console.print(
-        f"{len(chosen)} of {len(run.parents)} orders{rest}; one in full: --order '23:55 ETH'", highlight=False
-    )
+    console.print(f"{len(chosen)} of {len(run.parents)} orders{rest}{_one_in_full(chosen)}", highlight=False)
     return EXIT_OK
+
+
+def _one_in_full(parents: list[Parent]) -> str:
+    """How to ask for one of these, by the newest of them."""
+    if not parents:
+        return ""
+    newest = parents[-1].decided
+    return f"; one in full: --order '{clock(newest.minute)[-5:]} {newest.instrument.base}'"
 
 
 def find(run: RecordedParents, name: str) -> Parent:
@@ -96,13 +102,13 @@ def print_parent(console: Console, run: RecordedParents, parent: Parent) -> None
     say(
         f"{decided.intent_id}: {decided.side.value} {decided.quantity.normalize():f} {base} at {decided.limit_price} or better"
     )
-    say(f"decided {clock(decided.at_ms, seconds=True)} UTC at a mid of {parent.decision}{why}")
+    say(f"decided {clock(decided.at_ms, seconds=True)} UTC at a mid of {plainly(float(parent.decision))}{why}")
     for line in decided.arithmetic:
         say(f"  {line}")
     when = (
         "nothing was sent"
         if parent.arrived_ms is None
-        else f"first sent {clock(parent.arrived_ms, seconds=True)} at a mid of {parent.arrival}"
+        else f"first sent {clock(parent.arrived_ms, seconds=True)} at a mid of {plainly(float(parent.arrival))}"
     )
     say(f"{when}; filled {parent.executed.normalize():f} of {decided.quantity.normalize():f} {base}")
     say(
@@ -171,10 +177,12 @@ def _wanted(parent: Parent, args: argparse.Namespace) -> bool:
 
 
 def _table(parents: list[Parent], *, wide: bool = True) -> Table:
-    """A line an order. Not ``wide``: it fits 80 columns, without ids, and without venues and years where there is one."""
+    """A line an order. Not ``wide``: it fits 80 columns, without ids, without venues where the symbol tells, and without years where there is one."""
     heads = ("minute, UTC", "market", "side", "wanted", "filled", "mean", "USDT", "bps")
     heads = (*heads[:2], "id", *heads[2:]) if wide else heads
-    one_venue = len({parent.decided.instrument.venue for parent in parents}) == 1
+    markets = {parent.decided.instrument for parent in parents}
+    # A won market has its exchange in its name; only a symbol that stands at two needs to be told where.
+    by_symbol = len({market.symbol for market in markets}) == len(markets)
     one_year = len({clock(parent.decided.minute)[:4] for parent in parents}) == 1
     table = Table(*heads, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in table.columns:
@@ -187,7 +195,7 @@ def _table(parents: list[Parent], *, wide: bool = True) -> Table:
         minute, instrument = clock(parent.decided.minute), parent.decided.instrument
         table.add_row(
             minute if wide or not one_year else minute[5:],
-            instrument.symbol if one_venue and not wide else str(instrument),
+            instrument.symbol if by_symbol and not wide else str(instrument),
             *((str(told["id"]),) if wide else ()),
             str(told["side"]),
             str(told["quantity"]),

@@ -40,7 +40,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "votes": ("votes",),
     "events": ("regime", "events"),
     "intents": ("weights_version", "weights", "edge_bps", "target"),
-    "verdicts": ("state", "state_reason", "approved", "refused"),
+    "verdicts": ("state", "state_reason", "approved", "refused", "coins"),
 }
 """Stage → the fields of a record that show it, in the order in which one causes the next. A record's orders and fills
 are split by their time: those of before its decision come where they stand here, those of after it come last. The

@@ -13,6 +13,7 @@ from rich.console import Console
 from config import load
 from core.errors import EXIT_FAILURE, EXIT_OK, DataError
 from core.messages import MinuteRecord
+from data.progress import stage
 from tune.parity import (
     Difference,
     Replayed,
@@ -68,7 +69,7 @@ def main(args: argparse.Namespace) -> int:
     )
     found = []
     for against, hold in Comparisons(replayed).all().items():
-        with console.status(f"{against} …"):
+        with stage(console, f"{against} …"):
             one = _held(against, hold)
         found.append(one)
         difference, note = one.difference, one.note

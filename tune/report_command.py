@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from core.errors import EXIT_OK, DataError
+from data.progress import stage
 from tune.report.compare import write_comparison
 from tune.report.findings import Findings, findings_of
 from tune.report.page import write_page
@@ -40,7 +41,7 @@ def main(args: argparse.Namespace) -> int:
     console = Console(stderr=args.json)
     found: list[Findings] = []
     for folder in args.runs:
-        with console.status(f"{folder} …"):
+        with stage(console, f"{folder} …"):
             found.append(findings_of(read_stored(folder)))
     runs = list(zip(names_of(args.runs), found, strict=True))
     page = args.out or args.runs[0] / (PAGE if len(runs) == 1 else COMPARED)

@@ -214,6 +214,7 @@ class _Run:
         self.grids = make_grids(instruments, self.rules, {i: fees_of(i, rules.costs).in_quote for i in instruments})
         self.account_rules = make_rules(
             *(settings.config.trade, rules.risk, rules.selection, rules.execution, rules.costs, rules.protection),
+            rules.events,
             law,
         )
         curves = market_curves(market) if self.account_rules.schedule.kind == VOLUME_CURVE else None

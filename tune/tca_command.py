@@ -25,7 +25,6 @@ HELP = "what every order of a run cost against its decision: delay, timing, spre
 EXAMPLE = "python3 run.py tca\npython3 run.py tca var/runs/RUN --by hour"
 PAGE = "tca.html"
 WIDE = 110
-HEADS = {"opportunity": "unfilled"}
 
 
 def _hour(parent: Parent) -> str:
@@ -89,7 +88,9 @@ def main(args: argparse.Namespace) -> int:
         console.print(f"{run.name}: nothing was ordered", highlight=False)
     else:
         console.print(table_of(lines, total, args.by, wide=console.width >= WIDE))
-        console.print("Parts in bps of what was decided upon; above zero is lost. Unfilled: what waiting cost.")
+        console.print(
+            "Parts in bps of what was decided upon; above zero is lost. Opportunity: what waiting cost the unfilled part."
+        )
     for note in run.notes:
         console.print(f"note: {note}", highlight=False, soft_wrap=True)
     console.print(f"page: {page}", highlight=False, soft_wrap=True)
@@ -158,7 +159,7 @@ def table_of(lines: dict[str, Shortfall], total: Shortfall, by: str, *, wide: bo
     """A line a group, and their sum: the parts in bps of what was decided upon, the shortfall in USDT too. Not ``wide``:
     without the counts, so that it fits 80 columns."""
     counts = ("orders", "decided", "filled") if wide else ()
-    parts = [HEADS.get(part, part) for part in PARTS]
+    parts = list(PARTS)
     table = Table(by, *counts, *parts, "bps", "USDT", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"

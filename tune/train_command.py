@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from config import load
@@ -17,11 +16,12 @@ from config.argument_types import DAY_MINUTES, LONGEST_MINUTES, days, whole
 from config.settings import Settings
 from core.errors import EXIT_OK, ConfigError, DataError
 from core.params import MemberSettings
-from core.units import MINUTE_MS
+from core.units import DAY_MS, MINUTE_MS
 from data.artifacts import Artifact, ArtifactStore
 from data.folder_source import folder_source
 from data.market import MarketSource, demo_source, real_source, synthetic_source
 from data.market_arguments import add_worth, fitted
+from data.progress import share_bar
 from tune.array_store import ArrayStore
 from tune.auto import command
 from tune.train import Span, ensure_members, lower_priority, train_members
@@ -67,20 +67,15 @@ def main(args: argparse.Namespace) -> int:
     settings, source = picked(args, settings)
     instruments = settings.config.trade.rows
     everything = LONGEST_MINUTES / DAY_MINUTES
-    span = newest_span(source, settings, args.days or (everything if args.auto else DEFAULT_DAYS), args.before_ms)
+    asked = args.days or (everything if args.auto else DEFAULT_DAYS)
+    # The agent's accounts hold every coin from their first minute on; members learn from whoever has bars.
+    span = newest_span(source, settings, asked, args.before_ms, shared=args.rl)
     if args.auto:
         return command.main(args, settings, source, span)
     store = ArtifactStore(source.root / "artifacts")
     console = Console(stderr=True)
     made: dict[str, Artifact]
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True
-    ) as bar:
-        task = bar.add_task("starting", total=1.0)
-
-        def progress(text: str, share: float) -> None:
-            bar.update(task, description=text, completed=share)
-
+    with share_bar(console, "training") as progress:
         common = {"seed": args.seed, "source": source.name, "progress": progress, "cache": cache_of(source)}
         if args.rl:
             # RLlib takes four seconds to import: only who asked for it waits for it.
@@ -154,9 +149,13 @@ def pick_source(market: str | None, settings: Settings) -> MarketSource:
     return demo_source(var) if market == "demo" else synthetic_source(var, market)
 
 
-def newest_span(source: MarketSource, settings: Settings, days: float, before_ms: int | None) -> Span:
-    """The newest ``days`` that all instruments share and that closed by ``before_ms``; as many as there are."""
-    first, last = source.lake.common_span(settings.config.trade.rows)
+def newest_span(
+    source: MarketSource, settings: Settings, days: float, before_ms: int | None, *, shared: bool = False
+) -> Span:
+    """The newest ``days`` of which some instrument has bars, or, ``shared``, all have, and that closed by ``before_ms``; as
+    many as there are. A coin that was listed a moment ago does not make what is learned from the others as short."""
+    rows = settings.config.trade.rows
+    first, last = source.lake.common_span(rows) if shared else source.lake.whole_span(rows)
     if before_ms is not None:
         last = min(last, before_ms // MINUTE_MS * MINUTE_MS - MINUTE_MS)
     minutes = min(int(days * 1440), (last - first) // MINUTE_MS + 1)
@@ -188,17 +187,21 @@ def chosen(settings: Settings, families: str | None) -> tuple[MemberSettings, ..
 
 
 def show_agent(console: Console, judged: Any, page: Path) -> None:
-    """How the agent did where it had not learned, beside the others, with the verdict of a backtest."""
+    """How the agent did where it had not learned, beside the others, in one unit; with the verdict of a backtest."""
+    minute = judged.result.minute
+    long = max(1, int(minute[-1]) - int(minute[0])) / DAY_MS
     low, middle, high = (judged.metrics[f"seeds_{what}_bps_a_day"] for what in ("lowest", "median", "highest"))
-    console.print(
-        f"held out: the agent {judged.metrics['holdout_bps']:+.1f} bps; "
-        + ", ".join(f"{name} {growth:+.1f}" for name, growth in judged.rivals.items())
-        + f"; {len(judged.seeds)} seeds alone {low:+.1f} to {high:+.1f} bps a day, median {middle:+.1f}",
-        highlight=False,
-    )
-    console.print(f"verdict: {judged.verdict.word}")
+    lines = [(f"the agent ({len(judged.seeds)} seeds together)", f"{judged.metrics['holdout_bps'] / long:+.1f}")]
+    lines.append(("each seed alone", f"{low:+.1f} to {high:+.1f}, median {middle:+.1f}"))
+    lines += [(name, f"{growth / long:+.1f}") for name, growth in judged.rivals.items()]
+    width = max(len(name) for name, _ in lines)
+    # A pipe has 80 columns: a sentence that is cut there is read by nobody.
+    console.print(f"held out for {long * 24:.0f} hours, bps a day after all costs:", highlight=False, soft_wrap=True)
+    for name, figure in lines:
+        console.print(f"  {name:<{width}}  {figure}", highlight=False, soft_wrap=True)
+    console.print(f"verdict: {judged.verdict.word}", highlight=False, soft_wrap=True)
     for reason in judged.verdict.reasons:
-        console.print(f"  {reason}", highlight=False)
+        console.print(f"  {reason}", highlight=False, soft_wrap=True)
     console.print(f"learning curve: {page}", highlight=False, soft_wrap=True)
 
 

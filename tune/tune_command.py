@@ -4,13 +4,13 @@ import argparse
 import json
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from config import load
 from config.argument_types import days, number, whole
 from core.errors import EXIT_OK
 from data.artifacts import ArtifactStore
+from data.progress import share_bar
 from tune.train import lower_priority
 from tune.train_command import DEFAULT_DAYS, add_trained_market, newest_span, picked
 from tune.weights import Found, tune_weights
@@ -43,13 +43,10 @@ def main(args: argparse.Namespace) -> int:
     settings = load.from_arguments(args)
     lower_priority(settings.config.resources.trainer_niceness)
     settings, source = picked(args, settings)
-    span = newest_span(source, settings, args.days, args.before_ms)
+    span = newest_span(source, settings, args.days, args.before_ms, shared=True)
     store = ArtifactStore(source.root / "artifacts")
     console = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True
-    ) as bar:
-        task = bar.add_task("starting", total=1.0)
+    with share_bar(console, "weights") as progress:
         found = tune_weights(
             source,
             settings,
@@ -58,7 +55,7 @@ def main(args: argparse.Namespace) -> int:
             trials=args.trials,
             minutes=args.minutes,
             seed=args.seed,
-            progress=lambda text, share: bar.update(task, description=text, completed=share),
+            progress=progress,
         )
     show(console, found)
     if args.json:

@@ -187,8 +187,8 @@ def trainable(settings: Settings) -> tuple[Settings, tuple[MemberSettings, ...]]
 def whole_span(source: MarketSource, instruments: tuple[Instrument, ...]) -> tuple[int, int]:
     """From the first bar of the earliest instrument to the last of the latest: who is listed later, or delisted, has no
     bars for a while, and nobody is asked about it then."""
-    spans = [source.lake.common_span((instrument,)) for instrument in instruments]
-    return min(s[0] for s in spans), max(s[1] for s in spans) + MINUTE_MS
+    first, last = source.lake.whole_span(instruments)
+    return first, last + MINUTE_MS
 
 
 def make_folds(minutes: int, plan: Plan, horizon: int) -> tuple[Fold, ...]:

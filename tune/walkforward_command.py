@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -19,10 +18,10 @@ from core.features import schema_hash
 from core.units import DAY_MS, MINUTE_MS, Instrument
 from data.artifacts import ArtifactStore
 from data.market import MarketSource
+from data.progress import bars_bar
 from data.verdicts import keep_verdict
 from tune.fold_work import Plan
 from tune.fold_work import Progress as Told
-from tune.progress import BarsPerSecond
 from tune.result import Result
 from tune.train import CODE, lower_priority
 from tune.verdict import Verdict
@@ -149,14 +148,20 @@ def run(
     # Torch reads it when it is first imported, which is not before a fold needs it.
     os.environ.setdefault("OMP_NUM_THREADS", str(resources.torch_threads))
     out.mkdir(parents=True, exist_ok=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), BarsPerSecond(instruments=1), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("starting", total=None)
-        told = Told(
-            say=lambda text: bar.update(task, description=text),
-            plan=lambda bars: bar.update(task, total=bars),
-            walked=lambda bars: bar.advance(task, bars),
-        )
+    with bars_bar(console, "walk-forward") as (say, walk):
+        done = total = 0
+
+        def plan_bars(bars: int) -> None:
+            nonlocal total
+            total = bars
+            walk(done, total)
+
+        def walked_bars(bars: int) -> None:
+            nonlocal done
+            done += bars
+            walk(done, total)
+
+        told = Told(say=say, plan=plan_bars, walked=walked_bars)
         try:
             walked = run_walk_forward(source, settings, plan, out, cash=cash, span=span, progress=told)
         except KeyboardInterrupt:

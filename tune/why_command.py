@@ -13,9 +13,9 @@ from typing import Any
 from config import load
 from config.changes import Kept, kept_in
 from core.errors import EXIT_OK, DataError
-from core.messages import MinuteRecord
+from core.messages import SETTINGS_REFUSED, MinuteRecord
 from core.orders import parse_id
-from core.units import DAY_MS, MINUTE_MS, Instrument
+from core.units import DAY_MS, MINUTE_MS, Instrument, plainly
 from core.why import Why, head, lines, of_order, why
 from data import plain
 from data.bar_log import WORDS, read_source
@@ -34,7 +34,7 @@ EXAMPLE = (
 )
 CLOCK = re.compile(r"(?:(?:(\d{4})-)?(\d{2})-(\d{2})[T ])?(\d{2}):(\d{2})")
 LATER_MS = DAY_MS
-"""How long after its decision an order's news is looked for."""
+"""How long after its decision an order's news is looked for, and before one an order that was not finished."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -145,7 +145,8 @@ def _of_records(folder: Path, asked: Asked, *, as_json: bool) -> int:
         rows = [i for i in rows if i in _touched(record)]
     changed = changes(records, record.minute)
     later = [r for r in records if record.minute < r.minute <= record.minute + LATER_MS]
-    told = [why(record, instrument, later) for instrument in rows]
+    earlier = [r for r in records if record.minute - LATER_MS <= r.minute < record.minute]
+    told = [why(record, instrument, later, earlier) for instrument in rows]
     sources = [read_source(folder, record.minute, one.instrument) for one in told]
     if as_json:
         found = _plain(folder, record, told)
@@ -173,7 +174,10 @@ def changes(records: Sequence[MinuteRecord], minute: int) -> tuple[str, ...]:
     if not told:
         return ()
     since = "in this minute" if told[-1].minute == minute else f"at {_utc(told[-1].minute)} UTC"
-    return tuple(f"settings changed {since}: {line}" for line in told[-1].settings)
+    return tuple(
+        f"{since}: {line}" if line.startswith(SETTINGS_REFUSED) else f"settings changed {since}: {line}"
+        for line in told[-1].settings
+    )
 
 
 def _touched(record: MinuteRecord) -> set[Instrument]:
@@ -256,7 +260,7 @@ def _of_backtest(folder: Path, asked: Asked, *, as_json: bool) -> int:
     )
     for row in told:
         print(
-            f"\n{row['symbol']}: {row['side'].upper()} {row['quantity']:.10g}, limit {row['limit_price']:.10g}, mid {row['mid']:.10g}"
+            f"\n{row['symbol']}: {row['side'].upper()} {plainly(row['quantity'])}, limit {plainly(row['limit_price'])}, mid {plainly(row['mid'])}"
         )
         edge, target = _number(row["edge_bps"]), _number(row["target"])
         forecast = "nobody spoke" if edge is None else f"forecast {edge:+.2f} bps"
@@ -268,11 +272,11 @@ def _of_backtest(folder: Path, asked: Asked, *, as_json: bool) -> int:
         for fill in row["fills"]:
             seconds = (fill["at_ms"] - last - MINUTE_MS) / 1000
             print(
-                f"  {seconds:+.1f} s after the close: {fill['quantity']:.10g} at {fill['price']:.10g}; cost "
+                f"  {seconds:+.1f} s after the close: {plainly(fill['quantity'])} at {plainly(fill['price'])}; cost "
                 f"{fill['fee_usdt']:.2f} fee, {fill['spread_usdt']:.2f} spread, {fill['impact_usdt']:.2f} impact, "
                 f"{fill['delay_usdt']:.2f} delay"
             )
-        print(f"  executed {row['executed']:.10g}")
+        print(f"  executed {plainly(row['executed'])}")
     return EXIT_OK
 
 

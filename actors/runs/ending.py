@@ -32,7 +32,7 @@ def end_run(
 ) -> int:
     """Sum up what ``records`` did; success takes at least one decided minute and no difference."""
     shown = replace(source, name="stand-in" if reached.stand_in else reached.name, synthetic=reached.synthetic)
-    print_summary(console, records, run_dir, shown, agreed, as_json=as_json)
+    print_summary(console, records, run_dir, shown, agreed, settings, as_json=as_json)
     counted = figures(records)
     leave_mark(
         run_dir,

@@ -11,7 +11,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from actors.runs.told import Teller, clock
 from core.messages import MinuteRecord
+from core.units import plainly
 
 LINES_SHOWN = 12
 QUIET_EVERY = 10
@@ -28,28 +30,6 @@ class Follower(Protocol):
     def close(self) -> None: ...
 
 
-def describe(record: MinuteRecord) -> list[str]:
-    """One line a decision of this minute; empty when nothing was decided."""
-    when = f"{datetime.fromtimestamp(record.minute / 1000, UTC):%m-%d %H:%M}"
-    if record.status == "missed":
-        return [f"{when}  MISSED  {record.reason}"]
-    lines = []
-    rows = {instrument: row for row, instrument in enumerate(record.instruments)}
-    for approved in record.approved:
-        row = rows[approved.instrument]
-        said = ", ".join(
-            f"{v.member} {v.mean_bps[row]:+.0f}" if v.spoke and math.isfinite(v.mean_bps[row]) else f"{v.member} silent"
-            for v in record.votes
-        )
-        lines.append(
-            f"{when}  {approved.side.upper():4} {approved.quantity.normalize():f} {approved.instrument.symbol}"
-            f" near {approved.reference_price:g}, forecast {record.edge_bps[row]:+.1f} bps ({said})"
-        )
-    for refused in record.refused:
-        lines.append(f"{when}  REFUSED {refused.instrument.symbol}: {refused.reason}")
-    return lines
-
-
 class PlainFollower:
     """One line a decision, and now and then a sign of life."""
 
@@ -57,20 +37,27 @@ class PlainFollower:
         self._console = console
         self._total = total
         self._quiet = 0
+        self._teller = Teller()
 
     def show(self, record: MinuteRecord, done: int, missed: int) -> None:
-        lines = describe(record)
+        lines = self._teller.tell(record)
         for line in lines:
             self.say(line)
         self._quiet = 0 if lines else self._quiet + 1
         if self._quiet >= QUIET_EVERY or (not lines and done == 1):
             self._quiet = 0
-            when = f"{datetime.fromtimestamp(record.minute / 1000, UTC):%m-%d %H:%M}"
             of = f"/{self._total}" if self._total else ""
-            best = max((e for e in record.edge_bps if math.isfinite(e)), default=math.nan)
             self.say(
-                f"{when}  hold: best forecast {best:+.1f} bps; minute {done}{of}, missed {missed}, equity {record.equity:,.2f}"
+                f"{clock(record.minute)}  hold: {self._why(record)}; minute {done}{of}, missed {missed}, "
+                f"equity {record.equity:,.2f}"
             )
+
+    def _why(self, record: MinuteRecord) -> str:
+        """What keeps it from trading: markets that stand still, else the best of what was forecast."""
+        still = self._teller.still(record)
+        edges = [e for e, fresh in zip(record.edge_bps, record.fresh, strict=True) if fresh and math.isfinite(e)]
+        best = f"best forecast {max(edges):+.1f} bps" if edges else "no forecast"
+        return f"{still}; {best}" if still and edges else still or best
 
     def say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -87,6 +74,7 @@ class LiveFollower:
         self._total = total
         self._synthetic = synthetic
         self._lines: deque[str] = deque(maxlen=LINES_SHOWN)
+        self._teller = Teller()
         self._record: MinuteRecord | None = None
         self._counts = (0, 0)
         self._live = Live(self._view(), console=console, refresh_per_second=8, transient=False)
@@ -96,7 +84,7 @@ class LiveFollower:
         self._counts = (done, missed)
         if record.status == "done":
             self._record = record
-        self._lines.extend(describe(record))
+        self._lines.extend(self._teller.tell(record))
         self._live.update(self._view())
 
     def say(self, text: str) -> None:
@@ -137,8 +125,8 @@ class LiveFollower:
                 edge, target = record.edge_bps[row], record.target[row]
                 table.add_row(
                     instrument.symbol + ("" if record.fresh[row] else "  (stale)"),
-                    f"{record.close[row]:g}",
-                    f"{record.position[row]:g}",
+                    plainly(record.close[row], 7),
+                    plainly(record.position[row], 7),
                     Text(f"{edge:+.1f}", style="green" if edge > 0 else "red") if math.isfinite(edge) else "–",
                     f"{target:.0%}" if math.isfinite(target) else "keep",
                 )

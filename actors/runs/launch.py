@@ -17,6 +17,8 @@ import ray
 
 from actors.clock import wall_ms
 from actors.plan import NAMESPACE, RunPlan
+from actors.runs.learnt import learnt_until, too_old, until_words
+from actors.runs.patience import actors_words, models_words, page_words, told_again
 from actors.runs.rehearsal import Rehearsal
 from actors.runs.retraining import Command, Retraining, train_commands
 from actors.system import begin_training, ray_dashboard_port, start_ray, start_system, stop_system
@@ -92,20 +94,23 @@ class Launch:
             start_ray(config, self.plan.root, dashboard_port)
 
         self._next("Ray")
-        if own:
-            twice(begin, ray.shutdown, self._say, BotError)
-        else:
-            begin()
+        with told_again(self._say, lambda: "its first processes are starting"):
+            if own:
+                twice(begin, ray.shutdown, self._say, BotError)
+            else:
+                begin()
         self._exits.callback(sweep)
         self._exits.callback(ray.shutdown)
         self._stage("Ray" + (f" (dashboard http://127.0.0.1:{dashboard_port})" if config.ray.dashboard else ""))
         self._exits.callback(_quietly, stop_system)
         self._supervisor = start_system(self.plan)
+        # Already now, though their imports slow the page: spawned after it, on two busy cores the page came 7 and 16 s
+        # sooner and the run began 29 and 12 s later.
         spawned = self._supervisor.spawn.remote()
         self._exits.callback(_quietly, ray_serve.shutdown)
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         self._next("the page")
-        with _named("the page did not come up"):
+        with told_again(self._say, page_words), _named("the page did not come up"):
             self.dashboard_url = twice(
                 lambda: deploy_dashboard(
                     config.dashboard, self.plan.redis_url, self.plan.run_id, (config.logs, self.plan.log_dir)
@@ -115,8 +120,12 @@ class Launch:
             )
         self._stage(f"page: {self.dashboard_url}")
         self._next("the models: trained ones are loaded, missing ones trained first")
-        self.versions = dict(versions())
-        with _named("the models did not come up on Serve"):
+        with told_again(self._say, lambda: "the training says above what it does, or looks at what is stored"):
+            self.versions = dict(versions())
+        with (
+            told_again(self._say, lambda: models_words(tuple(self.versions))),
+            _named("the models did not come up on Serve"),
+        ):
             deploy_members(
                 self.plan.settings.rules.models,
                 config.resources,
@@ -125,12 +134,18 @@ class Launch:
                 pins=self.plan.serving_dir,
                 proxy=True,
             )
-        self._stage(f"models on Serve: {', '.join(f'{n} {v}' for n, v in self.versions.items()) or 'none'}")
+        known = learnt_until(ArtifactStore(self.plan.artifacts_dir), self.versions)
+        begins = wall_ms() if self.plan.first_minute is None else self.plan.first_minute
+        told = [f"{n} {v}{until_words(known.get(n), begins)}" for n, v in self.versions.items()]
+        self._stage(f"models on Serve: {', '.join(told) or 'none'}")
+        for line in too_old(known, begins, config.live.max_lake_age_days):
+            self._say(f"warning: {line}")
         if rehearsal.needed:
             self._say("compiling the rules, once on this machine …")
-        rehearsal.wait(SYSTEM_START_S)
+        with told_again(self._say, lambda: "the rules are being compiled, once on this machine"):
+            rehearsal.wait(SYSTEM_START_S)
         self._next("the actors: they connect to the exchange and ask for the last bars")
-        with _named("the actors did not come up"):
+        with told_again(self._say, self._who_starts), _named("the actors did not come up"):
             ray.get(spawned, timeout=SYSTEM_START_S)
             status = ray.get(self._supervisor.start.remote(), timeout=SYSTEM_START_S)
         self._stage(f"{len(status)} actors")
@@ -142,6 +157,9 @@ class Launch:
             mode=plan.mode,
             instruments=str(len(plan.settings.config.trade.rows)),
         )
+
+    def _who_starts(self) -> str:
+        return actors_words(ray.get(self._supervisor.status.remote(), timeout=5))
 
     def train_beside(self, source: MarketSource, market: Command, args: argparse.Namespace, *, downloads: bool) -> None:
         """From now on, whenever ``progress`` is asked for, see to it that models are trained when it is time
@@ -192,10 +210,10 @@ class Launch:
             # It is being started again; the next minute, which buys nothing, ends what it takes up.
             log.exception("the executor did not say that it gave up this minute's buys")
 
-    def resume(self, by: str) -> None:
-        """Trade again after a halt or a loss limit. Raises BotError when risk does not answer."""
+    def resume(self, by: str) -> str:
+        """Trade again after a halt or a loss limit; gives the state before. Raises BotError when risk does not answer."""
         with _named("risk did not resume"):
-            self._ask("risk", "resume", 30, by, wall_ms())
+            return str(self._ask("risk", "resume", 30, by, wall_ms()))
 
     def day_over(self, seen: LiveDay) -> None:
         """Let a finished day of live trading move the starting cap, and tell people where it stands then. Raises BotError

@@ -24,7 +24,6 @@ from core.units import MINUTE_MS, Instrument
 from data import with_parent
 from data.artifacts import ArtifactStore
 from data.lake import Lake
-from data.market import MarketSource
 from data.model_registry import KIND
 
 if sys.platform == "linux":
@@ -140,7 +139,7 @@ class Retraining:
         if self._downloads:
             return True
         try:
-            _, newest = self._lake.common_span(self._instruments)
+            _, newest = self._lake.whole_span(self._instruments)
         except DataError:
             return False
         return min(newest, market_ms) - max((a.span[1] for a in models), default=0) >= FRESH_MS
@@ -215,10 +214,3 @@ class RayWork:
 
     def stop(self) -> None:
         ray.cancel(self._reference, force=True)
-
-
-def market_words(source: MarketSource, data: Path | None = None) -> Command:
-    """How ``train`` is told of the market that a run trades."""
-    if data is not None:
-        return ("--data", str(data))
-    return ("--market", source.name) if source.synthetic else ()

@@ -85,6 +85,15 @@ def opening_balances(market: MarketCut, source: MarketSource, cash: Decimal, won
     return found
 
 
+def opening_words(balances: Balances, cash: Decimal) -> str:
+    """What each exchange's account begins with, in a line; ``cash`` is what ``--cash`` says."""
+    held = [(venue, asset, amount) for (venue, asset), amount in balances.items() if amount]
+    each = "; ".join(f"{venue} {amount:,f} {asset}" for venue, asset, amount in held) or "nothing"
+    if len({venue for venue, _, _ in held}) < 2:
+        return f"the account begins with: {each}"
+    return f"each exchange begins with an account of its own (--cash is what each gets, {cash:,f} USDT): {each}"
+
+
 def _worth_in_won(market: MarketCut, source: MarketSource, cash: Decimal) -> Decimal:
     """``cash`` USDT in KRW by the first known rate, in whole thousands."""
     rates = Instrument("upbit", "USDT/KRW")

@@ -10,14 +10,17 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.runs.audit import Audit
+from config.settings import Settings
 from core.currency import REPORTING_CURRENCY, usdt_of
 from core.messages import MinuteRecord
-from core.metrics import measure
+from core.metrics import measure, realised
+from core.why import nothing_words
 from data.market import MarketSource
 
 
 def figures(records: list[MinuteRecord]) -> dict:
-    """Counts, money and the time of each step (p50 and p99, ms)."""
+    """Counts, money and the time of each step (p50 and p99, ms). ``parents``: what was decided to be ordered, each sent as
+    one or more ``orders``, its slices."""
     done = [r for r in records if r.status == "done"]
     steps: dict[str, list[float]] = {}
     for record in done:
@@ -28,6 +31,9 @@ def figures(records: list[MinuteRecord]) -> dict:
         "minutes": sum(r.status != "closed" for r in records),
         "done": len(done),
         "missed": sum(r.status == "missed" for r in records),
+        "parents": len(
+            {i for r in records for i in (*(a.intent_id for a in r.approved), *(e.intent_id for e in r.exits))}
+        ),
         "orders": len(orders),
         "fills": sum(len(r.fills) for r in records),
         "refused": sum(len(r.refused) for r in records),
@@ -61,7 +67,7 @@ def venue_lines(records: list[MinuteRecord]) -> list[str]:
         ]
         count = sum(o.instrument.venue == venue for o in orders.values())
         lines.append(
-            f"{venue}: orders {count}, fills {len(mine)}, traded {traded:,.2f} USDT; holds {', '.join(held) or 'no coins'}"
+            f"{venue}: slices {count}, fills {len(mine)}, traded {traded:,.2f} USDT; holds {', '.join(held) or 'no coins'}"
         )
     for name in dict.fromkeys(rate.currency for r in done for rate in r.rates if rate.currency != REPORTING_CURRENCY):
         known = [rate for r in done for rate in r.rates if rate.currency == name]
@@ -72,7 +78,14 @@ def venue_lines(records: list[MinuteRecord]) -> list[str]:
 
 
 def print_summary(
-    console: Console, records: list[MinuteRecord], run_dir: Path, source: MarketSource, agreed: Audit, *, as_json: bool
+    console: Console,
+    records: list[MinuteRecord],
+    run_dir: Path,
+    source: MarketSource,
+    agreed: Audit,
+    settings: Settings,
+    *,
+    as_json: bool,
 ) -> None:
     """A table on the console, or one JSON line on standard output."""
     result = figures(records) | {"run_dir": str(run_dir), "market": source.name, "synthetic": source.synthetic}
@@ -86,14 +99,16 @@ def print_summary(
         f"{'synthetic market' if source.synthetic else 'market'} {source.name}: {result['done']} minutes, {result['missed']} missed"
     )
     console.print(
-        f"orders {result['orders']}, fills {result['fills']}, refused {result['refused']}, silent votes {result['silent_votes']}",
+        f"orders {result['parents']}, sent in {result['orders']} slices, fills {result['fills']}, refused {result['refused']}, silent votes {result['silent_votes']}",
         highlight=False,
     )
     if len(equity):
-        did = measure(equity, fills=[f for r in records for f in r.fills], rates=done[-1].rates)
+        fills = [f for r in records for f in r.fills]
+        did = measure(equity, fills=fills, rates=done[-1].rates)
+        hits = f"hit rate {did.hit_rate:.0%}" if realised(fills) else "no position was sold"
         console.print(
             f"equity {equity[0]:,.2f} → {equity[-1]:,.2f} USDT ({did.total_return:+.2%}), largest fall {did.max_drawdown:.2%},"
-            f" turnover {did.turnover:.2f}×, hit rate {did.hit_rate:.0%}",
+            f" turnover {did.turnover:.2f}×, {hits}",
             highlight=False,
         )
     for line in venue_lines(records):
@@ -103,12 +118,12 @@ def print_summary(
         table.add_row(step, f"{times['p50_ms']:.1f}", f"{times['p99_ms']:.1f}")
     console.print(table)
     console.print(agreed.line(), style="" if not agreed.differences else "bold red", highlight=False)
-    if not result["orders"]:
-        best = max((e for r in done for e in r.edge_bps if np.isfinite(e)), default=float("nan"))
+    if done and not result["orders"]:
+        known = [e for r in done for e in r.edge_bps if np.isfinite(e)]
+        entry, smallest = settings.rules.selection.entry_edge_bps, settings.config.trade.min_order_usdt
+        best = max(known, default=None)
         console.print(
-            f"no order was sent: the largest forecast was {best:+.1f} bps, and trading_rules.json asks for more than"
-            " selection.entry_edge_bps before money is risked",
-            highlight=False,
+            nothing_words(best, any(known), entry, done[0].equity, f"{smallest:f}"), highlight=False, soft_wrap=True
         )
     kinds = Counter(re.sub(r"[\d.]+ s", "… s", r.reason) for r in records if r.status == "missed")
     for reason, count in kinds.most_common(5):

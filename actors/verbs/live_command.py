@@ -35,7 +35,6 @@ from actors.runs.live_words import tell_live
 from actors.runs.news_sources import sources_of
 from actors.runs.only_one import AccountLock
 from actors.runs.reach import ReachedAll, reach_all, won_a_usdt
-from actors.runs.retraining import market_words
 from actors.runs.running import note_run, noted, refuse_second
 from actors.runs.unsettled import judge_orders
 from actors.verbs.paper_command import models_of, tell_asking, tell_rooms, tell_start
@@ -57,6 +56,7 @@ from data.impact_law import newest_law
 from data.kept_curves import keep
 from data.logs import configure_logs
 from data.market import MarketSource
+from data.market_arguments import market_words
 from data.records import RecordStore, read_records
 from data.starting_caps import CapKeeper, read_cap
 from data.volume_curves import learn_from
@@ -328,7 +328,10 @@ def _run(
     about |= {"run_id": run_id, "minutes": args.minutes}
     keep_settings(run_dir, settings, "live", run_id, wall_ms())
     runs_dir = run_dir.parent.parent / "runs"
-    with noted(runs_dir, run_id, "live"), Launch(plan, lambda text: console.print(text, highlight=False)) as launch:
+    with (
+        noted(runs_dir, run_id, "live"),
+        Launch(plan, lambda text: console.print(text, highlight=False, soft_wrap=True)) as launch,
+    ):
         launch.start(lambda: versions, about)
         launch.train_beside(source, market_words(source), args, downloads=not reached.stand_in)
         if args.without_proven_edge is not None:

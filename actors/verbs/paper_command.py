@@ -20,12 +20,11 @@ from actors.runs.launch import Launch
 from actors.runs.news_sources import sources_of
 from actors.runs.paper_account import DEFAULT_CASH, PaperAccount, open_account
 from actors.runs.reach import Reached, ReachedAll, let_run, reach_all, won_a_usdt
-from actors.runs.retraining import market_words
 from actors.runs.running import note_run, noted, refuse_second
 from actors.runs.simulators import Simulators, venue_of, write_keys
 from actors.verbs.replay_command import Training, follow
 from config import load
-from config.argument_types import amount, minutes
+from config.argument_types import amount, minutes, won
 from config.changes import keep_settings
 from config.secrets import API_KEYS_PATH
 from config.settings import Settings
@@ -38,6 +37,7 @@ from data.impact_law import newest_law
 from data.kept_curves import keep
 from data.logs import configure_logs
 from data.market import MarketSource, real_source, synthetic_source
+from data.market_arguments import market_words
 from data.records import read_records
 from data.volume_curves import learn_from
 from data.weights import newest_weights
@@ -55,9 +55,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     load.arguments(parser)
     parser.add_argument("--minutes", type=minutes, help="how many minutes to decide; default: until stopped")
     account = parser.add_argument_group("paper accounts (var/paper, one a venue, kept from run to run)")
-    account.add_argument("--cash", type=amount, help="USDT a new account begins with (default 10000)")
     account.add_argument(
-        "--krw", type=amount, help="KRW a new account at Upbit begins with (default: what --cash is worth)"
+        "--cash", type=amount, help="USDT that EACH exchange's new account begins with (default 10000)"
+    )
+    account.add_argument(
+        "--krw", type=won, help="KRW a new account at Upbit begins with (default: what --cash is worth)"
     )
     account.add_argument("--reset", action="store_true", help="begin the accounts anew")
     parser.add_argument(
@@ -218,7 +220,7 @@ def _run(
         )
         about = {"mode": "paper", "clock": plan.clock, "synthetic": plan.synthetic, "market": reached.name}
         about |= {"run_id": plan.run_id, "minutes": args.minutes}
-        with Launch(plan, lambda text: console.print(text, highlight=False)) as launch:
+        with Launch(plan, lambda text: console.print(text, highlight=False, soft_wrap=True)) as launch:
             launch.start(versions, about)
             launch.train_beside(source, market_words(source), args, downloads=not reached.stand_in)
             note_run(run_dir.parent, launch.plan, launch.dashboard_url)

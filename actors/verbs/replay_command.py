@@ -21,16 +21,15 @@ from actors.plan import RunPlan
 from actors.runs.audit import audit_run
 from actors.runs.follow import Follower, make_follower
 from actors.runs.launch import Launch
-from actors.runs.retraining import market_words
 from actors.runs.running import note_run, noted, refuse_second
-from actors.runs.simulators import Balances, opening_balances, start_simulators
+from actors.runs.simulators import Balances, opening_balances, opening_words, start_simulators
 from actors.runs.summary import print_summary
 from config import load
-from config.argument_types import amount, number
+from config.argument_types import amount, number, won
 from config.settings import Settings
 from config.watch import ConfigSource
 from core.errors import EXIT_FAILURE, EXIT_OK, BotError
-from core.messages import MinuteRecord
+from core.messages import MinuteRecord, TradingState
 from data import with_parent
 from data.artifacts import ArtifactStore
 from data.hot import Hot
@@ -38,7 +37,8 @@ from data.impact_law import newest_law
 from data.kept_curves import keep
 from data.logs import configure_logs
 from data.market import MarketCut, MarketSource
-from data.market_arguments import add_market, add_span, cut_of, fitted, source_of
+from data.market_arguments import add_market, add_span, cut_of, fitted, market_words, source_of
+from data.progress import stage
 from data.records import read_records
 from data.sources.spec import recorded
 from data.volume_curves import learn_from
@@ -65,10 +65,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--speed", type=number(1, 1000), default=DEMO_SPEED, help="times real speed, 1 to 1000 (default %(default)g)"
     )
     parser.add_argument(
-        "--cash", type=amount, default="10000", help="USDT in the account at the start (default %(default)s)"
+        "--cash",
+        type=amount,
+        default="10000",
+        help="USDT that EACH exchange's account begins with (default %(default)s); with two exchanges the run has twice that",
     )
     parser.add_argument(
-        "--krw", type=amount, help="KRW in the account at Upbit at the start (default: what --cash is worth)"
+        "--krw", type=won, help="KRW that the account at Upbit begins with (default: what --cash is worth there)"
     )
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON line, nothing else")
 
@@ -79,13 +82,14 @@ def main(args: argparse.Namespace) -> int:
     console = Console(stderr=args.json)
     speed, cash = 0.0 if args.lockstep else args.speed, args.cash
     refuse_second(var / "runs")
-    with console.status("the market …") as status:
-        source = source_of(args, var, lambda text, share: status.update(f"{text} ({share:.0%})"))
+    with stage(console, "the market …") as tell:
+        source = source_of(args, var, lambda text, share: tell(f"{text} ({share:.0%})"))
     settings, _ = fitted(args, settings, source)
     load.check_symbols(settings, source.symbols())
     rooms(settings.config.trade.rows)
     market = cut_of(args, source, settings.config.trade.rows, DEMO_MINUTES)
     balances = opening_balances(market, source, cash, args.krw)
+    console.print(opening_words(balances, cash), highlight=False, soft_wrap=True)
     run_id = f"{datetime.fromtimestamp(wall_ms() / 1000, UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
     run_dir = var / "runs" / run_id
     run_dir.mkdir(parents=True)
@@ -96,7 +100,7 @@ def main(args: argparse.Namespace) -> int:
     ):
         records = _run(args, settings, source, market, members.versions, run_dir, speed, balances, console)
     agreed = audit_run(run_dir, [fill for r in records for fill in r.fills], balances)
-    print_summary(console, records, run_dir, source, agreed, as_json=args.json)
+    print_summary(console, records, run_dir, source, agreed, settings, as_json=args.json)
     return EXIT_OK if any(r.status == "done" for r in records) and not agreed.differences else EXIT_FAILURE
 
 
@@ -186,7 +190,7 @@ def _run(
             "run_id": plan.run_id,
             "minutes": market.minutes,
         }
-        with Launch(plan, lambda text: console.print(text, highlight=False)) as launch:
+        with Launch(plan, lambda text: console.print(text, highlight=False, soft_wrap=True)) as launch:
             launch.start(versions, about)
             launch.train_beside(source, market_words(source, args.data), args, downloads=False)
             told = {
@@ -217,16 +221,21 @@ def _run(
     return list(read_records(run_dir / "records"))
 
 
-class _Asked:
+class Asked:
     """Remembers that a person asked to stop; a second time ends at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console) -> None:
         self.stop = False
+        self.over = False
+        """The run has ended by itself: what is left is to put it on disk and sum it up."""
+        self._console = console
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         if self.stop:
             raise KeyboardInterrupt
         self.stop = True
+        if self.over:
+            self._console.print("the run is over, its summary follows …", highlight=False)
 
 
 def follow(
@@ -239,9 +248,10 @@ def follow(
 ) -> None:
     """Show the minutes as they are recorded until the run is over or somebody asks to stop it.
 
-    Raises BotError when the conductor has ended, or what ``check`` raises, which looks whether all else still runs.
+    Raises BotError when the conductor has ended, or what ``check`` raises, which looks whether all else still runs. After
+    a run that ended in order a first Ctrl-C goes on to cost nothing: its summary is still to come.
     """
-    asked = _Asked()
+    asked = Asked(console)
     old = {s: signal.signal(s, asked) for s in (signal.SIGINT, signal.SIGTERM)}
     hot = Hot(launch.plan.redis_url, launch.plan.run_id)
     follower = make_follower(console, title, total, synthetic)
@@ -259,16 +269,19 @@ def follow(
             if progress and progress["error"]:
                 raise BotError(f"the conductor stopped: {progress['error']}")
             if progress and progress["finished"]:
+                asked.over = True
                 return
             if asked.stop or _obey(launch, follower, _commands(hot)):
                 follower.say("stopping after this minute …")
+                asked.over = True
                 return
             time.sleep(POLL_S)
     finally:
         follower.close()
         hot.close()
-        for number, handler in old.items():
-            signal.signal(number, handler)
+        if not asked.over:
+            for number, handler in old.items():
+                signal.signal(number, handler)
 
 
 def _records(hot: Hot) -> list[MinuteRecord]:
@@ -285,9 +298,15 @@ def _obey(launch: Launch, follower: Follower, commands: list[dict]) -> bool:
             launch.halt(told["by"], told["reason"])
             follower.say(f"HALTED by {told['by']}: {told['reason']}; what is being bought ends, only sales pass")
         elif told["command"] == "resume":
-            launch.resume(told["by"])
-            follower.say(f"resumed by {told['by']}")
+            follower.say(resumed_words(told["by"], launch.resume(told["by"])))
     return any(told["command"] == "stop" for told in commands)
+
+
+def resumed_words(by: str, before: str) -> str:
+    """What a person's resume did, by the state of trading before."""
+    if before != TradingState.ACTIVE:
+        return f"resumed by {by}; trading was {before}"
+    return f"trading was active already; by {by} pauses are lifted, and losses are counted from now on"
 
 
 def _commands(hot: Hot) -> list[dict]:

@@ -17,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    running = find_run(load.resolve_var(load.from_arguments(args)) / "runs")
+    running = find_run(load.var_of(args) / "runs")
     if not running.redis_url:
         raise NotRunning(f"run {running.run_id} is still starting; try again when its first minute is shown")
     hot = Hot(running.redis_url, running.run_id)

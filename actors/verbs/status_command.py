@@ -12,6 +12,8 @@ from actors.limits import Standing, folders_of, standings
 from actors.runs.running import find_run
 from config import load
 from core.errors import EXIT_OK, NotRunning
+from core.messages import settings_words
+from core.notices import clock
 from data.hot import Hot
 
 HELP = "what the running bot is doing"
@@ -24,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    var = load.resolve_var(load.from_arguments(args))
+    var = load.var_of(args)
     try:
         running = find_run(var / "runs")
     except NotRunning:
@@ -53,6 +55,7 @@ def main(args: argparse.Namespace) -> int:
         "minute": minute,
         "equity": equity,
         "state": snapshot.state,
+        "settings": snapshot.health.get("risk", {}).get("settings"),
         "trading": snapshot.health.get("risk", {}).get("trading", []),
         "starting_cap": snapshot.health.get("risk", {}).get("starting_cap"),
         "actors": snapshot.health,
@@ -68,6 +71,11 @@ def main(args: argparse.Namespace) -> int:
         f"minutes done {done}, missed {missed}; equity {equity:,.2f}" if equity else "no minute recorded yet",
         highlight=False,
     )
+    changed = answer["settings"] or {"minute": 0, "lines": []}
+    for line in changed["lines"]:
+        console.print(
+            f"{clock(changed['minute'])} UTC: {settings_words(line)}", highlight=False, markup=False, soft_wrap=True
+        )
     for line in answer["trading"]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if answer["starting_cap"]:

@@ -28,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    running = find_run(load.resolve_var(load.from_arguments(args)) / "runs")
+    running = find_run(load.var_of(args) / "runs")
     if running.redis_url:
         hot = Hot(running.redis_url, running.run_id)
         try:

@@ -50,6 +50,7 @@ from core.engine.tables import (
     SEEN_SPREAD,
     SHOCK,
     SINCE,
+    STALE,
     STDEV,
     STEP_UNITS,
     TABLE,
@@ -69,6 +70,7 @@ from core.engine.tables import (
     Tape,
     looks_of,
 )
+from core.events import mark_stale
 from core.execution.estimate import half_spread_of_touch
 from core.execution.schedules.twap import least_lots
 from core.guards import GuardRules, close_trip
@@ -433,6 +435,7 @@ def fill_rows(
     minute = tape.start_minute + index * MINUTE_MS
     if today[0] != minute // DAY_MS:
         today[0], today[1] = minute // DAY_MS, 0
+    mark_stale(tape.seen, index + 1, rules.stale_minutes, scratch.flags[STALE])
     position, cash, sellable = scratch.floats[POSITION], scratch.floats[PAID_FROM], scratch.floats[FREE_LOTS]
     for i in range(position.shape[0]):
         cash[i] = account.amount[grid[i, QUOTE]]
@@ -447,6 +450,7 @@ def fill_rows(
         account.close,
         cash,
         scratch.flags[FRESH],
+        scratch.flags[STALE],
         scratch.flags[TRADABLE],
         True,
         state.state,

@@ -26,6 +26,7 @@ from core.loss_limits import ACTIVE, NO_DAY, LossLimits, Mark, loss_limits
 from core.messages import BoolArray, FloatArray
 from core.params import (
     CostSettings,
+    EventSettings,
     ExecutionSettings,
     ProtectionSettings,
     RiskSettings,
@@ -96,6 +97,7 @@ class Rules(NamedTuple):
     gate: CostGate
     exits: ExitRules
     ceilings: CeilingRules
+    stale_minutes: int
 
 
 LIFE_SIDE, LIFE_INDEX, LIFE_AGE, LIFE_DONE = range(4)
@@ -210,8 +212,13 @@ class Logs(NamedTuple):
 WANTED, POSITION, PAID_FROM, FREE_LOTS, SEEN_MID, SEEN_EDGE, SEEN_SPREAD, CALM_LOW, CALM_HIGH, BUY_SCALE = range(
     len(ROW_FLOATS), len(ROW_FLOATS) + 10
 )
+<<<<<<< HEAD
 FRESH, IS_ASKED, TRADABLE = range(3)
 ROW, ORDER, LIMIT, UNSENT, BUYS, QUANTITY, BEFORE, AGE, LEAST, ASKED_AT, SENT, SLOT = range(12)
+=======
+FRESH, IS_ASKED, TRADABLE, STALE = range(4)
+ROW, ORDER, LIMIT, UNSENT, BUYS, QUANTITY, BEFORE, AGE, LEAST = range(9)
+>>>>>>> main
 TICKS, STEPS, PART_LEVEL, PART_STEPS = range(4)
 
 
@@ -224,7 +231,7 @@ class Scratch(NamedTuple):
     ints: IntArray
     """(5, S): the sizing's ``ROW_INTS``."""
     flags: BoolArray
-    """(3, S): fresh, asked, tradable."""
+    """(4, S): fresh, asked, tradable, and whether nothing has traded for ``Rules.stale_minutes``."""
     votes: FloatArray
     """(2, M, S)"""
     weights: FloatArray
@@ -332,6 +339,7 @@ def make_rules(
     execution: ExecutionSettings,
     costs: CostSettings,
     protection: ProtectionSettings,
+    events: EventSettings,
     law: ImpactLaw = PRIOR,
 ) -> Rules:
     return Rules(
@@ -356,6 +364,7 @@ def make_rules(
         ceilings=ceiling_rules(limits),
         gate=cost_gate(execution, costs, law),
         exits=exit_rules(protection, limits),
+        stale_minutes=events.stale_minutes,
     )
 
 
@@ -433,7 +442,7 @@ def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
     floats[BUY_SCALE] = 1.0
     ints = np.zeros((len(ROW_INTS), count), dtype=np.int64)
     ints[PURSE], ints[COIN] = rows.purse, rows.coin
-    flags = np.zeros((3, count), dtype=np.bool_)
+    flags = np.zeros((4, count), dtype=np.bool_)
     flags[TRADABLE] = True
     sizing, flags_of_coins, limits = sizing_room(rows.coin, rows.purse)
     return Scratch(

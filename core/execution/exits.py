@@ -21,8 +21,10 @@ from core.protection import (
     NAMES,
     NO_EXITS,
     NOT_DUE,
+    Bounds,
     collar_at,
     due_at,
+    exit_bounds,
     exit_ticks,
     protective_exit,
 )
@@ -30,6 +32,8 @@ from core.units import Instrument, Side
 
 Mids = tuple[tuple[Instrument, float], ...]
 
+NO_BOUNDS = Bounds(0.0, math.inf)
+"""Of what no price makes due."""
 STRATEGY = "exit"
 """In the client ids of exits, where the ensemble's orders have theirs."""
 
@@ -51,6 +55,14 @@ class Exits:
     def mids_of(self, tops: Mapping[Instrument, Top]) -> Mids:
         """The middles of ``tops``, of what is watched."""
         return tuple((i, (tops[i].bid + tops[i].ask) / 2.0) for i in self.watched() if i in tops)
+
+    def bounds(self) -> dict[Instrument, Bounds]:
+        """Between which prices nothing is due, of what is watched."""
+        held = self._books.positions.held
+        return {
+            i: exit_bounds(p.entry, p.peak, p.due, self.rules) if (p := held.get(i)) and p.open else NO_BOUNDS
+            for i in self.watched()
+        }
 
     def totals_of(self, account: AccountState) -> tuple[tuple[Instrument, Decimal], ...]:
         """What the venue states of the coins of open positions."""

@@ -55,7 +55,7 @@ from core.execution.stimuli import (
 )
 from core.execution.stops import Stops
 from core.impact import PRIOR, ImpactLaw
-from core.messages import OrderSnapshot, OrderState, Reports, Top
+from core.messages import OrderSnapshot, OrderState, PlaceOrder, Reports, Top
 from core.orders import OrderEvent, client_id, is_ours, symbol_code
 from core.params import ExecutionSettings
 from core.protection import NO_EXITS, ExitRules
@@ -179,6 +179,12 @@ class ExecutionMachine:
         """Orders whose end, or whose fills, are not known."""
         return tuple(self.books.watch.values())
 
+    def overtaken(self, placed: PlaceOrder) -> bool:
+        """Whether nobody wants a purchase any more that was decided and has not left: an exit, or an end, came between."""
+        order = self.books.orders.get(placed.client_id)
+        parent = order.parent if order is not None else None
+        return placed.side is Side.BUY and parent is not None and parent.closed
+
     def validate(self) -> None:
         """Check every invariant. Raises ``Defect``. For tests and for health checks."""
         self.books.validate()
@@ -213,7 +219,7 @@ class ExecutionMachine:
             self._settling.stopped = True
             self.books.version += 1
         out = self._parents.close_all("the executor was stopped")
-        return out + self._settling.end_all(stimulus.now_ms, {i.client_id for i in out})
+        return out + self._settling.end_all(stimulus.now_ms, {i.client_id for i in out}.union(stimulus.awaited))
 
     def _halted(self, _: Halted) -> list[Instruction]:
         """Risk approves no purchase from the next minute on; the slices of this one would still have been bought."""
@@ -279,7 +285,7 @@ class ExecutionMachine:
     # --- time --------------------------------------------------------------------------------------------------
 
     def _beat(self, stimulus: Beat) -> list[Instruction]:
-        return self._settling.ask_due(stimulus.now_ms) + self._parents.advance_all(stimulus.now_ms)
+        return self._settling.ask_due(stimulus.now_ms, stimulus.awaited) + self._parents.advance_all(stimulus.now_ms)
 
     def _prices_seen(self, stimulus: PricesSeen) -> list[Instruction]:
         if self.stopped:
@@ -308,7 +314,7 @@ class ExecutionMachine:
         return []
 
     def _reconcile(self, stimulus: Reconcile) -> list[Instruction]:
-        return self._settling.ask_all(stimulus.now_ms)
+        return self._settling.ask_all(stimulus.now_ms, stimulus.awaited)
 
     # --- what the venue says -----------------------------------------------------------------------------------
 

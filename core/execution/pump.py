@@ -71,6 +71,8 @@ class Came:
     """Why some have none. It is raised out of the pump once the answers that there are have been taken in."""
 
 
+OVERTAKEN = "its intent ended before it left"
+
 Step = Notes | Together
 Answer = NotWritten | Came | None
 """What came of a step: of notes None or NotWritten, of instructions Came."""
@@ -78,6 +80,10 @@ Answer = NotWritten | Came | None
 
 def pump(machine: ExecutionMachine, stimulus: Stimulus) -> Generator[Step, Answer, None]:
     """Let one stimulus, and every answer that follows from it, run through the machine until all is quiet.
+
+    Several pumps may be at work on one machine, each waiting for its own answers: between two steps that wait nothing is
+    half done, and notes stand in the order in which stimuli were taken in. A purchase whose intent another one has ended
+    meanwhile is not sent.
 
     All answers there are get taken in and noted before the next instructions are acted upon. Sells go before the
     buys that stand behind them, so that what they bring in may pay. While the journal cannot be written nothing new is
@@ -110,6 +116,10 @@ def pump(machine: ExecutionMachine, stimulus: Stimulus) -> Generator[Step, Answe
         if not instructions:
             return
         together = _next(instructions)
+        if late := [order for order in together if isinstance(order, PlaceOrder) and machine.overtaken(order)]:
+            stimuli.extend(NotSent(client_id=order.client_id, text=OVERTAKEN) for order in late)
+            instructions.extendleft(reversed([order for order in together if order not in late]))
+            continue
         if unwritten and isinstance(together[0], PlaceOrder):
             stimuli.extend(NotSent(client_id=order.client_id, text=unwritten) for order in together)
             continue

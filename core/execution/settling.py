@@ -4,7 +4,7 @@ A send without an answer is unknown, never failed: it is asked about by its name
 denied it twice, ``requery_ms`` apart. What was given up is asked about for a while longer.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from core.execution.books import Books, Order
 from core.execution.intake import Intake
@@ -35,21 +35,26 @@ class Settling:
     def ask(self, order: Order, now_ms: int) -> QueryOrder:
         """The question what became of it."""
         if order.state is OrderState.SENT:
-            # Stimuli come one by one, so an order still "sent" when time passes has lost its answer.
+            # Whose answer is still on its way is not asked about (``awaited``): this one's was lost.
             self._books.move(order, OrderEvent.LOSE, "its answer never came")
         order.asked_ms = now_ms
         self._books.version += 1
         return query_of(order)
 
-    def ask_due(self, now_ms: int) -> list[Instruction]:
-        """Questions about those that were not asked about lately."""
+    def ask_due(self, now_ms: int, awaited: Collection[str] = ()) -> list[Instruction]:
+        """Questions about those that were not asked about lately, but for the names in ``awaited``."""
         latest = now_ms - self.requery_ms
-        due = [order for order in self._books.watch.values() if order.asked_ms <= latest and not _stands(order)]
+        due = [
+            order
+            for order in self._books.watch.values()
+            if order.asked_ms <= latest and not _stands(order) and order.client_id not in awaited
+        ]
         return [self.ask(order, now_ms) for order in due]
 
-    def ask_all(self, now_ms: int) -> list[Instruction]:
-        """Questions about all of them, and about those given up not long ago."""
-        return [self.ask(order, now_ms) for order in (*self._books.watch.values(), *self._doubted(now_ms))]
+    def ask_all(self, now_ms: int, awaited: Collection[str] = ()) -> list[Instruction]:
+        """Questions about all of them but the names in ``awaited``, and about those given up not long ago."""
+        orders = (*self._books.watch.values(), *self._doubted(now_ms))
+        return [self.ask(order, now_ms) for order in orders if order.client_id not in awaited]
 
     def end_all(self, now_ms: int, asked: set[str]) -> list[Instruction]:
         """For the last time: cancels of what stands, questions about the rest but for the names in ``asked``."""

@@ -98,6 +98,8 @@ class Beat:
     """Time has passed: send the slices that are due, ask again about what is unknown."""
 
     now_ms: int
+    awaited: tuple[str, ...] = ()
+    """Client ids of orders whose answer is on its way (of exits, which wait for nobody's turn): they are not lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +131,8 @@ class Reconcile:
     """Compare with the venue now: ask about every order that has not ended or lacks fills."""
 
     now_ms: int
+    awaited: tuple[str, ...] = ()
+    """As of ``Beat``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +238,8 @@ class Stopped:
     """Send nothing new; cancel what is open."""
 
     now_ms: int
+    awaited: tuple[str, ...] = ()
+    """As of ``Beat``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ A line that a crash cut short is left out when read, and the next one begins on 
 
 import json
 import logging
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -81,17 +82,23 @@ def read_file(path: Path, since_ms: int | None = None) -> tuple[News, int]:
                 funding.append(_funding(line))
             else:
                 bad += 1
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             bad += 1
     return News.of(headlines, funding), bad
 
 
 def _funding(line: dict[str, Any]) -> FundingRate:
-    return FundingRate(knowable_ms=int(line["knowable_ms"]), base=str(line["base"]), rate_bps=float(line["rate_bps"]))
+    rate_bps = float(line["rate_bps"])
+    if not math.isfinite(rate_bps):
+        raise ValueError(f"a rate of {rate_bps}")
+    return FundingRate(knowable_ms=int(line["knowable_ms"]), base=str(line["base"]), rate_bps=rate_bps)
 
 
 def _headline(line: dict[str, Any]) -> Headline:
     title, score, scorer = str(line["title"]), float(line["score"]), str(line["scorer"])
+    if not -1.0 <= score <= 1.0:
+        # It would go into everybody's features.
+        raise ValueError(f"a score of {score}")
     published = line["published_ms"]
     return Headline(
         knowable_ms=int(line["knowable_ms"]),

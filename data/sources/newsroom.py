@@ -125,7 +125,8 @@ class Newsroom:
             now = self._now()
             if answer.body is not None and spec.kind == "feed":
                 raw = await asyncio.to_thread(parse_feed, answer.body, spec.name, now, recorded=spec.recorded)
-                self._add(one, self._stamped(one, raw, now), ())
+                scores = await asyncio.to_thread(self._scored, [i for i in raw if i.key not in self._names])
+                self._add(one, self._stamped(one, raw, scores, now), ())
             elif answer.body is not None:
                 rates = parse_funding(answer.body, now, recorded=spec.recorded)
                 self._add(one, (), tuple(r for r in rates if r.base in self._bases))
@@ -145,7 +146,24 @@ class Newsroom:
         wait = one.spec.every_ms if one.spec.recorded else one.spec.every_ms * 2 ** min(one.failures, 10)
         one.due_ms = self._now() + max(min(wait, LONGEST_BACK_OFF_MS), int(error.retry_after_s * 1_000))
 
-    def _stamped(self, one: Watched, raw: Sequence[RawHeadline], now: int) -> tuple[Headline, ...]:
+    def _scored(self, items: Sequence[RawHeadline]) -> dict[str, float]:
+        """Key → score. In a thread: a transformer thinks for seconds about a feed, and the minute must not wait for it.
+        Raises SourceFault where the scorer fails; the headlines are new again then, when the source is asked next."""
+        scores = {}
+        for item in items:
+            try:
+                score = self._scorer.score(item.title)
+            # A model of somebody else's: whatever it fails in costs its headlines and no minute.
+            except Exception as error:
+                raise SourceFault(f"its headlines can not be scored ({type(error).__name__})") from None
+            if not -1.0 <= score <= 1.0:
+                raise SourceFault(f"its headlines can not be scored (a score of {score:g})")
+            scores[item.key] = score
+        return scores
+
+    def _stamped(
+        self, one: Watched, raw: Sequence[RawHeadline], scores: Mapping[str, float], now: int
+    ) -> tuple[Headline, ...]:
         """Those that are new and young enough to count; their ids are remembered either way."""
         fresh = []
         for item in raw:
@@ -168,7 +186,7 @@ class Newsroom:
                     source=one.spec.name,
                     title=item.title,
                     bases=coins_in(item.title),
-                    score=self._scorer.score(item.title),
+                    score=scores[item.key],
                 )
             )
         one.seen = True

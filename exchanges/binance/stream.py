@@ -68,7 +68,8 @@ class Tops(Mapping[Instrument, Top]):
 
 
 class MarketStream:
-    """Bars and tops of the instruments; with ``trades`` and ``depth`` also their executions and order books.
+    """Bars and tops of the instruments; with ``trades`` (or somebody who listens to them) and ``depth`` also their
+    executions and order books.
 
     ``on_bar(instrument, bar)``: a bar the venue marked final (``x`` = true), once each; or, with the source
     ``unconfirmed``, one whose final frame is missing or contradicts itself: ask REST.
@@ -123,7 +124,7 @@ class MarketStream:
                 KlineChannel(instrument, symbol, on_bar, self._count, self._stamped),
                 tops[instrument],
             ]
-            if trades:
+            if trades or on_trade is not None:
                 self._trades[instrument] = TradeChannel(instrument, symbol, on_trade)
                 made.append(self._trades[instrument])
             if depth:

@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 from collections import deque
+from operator import itemgetter
 from typing import Any
 
 from data.hot import KEEP_EQUITY, AsyncHot, HotSnapshot, HotUnavailable, health_body
@@ -55,6 +56,8 @@ class Hub:
         self._state: dict[str, Any] = {}
         self._health: dict[str, dict] = {}
         self._minutes: dict[int, dict] = {}
+        self._decided: dict | None = None
+        """The record decided last."""
         self._timings: deque[list] = deque(maxlen=LATENCY_MINUTES)
         self._equity: deque[tuple[int, float]] = deque(maxlen=KEEP_EQUITY)
 
@@ -128,10 +131,20 @@ class Hub:
     def _take(self, snapshot: HotSnapshot) -> None:
         self._seq, self._at_ms = snapshot.seq, snapshot.at_ms
         self._state, self._health = dict(snapshot.state), dict(snapshot.health)
-        self._minutes = {record["minute"]: minute_view(record, self._state) for record in snapshot.records}
+        self._decided = None
+        self._minutes = {
+            record["minute"]: self._view(record) for record in sorted(snapshot.records, key=itemgetter("minute"))
+        }
         self._timings = deque((record["timings"] for record in snapshot.records), maxlen=LATENCY_MINUTES)
         self._equity = deque(snapshot.equity, maxlen=KEEP_EQUITY)
         self._loaded = True
+
+    def _view(self, record: dict) -> dict[str, Any]:
+        """A minute as the page shows it; records come in order."""
+        view = minute_view(record, self._state, self._decided)
+        if record["status"] == "done":
+            self._decided = record
+        return view
 
     def _apply(self, line: dict) -> None:
         """One change, to what we keep and to every page."""
@@ -139,7 +152,7 @@ class Hub:
         told: dict[str, Any] = {"type": line["kind"], "seq": line["seq"], "at_ms": line["at_ms"]}
         if line["kind"] == "record":
             record = line["body"]
-            view = minute_view(record, self._state)
+            view = self._view(record)
             self._minutes[view["minute"]] = view
             while len(self._minutes) > SHOWN_MINUTES:
                 del self._minutes[min(self._minutes)]

@@ -5,21 +5,27 @@ it for every instrument, and how sizes were reached.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from core.currency import REPORTING_CURRENCY
-from core.why import idle_words
+from core.messages import SETTINGS_REFUSED, MinuteRecord, settings_words
+from core.units import Side
+from core.why import coin_words, executed, idle_words, kept_words, unknown
+from data import plain
 
 Plain = Mapping[str, Any]
 
 
-def minute_view(record: Plain, about: Plain) -> dict[str, Any]:
-    """One minute as the page shows it. ``about``: the run's state, for the thresholds that held."""
+def minute_view(record: Plain, about: Plain, before: Plain | None = None) -> dict[str, Any]:
+    """One minute as the page shows it. ``about``: the run's state, for the thresholds that held; ``before``: the minute
+    decided before it, for sales that were not finished."""
     members = [
         {key: vote[key] for key in ("member", "version", "spoke", "silence", "weight")} for vote in record["votes"]
     ]
     rows = [_row(record, about, number) for number in range(len(record["instruments"]))]
+    for number, words in _left(record, before):
+        rows[number]["why"] += f"; {words}"
     return {
         **{
             key: record[key]
@@ -32,12 +38,16 @@ def minute_view(record: Plain, about: Plain) -> dict[str, Any]:
         "headline": headline(record, rows),
         "rates": list(record.get("rates", ())),
         "members": members,
-        "settings": list(record.get("settings", ())),
+        "settings": [
+            {"words": settings_words(line), "refused": line.startswith(SETTINGS_REFUSED)}
+            for line in record.get("settings", ())
+        ],
         "models": [model_words(step) for step in record.get("models", ())],
         "rows": rows,
         "sizing": [
             *({"what": _order_words(a), "outcome": "approved", **_lines(a)} for a in record["approved"]),
             *({"what": r["instrument"], "outcome": "refused", **_lines(r)} for r in record["refused"]),
+            *(_coin(coin) for coin in record.get("coins", ()) if not _decided(record, coin)),
         ],
         "timings": record["timings"],
         "took_ms": sum(took or 0.0 for _, took in record["timings"]),
@@ -134,9 +144,21 @@ def _row(record: Plain, about: Plain, number: int) -> dict[str, Any]:
         "votes": votes,
         "edge": edge,
         "target": target,
-        "why": _why(edge, target, held, bool(fresh), approved, refused, about),
+        "why": _why(record, number, edge, target, held, bool(fresh), approved, refused, about),
         "outcome": "approved" if approved else "refused" if refused else "none",
     }
+
+
+def _left(record: Plain, before: Plain | None) -> Iterator[tuple[int, str]]:
+    """(row, why what is left is kept) of sales of the minute before that were not finished and are not asked for again."""
+    if before is None or record["status"] != "done" or all(order["side"] != "sell" for order in before["approved"]):
+        return
+    then, now = plain.decode(MinuteRecord, before), plain.decode(MinuteRecord, record)
+    for sale in then.approved:
+        if sale.side is Side.SELL and sale.instrument in now.instruments:
+            words = kept_words(sale, then, executed(sale, (then, now)), now)
+            if words:
+                yield now.instruments.index(sale.instrument), words
 
 
 def _worth(record: Plain, instrument: str, held: float | None, close: float | None) -> float | None:
@@ -149,6 +171,8 @@ def _worth(record: Plain, instrument: str, held: float | None, close: float | No
 
 
 def _why(
+    record: Plain,
+    number: int,
     edge: float | None,
     target: float | None,
     held: float | None,
@@ -162,7 +186,29 @@ def _why(
         return "; ".join(_order_words(order) for order in approved)
     if refused:
         return "; ".join(intent["reason"] for intent in refused)
-    return idle_words(edge, target, held, fresh, about.get("entry_edge_bps"), about.get("exit_edge_bps"))
+    thresholds = about.get("entry_edge_bps"), about.get("exit_edge_bps")
+    instrument = record["instruments"][number]
+    for coin in record.get("coins", ()):
+        if instrument in coin["instruments"]:
+            traded = {order["instrument"] for order in record["approved"]}
+            where = [one.partition(":")[0] for one in coin["instruments"] if one in traded]
+            asked = coin["edge_bps"], coin["held"], coin["wanted"]
+            return coin_words(_base(instrument), *asked, record["equity"], fresh, where, *thresholds)
+    return idle_words(edge, target, held, fresh, *thresholds, unknown=_unknown(record, number))
+
+
+def _decided(record: Plain, coin: Plain) -> bool:
+    """Whether an order of the coin, or a refused one, tells its arithmetic already."""
+    return any(one["instrument"] in coin["instruments"] for one in (*record["approved"], *record["refused"]))
+
+
+def _coin(coin: Plain) -> dict[str, Any]:
+    """A coin at several exchanges of which nothing was asked."""
+    return {"what": ", ".join(coin["instruments"]), "outcome": "none", "reason": "", "arithmetic": list(coin["lines"])}
+
+
+def _unknown(record: Plain, number: int) -> bool:
+    return unknown([_at(vote["mean_bps"], number) for vote in record["votes"] if vote["spoke"]])
 
 
 def _order_words(order: Plain) -> str:

@@ -75,6 +75,9 @@ class Settings:
     """Per sample on the coefficients."""
     outlier: float = 5.0
     """Returns are cut at this many usual moves while fitting."""
+    fixed: float = 0.0
+    """Above 0 nothing is learnt: every coefficient is this. A member that speaks up without having proved anything, to
+    see what limits and costs do with it."""
 
 
 class ChartRules(OneByOne):
@@ -96,6 +99,9 @@ class ChartRules(OneByOne):
         """Least squares of the return over the usual move on the signals, shrunk by how well coefficients from one
         half of the time (less one horizon) hold in the other."""
         self.horizon = data.horizon
+        if self.settings.fixed:
+            self.coefficients = np.full(len(SIGNALS), self.settings.fixed)
+            return {"fixed": self.settings.fixed}
         unit = usual_move_bps(data.last, data.horizon)
         live = unit > STDEV_FLOOR_BPS
         if live.sum() < 10:

@@ -35,6 +35,12 @@ log = logging.getLogger(__name__)
 
 MOST_ASKED = 4_096
 """Windows in one pass of the network."""
+_FULL = (
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "CUDNN_STATUS_ALLOC",
+)
 READS = (
     *("ret_1", "ret_5", "ret_15", "ret_60", "ret_240"),
     *("rv_15", "rv_60", "rv_240", "parkinson_60", "autocorr_30"),
@@ -44,6 +50,12 @@ READS = (
 )
 """What networks look at. They see a sequence, so averages of what they see anyway would only give them more to fit by
 chance: with all features the TCN forecast worse, and learned at half the speed."""
+
+
+def gpu_full(error: RuntimeError) -> bool:
+    """Whether torch ran out of the GPU's memory: by its own allocator's word, or by that of CUDA and its libraries, which take
+    memory past the allocator and say so in text alone."""
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _FULL)
 
 
 class TorchMember:
@@ -80,7 +92,9 @@ class TorchMember:
         cap_threads()
         try:
             return self._fit(train, tail, seed)
-        except torch.cuda.OutOfMemoryError:
+        except RuntimeError as error:
+            if not gpu_full(error):
+                raise
             self._leave_gpu("training")
             return self._fit(train, tail, seed)
 
@@ -154,7 +168,9 @@ class TorchMember:
         try:
             with torch.inference_mode():
                 parts = [network(part.to(self.device)).cpu() for part in z.split(MOST_ASKED)]
-        except torch.cuda.OutOfMemoryError:
+        except RuntimeError as error:
+            if not gpu_full(error):
+                raise
             self._leave_gpu("forecasting")
             with torch.inference_mode():
                 parts = [network(part) for part in z.split(MOST_ASKED)]
@@ -203,6 +219,8 @@ class TorchMember:
         member.network = network.eval()
         try:
             member.network = network.to(member.device)
-        except torch.cuda.OutOfMemoryError:
+        except RuntimeError as error:
+            if not gpu_full(error):
+                raise
             member._leave_gpu("loading")
         return member

@@ -115,6 +115,14 @@ def test_a_missed_minute_is_recorded_and_told(setting):
     assert ("minutehand_minutes", 1.0, {"status": "missed"}) in setting.measured
 
 
+def test_a_vote_that_was_lost_is_counted_by_its_member_in_every_such_minute(setting):
+    for number, silent in enumerate((False, True, True, False)):
+        setting.minute(number, silent=silent)
+    assert [found for found in setting.measured if found[0] == "minutehand_member_silent"] == [
+        ("minutehand_member_silent", 1.0, {"member": "tcn"})
+    ] * 2
+
+
 def test_a_redis_outage_loses_nothing_and_what_was_not_shown_is_shown_later(setting):
     setting.minute(0)
     setting.hot.away = True

@@ -18,7 +18,7 @@ class Lake:
 
     newest = MINUTE
 
-    def common_span(self, instruments) -> tuple[int, int]:
+    def whole_span(self, instruments) -> tuple[int, int]:
         return 0, self.newest
 
 

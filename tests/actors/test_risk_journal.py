@@ -60,11 +60,11 @@ def test_a_journal_of_the_first_version_is_taken_up():
     assert state.state is TradingState.HALTED
 
 
-def invest(folder: Path, percent: int) -> None:
+def invest(folder: Path, percent: int | str) -> None:
     tree = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     tree["trade"] |= {"invest_pct": percent, "instruments": [str(BTC)]}
     (folder / "config.json").write_text(json.dumps(tree), encoding="utf-8")
-    stamp = (folder / "config.json").stat().st_mtime_ns + 1_000_000 * percent
+    stamp = (folder / "config.json").stat().st_mtime_ns + 1_000_000 * (percent if isinstance(percent, int) else 99)
     os.utime(folder / "config.json", ns=(stamp, stamp))
 
 
@@ -101,8 +101,16 @@ def test_the_minute_after_invest_pct_was_changed_sizes_by_it_and_says_why(tmp_pa
     second = risk.review(later, intents(later, (0.8,)))
     again = replace(later, minute=later.minute + 60_000, now_ms=later.now_ms + 60_000)
     third = risk.review(again, intents(again, (0.8,)))
-    assert [v.settings for v in (first, second, third)] == [(), ("trade.invest_pct: 10 -> 20",), ()]
+    assert [v.settings for v in (first, second, third)] == [(), ("trade.invest_pct 10 → 20",), ()]
     said = [v.approved[0].arithmetic[0] for v in (first, second, third)]
     assert said == ["target 0.8000 of 10% of 10000.00 = 800.00"] + ["target 0.8000 of 20% of 10000.00 = 1600.00"] * 2
     assert second.approved[0].quantity > first.approved[0].quantity
     assert "trading is active" in risk.health()["trading"][0]
+    told = risk.health()["settings"]
+    assert (told["minute"], told["lines"], told["refused"]) == (later.minute, ["trade.invest_pct 10 → 20"], False)
+    assert json.loads((tmp_path / "changed.json").read_text())["trade"]["invest_pct"] == 20
+    invest(tmp_path, "lots")
+    last = replace(again, minute=again.minute + 60_000, now_ms=again.now_ms + 60_000)
+    (line,) = risk.review(last, intents(last, (0.8,))).settings
+    assert "trade.invest_pct" in line
+    assert risk.health()["settings"] == {"minute": last.minute, "lines": [line], "refused": True}

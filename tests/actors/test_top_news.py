@@ -1,9 +1,12 @@
-"""Changed books on their way to the executor: the newest of each, one message at a time."""
+"""Changed books, and trades of which they said nothing, on their way to the executor: one message at a time."""
 
 import asyncio
+import math
 
 from actors.top_news import TopNews
 from core.messages import Top
+from core.prints import LATE_MS, Crossing
+from core.protection import Bounds
 from tests.support.fake_venue import BTC, ETH
 
 
@@ -14,16 +17,18 @@ def top(mid: float) -> Top:
 class Listener:
     def __init__(self) -> None:
         self.heard: list[dict] = []
+        self.crossed: list[dict] = []
         self.gate = asyncio.Event()
         self.away = False
         self.gate.set()
 
-    async def __call__(self, tops: dict) -> bool:
+    async def __call__(self, tops: dict, crossings: dict) -> dict:
         if self.away:
             raise ConnectionError("the executor is being started again")
         self.heard.append(tops)
+        self.crossed.append(crossings)
         await self.gate.wait()
-        return True
+        return {BTC: Bounds(95.0, math.inf)}
 
 
 async def settle() -> None:
@@ -62,4 +67,56 @@ async def test_a_book_without_a_side_is_not_told_and_an_absent_listener_ends_not
     news.hear(BTC, None)
     await settle()
     assert listener.heard == [{ETH: top(7)}] and not running.done()
+    running.cancel()
+
+
+async def told(listener: Listener, count: int) -> None:
+    async with asyncio.timeout(10):
+        while len(listener.crossed) < count:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_trade_beyond_a_level_is_told_where_the_book_stays_silent_and_no_other():
+    listener = Listener()
+    news = TopNews(listener, pause_s=0.0, idle_s=0.0)
+    running = asyncio.create_task(news.run())
+    news.hear(BTC, top(100))
+    await told(listener, 1)
+    for price in (99.0, 101.0, 95.01):
+        news.hear_trade(BTC, price, 20)
+    news.hear_trade(BTC, 90.0, LATE_MS + 1)
+    await asyncio.sleep(0.4)
+    assert listener.crossed == [{}], "nothing to be told"
+
+    news.hear_trade(BTC, 90.0, 20)
+    news.hear(BTC, top(100))
+    await told(listener, 2)
+    await asyncio.sleep(0.4)
+    assert listener.crossed == [{}, {}], "the book has answered it"
+
+    news.hear_trade(BTC, 90.0, 20)
+    news.hear_trade(BTC, 94.0, 20)
+    await told(listener, 3)
+    (crossing,) = listener.crossed[2].values()
+    assert crossing == Crossing(price=94.0, count=2, silent_s=crossing.silent_s) and 0.6 < crossing.silent_s < 10
+    assert listener.heard[2] == {}
+    running.cancel()
+
+
+async def test_a_new_crossing_does_not_wait_for_the_alarm_of_an_older_one():
+    listener = Listener()
+    news = TopNews(listener, pause_s=0.0, idle_s=0.0)
+    running = asyncio.create_task(news.run())
+    news.hear(BTC, top(100))
+    await told(listener, 1)
+    news.hear_trade(BTC, 90.0, 20)
+    await told(listener, 2)
+    # The next look at it is a second away.
+    news.hear(BTC, top(100))
+    await told(listener, 3)
+    began = asyncio.get_running_loop().time()
+    news.hear_trade(BTC, 90.0, 20)
+    await told(listener, 4)
+    assert asyncio.get_running_loop().time() - began < 0.7
+    assert list(listener.crossed[3]) == [BTC]
     running.cancel()

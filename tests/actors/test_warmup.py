@@ -63,6 +63,36 @@ def test_the_parts_have_loaded_every_rule_before_a_minute_calls_it():
     assert told["fills"] > 0
 
 
+SPLIT = """
+import gc, json
+
+from numba.core.registry import CPUDispatcher
+
+from core import warmup
+from tests.unit import test_coin_split as story
+
+def kernels():
+    return {f"{k.py_func.__module__}.{k.py_func.__name__}": len(k.signatures)
+            for k in gc.get_objects() if isinstance(k, CPUDispatcher)}
+
+trade = story.TradeSettings(instruments=tuple(map(str, story.ROWS)))
+warmup.load_risk(trade, story.RiskSettings(), story.KNOWN)
+seen = story.seen(held=(2.0, 1.0))
+before = kernels()
+sides = {side for target in (0.4, 0.01) for side in story.worth(story.review(seen, (target, target, 0.0)), seen).values()}
+after = kernels()
+late = sorted(name for name, count in after.items() if count != before.get(name, 0))
+print(json.dumps({"late": late, "bought": max(sides), "sold": min(sides)}))
+"""
+
+
+def test_a_coin_at_two_exchanges_finds_its_rules_loaded_too():
+    said = subprocess.run([sys.executable, "-c", SPLIT], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    told = json.loads(said)
+    assert told["late"] == []
+    assert told["bought"] > 0 > told["sold"]
+
+
 def test_a_rehearsal_decides_and_trades():
     records = rehearse()
     assert [r.status for r in records] == ["done", "done"]

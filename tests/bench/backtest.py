@@ -37,6 +37,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from config.argument_types import whole
 from data.market_arguments import add_market
 from tests.bench.support.bars import YEAR, write_bars
 from tests.bench.support.big_lake import big_lake
@@ -105,7 +106,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="run.py bench backtest", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add_market(parser)
-    parser.add_argument("--bars", type=int, default=YEAR, help=f"minutes of the peers' table (default {YEAR:,})")
+    parser.add_argument("--bars", type=whole(1), default=YEAR, help=f"minutes of the peers' table (default {YEAR:,})")
     parser.add_argument("--only", default=",".join(PARTS), help=f"some of {', '.join(PARTS)}")
     everyone = ",".join((*QUICK_PEERS, *SLOW_PEERS))
     parser.add_argument("--peers", default=everyone, help=f"some of {everyone}, or none")

@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from config.argument_types import whole
 from config.numba_cache import prepare_numba
 from tests.support.chaos_run import Outcome, play
 from tests.support.chaos_venues import VENUES
@@ -20,9 +21,9 @@ SHOWN = 5
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="run.py bench chaos")
-    parser.add_argument("--seeds", type=int, default=3, help="how many, from --first on")
-    parser.add_argument("--first", type=int, default=1)
-    parser.add_argument("--orders", type=int, default=2_000)
+    parser.add_argument("--seeds", type=whole(1), default=3, help="how many, from --first on")
+    parser.add_argument("--first", type=whole(0), default=1)
+    parser.add_argument("--orders", type=whole(1), default=2_000)
     parser.add_argument("--rate", type=float, default=0.08, help="share of requests and frames that go wrong")
     parser.add_argument("--venue", choices=tuple(VENUES), action="append", help="default: both")
     args = parser.parse_args(argv)

@@ -17,6 +17,7 @@ import msgspec
 import orjson
 from websockets.asyncio.client import connect
 
+from config.argument_types import whole
 from config.settings import ExchangeSettings
 from core.units import Instrument
 from exchanges.binance.channels import BookChannel
@@ -45,10 +46,10 @@ HEADINGS = ("what", "messages", "CPU s", "messages a CPU s", "us each", "x bare 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="run.py bench ingest", description=__doc__)
     parser.add_argument("--recording", type=Path, help="folder of the raw recording; default: ../shared/data")
-    parser.add_argument("--repeats", type=int, default=5, help="the fastest of so many passes counts (default 5)")
-    parser.add_argument("--symbols", type=int, default=0, help="only: a minute of so many symbols into the cache")
+    parser.add_argument("--repeats", type=whole(1), default=5, help="the fastest of so many passes counts (default 5)")
+    parser.add_argument("--symbols", type=whole(0), default=0, help="only: a minute of so many symbols into the cache")
     parser.add_argument("--venue", choices=("binance", "upbit"), default="binance", help="of --symbols")
-    parser.add_argument("--minutes", type=int, default=20, help="minutes measured with --symbols (default 20)")
+    parser.add_argument("--minutes", type=whole(1), default=20, help="minutes measured with --symbols (default 20)")
     args = parser.parse_args(argv)
     if args.symbols:
         return 0 if many_symbols(args.venue, args.symbols, args.minutes) else 1
@@ -129,13 +130,13 @@ def book_channel(stream: MarketStream, symbol: str) -> BookChannel:
 def play(stream: MarketStream, told: Frames) -> None:
     """Every frame in order, each snapshot where it came."""
     take, done = stream.take, 0
-    for symbol, (index, whole) in sorted(told.snapshots.items(), key=lambda item: item[1][0]):
+    for symbol, (index, complete) in sorted(told.snapshots.items(), key=lambda item: item[1][0]):
         index += 1
         for frame in told.frames[done:index]:
             take(frame)
         done = max(done, index)
         while not book_channel(stream, symbol).kept.live:
-            book_channel(stream, symbol).join(whole)
+            book_channel(stream, symbol).join(complete)
             if not book_channel(stream, symbol).kept.live:
                 take(told.frames[done])
                 done += 1

@@ -21,6 +21,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from config.argument_types import whole
 from core.units import DAY_MS
 from tests.bench.support.big_lake import START, big_lake
 from tests.bench.support.environments import NotInstallable, python_of
@@ -37,9 +38,9 @@ TIMEOUT = 1800.0
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="run.py bench lake", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--symbols", type=int, default=10)
-    parser.add_argument("--days", type=int, default=56)
-    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--symbols", type=whole(1), default=10)
+    parser.add_argument("--days", type=whole(1), default=56)
+    parser.add_argument("--repeat", type=whole(1), default=3)
     parser.add_argument("--tools", default=",".join(TOOLS), help=f"of {', '.join(TOOLS)}")
     parser.add_argument("--quick", action="store_true", help="2 symbols, 28 days, one repetition")
     parser.add_argument("--root", type=Path, default=ROOT / "var" / "bench", help="where lakes and environments lie")

@@ -6,6 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from config.argument_types import whole
 from exchanges.limits.gate import Gate
 from exchanges.limits.priority import Priority
 from exchanges.limits.store import FileStore, MemoryStore
@@ -19,7 +20,7 @@ STATED = {"X-MBX-USED-WEIGHT-1M": "5"}
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="run.py bench limits")
-    parser.add_argument("--turns", type=int, default=3_000)
+    parser.add_argument("--turns", type=whole(1), default=3_000)
     turns = parser.parse_args(argv).turns
     rows = []
     with tempfile.TemporaryDirectory() as folder:

@@ -5,7 +5,7 @@
   and batches, in turn, in one process a family, in seconds of the processor. The bar is 0.8 of the bare loop. ``whole fit``
   counts scaling, tables and calibration too. On a GPU the same in wall seconds; where there is none, its row says so.
 * ``memory``: the most a process holds while ``train`` learns from a made-up lake, without the pages of mapped files, which
-  the system takes back when it needs room.
+  the system takes back when it needs room, and the processor's seconds.
 * ``knowing``: white features, of which three tell the same; returns of a volatility that wanders over a factor of ten.
   ``loud``: root mean square of forecasts over that of returns where nothing can be known. ``found``: share of the planted
   edge that is forecast, on later minutes. ``68 %``, ``95 %``: how many returns lie within, calm and wild thirds beside it.
@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from config.argument_types import whole
 from core.features import N_FEATURES
 from serve.models.registry import FAMILIES, NETWORKS
 from tests.bench.support.big_lake import big_lake
@@ -39,12 +40,14 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="run.py bench models", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--only", choices=PARTS, help="one part (default all)")
-    parser.add_argument("--steps", type=int, default=100, help="of each training that is timed (default 100)")
-    parser.add_argument("--rounds", type=int, default=3, help="trainings of each kind, in turn (default 3)")
-    parser.add_argument("--symbols", type=int, default=10, help="of the lake that memory is measured on (default 10)")
-    parser.add_argument("--days", type=int, default=30, help="of that lake (default 30)")
-    parser.add_argument("--seeds", type=int, default=5, help="markets of each kind (default 5)")
-    parser.add_argument("--minutes", type=int, default=6_000, help="of each market (default 6000)")
+    parser.add_argument("--steps", type=whole(1), default=100, help="of each training that is timed (default 100)")
+    parser.add_argument("--rounds", type=whole(1), default=3, help="trainings of each kind, in turn (default 3)")
+    parser.add_argument(
+        "--symbols", type=whole(1), default=10, help="of the lake that memory is measured on (default 10)"
+    )
+    parser.add_argument("--days", type=whole(1), default=30, help="of that lake (default 30)")
+    parser.add_argument("--seeds", type=whole(1), default=5, help="markets of each kind (default 5)")
+    parser.add_argument("--minutes", type=whole(1), default=6_000, help="of each market (default 6000)")
     parser.add_argument("--families", default=",".join(f for f in FAMILIES if f != "rl"))
     parser.add_argument("--timeout", type=float, default=3_600.0, help="seconds before a process is given up")
     args = parser.parse_args(argv)
@@ -95,10 +98,11 @@ def _memory(args: argparse.Namespace, families: list[str]) -> bool:
     whole = args.symbols * told["minutes"] * N_FEATURES * 8 / 2**20
     rows = [(f, f"{took:.1f}", f"{peak:,.0f}", f"{samples:,}") for f, took, peak, samples in told["stages"]]
     print(f"\nMemory of `train`, {args.symbols} symbols x {args.days} days\n")
-    print(table(("member", "s, two folds and the whole", "MB at most", "samples"), rows))
+    print(table(("member", "CPU s, two folds and the whole", "MB at most", "samples"), rows))
     print(
         f"{told['before_mb']:,.0f} MB were there after the imports; features alone are {whole:,.0f} MB, their windows would "
-        f"be {whole * 64:,.0f} MB; {told['kept_mb']:,.0f} MB were kept on disk. The first family made them."
+        f"be {whole * 64:,.0f} MB; {told['kept_mb']:,.0f} MB were kept on disk. The first family made them. All learn in one "
+        "process, as `train` has it: who comes later stands on what those before have not given back."
     )
     return True
 

@@ -14,6 +14,7 @@ import aiohttp
 
 from actors.executor import ExecutorActor
 from actors.shell import keep_memory
+from config.argument_types import whole
 from config.settings import ExchangeSettings
 from core.messages import OrderSnapshot, OrderState, PlaceOrder, TimeInForce, TradingState, Verdicts
 from core.params import ExecutionSettings
@@ -49,7 +50,9 @@ def main(argv: list[str]) -> int:
     blocked by the journal's writes to disk. The first burst opens the connections and is not counted. The total is
     the wall's, the simulator's own time and whatever else runs on the machine included."""
     parser = argparse.ArgumentParser(prog="run.py bench orders", description=__doc__)
-    parser.add_argument("--bursts", type=int, default=25, help=f"how often {AT_ONCE} orders are placed (default 25)")
+    parser.add_argument(
+        "--bursts", type=whole(1), default=25, help=f"how often {AT_ONCE} orders are placed (default 25)"
+    )
     parser.add_argument("--venue", choices=("binance", "upbit"), default="binance")
     args = parser.parse_args(argv)
     if args.venue == "upbit":

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from config.argument_types import whole
 from core.errors import DataError
 from core.features import FEATURE_NAMES
 from core.messages import FloatArray
@@ -60,8 +61,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--bars", default="binance_2023-03,binance_2025-05,upbit_2025-09,binance_2026-03")
     parser.add_argument("--members", default="ridge,rules", help="the ensemble beside it (default ridge,rules)")
-    parser.add_argument("--horizon", type=int, default=15, help="of the members (default 15)")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--horizon", type=whole(1), default=15, help="of the members (default 15)")
+    parser.add_argument("--seed", type=whole(0), default=1)
     args = parser.parse_args(argv)
     if not (args.data / "sentiment").is_dir():
         print(f"{args.data / 'sentiment'}: not there; name a folder with --data")

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import os
 import platform
 import statistics
@@ -17,6 +18,7 @@ import psutil
 import ray
 from ray._private.async_compat import get_new_event_loop
 
+from config.argument_types import whole
 from config.settings import ResourceSettings
 from core.features import N_FEATURES, SEQUENCE, schema_hash
 from core.messages import Market
@@ -66,13 +68,14 @@ class Took:
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="run.py bench serving")
-    parser.add_argument("--votes", type=int, default=300)
-    parser.add_argument("--symbols", type=int, default=50)
+    parser.add_argument("--votes", type=whole(1), default=300)
+    parser.add_argument("--symbols", type=whole(1), default=50)
     parser.add_argument("--swap-seconds", type=float, default=60.0)
     args = parser.parse_args(argv)
     print(
         f"{len(os.sched_getaffinity(0))} CPU cores ({platform.machine()}), {args.symbols} symbols, window {SEQUENCE} x {N_FEATURES}"
     )
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory() as folder, own_ray(Path(folder), 4):
         ray_serve.start(proxy_location="Disabled")
         try:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from config.argument_types import whole
 from core.execution.split import Quotes, plan_split
 from core.impact import COEFFICIENT, IMPACT_MINUTES, flow_at
 from core.messages import CLOSE, VOLUME, PlaceOrder
@@ -58,8 +59,8 @@ def main(argv: list[str]) -> int:
     better, and split as the model says. What is displayed when it is planned is not what is met: each order meets the
     book of 86 ms later."""
     parser = argparse.ArgumentParser(prog="run.py bench split", description=main.__doc__)
-    parser.add_argument("--parents", type=int, default=1_000, help="how many (default 1,000)")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--parents", type=whole(1), default=1_000, help="how many (default 1,000)")
+    parser.add_argument("--seed", type=whole(0), default=1)
     args = parser.parse_args(argv)
     held = True
     for words, lasting, fees in SCENES:

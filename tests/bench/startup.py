@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from config.argument_types import whole
 from tests.support.table import table
 
 NAME = "startup"
@@ -16,7 +17,7 @@ COMMANDS = (["--help"], ["config", "show"], ["config", "check"])
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="run.py bench startup")
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--runs", type=whole(1), default=5)
     runs = parser.parse_args(argv).runs
     rows = []
     for command in COMMANDS:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from config.argument_types import whole
 from core.features import N_FEATURES
 from tests.bench.support.big_lake import big_lake
 from tests.bench.support.processes import ONE_THREAD, ROOT, Failed, answer_of, environment, own_command
@@ -27,11 +28,11 @@ HEADINGS = ("stage", "begins at s", "MB at most")
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="run.py bench walkforward", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--symbols", type=int, default=10)
-    parser.add_argument("--days", type=int, default=56)
-    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--symbols", type=whole(1), default=10)
+    parser.add_argument("--days", type=whole(1), default=56)
+    parser.add_argument("--folds", type=whole(1), default=5)
     parser.add_argument("--members", default="ridge,rules", help="families to train (default ridge,rules)")
-    parser.add_argument("--candidates", type=int, default=1, help="tables of weights to choose from (default 1)")
+    parser.add_argument("--candidates", type=whole(1), default=1, help="tables of weights to choose from (default 1)")
     parser.add_argument("--timeout", type=float, default=7200.0, help="seconds before it is given up")
     parser.add_argument("--quick", action="store_true", help="2 symbols, 14 days, 2 folds")
     parser.add_argument("--root", type=Path, default=ROOT / "var" / "bench", help="where lakes lie")

@@ -2,10 +2,13 @@
 
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 from selenium.webdriver.common.by import By
 
+from core.messages import SETTINGS_REFUSED, QuoteRate
+from core.units import Instrument
 from tests.support.minute_records import MadeUpRun
 
 pytestmark = pytest.mark.browser
@@ -162,6 +165,51 @@ def test_texts_of_a_venue_are_never_markup(browser, page, until):
     until(lambda: evil in text(browser, "details[open]"))
     assert count(browser, "#owned") == 0
     assert browser.title != "owned"
+
+
+def test_settings_that_changed_and_settings_that_cannot_be_used_are_seen_unopened(browser, page, until):
+    run = open_page(browser, page, until, 3)
+    changed, fault = "trade.invest_pct 10 → 20", f"{SETTINGS_REFUSED}config.json: trade.invest_pct = 'lots'"
+    minutes = iter(run.next, None)
+    done = [next(r for r in minutes if r.status == "done") for _ in range(2)]
+    page.hot.publish_record(replace(done[0], settings=(changed,)))
+    page.hot.publish_record(replace(done[1], settings=(fault,)))
+    until(lambda: count(browser, "details.minute") == 5)
+    newest, before = browser.find_elements(By.CSS_SELECTOR, "details.minute > summary")[:2]
+    assert "settings refused" in newest.text
+    assert "settings" in before.text
+    assert not browser.find_element(By.ID, "news").is_displayed()
+    page.hot.publish_health(
+        "risk", {"state": "running", "settings": {"minute": done[1].minute, "lines": [fault], "refused": True}}
+    )
+    until(lambda: fault in text(browser, "#news"))
+    newest.click()
+    until(lambda: count(browser, "details[open] .why"))
+    assert "trade.invest_pct = 'lots'" in text(browser, "details[open] .why")
+    page.hot.publish_health(
+        "risk", {"state": "running", "settings": {"minute": done[1].minute, "lines": [changed], "refused": False}}
+    )
+    until(lambda: not browser.find_element(By.ID, "news").is_displayed())
+    assert no_errors(browser)
+
+
+@pytest.mark.parametrize("width", [1000, 1300, 1440])
+def test_no_column_of_the_positions_is_cut_off(browser, page, until, width):
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    )
+    run = open_page(browser, page, until, 3)
+    # As wide as won and a premium make it.
+    last = next(record for record in iter(run.next, None) if record.status == "done")
+    won = tuple(Instrument("upbit", f"{one.symbol.partition('/')[0]}/KRW") for one in last.instruments)
+    rate = QuoteRate(currency="KRW", usdt=1 / 1390.5, source="upbit:USDT/KRW", at_ms=0)
+    page.hot.publish_record(
+        replace(last, approved=(), refused=(), instruments=won, close=(139_050_000.0,) * 5, position=(0.1234567,) * 5,
+                premium_bps=(-123.0,) * 5, rates=(rate,), equity=54_321.0, edge_bps=(-123.4,) * 5)
+    )  # fmt: skip
+    until(lambda: "139,050,000" in text(browser, "#positions"))
+    assert browser.execute_script("return positions.scrollWidth <= positions.clientWidth"), "something is cut off"
+    assert text(browser, "#positions th:last-child") == "Edge"
 
 
 def test_it_fits_a_phone(browser, page, until):

@@ -37,6 +37,7 @@ LIMITS = RiskSettings(
     kelly_fraction=None,
     max_position_volatility_pct=None,
     target_volatility_pct=None,
+    max_order_usdt=None,
 )
 
 

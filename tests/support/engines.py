@@ -56,8 +56,22 @@ def make_market(rows: int, minutes: int, seed: int = 1, **changes: float) -> Mar
             HISTORY + minutes, 10 * seed + row, price=PRICES[row], volatility=1.5e-3, gaps=changes.get("gaps", 0.0)
         )
         one[:, 4] *= changes.get("money", 20_000.0) / PRICES[row] / 5.0
+        stand_still(one, changes.get("still", 0.0), seed * 100 + row)
         bars.append(one)
     return cut_of(np.stack(bars))
+
+
+def stand_still(bars: np.ndarray, share: float, seed: int) -> None:
+    """At a ``share`` of the minutes nothing trades for one to eight minutes: bars without volume at the last close, some
+    of them missing."""
+    rng = np.random.default_rng(seed)
+    for start in np.flatnonzero(rng.random(len(bars)) < share):
+        before = bars[:start, 3][~np.isnan(bars[:start, 3])]
+        if not len(before):
+            continue
+        stretch = bars[start : start + int(rng.integers(1, 9))]
+        stretch[:] = [*[before[-1]] * 4, 0.0]
+        stretch[rng.random(len(stretch)) < 0.2] = np.nan
 
 
 def cut_of(bars: np.ndarray, history: int = HISTORY) -> MarketCut:

@@ -94,6 +94,8 @@ class Limits:
     min_order: float
     """USDT; less than twice of it may be left to lie."""
     pauses: Pauses
+    stale_minutes: int
+    """Without a trade, after which nothing is bought."""
 
     @classmethod
     def of_settings(cls, told: Mapping[str, Any]) -> "Limits":
@@ -113,6 +115,7 @@ class Limits:
             pauses=Pauses.of_settings(risk),
             closes=risk["on_loss_limit"] == "close",
             min_order=float(trade["min_order_usdt"]),
+            stale_minutes=int(told["rules"]["events"]["stale_minutes"]),
         )
 
 
@@ -192,6 +195,8 @@ class _Decision:
     equity: float
     price: np.ndarray
     fresh: np.ndarray
+    standing: np.ndarray
+    """(S,) where nothing had traded for long."""
     bought: dict[str, float] = field(default_factory=dict)
     """USDT by symbol, at the prices paid."""
     orders: set[tuple[str, bool]] = field(default_factory=set)
@@ -224,7 +229,9 @@ class _Account:
         worth = np.where(worth == 0.0, 0.0, worth * price)
         equity = float(self.cash) + float(worth.sum())
         self.decisions = {m: d for m, d in self.decisions.items() if m >= minute - MINUTE}
-        self.decisions[minute] = _Decision(equity, price, fresh)
+        lately = self.market.volume[:, max(0, k + 1 - self.limits.stale_minutes) : k + 1]
+        standing = ~(np.nan_to_num(lately) > 0.0).any(axis=1)
+        self.decisions[minute] = _Decision(equity, price, fresh, standing)
         found = self.found
         found.minutes += 1
         found.equity.append(equity)
@@ -317,6 +324,8 @@ class _Account:
         limits, at, equity = self.limits, trade.at_ms, decision.equity
         if not decision.fresh[row]:
             self.cross(at, "bought without a bar", row, value, 0.0)
+        if decision.standing[row]:
+            self.cross(at, "bought where nothing traded", row, value, 0.0)
         if self.found.breach is not None and trade.minute >= self.found.breach[0]:
             self.cross(at, f"bought after {self.found.breach[1]}", row, value, 0.0)
         if not equity > 0.0:

@@ -7,7 +7,7 @@ import pytest
 
 from actors.verbs import live_command, paper_command, replay_command, stop_command
 from config import config_command
-from config.argument_types import amount, days, minute, minutes, number, whole
+from config.argument_types import amount, days, minute, minutes, number, whole, won
 from core.units import MINUTE_MS
 from data import data_command
 from exchanges import sim_command
@@ -63,6 +63,8 @@ def read(verb: str, *words: str) -> argparse.Namespace:
         ("data synth x --days 0", "argument --days: '0' is not a whole number from 1 to 3,660"),
         ("data synth x --edge-bps -1", "argument --edge-bps: '-1' is not a number from 0 to 1000"),
         ("backtest --cash abc", "argument --cash: 'abc' is not an amount of USDT above 0"),
+        ("replay --cash 90000000", "is not an amount of USDT above 0 (and below 90,000,000 in one exchange's account)"),
+        ("replay --krw -1", "argument --krw: '-1' is not an amount of KRW above 0"),
         ("backtest --minutes -5", "argument --minutes: '-5' is not a whole number from 1"),
         ("train --days 0", "argument --days: '0' is not a number above 0"),
         ("train --market x --data y", "argument --data: not allowed with argument --market"),
@@ -92,6 +94,7 @@ def test_the_ends_belong_to_what_is_allowed():
     assert number(0, 5, above=True)("5") == 5.0
     assert days("0.0007") == 0.0007
     assert amount("1_000.50") == Decimal("1000.50")
+    assert won("100,000,000") == 100_000_000
 
 
 def test_a_time_is_utc_unless_it_says_otherwise_and_names_its_minute():

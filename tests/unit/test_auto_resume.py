@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from config.load import ROOT
 from tune.auto.records import read
+from tune.auto.search import LISTENERS, Reporter, Standing
 from tune.auto.space import FAMILY
 from tune.auto.task import NINTHS
 from tune.auto.trial import SearchTrial
@@ -67,6 +69,30 @@ def test_a_step_that_failed_ends_its_trial_and_is_tried_again_by_the_next_start(
     again = FakeWorker(good(1e-3))
     assert started(tmp_path, again).step()["status"] == "ok"
     assert again.asked == [NINTHS[0]]
+
+
+def test_the_best_that_is_told_is_the_leaderboard_s_gain_not_what_breaks_ties():
+    @dataclass
+    class Trial:
+        last_result: dict
+        status: str = "TERMINATED"
+
+    def result(score: float, gain: float, ninths: int) -> dict:
+        return {"status": "ok", "score": score, "gain": gain, "ninths": ninths}
+
+    trials = [
+        Trial(result(9e-4, 8e-4, 3)),
+        Trial(result(1.24e-4, 0.95e-4, 9)),
+        Trial(result(1.1e-4, 1.0e-4, 9), "RUNNING"),
+    ]
+    trials.append(Trial({"status": "memory", "score": 5.0, "gain": 5.0, "ninths": 9}))
+    heard = []
+    LISTENERS["here"] = heard.append
+    try:
+        Reporter("here").on_step_end(1, trials)
+    finally:
+        del LISTENERS["here"]
+    assert heard == [Standing(done=3, running=1, best=0.95e-4, ninths=9)]
 
 
 def test_a_trial_s_process_ends_with_who_asked(tmp_path: Path):

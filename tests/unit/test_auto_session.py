@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import shlex
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,11 @@ from rich.console import Console
 
 from config.load import load_settings
 from core.errors import ConfigError, DataError
+from data.lake import Lake
 from data.market import MarketSource
 from data.synthetic import make_market, write_market
 from data.synthetic_spec import SyntheticSpec
-from tune import train_command
+from tune import models_command, train_command
 from tune.auto import command
 from tune.auto.budget import Budget
 from tune.auto.session import FOLDER, Now, State, run
@@ -104,3 +106,18 @@ def test_the_line_says_what_runs_what_is_left_and_the_memory():
         told(now)
         told(now)
     assert said.getvalue().count("12 trials done") == 1
+
+
+@pytest.mark.parametrize(
+    ("synthetic", "data", "words"),
+    [(True, None, ["--market", "m"]), (False, Path("my bars/2025"), ["--data", "my bars/2025"]), (False, None, [])],
+)
+def test_the_command_that_is_advised_finds_the_candidate_where_it_was_kept(synthetic: bool, data: Path | None, words):
+    where = MarketSource(name="m", root=Path("var"), lake=Lake(Path("var")), synthetic=synthetic)
+    said = shlex.split(command.promotion("ridge", "v0001.aa", where, data))
+    assert said == ["python3", "run.py", "models", "promote", "ridge", "v0001.aa", *words]
+    parser = argparse.ArgumentParser()
+    models_command.arguments(parser)
+    told = parser.parse_args(said[3:])
+    assert (told.member, told.version, told.data) == ("ridge", "v0001.aa", data)
+    assert told.market == ("m" if synthetic else None)

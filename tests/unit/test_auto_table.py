@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from core.errors import DataError
 from core.units import MINUTE_MS
 from data.lake import Lake
+from data.schema import VALUES
 from data.synthetic import make_market, write_market
 from data.synthetic_spec import SyntheticSpec
 from tune.auto import child
@@ -114,6 +116,39 @@ def test_a_rung_and_a_final_of_the_same_settings(searched: tuple[Path, Task, Lak
     asked, _ = child.asked(member, test)
     np.testing.assert_allclose(mean[test.rows[:, 0], test.rows[:, 1] - task.searched], asked, rtol=1e-4, atol=1e-4)
     assert yardstick(data) > 0.0
+
+
+def test_a_coin_that_was_listed_late_gives_the_samples_it_has_and_the_others_all_of_theirs(tmp_path: Path):
+    """What a search does with it from the table to the account of its finals: no error, and no number that is none."""
+    made, listed = make_market(SPEC), 3_200
+    lake = Lake(tmp_path / "market")
+    rows = tuple(made.bars)
+    for number, instrument in enumerate(rows):
+        bars = made.bars[instrument][listed if number else 0 :]
+        stamps = SPEC.start_ms + MINUTE_MS * np.arange(SPEC.minutes - len(bars), SPEC.minutes)
+        known = np.isfinite(bars[:, 0])
+        lake.write(
+            instrument, pl.DataFrame({"ts": stamps[known]} | dict(zip(VALUES, bars[known].T, strict=True))), "test"
+        )
+    first, last = lake.whole_span(rows)
+    task = cut(lake.root, rows, first, (last - first) // MINUTE_MS + 1, horizon=HORIZON, purge=HORIZON, seed=5)
+    folder = tmp_path / "search"
+    task.save(folder)
+    prepare(task, folder)
+    table = Table.of(folder, task)
+    learned = np.bincount(table.learn(task.final, 10**9, 5).rows[:, 0], minlength=2)
+    assert learned[0] > 2_000 > 200 > learned[1]
+    assert (np.bincount(table.test(task.final, 10**9).rows[:, 0], minlength=2) > 100).all()
+    ask = {"key": "k", "family": "rules", "hyper": {"penalty": 0.01}}
+    told = child.answer(folder, ask | {"do": "rung", "ninths": NINTHS[-1]}, lambda share: None)
+    assert told["status"] == "ok", told["reason"]
+    assert np.isfinite([told["gain"], told["stdev_gain"], *told["folds"]]).all()
+    into = tmp_path / "final"
+    last_one = child.answer(folder, ask | {"do": "final", "into": str(into)}, lambda share: None)
+    assert last_one["status"] == "ok", last_one["reason"]
+    known_at = np.isfinite(np.load(into / "mean.npy"))
+    assert known_at[0].mean() > 0.9
+    assert 0 < known_at[1].sum() < known_at[0].sum()
 
 
 @pytest.mark.parametrize(

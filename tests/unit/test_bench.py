@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import run
 from tests.bench import backtest, lake
 from tests.bench.backtest import Row
+from tests.bench.execution import Judgement
 from tests.bench.peers.protocol import MARK, peak_mb, timed
 from tests.bench.support.anonymous import Watched, anonymous_mb
 from tests.bench.support.environments import NotInstallable, _run, python_of
@@ -166,3 +168,24 @@ def test_scaling_is_time_per_doubling_even_between_uneven_points():
     assert head == ["x", 5, 100, 1, 2.0, 1.0, 0.0, 500.0]
     assert note == "3 fills"
     assert len(head) + 1 == len(backtest.RULE_HEADINGS)
+
+
+def test_a_small_sample_that_says_nothing_sure_gets_no_verdict_and_the_default_does():
+    missed = ["+0.10 bps against twap in the mean (its band holds 0)"]
+    assert Judgement("wandering", 1.0, missed, 20, True).verdict == "too few to say: 20 parents, judged from 1,000 on"
+    assert Judgement("wandering", 1.0, missed, 1_000, True).verdict.startswith("NOT MET: +0.10 bps")
+    assert Judgement("wandering", 1.0, missed, 20, False).verdict.startswith("NOT MET"), "sure is sure"
+    assert Judgement("wandering", 1.0, [], 1_000, True).verdict == "met"
+
+
+def test_help_of_a_bench_is_its_own_and_a_count_of_nothing_is_a_usage_error(capsys):
+    with pytest.raises(SystemExit) as stop:
+        run.run("bench", ["execution", "--help"])
+    assert stop.value.code == 0
+    assert "--only-recording" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stop:
+        run.run("bench", ["execution", "--parents", "0"])
+    assert stop.value.code == 2
+    assert "'0' is not a whole number from 1 on" in capsys.readouterr().err
+    assert run.run("bench", ["all", "--help"]) == 0
+    assert "execution    Implementation shortfall" in capsys.readouterr().out

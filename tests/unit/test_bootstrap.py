@@ -128,6 +128,10 @@ def test_only_test_and_bench_ask_for_the_tools(monkeypatch):
     for verb in run.VERBS:
         assert run.main([verb]) == 1
     assert {verb for verb, dev in asked.items() if dev} == {"test", "bench"}
+    verb = "bench"
+    for words in (["--help"], ["execution", "-h"]):
+        assert run.main([verb, *words]) == 1
+        assert asked[verb] is False, "help only helps"
 
 
 @pytest.mark.parametrize("verb", ["config", "doctor", "bench", "test"])

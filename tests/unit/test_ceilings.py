@@ -120,8 +120,11 @@ def test_kelly_bounds_what_an_unsure_forecast_may_hold():
     worth, lines = bought(seen(1e-4, 1e-4, 1e-4), (0.5, math.nan, math.nan), 100.0, 1_000.0, kelly_fraction=0.25)
     assert worth["BTC"] == pytest.approx(2_500, abs=0.01)
     assert lines["BTC"][2:4] == ("0.25 of Kelly: at most 25.00% of equity", "kelly_fraction allows 2500.00")
-    sure, _ = bought(seen(1e-4, 1e-4, 1e-4), (0.5, math.nan, math.nan), 100.0, 100.0, kelly_fraction=0.25)
+    sure, lines = bought(seen(1e-4, 1e-4, 1e-4), (0.5, math.nan, math.nan), 100.0, 100.0, kelly_fraction=0.25)
     assert sure["BTC"] == pytest.approx(3_000.0, abs=0.01)
+    assert (
+        lines["BTC"][2] == "0.25 of Kelly: 25.0 times the equity by mean and spread before costs, so it bounds nothing"
+    )
     for edge, spread in ((-5.0, 40.0), (0.0, 40.0), (100.0, math.inf)):
         none, _ = bought(seen(1e-4, 1e-4, 1e-4), (0.5, math.nan, math.nan), edge, spread, kelly_fraction=0.25)
         assert none == {}

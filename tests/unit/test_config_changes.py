@@ -9,7 +9,7 @@ from typing import Literal, get_args, get_origin
 import pytest
 
 from config import config_command, keys
-from config.changes import changes, claim, keep_settings, kept_in, newest_kept, settings_at
+from config.changes import changes, claim, keep_change, keep_settings, kept_in, newest_kept, settings_at
 from config.load import ROOT, load_settings
 from config.meanings import LIMITS, MEANINGS, Way, flat, meaning_of, patterns
 from config.money import in_money
@@ -162,8 +162,32 @@ def test_folders_of_settings_and_files_are_compared_too(tmp_path, capsys):
     assert "nothing has changed" in capsys.readouterr().out
 
 
+def test_without_paper_or_live_the_last_replay_is_the_last_run(tmp_path, capsys):
+    for name, most in (("20260101-000000-1", 3), ("20260102-000000-1", 5)):
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        settings = changed(f"risk.max_order_pct={most}").model_dump(mode="json")
+        (folder / "run.json").write_text(json.dumps({"settings": settings}), encoding="utf-8")
+    assert run("diff", "--set", f"var_dir={tmp_path}") == 0
+    said = capsys.readouterr().out
+    assert "Compared with the replay run 20260102-000000-1" in said
+    assert "risk.max_order_pct: 5 % → 10 %" in said
+
+
+def test_a_run_is_compared_by_what_it_ended_with(tmp_path, capsys):
+    run_dir = leave(tmp_path, "runs/a", NOW, "paper", 1_000)
+    keep_change(run_dir, changed("trade.invest_pct=20").config.trade, 60_000)
+    assert run("diff", "--set", f"var_dir={tmp_path}") == 0
+    said = capsys.readouterr().out
+    assert "Compared with the paper run a, with what changed in mid-run" in said
+    assert "trade.invest_pct: 20 % → 30 %" in said
+    assert kept_in(run_dir).settings["trade.invest_pct"] == 30, "who asks what it began with is told that"
+    keep_settings(run_dir, NOW, "paper", "a", 2_000)
+    assert kept_in(run_dir, at_end=True).settings["trade.invest_pct"] == 30, "another run begins anew"
+
+
 def test_nothing_to_compare_with_is_said(tmp_path):
-    with pytest.raises(ConfigError, match="no paper or live run"):
+    with pytest.raises(ConfigError, match="there is no run in"):
         run("diff", "--set", f"var_dir={tmp_path}")
     with pytest.raises(ConfigError, match="--against nowhere"):
         settings_at(Path("nowhere"), tmp_path)

@@ -44,6 +44,20 @@ def test_check_tells_what_limits_mean_in_money(tmp_path, capsys):
     assert "one order is at most" in text
     assert "1,000.00 USDT   risk.max_order_pct = 10 %" in text
     assert "careful" not in text
+    assert text.splitlines()[0].startswith("The settings are valid: no warnings.")
+    assert "selection.entry_edge_bps = 25 bps of the largest order (1,000.00 USDT)" in text
+    assert "active: buys up to 3,000.00 USDT in all (trade.invest_pct)" in text
+
+
+def test_warnings_are_counted_first_and_the_smaller_of_two_limits_is_the_one_that_is_said(tmp_path, capsys):
+    assert run("check", "--keys", str(tmp_path / "none"), "--set", "risk.max_gross_pct=10") == 0
+    lines = capsys.readouterr().out.splitlines()
+    warnings = [line for line in lines if line.startswith("  careful: ")]
+    assert lines[0].startswith(f"The settings are valid: {len(warnings)} warning, see the end.")
+    assert len(warnings) == 1
+    assert "active: buys up to 1,000.00 USDT in all (risk.max_gross_pct), and sells" in lines
+    assert run("check", "--equity", "100000", "--keys", str(tmp_path / "none")) == 0
+    assert "25 bps of the largest order (5,000.00 USDT)" in capsys.readouterr().out, "risk.max_order_usdt holds first"
 
 
 def test_check_tells_each_exchanges_money_its_least_order_and_the_gate_on_premiums(tmp_path, capsys):
@@ -104,6 +118,15 @@ def test_an_equity_that_is_none_is_a_usage_fault(amount):
 )
 def test_settings_that_are_allowed_but_hardly_meant(change, said):
     assert any(said in line for line in doubts(load_settings(environ={}, overrides=[change]), 10_000))
+
+
+@pytest.mark.parametrize("key", ["risk.max_order_usdt", "risk.daily_loss_usdt"])
+def test_limits_in_money_are_on_and_a_large_account_is_told_that_they_hold_first(key):
+    shipped = load_settings(environ={})
+    assert not any(key in line for line in doubts(shipped, 50_000))
+    assert any(line.startswith(f"{key} = ") and "holds before" in line for line in doubts(shipped, 50_100))
+    off = load_settings(environ={}, overrides=[f"{key}=null"])
+    assert not any(key in line for line in doubts(off, 1e6))
 
 
 def test_forecasts_that_never_pay_their_fees_are_doubted():

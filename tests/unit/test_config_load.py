@@ -1,5 +1,6 @@
 """Settings: what is read, what wins, and what each fault says."""
 
+import argparse
 import json
 import shutil
 from decimal import Decimal
@@ -7,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from actors.verbs import halt_command, resume_command, status_command, stop_command
 from config import keys
-from config.load import ROOT, check_symbols, load_settings, resolve_var
+from config.load import ROOT, check_symbols, load_settings, resolve_var, var_of
 from config.settings import Config, TradingRules
-from core.errors import EXIT_CONFIG, ConfigError
+from core.errors import EXIT_CONFIG, ConfigError, NotRunning
 from core.near_symbols import near_symbol
 
 
@@ -255,3 +257,25 @@ def test_an_address_of_an_exchange_is_judged_with_the_settings(folder, key, valu
     assert (f'exchanges.binance.{key} = "{value}"' in str(told.value), form in str(told.value)) == (True, True), (
         told.value
     )
+
+
+def test_who_looks_at_a_running_bot_finds_its_folder_though_the_file_was_broken(tmp_path, capsys):
+    for name in ("config.json", "trading_rules.json"):
+        shutil.copy(ROOT / "config" / name, tmp_path / name)
+    args = argparse.Namespace(config_dir=tmp_path, overrides=[])
+    path = tmp_path / "config.json"
+    tree = json.loads(path.read_text(encoding="utf-8"))
+    tree["trade"]["invest_pct"], tree["var_dir"] = "lots", str(tmp_path / "elsewhere")
+    path.write_text(json.dumps(tree), encoding="utf-8")
+    assert var_of(args) == tmp_path / "elsewhere"
+    assert "trade.invest_pct" in capsys.readouterr().err
+    args.overrides = [f"var_dir={tmp_path / 'named'}"]
+    assert var_of(args) == tmp_path / "named"
+    path.write_text("{", encoding="utf-8")
+    args.overrides = []
+    assert var_of(args) == (ROOT / "var").resolve()
+    for verb in (status_command, stop_command, halt_command, resume_command):
+        told = argparse.Namespace(**vars(args), json=False, timeout=1.0, reason="")
+        told.overrides = [f"var_dir={tmp_path}"]
+        with pytest.raises(NotRunning):
+            verb.main(told)

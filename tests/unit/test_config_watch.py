@@ -44,7 +44,7 @@ def test_a_change_of_invest_pct_is_taken_over_at_the_next_look(folder):
     write(folder, invest_pct=20)
     change = watching.look()
     assert change is not None
-    assert change.lines == ("trade.invest_pct: 30 -> 20",)
+    assert change.lines == ("trade.invest_pct 30 → 20",)
     assert change.trade.invest_pct == 20
     assert watching.look() is None, "told once"
 
@@ -58,7 +58,7 @@ def test_the_next_minutes_sizes_follow(folder):
     write(folder, invest_pct=15, max_pct={"binance:BTC/USDT": 12})
     change = watching.look()
     assert change is not None
-    assert change.lines == ("trade.invest_pct: 30 -> 15", "trade.max_pct: none -> binance:BTC/USDT 12")
+    assert change.lines == ("trade.invest_pct 30 → 15", "trade.max_pct none → binance:BTC/USDT 12")
     desk.set_trade(change.trade)
     now = replace(now, minute=now.minute + MINUTE_MS, now_ms=now.now_ms + MINUTE_MS)
     (after,) = desk.review(now, intents(now, (1.0,))).approved
@@ -89,6 +89,7 @@ def test_a_file_that_cannot_be_used_changes_nothing_and_is_told(folder, text, sa
     assert line.startswith("the new settings are not used, the old ones hold: ")
     assert said in line
     assert change.trade.invest_pct == 30
+    assert change.refused
     assert watching.look() is None
 
 
@@ -98,8 +99,8 @@ def test_what_a_running_bot_may_not_follow_waits_for_a_restart(folder):
     change = watching.look()
     assert change is not None
     assert change.lines == (
-        "trade.invest_pct: 30 -> 25",
-        "trade.instruments changed too: it waits for a restart",
+        "trade.invest_pct 30 → 25",
+        "trade.instruments waits for a restart",
     )
     assert len(change.trade.instruments) == 5
 
@@ -124,3 +125,36 @@ def test_the_source_is_where_the_verb_found_its_settings(folder):
     assert source.environ == {"MINUTEHAND__TRADE__MIN_ORDER_USDT": "60"}
     trade = source.load().config.trade
     assert (trade.invest_pct, trade.min_order_usdt) == (12, 60)
+
+
+def test_the_same_fault_saved_again_is_told_once_and_mending_it_is_told(folder):
+    watching = watch(folder)
+    write(folder, invest_pct="lots")
+    change = watching.look()
+    assert change is not None
+    assert all(part in change.lines[0] for part in ("config.json", "trade.invest_pct", "lots")), change.lines
+    write(folder, invest_pct="lots", min_order_usdt=60)
+    assert watching.look() is None
+    write(folder, invest_pct=30, min_order_usdt=50)
+    change = watching.look()
+    assert change is not None
+    assert change.lines == ("back to what holds, the files can be used again",)
+    assert not change.refused
+
+
+def test_the_file_of_the_rules_is_looked_at_too(folder):
+    watching = watch(folder)
+    path = folder / "trading_rules.json"
+    tree = json.loads(path.read_text(encoding="utf-8"))
+    tree["risk"]["max_order_pct"] = "much"
+    path.write_text(json.dumps(tree), encoding="utf-8")
+    change = watching.look()
+    assert change is not None
+    assert "trading_rules.json" in change.lines[0]
+    assert "risk.max_order_pct" in change.lines[0]
+    assert change.refused
+    tree["risk"]["max_order_pct"] = 3
+    path.write_text(json.dumps(tree, indent=1), encoding="utf-8")
+    change = watching.look()
+    assert change is not None
+    assert change.lines == ("risk.max_order_pct waits for a restart",)

@@ -33,11 +33,11 @@ def moving(held: float = 0.0, volume: float = 200.0, **changes: object) -> Marke
 
 
 def review(
-    seen: Market, edge: float, target: float = 0.5, gate: str = "round_trip", law: ImpactLaw = PRIOR
+    seen: Market, edge: float, target: float = 0.5, gate: str = "round_trip", law: ImpactLaw = PRIOR, stale: int = 3
 ) -> Verdicts:
     known = {BTC: rules(BTC, taker_fee=FEE)}
     execution = ExecutionSettings(cost_gate=gate)  # type: ignore[arg-type]
-    risk = Risk(TRADE, RiskSettings(), known, gate=cost_gate(execution, CostSettings(), law))
+    risk = Risk(TRADE, RiskSettings(), known, gate=cost_gate(execution, CostSettings(), law), stale_minutes=stale)
     return risk.review(seen, replace(intents(seen, (target,)), edge_bps=np.array([edge])))
 
 
@@ -76,7 +76,10 @@ def test_a_sale_always_passes_and_is_told_what_it_costs() -> None:
 def test_a_cost_that_is_not_known_is_not_risked() -> None:
     silent = moving()
     silent.bars[0, -61:, 4] = 0.0
-    verdicts = review(silent, 1e6)
+    (refused,) = review(silent, 1e6).refused
+    assert refused.reason.startswith("stale_minutes: ")
+    # Also where a market may stand still for so long.
+    verdicts = review(silent, 1e6, stale=100)
     assert not verdicts.approved
     assert "the first unit costs an unknown amount" in verdicts.refused[0].arithmetic[-1]
     assert not review(replace(moving(), bid=np.array([math.nan])), 1e6).approved

@@ -91,6 +91,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
     "fees in BNB": ({"costs__fee_paid_in": "bnb", "costs__fee_tier": {"binance": 3}}, {"rows": 2}, {}, "10000"),
     "free of costs": (EVERYTHING_OFF, {"rows": 2, "gaps": 0.1}, {}, "10000"),
     "halts trade": ({"costs__halts": False}, {"rows": 2, "gaps": 0.2}, {}, "10000"),
+    "markets stand still": ({"events__stale_minutes": 2}, {"rows": 3, "still": 0.06, "gaps": 0.03}, {}, "10000"),
     "one order a minute": (
         {"risk__max_orders_per_minute": 1, "risk__max_order_pct": 1.0, "risk__max_gross_pct": 20},
         {"rows": 4},
@@ -198,6 +199,19 @@ def run_case(name: str):
     return run_both(make_settings(market["rows"], **rules), cut, make_forecasts(cut, **forecasts), cash)
 
 
+def sold_where_nothing_trades(pair, minutes: int) -> int:
+    """Sales decided in markets in which nothing had traded for so long; nothing may have been bought there."""
+    market = make_market(3, 120, still=0.06, gaps=0.03)
+    sold = 0
+    for order in pair.result.orders.to_dicts():
+        row = [i.symbol for i in market.instruments].index(order["symbol"])
+        k = (order["minute"] - market.start_minute) // MINUTE_MS
+        if not np.nansum(market.bars[row, k + 1 - minutes : k + 1, 4]) > 0.0:
+            assert order["side"] == "sell", order
+            sold += 1
+    return sold
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_engine_and_desk_are_equal(name: str) -> None:
     pair = run_case(name)
@@ -225,6 +239,9 @@ def test_engine_and_desk_are_equal(name: str) -> None:
         case "a part of the account":
             assert told["reduced"]
             assert pair.result.invested.max() < 0.6 * 5_000 + 1
+        case "markets stand still":
+            assert "stale_minutes" in told["limits"]
+            assert sold_where_nothing_trades(pair, 2) > 0
         case "one order a minute":
             assert "max_orders_per_minute" in told["limits"]
         case "stops and profits":
@@ -289,6 +306,7 @@ def test_engine_and_desk_are_equal_on_wild_markets(seed: int) -> None:
         "risk__max_position_volatility_pct": [None, 15.0, 3.0][int(rng.integers(3))],
         "risk__target_volatility_pct": [None, 40.0, 8.0][int(rng.integers(3))],
         "risk__cooldown_minutes": int(rng.choice([0, 3])),
+        "events__stale_minutes": 1 + seed % 5,
         "risk__max_consecutive_losses": int(rng.choice([0, 3])),
         "risk__low_profit_trips": int(rng.choice([0, 2])),
         "execution__slices": int(rng.choice([1, 3, 4])),

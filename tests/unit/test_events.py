@@ -20,6 +20,7 @@ from core.events import (
     VOLATILITY_RATIO,
     Detector,
     event_rules,
+    mark_stale,
     read_market,
     read_row,
     read_table,
@@ -194,3 +195,21 @@ def test_a_whole_market_is_its_minutes():
         assert REGIMES[regime[t]] is found.regime
         shocked = {event.instrument for event in found.events if event.kind == "volatility_shock"}
         assert [i in shocked for i in ROWS] == shock[:, t].tolist()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_market_that_stands_still_is_told_by_its_bars_as_by_its_fillers(seed: int):
+    """What forbids buying (bars as recorded, or filled) and the event (fillers) are one rule."""
+    rng = np.random.default_rng(seed)
+    bars = np.stack([walk(60, seed), walk(60, seed + 10)])
+    bars[rng.random(bars.shape[:2]) < 0.4, 4] = 0.0
+    bars[rng.random(bars.shape[:2]) < 0.3] = np.nan
+    filled, filler = fill_gaps(bars)
+    readings = [read_table(filled[row], filler[row])[:, STALE] for row in range(2)]
+    recorded, told = np.empty(2, dtype=bool), np.empty(2, dtype=bool)
+    for minutes in (1, 2, 3, 7):
+        for end in range(1, 61):
+            mark_stale(bars, end, minutes, recorded)
+            mark_stale(filled, end, minutes, told)
+            wanted = [readings[row][end - 1] >= minutes for row in range(2)]
+            assert recorded.tolist() == told.tolist() == wanted, (minutes, end)

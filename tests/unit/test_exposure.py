@@ -204,6 +204,19 @@ def test_a_fill_in_a_market_without_a_bar_is_found():
     assert "bought without a bar" in {crossing.limit for crossing in told.crossings}
 
 
+def test_a_fill_in_a_market_that_stands_still_is_found():
+    day, market = made_up("crash"), crash()
+    closes, was = closes_of(market), day.trades[nth_buy(day.trades)]
+    row, at = closes.symbols.index(was.symbol), (was.minute - closes.start) // MINUTE_MS
+    limits = Limits.of_settings(restless(3).model_dump(mode="json"))
+    how = {"cash": CASH, "first_minute": market.first_minute, "minutes": market.minutes}
+    for quiet, found in ((limits.stale_minutes - 1, False), (limits.stale_minutes, True)):
+        volume = closes.volume.copy()
+        volume[row, at + 1 - quiet : at + 1] = 0.0
+        told = check(day.trades, replace(closes, volume=volume), limits, **how)
+        assert ("bought where nothing traded" in {crossing.limit for crossing in told.crossings}) is found
+
+
 @pytest.mark.parametrize("limit", ["max_order_pct", "max_position_pct", "max_gross_pct", "invest_pct", "collar_bps"])
 def test_a_limit_a_little_tighter_than_what_was_done_is_found_crossed(limit):
     """So the measures are what they say: used to 97 % means that 96 % of it was too little."""

@@ -12,7 +12,8 @@ from core.errors import ConfigError, DataError
 from core.units import MINUTE_MS, Instrument
 from data.folder_source import MARK, folder_source
 from data.lake import Lake
-from data.market_arguments import add_market, add_worth, fitted, source_of
+from data.market import MarketSource
+from data.market_arguments import add_market, add_span, add_worth, cut_of, fitted, source_of
 from tests.support.markets import MINUTE, walk
 
 BTC = Instrument("binance", "BTC/USDT")
@@ -143,3 +144,35 @@ def test_markets_of_another_exchange_than_the_configured_are_named_with_the_line
     settings = load_settings(environ={}, overrides=['trade.instruments=["upbit:BTC/KRW"]'])
     with pytest.raises(ConfigError, match=r'has bars of binance:.*none of the configured.*\["binance:'):
         fitted(args, settings, source)
+
+
+def test_what_is_suggested_instead_has_the_minutes_that_were_asked_for(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    start = 24_000_000 * MINUTE_MS
+    for symbol, late in (("BTC/USDT", 0), ("XRP/USDT", 2_000)):
+        times = start + np.arange(late, 3_000) * MINUTE_MS
+        bars = {"ts": times, **dict.fromkeys(("open", "high", "low", "close", "volume"), np.ones(len(times)))}
+        lake.write(Instrument("binance", symbol), pl.DataFrame(bars), "test")
+    source = MarketSource(name="lake", root=tmp_path, lake=lake, synthetic=False)
+    three = load_settings(
+        environ={}, overrides=('trade.instruments=["binance:BTC/USDT","binance:XRP/USDT","binance:BNB/USDT"]',)
+    )
+    when = str(np.datetime64(start + 1_000 * MINUTE_MS, "ms").astype("datetime64[m]"))
+
+    def asks(*words: str) -> argparse.Namespace:
+        parser = argparse.ArgumentParser()
+        add_market(parser)
+        add_span(parser, 60)
+        return parser.parse_args(words)
+
+    with pytest.raises(ConfigError) as refused:
+        fitted(asks("--exchange", "binance", "--start", when), three, source)
+    said = str(refused.value)
+    assert "binance:XRP/USDT has none of those minutes" in said
+    assert said.endswith("""--set 'trade.instruments=["binance:BTC/USDT"]'""")
+    with pytest.raises(ConfigError, match="XRP/USDT\"]'"):
+        fitted(asks("--exchange", "binance"), three, source)
+    pair = (Instrument("binance", "BTC/USDT"), Instrument("binance", "XRP/USDT"))
+    with pytest.raises(DataError) as short:
+        cut_of(asks("--exchange", "binance", "--start", when), source, pair, 60)
+    assert str(short.value).endswith("""these have them: --set 'trade.instruments=["binance:BTC/USDT"]'""")

@@ -95,6 +95,42 @@ async def test_a_version_that_does_not_fit_on_the_gpu_serves_from_the_cpu(tmp_pa
     assert await replica.take(newer.version) == (newer.version, MINUTE + MINUTE_MS)
 
 
+@pytest.mark.filterwarnings("ignore:CUDA is not available")
+async def test_a_gpu_that_fills_up_in_mid_minute_costs_no_minute_and_no_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    store = ArtifactStore(tmp_path / "artifacts")
+    member = Tcn(steps=2, device="cpu")
+    member.fit(made_up(5.0))
+    artifact = kept(store, member)
+    pin = tmp_path / "tcn.json"
+    write_pin(pin, artifact.version)
+    replica = MemberReplica("tcn", "tcn", str(store.root), str(pin), WIDE, 0.0)
+    await replica.forecast(features(), MINUTE)
+    # From here on it stands on a GPU that takes nothing more, in half precision, as a version that was tried would.
+    serving = replica._reigns[-1].member
+    serving.device = torch.device("cuda")
+    object.__setattr__(replica._reigns[-1], "member", HalfPrecision(serving, torch, "cuda"))
+    assert (await replica.health())["device"] == "cuda"
+    there = torch.Tensor.to
+
+    def full(self, device, *args, **more):
+        if str(device) == "cuda":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return there(self, device, *args, **more)
+
+    monkeypatch.setattr(torch.Tensor, "to", full)
+    for number in (1, 2):
+        mean, stdev, version, minute, _ = await replica.forecast(features(), MINUTE + number * MINUTE_MS)
+        np.testing.assert_array_equal(mean, member.forecast(features())[0])
+        assert np.isfinite(stdev).all()
+        assert (version, minute) == (artifact.version, MINUTE + number * MINUTE_MS)
+    assert (await replica.health())["device"] == "cpu"
+    assert [r.message for r in caplog.records].count(
+        "tcn: the GPU's memory is full while forecasting; it goes on on the CPU"
+    ) == 1
+
+
 def test_half_precision_is_used_where_it_says_the_same_and_nowhere_else():
     member = Tcn(steps=30, device="cpu")
     member.fit(made_up(5.0))

@@ -129,6 +129,37 @@ def test_a_log_of_nonsense_is_an_empty_one(tmp_path) -> None:
     assert not load_news(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("score", "NaN"),
+        ("score", "1e999"),
+        ("score", "-3"),
+        ("knowable_ms", "1e999"),
+        ("knowable_ms", "NaN"),
+        ("published_ms", "Infinity"),
+        ("title", "[" * 5_000),
+        ("rate_bps", "NaN"),
+        ("rate_bps", "-1e999"),
+    ],
+)
+def test_a_line_with_a_number_that_is_none_costs_its_item_and_no_other(tmp_path, name, value) -> None:
+    log = NewsLog(heard_folder(tmp_path))
+    log.append([headline(DAY, "a")], [FundingRate(knowable_ms=DAY, base="BTC", rate_bps=1.0)], LEXICON)
+    (path,) = heard_folder(tmp_path).glob("*.jsonl")
+    good = [json.loads(text) for text in path.read_text().splitlines()]
+    (bent,) = (
+        dict(line, key="b", **{name: 0})
+        for line in good
+        if name in line and ("rate_bps" in line) == (name == "rate_bps")
+    )
+    text = json.dumps(bent).replace(f'"{name}": 0', f'"{name}": {value}')
+    path.write_text("".join(f"{line}\n" for line in (*map(json.dumps, good), text)))
+    news = load_news(tmp_path)
+    assert [(h.key, h.score) for h in news.headlines] == [("a", 0.5)]
+    assert [f.rate_bps for f in news.funding] == [1.0]
+
+
 def test_verify_reads_headlines_and_what_was_heard(tmp_path) -> None:
     store_headlines(tmp_path, [headline(DAY, "a"), headline(DAY, "b", score=3.0)], "transformer:x")
     NewsLog(heard_folder(tmp_path)).append([headline(DAY, "c")], [], LEXICON)

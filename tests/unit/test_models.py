@@ -94,6 +94,26 @@ def test_a_family_learns_the_same_twice_and_leaves_the_global_generator_alone(fa
     assert torch.equal(before, torch.get_rng_state())
 
 
+@pytest.mark.parametrize("family", [*NETWORKS, "rl"])
+def test_a_torch_member_computes_in_the_threads_that_were_declared(
+    family: str, fitted: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted[family].save(tmp_path)
+    before = torch.get_num_threads()
+    try:
+        for declared, threads in (("2", 2), ("1", 1), ("many", 1)):
+            monkeypatch.setenv("OMP_NUM_THREADS", declared)
+            torch.set_num_threads(3)
+            load_member(family, tmp_path)
+            assert torch.get_num_threads() == threads
+            if family != "rl":
+                torch.set_num_threads(3)
+                new_member(family, steps=1).fit(made_up(edge=0.0).between(0, 300), 1)
+                assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_rules_speak_before_any_training_as_stated() -> None:
     x = np.zeros((1, SEQUENCE, N_FEATURES))
     x[0, -1, FEATURE_NAMES.index("rv_60")] = 1e-3
@@ -207,6 +227,14 @@ def test_a_damaged_checkpoint_is_named(family: str, damage: str, fitted: dict, t
         load_member(family, tmp_path)
 
 
+FULL = {
+    "tcn": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+    "gru": RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    "patch": RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
+}
+"""A GPU without memory speaks in several tongues; to each family its own."""
+
+
 @pytest.mark.parametrize("family", NETWORKS)
 def test_a_full_gpu_costs_the_gpu_and_not_the_vote(
     family: str, fitted: dict, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -218,7 +246,7 @@ def test_a_full_gpu_costs_the_gpu_and_not_the_vote(
     def full_once(self: torch.nn.Module, seen: torch.Tensor) -> torch.Tensor:
         calls.append(len(seen))
         if len(calls) == 1:
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+            raise FULL[family]
         return whole(self, seen)
 
     monkeypatch.setattr(type(member.network), "forward", full_once)
@@ -233,6 +261,15 @@ def test_a_full_gpu_costs_the_gpu_and_not_the_vote(
     plain = new_member(family, **SHORT[family])
     plain.fit(made_up(edge=10.0), 2)
     np.testing.assert_array_equal(fresh.forecast(x), plain.forecast(x))
+
+
+def test_what_is_no_want_of_memory_is_not_taken_for_it(fitted: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: torch.nn.Module, seen: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)")
+
+    monkeypatch.setattr(type(fitted["tcn"].network), "forward", broken)
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        fitted["tcn"].forecast(known_windows(2))
 
 
 def test_hyper_parameters_are_named_and_checked() -> None:
@@ -265,3 +302,13 @@ def test_shrinkage_believes_truth_and_not_noise() -> None:
 def test_an_unknown_family_names_the_known() -> None:
     with pytest.raises(ConfigError, match="gru, lightgbm, patch, ridge, rl, rules, sentiment, tcn"):
         new_member("oracle")
+
+
+def test_fixed_rules_learn_nothing_and_say_what_they_were_told() -> None:
+    data = made_up(edge=50.0)
+    rules = ChartRules(fixed=2.0)
+    assert rules.fit(data) == {"fixed": 2.0}
+    assert rules.coefficients.tolist() == [2.0] * len(DEFAULTS)
+    recent = data.windows(np.arange(20))
+    told, _ = rules.forecast(recent)
+    assert told == pytest.approx(ChartRules(horizon=data.horizon).forecast(recent)[0] * 2.0 / DEFAULTS[0])

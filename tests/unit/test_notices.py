@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from core.messages import MinuteRecord, Notice, OrderState, WrittenOff
+from core.messages import SETTINGS_REFUSED, MinuteRecord, Notice, OrderState, WrittenOff
 from core.notices import CATALOG, LANGUAGES, SEVERITIES, SEVERITY_WORDS, WORDS, Newsroom, at_least, text, title
 from core.params import ProtectionSettings, RiskSettings
 from core.protection import Due, exit_rules, protective_exit
@@ -218,3 +218,12 @@ def test_an_exit_is_told_with_its_reason_when_it_begins_and_not_while_it_goes_on
     assert korean.startswith("손절: binance:BTC/USDT 0.2") and "93.70" in korean
     (left,) = news.read(quiet(4, dust=(WrittenOff(instrument=BTC, quantity=Decimal("0.05"), price=94.0),)))
     assert left.severity == "info" and "0.05 binance:BTC/USDT are left" in text(left, "en")
+
+
+def test_settings_that_are_not_used_are_a_warning_of_their_own():
+    fault = "config.json: trade.invest_pct = 'lots': must be a number, without quotes"
+    changed, refused = Newsroom().read(quiet(settings=("trade.invest_pct 10 → 20", f"{SETTINGS_REFUSED}{fault}")))
+    assert (changed.key, refused.key) == ("settings_changed", "settings_refused")
+    assert refused.severity == "warning"
+    assert text(refused, "en") == f"The new settings are not used, the old ones hold: {fault}"
+    assert fault in text(refused, "ko")

@@ -1,11 +1,12 @@
 """The bar of long work: how far, how fast, how long yet."""
 
 import io
+import time
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tune.progress import BarsPerSecond, minutes_bar, rate, share_bar
+from data.progress import LINE_SECONDS, BarsPerSecond, minutes_bar, rate, share_bar, stage
 
 
 def test_speeds_are_short():
@@ -47,3 +48,30 @@ def test_a_bar_shows_what_is_done_and_leaves_nothing_behind():
     with share_bar(console, "members") as told:
         told("ridge", 0.5)
     assert "members: ridge" in out.getvalue()
+
+
+def test_without_a_terminal_lines_tell_what_begins_and_now_and_then_how_far_it_is(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    out = io.StringIO()
+    console = Console(file=out, width=40)
+    with minutes_bar(console, "trading", 1_000, 5) as done:
+        now += LINE_SECONDS - 1
+        done(10, 1_000)
+        now += 1
+        done(100, 1_000)
+        done(101, 1_000)
+    with share_bar(console, "members") as told:
+        now += 2 * LINE_SECONDS
+        told("ridge [fold 1]", 0.5)
+    with stage(console, "the engine …") as tell:
+        now += LINE_SECONDS
+        tell("compiling …")
+    assert out.getvalue().splitlines() == [
+        "trading …",
+        "  trading: 100 of 1,000 minutes, 33 bars/s, about 2 min left",
+        "members …",
+        "  members: ridge [fold 1] (50%), about 30 s left",
+        "the engine …",
+        "  compiling …",
+    ]

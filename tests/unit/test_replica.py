@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lightgbm.basic import LightGBMError
 
 from core.units import MINUTE_MS
 from data.artifacts import ArtifactStore
@@ -145,6 +146,26 @@ def test_too_slow_and_too_big_are_found_by_measure():
     with pytest.raises(Unfit, match=r"MB with it, 1 are allowed"):
         check(member, "v1", Bounds(deadline_ms=5_000, memory_mb=1))
     assert 0 < check(member, "v1", WIDE).took_ms < 5_000
+
+
+class Crashing(ChartRules):
+    """Fails as told, once it is asked."""
+
+    error: Exception
+
+    def forecast(self, features):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [AttributeError("no beta"), AssertionError("shapes"), MemoryError(), LightGBMError("91 features, not 90")]
+)
+def test_in_whatever_a_version_fails_it_is_unfit(error):
+    """Past the check the error would look like a replica that is away: the version would be asked for for ever."""
+    member = Crashing(15)
+    member.error = error
+    with pytest.raises(Unfit, match=f"v7: its probe forecast failed: {type(error).__name__}"):
+        check(member, "v7", WIDE)
 
 
 class Chummy(ChartRules):

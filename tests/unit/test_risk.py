@@ -110,6 +110,25 @@ def test_an_unreconciled_account_buys_nothing_and_still_sells():
     }
 
 
+@pytest.mark.parametrize(("quiet", "bought"), [(1, True), (2, True), (3, False), (9, False)])
+def test_where_nothing_trades_any_more_nothing_is_bought_and_what_is_held_may_be_sold(quiet, bought):
+    seen = three(held=(0.0, 10.0, 0.0))
+    bars = np.array(seen.bars)
+    bars[:2, -quiet:, 4] = 0.0
+    verdicts = review(replace(seen, bars=bars), (0.2, 0.0, 0.2))
+    assert [(o.instrument, o.side) for o in verdicts.approved] == [
+        *([(BTC, Side.BUY)] if bought else []),
+        (ETH, Side.SELL),
+        (SOL, Side.BUY),
+    ]
+    why = "stale_minutes: asked +630.00 USDT, nothing traded there in the last 3 minutes"
+    told = {} if bought else {"BTC": why}
+    assert reasons(verdicts) == told
+    # One trade, and it is a market again.
+    bars[0, -1, 4] = 1e-8
+    assert BTC in [o.instrument for o in review(replace(seen, bars=bars), (0.2, math.nan, math.nan)).approved]
+
+
 def test_what_is_not_fresh_may_still_be_sold_but_not_without_a_book():
     seen = three(held=(10.0, 10.0, 0.0), fresh=np.array([False, False, True]))
     seen = replace(seen, ask=np.array([math.nan, 50.0, 20.0]))

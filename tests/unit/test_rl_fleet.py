@@ -19,6 +19,11 @@ WIDE = {"risk__daily_loss_pct": 100, "risk__max_drawdown_pct": 100}
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any], float]] = {
     "one coin, all costs": ({}, {"rows": 1, "minutes": 240}, 0.2),
     "three coins, gaps": (WIDE, {"rows": 3, "minutes": 200, "gaps": 0.1, "seed": 5}, 0.3),
+    "markets stand still": (
+        {**WIDE, "events__stale_minutes": 2},
+        {"rows": 2, "minutes": 240, "still": 0.05, "gaps": 0.02, "seed": 9},
+        0.3,
+    ),
     "a loss limit closes": ({"risk__daily_loss_pct": 0.2}, {"rows": 2, "minutes": 200, "seed": 2}, 0.3),
     "stops, profits, times": (
         {
@@ -139,6 +144,7 @@ TIGHT: dict[str, dict[str, Any]] = {
     "each position": {"risk__max_position_volatility_pct": 2},
     "trimmed at its cap": {"risk__max_position_pct": 6, "risk__rebalance_band_pct": 0.01, "risk__max_gross_pct": 15},
     "few orders": {"risk__max_orders_per_day": 20},
+    "nothing trades": {"events__stale_minutes": 2},
     "pauses": {"risk__cooldown_minutes": 5, "risk__max_consecutive_losses": 2},
 }
 
@@ -146,7 +152,8 @@ TIGHT: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("case", TIGHT)
 def test_a_row_sized_alone_is_masked_as_by_the_sizing_of_all(case: str) -> None:
     rules = {"risk__daily_loss_pct": 100, "risk__max_drawdown_pct": 100, **TIGHT[case]}
-    world, _, _ = world_of(3, 200, rules, gaps=0.05, seed=8)
+    still = 0.08 if "events__stale_minutes" in rules else 0.0
+    world, _, _ = world_of(3, 200, rules, gaps=0.05, seed=8, still=still)
     # Without the table of volatilities no row is sized alone.
     slow = replace(world, tape=world.prepared.tape)
     envs = [VectorEnv(one, 16, cash=CASH, whole=True) for one in (world, slow)]

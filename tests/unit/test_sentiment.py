@@ -5,8 +5,9 @@ import polars as pl
 import pytest
 
 from core.errors import DataError
+from core.extras import mood_at
 from core.messages import Sentiment
-from core.units import DAY_MS
+from core.units import DAY_MS, MINUTE_MS
 from data.import_report import ImportOptions
 from data.importing import import_path
 from data.lake import Lake
@@ -80,7 +81,36 @@ def test_a_value_that_differs_is_kept_unless_told(tmp_path):
 
 
 def test_the_publishers_answer_is_read():
-    assert parse_reading(body(), NOW) == Sentiment(value=40.0, knowable_ms=DAY)
+    assert parse_reading(body(), NOW) == Sentiment(value=40.0, knowable_ms=DAY + PUBLICATION_DELAY_MS)
+    told = DAY + 3_600_000 + 7_000
+    assert parse_reading(body(stamp=told // 1_000), NOW) == Sentiment(value=40.0, knowable_ms=told)
+
+
+def test_a_live_minute_knows_the_mood_that_its_history_will_say_it_knew():
+    """Three days minute by minute, a publisher that puts a value out at midnight and is asked every five minutes."""
+    days = DAY + DAY_MS * np.arange(-1, 3)
+    values = np.array([20.0, 30.0, 60.0, 10.0])
+    series = daily_series(days, values)
+    history = mood_at(list(zip(series.knowable_ms.tolist(), series.value.tolist(), strict=True)), DAY, 3 * 1_440)
+    heard: list[tuple[int, float]] = []
+    for number in range(3 * 1_440):
+        close = DAY + (number + 1) * MINUTE_MS
+        if number % 5 == 0:
+            out = [
+                {"value": str(v), "timestamp": str(d // 1_000)}
+                for d, v in zip(days.tolist(), values.tolist(), strict=True)
+                if d <= close
+            ]
+            reading = parse_reading({"data": out[::-1][:2]}, close)
+            assert reading is not None and reading.knowable_ms <= close
+            heard.append((reading.knowable_ms, reading.value))
+        known = sorted(set(heard))
+        np.testing.assert_array_equal(mood_at(known, close - MINUTE_MS, 1)[0], history[number])
+    assert set(history.tolist()) == {20.0, 30.0, 60.0, 10.0}
+
+
+def test_before_the_first_value_can_be_known_there_is_none():
+    assert parse_reading(body(), DAY + PUBLICATION_DELAY_MS - 1) is None
 
 
 @pytest.mark.parametrize(

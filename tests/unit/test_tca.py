@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 import run
 from core.errors import ConfigError, DataError
 from core.execution.tca import CENT, PARTS, Parent, Shortfall, decided_of, parents_of, shortfall_of, sum_of
 from core.messages import Approved, Fill, MinuteRecord, OrderReport, OrderState, ProtectiveExit
-from core.units import MINUTE_MS, Side
+from core.units import MINUTE_MS, Instrument, Side
 from data.artifacts import ArtifactStore
 from data.impact_law import newest_law, read_law
 from data.journal import SqliteJournal
@@ -22,6 +23,7 @@ from data.records import RecordStore
 from tests.support.engines import Panel, make_forecasts, make_market, make_settings
 from tests.support.markets import BTC, MINUTE
 from tune.backtest import make_backtest, make_tape
+from tune.orders_command import _one_in_full, _table
 from tune.recorded_parents import read_parents, touch_of
 from tune.recorded_result import Touches, result_of_records
 from tune.report.style import clock, number
@@ -260,7 +262,7 @@ def test_the_commands_show_it(folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert command("tca", str(folder), "--by", "hour") == 0
     shown = capsys.readouterr().out
     lines = shown.splitlines()
-    assert "unfilled" in shown and "…" not in shown and max(map(len, lines[:-1])) <= 80, shown
+    assert "opportunity" in shown and "…" not in shown and max(map(len, lines[:-1])) <= 80, shown
     assert str(folder / "tca.html") in shown.replace("\n", "")
     page = (folder / "tca.html").read_text()
     total = sum_of(shortfall_of(parent) for parent in read_parents(folder).parents).cents()["total"]
@@ -324,3 +326,25 @@ def test_the_touch_of_a_tape_is_on_its_grid() -> None:
     found = touch(instrument, market.first_minute)
     assert found is not None and found[0] < found[1]
     assert all(price % rules[instrument].tick == 0 for price in found)
+
+
+def test_orders_of_two_exchanges_keep_their_minutes_in_80_columns(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parents = list(read_parents(folder).parents)
+    won = Instrument("upbit", "BTC/KRW")
+    both = [replace(p, decided=replace(p.decided, instrument=won)) if n % 2 else p for n, p in enumerate(parents)]
+    Console(width=80).print(_table(both, wide=False))
+    shown = capsys.readouterr().out
+    assert "…" not in shown and "BTC/KRW" in shown and clock(both[-1].decided.minute)[5:] in shown, shown
+    same = Instrument("upbit", parents[0].decided.instrument.symbol)
+    twice = [parents[0], replace(parents[0], decided=replace(parents[0].decided, instrument=same))]
+    Console(width=80).print(_table(twice, wide=False))
+    assert str(same) in capsys.readouterr().out, "one symbol at two exchanges needs its exchange"
+
+
+def test_the_example_is_of_this_run_and_there_is_none_where_nothing_was_ordered(folder: Path) -> None:
+    parents = list(read_parents(folder).parents)
+    newest = parents[-1].decided
+    assert _one_in_full(parents) == f"; one in full: --order '{clock(newest.minute)[-5:]} {newest.instrument.base}'"
+    assert _one_in_full([]) == ""

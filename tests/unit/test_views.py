@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from core.messages import MinuteRecord, ModelStep
+from core.messages import SETTINGS_REFUSED, MinuteRecord, ModelStep
 from data import plain
 from serve.dashboard.views import curve, latency, minute_view, quantile, thinned
 from tests.support.minute_records import MadeUpRun
@@ -59,8 +59,11 @@ def test_what_is_held_in_won_is_worth_its_rate_and_nothing_without_one():
 def test_a_change_of_the_settings_is_shown_with_its_minute():
     record = first(lambda r: r.status == "done")
     assert view(record)["settings"] == []
-    change = "trade.invest_pct: 10 -> 20"
-    assert view(replace(record, settings=(change,)))["settings"] == [change]
+    change, fault = "trade.invest_pct 10 → 20", f"{SETTINGS_REFUSED}config.json: trade.invest_pct = 'lots'"
+    assert view(replace(record, settings=(change, fault)))["settings"] == [
+        {"words": f"settings changed: {change}", "refused": False},
+        {"words": fault, "refused": True},
+    ]
 
 
 def test_a_refusal_names_the_limit():

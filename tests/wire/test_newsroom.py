@@ -1,9 +1,12 @@
 """The newsroom against sources on loopback: what they say is stamped and kept, what they do wrong is survived."""
 
+import asyncio
 import gzip
 import json
 import logging
+import math
 import re
+import time
 from dataclasses import replace
 
 import pytest
@@ -146,6 +149,54 @@ async def test_a_source_that_never_answers_is_lost_within_its_time(world) -> Non
     news = room(world, spec(world, url="http://127.0.0.1:1/"), spec(world, name="b", url="file:///etc/passwd"))
     await news.look()
     assert news.lost == {"a": "ClientConnectorError", "b": "not a web address (file)"}
+    await news.close()
+
+
+class Moody:
+    """A scorer that fails as told, or thinks for long."""
+
+    name = "moody"
+
+    def __init__(self) -> None:
+        self.answer: float | Exception = 0.5
+        self.seconds = 0.0
+
+    def score(self, title: str) -> float:
+        time.sleep(self.seconds)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize("answer", [RuntimeError("CUDA error"), KeyError("label"), math.nan, 3.0])
+async def test_a_scorer_that_fails_loses_its_source_and_no_headline(world, answer) -> None:
+    world.say("/a", rss(item("Bitcoin rallies", "1"), item("Ether up", "2")))
+    scorer = Moody()
+    news = Newsroom([spec(world)], scorer, lambda: world.now, frozenset({"BTC"}))
+    scorer.answer = answer
+    await news.look()
+    assert "can not be scored" in news.lost["a"]
+    assert not news.known(world.now)
+    scorer.answer = 0.5
+    world.now = news.sources[0].due_ms
+    await news.look()
+    assert not news.lost
+    assert [h.score for h in news.known(world.now).headlines] == [0.5, 0.5]
+    await news.close()
+
+
+async def test_a_scorer_that_thinks_for_long_holds_up_nobody(world) -> None:
+    world.say("/a", rss(*(item(f"Bitcoin {k}", str(k)) for k in range(6))))
+    scorer = Moody()
+    scorer.seconds = 0.3
+    news = Newsroom([spec(world)], scorer, lambda: world.now, frozenset({"BTC"}))
+    looking, worst = asyncio.create_task(news.look()), 0.0
+    while not looking.done():
+        began = time.perf_counter()
+        await asyncio.sleep(0.005)
+        worst = max(worst, time.perf_counter() - began)
+    assert len(news.known(world.now).headlines) == 6
+    assert worst < 1.2, "thinking took 1.8 s"
     await news.close()
 
 

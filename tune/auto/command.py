@@ -3,10 +3,12 @@
 import argparse
 import json
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -17,6 +19,7 @@ from config.argument_types import number, whole
 from config.settings import Settings
 from core.errors import EXIT_OK, BotError
 from data.market import MarketSource
+from data.market_arguments import market_words
 from tune.auto.budget import DEFAULT_MEMORY, DEFAULT_MINUTES, Budget, read_size, share, size
 from tune.auto.leaderboard import in_short, show
 from tune.auto.space import Space, chosen
@@ -118,7 +121,7 @@ def main(args: argparse.Namespace, settings: Settings, source: MarketSource, spa
     console.print(f"kept in {ended.path}", highlight=False, soft_wrap=True)
     for one in ended.board.finalists:
         console.print(
-            f"candidate: {one.member} {one.version}; to use it: python3 run.py models promote {one.member} {one.version}",
+            f"candidate: {one.member} {one.version}; to use it: {promotion(one.member, one.version, source, args.data)}",
             highlight=False,
             soft_wrap=True,
         )
@@ -127,6 +130,11 @@ def main(args: argparse.Namespace, settings: Settings, source: MarketSource, spa
     if args.json:
         print(json.dumps({"leaderboard": str(ended.path), "verdict": ended.board.verdict} | ended.board.about))
     return EXIT_INTERRUPTED if ended.interrupted else EXIT_OK
+
+
+def promotion(member: str, version: str, source: MarketSource, data: Path | None) -> str:
+    """The command that makes a candidate the champion: of the market that it was found on, whose registry has it."""
+    return shlex.join(["python3", "run.py", "models", "promote", member, version, *market_words(source, data)])
 
 
 @contextmanager

@@ -171,7 +171,10 @@ def show(console: Console, board: Leaderboard) -> None:
             f"{outcome}: {len(rows)} trials, e.g. {rows[0].family}: {reasons[0]}{more}", markup=False, soft_wrap=True
         )
     if board.pbo is not None:
-        console.print(f"chance that choosing the best of the whole trials overfits: {board.pbo:.0%}", highlight=False)
+        whole = sum(row.outcome == "whole" for row in board.rows)
+        console.print(
+            f"chance that choosing the best of {whole} whole trials overfits: {board.pbo:.0%}", highlight=False
+        )
 
 
 def _trials(console: Console, board: Leaderboard) -> None:

@@ -42,7 +42,8 @@ class Standing:
     done: int
     running: int
     best: float | None = None
-    """Highest score so far, nats, of those that learned from as many samples as any did."""
+    """Gain of the highest score so far, nats, of those that learned from as many samples as any did: as the leaderboard
+    will tell it, without what breaks ties."""
     ninths: int = 0
     """How many that is."""
 
@@ -67,7 +68,10 @@ class Reporter(ray_tune.Callback):
             return
         ended = [t for t in trials if t.status in ("TERMINATED", "ERROR")]
         known = [t.last_result for t in trials if t.last_result and t.last_result.get("status") == "ok"]
-        ninths, best = max(((r["ninths"], r["score"]) for r in known), default=(0, None))
+        # One that an earlier version of this program left behind told no gain.
+        ninths, _, best = max(
+            ((r["ninths"], r["score"], r.get("gain", r["score"])) for r in known), default=(0, 0, None)
+        )
         told(Standing(len(ended), sum(t.status == "RUNNING" for t in trials), best, ninths))
 
 

@@ -42,6 +42,7 @@ class SearchTrial(ray_tune.Trainable):
             append(self._folder, step)
         return {
             "score": step.score,
+            "gain": step.gain,
             "ninths": ninths,
             "key": key,
             "status": step.status,

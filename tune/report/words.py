@@ -6,7 +6,8 @@ from pydantic import ValidationError
 from core.costs import fees_of
 from core.errors import ConfigError
 from core.params import CostSettings
-from tune.report.style import DASH, money, number
+from core.why import nothing_words
+from tune.report.style import DASH, number
 from tune.result import Result
 
 UNKNOWN = "The settings kept with this run do not say which costs it assumed."
@@ -75,29 +76,15 @@ def why_nothing(result: Result) -> str:
     if len(result.orders) or len(result.fills) or not result.minutes:
         return ""
     known = result.edge_bps[np.isfinite(result.edge_bps)]
-    rules = result.settings.get("rules", {})
-    least = rules.get("selection", {}).get("entry_edge_bps") if isinstance(rules, dict) else None
-    if not len(known):
-        return "Nothing was traded: no member gave a forecast."
-    strongest = float(known.max())
-    if not known.any():
-        return (
-            "Nothing was traded: every forecast was zero. What the members learned from the bars before did not hold in "
-            "the part of them that it was checked on, so they say nothing."
-        )
-    if least is None:
-        return "Nothing was traded."
+    rules, trade = result.settings.get("rules", {}), result.settings.get("trade")
     step = round(result.minutes / len(result.grid))
-    kept = f" (of those kept, one minute in {step})" if step > 1 else ""
-    said = f"Nothing was traded: the strongest forecast was {number(strongest, 1)} bps{kept}, and a position is opened from "
-    if strongest < least:
-        return f"{said}{least:g} on (selection.entry_edge_bps)."
-    trade = result.settings.get("trade")
-    smallest = trade.get("min_order_usdt") if isinstance(trade, dict) else None
-    return (
-        f"{said}{least:g} on, but no order came of it: it must pay for its costs (execution.cost_gate), pass the limits of "
-        f"risk, and out of {money(result.cash)} USDT reach the smallest order"
-        + (f" of {smallest} USDT (trade.min_order_usdt)." if smallest is not None else ".")
+    return nothing_words(
+        float(known.max()) if len(known) else None,
+        bool(known.any()),
+        rules.get("selection", {}).get("entry_edge_bps") if isinstance(rules, dict) else None,
+        result.cash,
+        str(trade.get("min_order_usdt") or "") if isinstance(trade, dict) else "",
+        f" (of those kept, one minute in {step})" if step > 1 else "",
     )
 
 

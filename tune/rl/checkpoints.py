@@ -1,5 +1,7 @@
-"""What a training that is killed goes on from: one file a seed, written whole or not at all."""
+"""What a training that is killed goes on from: one file a seed, written whole or not at all, and read whole or not at all."""
 
+import hashlib
+import logging
 import os
 import pickle
 import shutil
@@ -7,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-FORMAT = "2"
-"""Of the file: one of another format begins the seed anew."""
+log = logging.getLogger(__name__)
+
+HEAD = b"minutehand agent 3\n"
+"""Before the digest of the rest: a file of another format begins its seed anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +34,27 @@ class Checkpoints:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self._path(seed)
         fresh = path.with_suffix(".tmp")
+        whole = pickle.dumps((done, curve, state))
         with fresh.open("wb") as file:
-            pickle.dump((FORMAT, done, curve, state), file)
+            file.write(HEAD + hashlib.sha256(whole).digest() + whole)
             file.flush()
             os.fsync(file.fileno())
         os.replace(fresh, path)
 
     def load(self, seed: int) -> Checkpoint | None:
-        """The newest of a seed; None without one, or with one that cannot be read: then the seed begins anew."""
+        """The newest of a seed; None without one, or with one that is not as it was written: then the seed begins anew,
+        and a warning says so. What a disk has damaged is not even unpickled: it could be read as anything."""
+        path = self._path(seed)
         try:
-            # Our own file, in our own folder: nobody else's pickle is read.
-            format_, *parts = pickle.loads(self._path(seed).read_bytes())  # noqa: S301
-            return Checkpoint(*parts) if format_ == FORMAT else None
+            told = path.read_bytes()
         except FileNotFoundError:
             return None
-        except (pickle.UnpicklingError, EOFError, TypeError, ValueError, AttributeError, ImportError):
+        at = len(HEAD) + hashlib.sha256().digest_size
+        if told[:at] != HEAD + hashlib.sha256(told[at:]).digest():
+            log.warning("%s: not a checkpoint of this version, or damaged; the seed begins anew", path)
             return None
+        # Our own file, in our own folder, as we wrote it: nobody else's pickle is read.
+        return Checkpoint(*pickle.loads(told[at:]))  # noqa: S301
 
     def clear(self) -> None:
         """The training is done."""

@@ -1,7 +1,7 @@
 """Train the agent by PPO (Schulman et al. 2017, arXiv:1707.06347) with RLlib, from several seeds, and export its policy.
 
 Every seed learns on the older part of the span and is judged on the newest, which none of them sees. The member that is
-kept is all seeds together: the mean of their votes, so that none was picked for its luck.
+kept is all seeds together: the median of their votes, so that none was picked for its luck.
 """
 
 import logging
@@ -25,7 +25,7 @@ from core.features import schema_hash
 from core.params import SelectionSettings
 from core.units import MINUTE_MS, Instrument
 from data.artifacts import Artifact, ArtifactStore
-from data.market import WARMUP_MINUTES, MarketCut, MarketSource, cut
+from data.market import WARMUP_MINUTES, MarketCut, MarketSource, cut, limited_by
 from serve.models.base import standardiser
 from serve.models.guard import Guarded
 from serve.models.rl import RlPolicy
@@ -155,7 +155,12 @@ def configured(world: AgentMarket, seed: int, plan: Plan) -> PPOConfig:
 
 
 class Voice(nn.Module):
-    """(N, F) standardised rows → (N, 2): the mean of the policies' likeliest votes, and the log of how far they spread."""
+    """(N, F) standardised rows → (N, 2): the middle one of the policies' likeliest votes, and the log of how far they spread.
+
+    The middle one (of an even number, the lower of the two), as votes are levels in their order: a mean lies between them.
+    Where two of five want out and three want all, it asks for a part that none of them has learned to hold, and it moves
+    whenever one of them changes its mind, which costs. An agent's levels are traded one after the other, not blended.
+    """
 
     def __init__(self, policies: list[RowPolicy], rules: SelectionSettings) -> None:
         super().__init__()
@@ -165,7 +170,7 @@ class Voice(nn.Module):
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         chances = torch.stack([torch.softmax(one(rows), dim=-1) for one in self.policies])
         votes: Any = self.votes
-        said = votes[chances.argmax(dim=-1)].mean(dim=0)
+        said = votes[chances.argmax(dim=-1)].median(dim=0).values
         mean = (chances * votes).sum(dim=-1).mean(dim=0)
         square = (chances * votes**2).sum(dim=-1).mean(dim=0)
         width = 0.5 * torch.log((square - mean**2).clamp_min(1e-6))
@@ -244,10 +249,13 @@ def train_agent(
     cap_threads()
     logging.getLogger("ray").setLevel(logging.ERROR)
     plan = plan or Plan()
-    minutes = span.minutes - WARMUP_MINUTES
+    minutes, instruments = span.minutes - WARMUP_MINUTES, settings.config.trade.rows
     if minutes < LEAST_MINUTES:
-        raise DataError(f"{span.minutes} minutes are too few for an agent; it needs {LEAST_MINUTES + WARMUP_MINUTES}")
-    instruments = settings.config.trade.rows
+        limited = limited_by(source, instruments, *source.lake.common_span(instruments))
+        raise DataError(
+            f"{span.minutes} minutes are too few for an agent; it needs {LEAST_MINUTES + WARMUP_MINUTES} in which every "
+            f"instrument has bars{limited}"
+        )
     market = cut(source, instruments, minutes, span.first_minute + WARMUP_MINUTES * MINUTE_MS)
     progress("computing features", 0.0)
     learn_on, held = worlds(settings, market)

@@ -144,7 +144,8 @@ class VectorEnv:
         prepared, instruments = world.prepared, market.instruments
         venue = prepared.rules(world.settings)
         trading = make_rules(
-            *(world.settings.config.trade, rules.risk, rules.selection, rules.execution, rules.costs, rules.protection)
+            *(world.settings.config.trade, rules.risk, rules.selection, rules.execution, rules.costs, rules.protection),
+            rules.events,
         )
         curves = market_curves(market) if trading.schedule.kind == VOLUME_CURVE else None
         worth = known_worth(market.worth, instruments)

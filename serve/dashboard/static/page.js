@@ -44,6 +44,7 @@ const money = (value) => `${number(value, 2)} USDT`;
 const tone = (value) => (!known(value) || Math.abs(value) < 0.005 ? "" : value > 0 ? "up" : "down");
 const base = (instrument) => (instrument.split(":")[1] || instrument).split("/")[0];
 const symbol = (instrument) => instrument.split(":")[1] || instrument;
+const capital = (words) => words.charAt(0).toUpperCase() + words.slice(1);
 const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 const ms = (value) => (value >= 100 ? number(value, 0) : value >= 10 ? number(value, 1) : number(value, 2));
 const format = { hm, day, money, time: (at, span) => (span > 36 * 60 * MINUTE ? `${day(at).slice(5)} ${hm(at)}` : hm(at)) };
@@ -89,7 +90,7 @@ function take(message) {
   if (message.seq !== view.seq + 1) return false;
   view.seq = message.seq;
   if (message.type === "record") addMinute(message);
-  else if (message.type === "health") { view.health[message.health.actor] = message.health; later(drawActors); }
+  else if (message.type === "health") { view.health[message.health.actor] = message.health; later(drawActors); later(drawNews); }
   else if (message.type === "state") { Object.assign(view.state, message.state); later(drawState); }
   badge();
   return true;
@@ -142,7 +143,7 @@ function badge() {
 
 // ---- drawing
 
-function draw() { drawHead(); drawTiles(); drawChart(); drawPositions(); drawMinutes(); drawLatency(); drawActors(); badge(); }
+function draw() { drawHead(); drawNews(); drawTiles(); drawChart(); drawPositions(); drawMinutes(); drawLatency(); drawActors(); badge(); }
 
 function drawState() { drawHead(); drawTiles(); }
 
@@ -159,6 +160,13 @@ function drawHead() {
   const hand = document.querySelector(".mark path");
   if (last) hand.style.transform = `rotate(${(last.minute / MINUTE + 1) * 6 % 360}deg)`;
   document.title = `${last && last.equity ? `${number(last.equity, 0)} · ` : ""}${word} · Minutehand`;
+}
+
+// What a person must mend stands above all else until it is mended.
+function drawNews() {
+  const told = view.health.risk && view.health.risk.settings, box = $("news"), words = told && told.refused ? `${hm(told.minute)} UTC: ${told.lines.join("; ")}` : "";
+  box.hidden = !words;
+  if (box.textContent !== words) box.textContent = words;
 }
 
 function drawTiles() {
@@ -239,9 +247,11 @@ function minuteNode(minute) {
   const chips = el("span", { class: "chips" });
   const rejected = minute.orders.filter((order) => order.state === "rejected").length;
   const unknown = minute.orders.filter((order) => order.state === "unknown").length;
-  for (const line of minute.settings) parts.push(el("p", { class: "notice mild" }, `Settings changed: ${line}`));
-  for (const words of minute.models) parts.push(el("p", { class: "notice mild" }, words));
   const silent = minute.members.filter((member) => !member.spoke).length;
+  if (minute.settings.length) {
+    const refused = minute.settings.some((line) => line.refused);
+    chips.append(el("span", { class: `chip ${refused ? "bad" : "held"}`, title: minute.settings.map((line) => line.words).join("; ") }, refused ? "settings refused" : "settings"));
+  }
   if (minute.fills.length) chips.append(el("span", { class: "chip good" }, plural(minute.fills.length, "fill")));
   if (rejected) chips.append(el("span", { class: "chip bad" }, `${rejected} rejected`));
   if (unknown) chips.append(el("span", { class: "chip bad" }, `${unknown} unknown`));
@@ -269,7 +279,7 @@ function why(minute) {
   if (minute.status === "missed") parts.push(el("p", { class: "notice" }, `Missed: ${minute.reason}. Nothing new was traded; exits and stops still run.`));
   if (minute.state && minute.state !== "active") parts.push(el("p", { class: "notice" }, `Trading was ${minute.state}: ${minute.state_reason || "no reason given"}`));
   for (const event of minute.events) parts.push(el("p", { class: "notice mild" }, `${event.kind.replaceAll("_", " ")}${event.instrument ? ` in ${symbol(event.instrument)}` : ""}: ${number(event.size, 1)}×`));
-  for (const line of minute.settings) parts.push(el("p", { class: "notice mild" }, `Settings changed: ${line}`));
+  for (const line of minute.settings) parts.push(el("p", { class: line.refused ? "notice" : "notice mild" }, capital(line.words)));
   for (const words of minute.models) parts.push(el("p", { class: "notice mild" }, words));
   const silent = minute.members.filter((member) => !member.spoke);
   for (const member of silent) parts.push(el("p", { class: "notice mild" }, `${member.member} lost its vote: ${member.silence}`));
@@ -299,7 +309,7 @@ function voteTable(minute) {
 
 function sizing(one) {
   return el("div", { class: "sum" },
-    el("span", { class: `chip ${one.outcome === "approved" ? "good" : "held"}` }, one.outcome === "approved" ? "approved" : "held back"), " ", el("b", {}, one.what),
+    el("span", { class: `chip ${one.outcome === "approved" ? "good" : "held"}` }, { approved: "approved", refused: "held back", none: "one coin" }[one.outcome]), " ", el("b", {}, one.what),
     one.reason ? el("p", { class: "warn" }, one.reason) : null,
     one.arithmetic.length ? el("ol", {}, ...one.arithmetic.map((line) => el("li", {}, line))) : null);
 }

@@ -101,10 +101,10 @@ def memory(root: Path, families: list[str], out: Path) -> None:
     span = Span(first_minute=first, minutes=(last - first) // MINUTE_MS + 1)
     pid = os.getpid()
     stages: list[list[object]] = []
-    before, began = anonymous_mb(pid), time.perf_counter()
+    before = anonymous_mb(pid)
     for family in families:
         with Watched(pid) as seen:
-            started = time.perf_counter()
+            started = time.process_time()
             (made,) = train_members(
                 lake,
                 instruments,
@@ -114,10 +114,10 @@ def memory(root: Path, families: list[str], out: Path) -> None:
                 horizon=15,
                 cache=ArrayStore(out / "samples"),
             )
-        stages.append([family, time.perf_counter() - started, seen.peak_mb, made.extra["samples"]])
+        stages.append([family, time.process_time() - started, seen.peak_mb, made.extra["samples"]])
         print(f"{seen.peak_mb:7.0f} MB  {family}", file=sys.stderr, flush=True)
     kept = sum(path.stat().st_size for path in (out / "samples").rglob("*") if path.is_file()) / 2**20
-    report(before_mb=before, stages=stages, minutes=span.minutes, seconds=time.perf_counter() - began, kept_mb=kept)
+    report(before_mb=before, stages=stages, minutes=span.minutes, kept_mb=kept)
 
 
 def knowing(family: str, seeds: int, minutes: int) -> None:

@@ -1,0 +1,146 @@
+"""A bar for long work over bars: how many minutes are done, how fast, and how much time is left.
+
+Where the output is no terminal (a pipe, a file, a service's log) there is no bar to redraw: a line tells what begins, and
+one every ``LINE_SECONDS`` how far it is.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
+from rich.text import Text
+
+Done = Callable[[int, int], None]
+"""Told (minutes done, all minutes)."""
+
+
+class BarsPerSecond(ProgressColumn):
+    """Bars (minutes x instruments) a second, since the work began."""
+
+    def __init__(self, instruments: int) -> None:
+        # Where the terminal is narrow the bar gives way, not the speed.
+        super().__init__(table_column=Column(no_wrap=True, min_width=len("999.9 k bars/s")))
+        self._instruments = max(1, instruments)
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{rate(speed * self._instruments)} bars/s", style="progress.data.speed")
+
+
+LINE_SECONDS = 15.0
+"""Between two lines of progress where nothing can be redrawn."""
+
+
+class _Lines:
+    """Progress for an output that is no terminal."""
+
+    def __init__(self, console: Console, what: str) -> None:
+        self._console = console
+        self._began = self._told = time.monotonic()
+        self._print(f"{what.rstrip(' …')} …")
+
+    def tell(self, text: str, share: float | None = None) -> None:
+        """``text`` and the time left, unless something was told a moment ago."""
+        now = time.monotonic()
+        if now - self._told < LINE_SECONDS:
+            return
+        self._told = now
+        left = ""
+        if share is not None and 0.0 < share < 1.0:
+            seconds = (now - self._began) * (1.0 - share) / share
+            left = f", about {seconds / 60:.0f} min left" if seconds >= 90 else f", about {seconds:.0f} s left"
+        self._print(f"  {text}{left}")
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def stage(console: Console, what: str) -> Iterator[Callable[[str], None]]:
+    """A spinner while the block runs; call what it gives with what is being done now."""
+    if not console.is_terminal:
+        yield _Lines(console, what).tell
+        return
+    with console.status(what) as status:
+        yield status.update
+
+
+@contextmanager
+def share_bar(console: Console, what: str) -> Iterator[Callable[[str, float], None]]:
+    """As ``minutes_bar`` for work that tells (what it does, share done) and knows no bars."""
+    if not console.is_terminal:
+        lines = _Lines(console, what)
+        yield lambda text, share: lines.tell(f"{what}: {text} ({share:.0%})", share)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=1.0)
+        yield lambda text, share: progress.update(task, description=f"{what}: {text}", completed=share)
+
+
+def rate(speed: float) -> str:
+    """``950``, ``12.3 k``, ``2.41 M``."""
+    if speed < 1_000:
+        return f"{speed:.0f}"
+    return f"{speed / 1e3:.1f} k" if speed < 1e6 else f"{speed / 1e6:.2f} M"
+
+
+@contextmanager
+def bars_bar(console: Console, what: str) -> Iterator[tuple[Callable[[str], None], Done]]:
+    """As ``minutes_bar`` for work in parts: gives how to tell (what it does), and how to tell (bars done, all bars)."""
+    if not console.is_terminal:
+        lines, now = _Lines(console, what), [what, 0.0]
+
+        def say(text: str) -> None:
+            now[0] = text
+            lines.tell(f"{text} ({now[1]:.0%})", now[1])
+
+        def walk(done: int, total: int) -> None:
+            now[1] = done / max(total, 1)
+            lines.tell(f"{now[0]} ({now[1]:.0%})", now[1])
+
+        yield say, walk
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), BarsPerSecond(instruments=1), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield (
+            lambda text: progress.update(task, description=text),
+            lambda done, total: progress.update(task, completed=done, total=total),
+        )
+
+
+@contextmanager
+def minutes_bar(console: Console, what: str, minutes: int, instruments: int) -> Iterator[Done]:
+    """Show a bar while the block runs; call what it gives with (done, all)."""
+    if not console.is_terminal:
+        lines, began = _Lines(console, what), time.monotonic()
+
+        def line(done: int, total: int) -> None:
+            speed = done * max(1, instruments) / max(time.monotonic() - began, 1e-9)
+            lines.tell(f"{what}: {done:,} of {total:,} minutes, {rate(speed)} bars/s", done / max(total, 1))
+
+        yield line
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        BarsPerSecond(instruments),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=minutes)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
