@@ -77,10 +77,28 @@ def side_levels(
     steps; the first one at least one step. So the average cost of a walk is the law's, less at most a third of a gap
     on the first level (``tests/unit/test_book.py``).
     """
-    if not volume > 0.0 or not price > 0.0:
-        return 0
     bid, ask = best_ticks(price, half_spread, tick)
     best = ask if buying else bid
+    return levels_from(best, buying, price, tick, step, volume, sigma, depth, ticks_out, steps_out, enough)
+
+
+@pasted
+def levels_from(
+    best: int,
+    buying: bool,
+    price: float,
+    tick: float,
+    step: float,
+    volume: float,
+    sigma: float,
+    depth: Depth,
+    ticks_out: IntArray,
+    steps_out: IntArray,
+    enough: int,
+) -> int:
+    """``side_levels`` where its first level, ``best`` ticks, is known."""
+    if not volume > 0.0 or not price > 0.0:
+        return 0
     scale = marginal_scale(depth.coefficient, sigma, volume) * price / tick
     if not scale > 0.0:
         ticks_out[0], steps_out[0] = best, DEEP

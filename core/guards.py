@@ -85,13 +85,14 @@ def close_trip(guards: Guards, row: int, at_ms: int, result_pct: float, stopped:
     results = guards.floats[row]
     results[TRIP + own[NEXT]], own[TIMES + own[NEXT]] = result_pct, at_ms
     own[NEXT] = (own[NEXT] + 1) % RECENT
-    total, trips = 0.0, 0
-    for k in range(RECENT):
-        if own[TIMES + k] > 0 and own[TIMES + k] > at_ms - rules.low_within_ms:
-            total += results[TRIP + k]
-            trips += 1
-    if rules.low_trips > 0 and trips >= rules.low_trips and total < rules.low_pct:
-        own[LOCKED] = max(own[LOCKED], at_ms + rules.low_pause_ms)
+    if rules.low_trips > 0:
+        total, trips = 0.0, 0
+        for k in range(RECENT):
+            if own[TIMES + k] > 0 and own[TIMES + k] > at_ms - rules.low_within_ms:
+                total += results[TRIP + k]
+                trips += 1
+        if trips >= rules.low_trips and total < rules.low_pct:
+            own[LOCKED] = max(own[LOCKED], at_ms + rules.low_pause_ms)
     # --- the account's
     account[LOSSES] = account[LOSSES] + 1 if result_pct < 0.0 else 0
     if rules.losses > 0 and account[LOSSES] >= rules.losses:

@@ -23,11 +23,13 @@ def price_at(o: float, h: float, low: float, c: float, elapsed_ms: int) -> float
         first, second = low, h
     if elapsed_ms >= MINUTE_MS:
         return c
-    if elapsed_ms < KNOT_1:
-        return o + (first - o) * (elapsed_ms / KNOT_1)
-    if elapsed_ms < KNOT_2:
-        return first + (second - first) * ((elapsed_ms - KNOT_1) / (KNOT_2 - KNOT_1))
-    return second + (c - second) * ((elapsed_ms - KNOT_2) / (MINUTE_MS - KNOT_2))
+    # One division for all three ways, which are equally long: in a loop, a compiler makes each of them beforehand.
+    start, end, gone = o, first, elapsed_ms
+    if elapsed_ms >= KNOT_2:
+        start, end, gone = second, c, elapsed_ms - KNOT_2
+    elif elapsed_ms >= KNOT_1:
+        start, end, gone = first, second, elapsed_ms - KNOT_1
+    return start + (end - start) * (gone / KNOT_1)
 
 
 @lean

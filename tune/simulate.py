@@ -4,6 +4,7 @@
 hold; both under every limit and cost. What they find is what ``tune.backtest`` finds, to the last digit.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -322,8 +323,9 @@ class _Run:
         """What was logged of the minutes that are done."""
         last = self.first + self.done
         ints, floats, shares, fills = (spool.rows() for spool in self.noted)
-        kept = int(np.searchsorted(ints[:, 0], last))
-        fills = fills[: int(np.searchsorted(fills[:, INDEX], last))]
+        # numpy's own search would copy a column first.
+        kept = bisect_left(ints[:, 0], last)
+        fills = fills[: bisect_left(fills[:, INDEX], last)]
         mid = floats[:, ORDER_FLOATS.index("mid")]
         rules = [self.rules[i] for i in self.market.instruments]
         return Found(

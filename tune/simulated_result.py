@@ -2,6 +2,7 @@
 
 import json
 import math
+from bisect import bisect_left
 from functools import lru_cache
 from typing import Any
 
@@ -29,7 +30,7 @@ def make_result(found: Found) -> Result:
     kept = int(np.searchsorted(whole, done))
     grid = columns.grid[:kept]
     # Fills of the last minute's orders happened after its equity was taken.
-    booked = int(np.searchsorted(found.fills[:, INDEX], columns.first + done - 1))
+    booked = bisect_left(found.fills[:, INDEX], columns.first + done - 1)  # numpy's would copy the column first
     priced = found.priced
     lost = [exact_sum(column[:booked]) for column in (priced.fee, priced.spread, priced.impact, priced.delay)]
     first, newest = first_known(equity), last_known(equity, done)

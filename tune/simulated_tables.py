@@ -1,15 +1,20 @@
 """The tables of a simulated run, made when somebody looks: fills, orders, and each order's arithmetic in words."""
 
+import math
+
 import numpy as np
 import polars as pl
 
 from core.ceilings import ceiling_lines, ceiling_rules
 from core.cost_gate import Seen, cost_lines
-from core.engine.tables import IntArray
+from core.engine.market import touch_around
+from core.engine.tables import IntArray, fraction_of
+from core.execution.estimate import half_spread_of_touch
 from core.impact import IMPACT_MINUTES, flow_at
 from core.lean import lean
+from core.liquidity import hour_column
 from core.loss_limits import loss_limits, managed
-from core.messages import FloatArray
+from core.messages import CLOSE, FloatArray
 from core.protection import NOT_DUE, exit_arithmetic, exit_rules
 from core.sizing import Rows, Sized, arithmetic
 from core.units import MINUTE_MS
@@ -90,7 +95,12 @@ def why_of(found: Found) -> pl.Series:
     quantity = counted(np.abs(lots), row, [r.step for r in rules])
     flows = np.empty((2, len(row)))
     _flows(found.tape.seen, np.ascontiguousarray(row), np.ascontiguousarray(found.orders[:, 0]), flows)
-    seen = Seen(columns[1], columns[8], flows[0], flows[1])
+    half = columns[8].copy()
+    ticks = [fraction_of(rule.tick) for rule in rules]
+    tape, size = found.tape, np.array([float(rule.tick) for rule in rules])
+    num, den = np.array([n for n, _ in ticks], dtype=np.int64), np.array([d for _, d in ticks])
+    _halves(tape.bars, tape.half_bps, tape.start_minute, found.orders, size, num, den, half)
+    seen = Seen(columns[1], half, flows[0], flows[1])
     fee = [float(rule.taker_fee) for rule in rules]
     losses = loss_limits(found.settings.config.trade, found.settings.rules.risk)
     ceilings = ceiling_rules(found.settings.rules.risk)
@@ -109,6 +119,27 @@ def why_of(found: Found) -> pl.Series:
         lines += cost_lines(found.gate, seen, fee[which], k, quantity[k], mid[k] * known["rate"][k], lots[k] > 0)
         texts.append("\n".join(lines))
     return pl.Series("why", texts, dtype=pl.String).str.split("\n")
+
+
+@lean
+def _halves(
+    bars: FloatArray,
+    half_bps: FloatArray,
+    start_minute: int,
+    orders: IntArray,
+    tick: FloatArray,
+    num: IntArray,
+    den: FloatArray,
+    found: FloatArray,
+) -> None:
+    """Write half the spread at every order's decision, bps, to ``found`` (O,), where it is NaN: there nothing of ours was
+    taken of the book, and it is the market's."""
+    for k in range(found.shape[0]):
+        if math.isnan(found[k]):
+            index, row = orders[k, 0], orders[k, 1]
+            bps = half_bps[row, hour_column(start_minute, start_minute + (index + 1) * MINUTE_MS)]
+            bid, ask = touch_around(bars[row, index, CLOSE], bps, tick[row], num[row], den[row])
+            found[k] = half_spread_of_touch(bid, ask)
 
 
 @lean

@@ -8,7 +8,7 @@ import math
 
 from core.engine.prefetch import prefetch
 from core.engine.prepared import BLOCK
-from core.engine.tables import AVERAGE_MINUTES, EDGE, EQUITY, INVESTED, WORTH, IntArray
+from core.engine.tables import ASKED_AT, AVERAGE_MINUTES, EDGE, EQUITY, INVESTED, WORTH, IntArray
 from core.lean import inlined, pasted
 from core.loss_limits import LossLimits, managed
 from core.messages import CLOSE, HIGH, LOW, VOLUME, FloatArray
@@ -17,8 +17,11 @@ from core.sizing import Caps, risen_above
 AHEAD = 96
 """Minutes behind the one that is asked for in which the next one is looked for, to fetch what it reads: while the first
 order is worked it comes, which takes longer than the minutes between them do."""
-LEAST, MOST = 64, 512
-"""Minutes of a stretch: the first, and the longest. Each is twice as long as the one before."""
+MOST = 512
+"""Minutes of a stretch at most."""
+SMALLEST = 5e-324
+"""The smallest number above 0."""
+NEARLY = 1.0 + 1e-12
 
 
 @inlined
@@ -33,6 +36,7 @@ def coast(
     liquidity: FloatArray,
     asked: FloatArray,
     asked_first: int,
+    asked_at: IntArray,
     rate: FloatArray,
     most: FloatArray,
     caps: Caps,
@@ -56,48 +60,59 @@ def coast(
 
     ``purse`` is the worth of the quote balance that pays for every row, ``low`` and ``high`` the equities between which
     marking to market changes nothing (nor does it where nothing is held and the account is ``settled``: marked since
-    it last traded), ``asked`` (S, N) the targets from index ``asked_first`` on. A row that is held must show a book and
+    it last traded), ``asked`` (S, N) the targets from index ``asked_first`` on,
+    ``asked_at`` is ``Scratch.parent``, of which ``ASKED_AT`` is read and moved on. A row that is held must show a book and
     stay within its cap (``most`` (S,), ``caps``, of what is managed under ``losses``), and where positions are protected the bar after each minute (of ``bars``) stays above ``calm_low`` (S,) and below
     ``calm_high``.
     What an order in the first minute that is asked for will read of ``recorded`` and ``liquidity`` is fetched ahead, and
     of the one behind it.
     ``extremes`` (S, B, 2) of the bars as in ``Tape``.
     """
-    index, size = first, LEAST
+    index = first
     grid_row = (first - minutes_first + stride - 1) // stride
     next_row = minutes_first + grid_row * stride
     whole = True
     while whole and index < end:
-        upto = min(index + size, end)
-        size = min(2 * size, MOST)
+        upto = min(index + MOST, end)
         stop = upto
         for i in range(position.shape[0]):
-            stop = index + _unasked(asked[i, index - asked_first : stop - asked_first], position[i] > 0.0)
-        if stop < upto:
-            for i in range(position.shape[0]):
-                if asked[i, stop - asked_first] == asked[i, stop - asked_first]:
+            # Up to ``asked_at`` nothing is asked of the row, as is known from when the last order was looked past.
+            known = max(index, asked_at[i, ASKED_AT])
+            if known < stop:
+                least = -math.inf if position[i] > 0.0 else SMALLEST
+                stop = known + _unasked(asked[i, known - asked_first : stop - asked_first], least)
+                if stop < upto and stop > known:
                     _fetch(recorded, liquidity, i, stop)
-                k = stop + 1 - asked_first
-                later = asked[i, k : min(k + AHEAD, asked.shape[1])]
-                _fetch(recorded, liquidity, i, stop + 1 + _unasked(later, True))
+        ordered = stop if stop < upto else upto + 1
         if protecting:
             for i in range(position.shape[0]):
                 if calm_low[i] > 0.0 or calm_high[i] < math.inf:
                     stop = _untouched(bars[i], extremes[i], index + 1, stop + 1, calm_low[i], calm_high[i]) - 1
         c = index - minutes_first
         equity, invested = minutes[EQUITY, c : c + stop - index], minutes[INVESTED, c : c + stop - index]
-        held = 0
+        held, odd = 0, 1
         for i in range(position.shape[0]):
-            if position[i] > 0.0:
-                # The first one held adds to the purse alone, the others to what stands there.
-                _mark(shown[i, index:stop], position[i], rate[i], held == 0, purse, equity, invested)
-                held += 1
-        if held == 0:
+            held += position[i] > 0.0
+        if held == 1:
+            for i in range(position.shape[0]):
+                if position[i] > 0.0:
+                    prices = shown[i, index:stop]
+                    odd = _mark_alone(
+                        prices, position[i], rate[i], purse, low, high, most[i], caps, losses, equity, invested
+                    )
+        elif held > 1:
+            first_one = True
+            for i in range(position.shape[0]):
+                if position[i] > 0.0:
+                    # The first one held adds to the purse alone, the others to what stands there.
+                    _mark(shown[i, index:stop], position[i], rate[i], first_one, purse, equity, invested)
+                    first_one = False
+        else:
+            odd = 0 if settled else 1
             for k in range(equity.shape[0]):
                 equity[k], invested[k] = purse, 0.0
-        if held > 0 or not settled:
+        if odd > 0:
             stop = index + _unmoved(equity, low, high)
-        if held > 0:
             for i in range(position.shape[0]):
                 if position[i] > 0.0:
                     stop = index + _capped(shown[i, index:stop], equity, position[i] * rate[i], most[i], caps, losses)
@@ -109,6 +124,14 @@ def coast(
                 grid[grid_row, WORTH, i], grid[grid_row, EDGE, i] = worth, math.nan
             grid_row += 1
             next_row += stride
+        if stop == ordered:
+            for i in range(position.shape[0]):
+                known = max(stop + 1, asked_at[i, ASKED_AT])
+                later = min(stop + 1 + AHEAD, asked_first + asked.shape[1])
+                if known < later:
+                    known += _unasked(asked[i, known - asked_first : later - asked_first], -math.inf)
+                    asked_at[i, ASKED_AT] = known
+                    _fetch(recorded, liquidity, i, known)
         whole = stop == upto
         index = stop
     for i in range(position.shape[0]):
@@ -118,31 +141,21 @@ def coast(
     return index
 
 
-# In the next four the first minute that counts is found as the least of all that do: a loop without a way out is done
-# several minutes at a time.
-
-
 @inlined
 def _fetch(recorded: FloatArray, liquidity: FloatArray, row: int, index: int) -> None:
     """Ask for what an order of minute ``index`` reads."""
     for k in range(index - AVERAGE_MINUTES + 1, index + 2):
         prefetch(recorded, row, k, CLOSE)
-    prefetch(recorded, row, index + 1, VOLUME)
     prefetch(liquidity, row, index + 1, 0)
 
 
 @pasted
-def _unasked(asked: FloatArray, held: bool) -> int:
-    """How many minutes of one row's targets pass before something is asked of it."""
-    size = asked.shape[0]
-    at = size
-    if held:
-        for k in range(size):
-            at = min(at, k if asked[k] == asked[k] else size)
-    else:
-        for k in range(size):
-            at = min(at, k if asked[k] > 0.0 else size)
-    return at
+def _unasked(asked: FloatArray, least: float) -> int:
+    """How many minutes of one row's targets pass before one of at least ``least``."""
+    k = 0
+    while k < asked.shape[0] and not asked[k] >= least:
+        k += 1
+    return k
 
 
 @pasted
@@ -156,6 +169,31 @@ def _untouched(bars: FloatArray, extremes: FloatArray, first: int, end: int, low
     while k < end and not (bars[k, LOW] <= low or bars[k, HIGH] >= high):
         k += 1
     return k
+
+
+@pasted
+def _mark_alone(
+    shown: FloatArray,
+    position: float,
+    rate: float,
+    purse: float,
+    low: float,
+    high: float,
+    most: float,
+    caps: Caps,
+    losses: LossLimits,
+    equity: FloatArray,
+    invested: FloatArray,
+) -> int:
+    """``_mark`` of the only row that is held; gives in how many minutes ``_unmoved`` or ``_capped`` would stop."""
+    coins, odd = position * rate * NEARLY, 0
+    for k in range(shown.shape[0]):
+        worth = position * (shown[k] * rate)
+        now = purse + worth
+        equity[k], invested[k] = now, worth
+        own = managed(now, losses.capital, losses.capital_usdt)
+        odd += (risen_above(coins * shown[k], most, own, caps) > 0.0) | (not (now > low) & (now <= high))
+    return odd
 
 
 @pasted
@@ -197,7 +235,7 @@ def _capped(shown: FloatArray, equity: FloatArray, coins: float, most: float, ca
 
     ``coins`` USDT a quote unit of price. A hair earlier, beyond any doubt of rounding.
     """
-    coins *= 1.0 + 1e-12
+    coins *= NEARLY
     size = shown.shape[0]
     at = size
     for k in range(size):

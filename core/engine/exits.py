@@ -57,8 +57,10 @@ def hold(grids: Grids, account: Account, row: int, buying: bool, ticks: int, ste
         account.exits[row, HELD] = held + quantity - (0 if grid[FEE_IN_QUOTE] else fee)
     else:
         account.exits[row, HELD] = held = max(held - quantity, 0)
-        if entry > 0.0 and not is_sendable(
-            held // grid[STEP_UNITS], grid[MIN_LOTS], grid[MIN_NOTIONAL], ticks * grid[UNIT]
+        # Where not even one step is left, which is most often, no division tells.
+        if entry > 0.0 and (
+            held < grid[STEP_UNITS]
+            or not is_sendable(held // grid[STEP_UNITS], grid[MIN_LOTS], grid[MIN_NOTIONAL], ticks * grid[UNIT])
         ):
             close_position(account, row)
 

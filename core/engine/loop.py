@@ -19,6 +19,7 @@ from core.engine.market import BUY, shown_mid, shown_touch
 from core.engine.orders import exact, work
 from core.engine.tables import (
     ASKED,
+    ASKED_AT,
     BASE,
     BUY_SCALE,
     BUYS,
@@ -153,7 +154,8 @@ def run_minutes(
 
     ``marked_day``: the day of which ``state`` was marked to market last (before all: never), and between which equities
     that need not be done again (``quiet_between``). ``noted``: somebody reads the logs; else they hold no more than the
-    minute itself needs of them.
+    minute itself needs of them. Half the spread at a decision stands there only where the account's own orders may have
+    moved it, or forecasts are held against it: whoever asks finds the others' in the tape (``tune.simulated_tables``).
     """
     # Named once: reaching into a tuple of arrays minute by minute costs more than the minute.
     recorded, shown, start_minute = tape.seen, tape.shown, tape.start_minute
@@ -182,6 +184,8 @@ def run_minutes(
         one_purse = one_purse and grid_ints[i, QUOTE] == 0 and grid_ints[i, BASE] == i + 1
     # One minute alone is not worth a look ahead.
     coasting = one_purse and not ensemble and not late and end > first + 1
+    for i in range(count):
+        scratch.parent[i, ASKED_AT] = first
     # Typed from the start: a literal would have the callees compiled twice.
     orders, fills = first - first, first - first
     index = first
@@ -218,6 +222,7 @@ def run_minutes(
                     tape.liquidity,
                     asked_target,
                     said.first,
+                    scratch.parent,
                     rate,
                     most,
                     rules.caps,
@@ -289,7 +294,7 @@ def run_minutes(
         parents = 0
         if wanted:
             size_wanted(tape, grid_ints, rules, account, scratch, state, equity, index, ensemble)
-            if noted or ensemble:
+            if ensemble or (noted and late):
                 _gate(tape, grids, rules, account, level, scratch, index)
             regime = said.which[REGIME, k] if ensemble else -1
             parents = _log_orders(scratch, logs, orders, orders_before, index, regime, equity)
@@ -337,7 +342,6 @@ def run_minutes(
                 index,
                 parents,
                 equity,
-                noted,
             )
             _count_fills(grids, account, logs, before, fills, orders_before, rules.guards)
             moved = True

@@ -2,7 +2,7 @@
 
 import math
 
-from core.book import ANY, LEVELS, best_ticks, half_spread_of, side_levels
+from core.book import ANY, LEVELS, best_ticks, half_spread_of, levels_from
 from core.checks import lot_ok, notional_ok, percent_price_ok
 from core.costs import Terms
 from core.engine.tables import (
@@ -57,11 +57,18 @@ def traded_lately(bars: FloatArray, e: int) -> bool:
     return times > 0
 
 
+@pasted
+def touch_around(price: float, half_bps: float, tick: float, num: int, den: float) -> tuple[float, float]:
+    """(bid, ask) around ``price``, the float64 of their Decimals, of a book of which we took nothing."""
+    bid, ask = best_ticks(price, half_spread_of(price, half_bps), tick)
+    return as_price(bid, num, den), as_price(ask, num, den)
+
+
 @inlined
 def middle(price: float, half_bps: float, tick: float, num: int, den: float) -> float:
     """Middle of the touch around ``price``, as the float64 of its two prices' Decimals gives it."""
-    bid, ask = best_ticks(price, half_spread_of(price, half_bps), tick)
-    return (as_price(bid, num, den) + as_price(ask, num, den)) / 2.0
+    bid, ask = touch_around(price, half_bps, tick, num, den)
+    return (bid + ask) / 2.0
 
 
 @pasted
@@ -90,14 +97,16 @@ def book_at(
     buying: bool,
     e: int,
     price: float,
-    half: float,
+    best: int,
     level: IntArray,
     enough: int,
 ) -> int:
-    """Write the levels that an order meets in minute ``e``, up to ``enough`` steps, to ``level``; gives how many."""
+    """Write the levels that an order meets in minute ``e``, from ``best`` ticks up to ``enough`` steps, to ``level``; gives
+    how many."""
     volume, sigma = tape.liquidity[row, e, 0], tape.liquidity[row, e, 1]
     tick, step = grids.floats[row, TICK], grids.floats[row, STEP]
-    return side_levels(buying, price, half, tick, step, volume, sigma, terms.depth, level[TICKS], level[STEPS], enough)
+    ticks, steps = level[TICKS], level[STEPS]
+    return levels_from(best, buying, price, tick, step, volume, sigma, terms.depth, ticks, steps, enough)
 
 
 @inner
@@ -156,7 +165,7 @@ def left_touch(
     bid, ask = math.nan, math.nan
     everything = ANY + 0 * e  # no literal (core.lean)
     for side in (SELL, BUY):
-        count = book_at(tape, grids, terms, row, side == BUY, e, price, half, level, everything)
+        count = book_at(tape, grids, terms, row, side == BUY, e, price, high if side == BUY else low, level, everything)
         mine = taken[side, TAKEN_MINUTE] == e
         best = 0
         for k in range(count):

@@ -48,6 +48,8 @@ from core.engine.tables import (
     QUOTE,
     RATE,
     ROW,
+    SENT,
+    SLOT,
     STEP,
     STEP_UNITS,
     STEPS,
@@ -79,10 +81,10 @@ REFUSED = -1
 @pasted
 def exact(units: IntArray) -> bool:
     """Whether every balance is still small enough to be counted without loss."""
-    largest = 0
-    for asset in range(units.shape[0]):
-        largest = max(largest, units[asset])
-    return largest < EXACT
+    asset = 0
+    while asset < units.shape[0] and units[asset] < EXACT:
+        asset += 1
+    return asset == units.shape[0]
 
 
 @pasted
@@ -125,12 +127,8 @@ def send(
     steps: int,
     sent_ms: int,
     guarded: bool,
-    noted: bool,
 ) -> tuple[int, int]:
-    """One order, sent at ``sent_ms`` and matched ``latency_ms`` later; gives (steps filled or REFUSED, fills so far).
-
-    ``noted``: the touch that it met is written to the log with its fills, for whoever reads that.
-    """
+    """One order, sent at ``sent_ms`` and matched ``latency_ms`` later; gives (steps filled or REFUSED, fills so far)."""
     side = BUY if buying else SELL
     if turned_away(tape, grids, row, sent_ms, ticks, steps):
         return REFUSED, fills
@@ -148,17 +146,17 @@ def send(
     before = taken[TAKEN_SUM] if taken[TAKEN_MINUTE] == e else 0
     room = room_of(tape.bars[row, e, VOLUME], terms.share, grids.floats[row, STEP], terms.halts)
     room = max(0, room - before)
+    bid, ask = best_ticks(price, half, grids.floats[row, TICK])
     # Nobody walks further than what was taken before and what is wanted now, wherever in the book the former stood.
-    count = book_at(tape, grids, terms, row, buying, e, price, half, level, min(steps, room) + before)
+    enough = min(steps, room) + before
+    count = book_at(tape, grids, terms, row, buying, e, price, ask if buying else bid, level, enough)
     if count == 0:
         return 0, fills
     forget_taken(taken, e)
     parts = take_levels(
         buying, level[TICKS], level[STEPS], count, taken, ticks, steps, room, level[PART_LEVEL], level[PART_STEPS]
     )
-    done, bid, ask = 0, 0 * e, 0 * e
-    if noted:
-        bid, ask = best_ticks(price, half, grids.floats[row, TICK])
+    done = 0
     for part in range(parts):
         k, some = level[PART_LEVEL, part], level[PART_STEPS, part]
         taken[k] += some
@@ -239,7 +237,6 @@ def work(
     index: int,
     parents: int,
     equity: float,
-    noted: bool,
 ) -> tuple[int, int]:
     """Work the first ``parents`` rows of ``parent`` through the schedule of minute ``index``, and what protects the
     positions meanwhile; gives (orders, fills) so far.
@@ -247,7 +244,7 @@ def work(
     Each slot sends one slice of every parent, sells first, each as late as its jitter says. A refusal ends a parent;
     what an order does not fill goes into the later slices; the next minute decides anew about what is left.
     ``guarded``: positions are looked after at every beat of the schedule but the first and every ``exits.look_ms``; an
-    exit that is due ends the row's parent. ``noted``: as in ``send``.
+    exit that is due ends the row's parent.
     """
     start, count = tape.start_minute + (index + 1) * MINUTE_MS, grids.ints.shape[0]
     courses, spans = account.courses, schedule.kind != EVEN
@@ -266,6 +263,9 @@ def work(
     slot, late, elapsed, look = 0, 0, 0, exits.look_ms
     while elapsed < MINUTE_MS and (guarded or working > 0):
         sent = start + elapsed
+        # Read back in the loop below: what follows from them is then made where it is needed, and not, as a compiler does
+        # with what stays the same, before a loop of most often a single turn.
+        parent[0, SENT], parent[0, SLOT] = sent, slot
         acting = slot < schedule.slices and elapsed == slot * schedule.slice_ms + late * 1_000
         looking = False
         if guarded and elapsed > 0:
@@ -273,17 +273,17 @@ def work(
                 if account.entry[row, ENTRY] > 0.0 and not looking:
                     looking = not is_calm(tape, grids, terms, exits, account, row, index + 1, sent)
         for j in range(0 if looking else count, count + (parents if acting else 0)):
-            steps, unsent, k = 0, 0, j - count
+            steps, unsent, k, at_ms = 0, 0, j - count, parent[0, SENT]
             done = REFUSED
             if j < count:
                 row, order, ticks, buying = j, orders_before + orders, 0, False
                 if account.entry[row, ENTRY] > 0.0 and not is_calm(
-                    tape, grids, terms, exits, account, row, minute_of(tape, sent), sent
+                    tape, grids, terms, exits, account, row, minute_of(tape, at_ms), at_ms
                 ):
-                    now = mid_now(tape, grids, terms, account.taken[row], level, row, sent)
+                    now = mid_now(tape, grids, terms, account.taken[row], level, row, at_ms)
                     before = account.exits[row, DUE]
                     if now == now:
-                        ticks, steps = exit_order(grids, exits, account, row, now, sent)
+                        ticks, steps = exit_order(grids, exits, account, row, now, at_ms)
                     if before == NOT_DUE and account.exits[row, DUE] != NOT_DUE:
                         for other in range(parents):
                             if parent[other, ROW] == row and parent[other, UNSENT] > 0:
@@ -291,15 +291,15 @@ def work(
                                 parent[other, UNSENT] = 0
                                 working -= 1
                     if steps > 0:
-                        log_exit(account, logs, orders, index, row, steps, ticks, now, equity, sent)
+                        log_exit(account, logs, orders, index, row, steps, ticks, now, equity, at_ms)
                         orders += 1
                         account.exits[row, ATTEMPTS] += 1
-                        account.exits[row, NEXT] = sent + CHASE_MS
+                        account.exits[row, NEXT] = at_ms + CHASE_MS
             else:
                 row, order, ticks, buying = parent[k, ROW], parent[k, ORDER], parent[k, LIMIT], parent[k, BUYS] > 0
                 mine = 0
                 if schedule.jitter_s > 0:
-                    mine = jitter_of(courses.seed[row], start // MINUTE_MS, slot, schedule.jitter_s)
+                    mine = jitter_of(courses.seed[row], start // MINUTE_MS, parent[0, SLOT], schedule.jitter_s)
                 if late == mine:
                     unsent = parent[k, UNSENT]
                 if unsent > 0:
@@ -308,7 +308,9 @@ def work(
                     stage = Stage(
                         parent[k, AGE], parent[k, BEFORE], course[PASSED], course[NOW], course[AHEAD], course[KAPPA]
                     )
-                    steps = due_lots(schedule, stage, slot, unsent, parent[k, QUANTITY], least, grid[MAX_LOTS])
+                    steps = due_lots(
+                        schedule, stage, parent[0, SLOT], unsent, parent[k, QUANTITY], least, grid[MAX_LOTS]
+                    )
                     done = 0 if unsent >= least else REFUSED
             if steps > 0:
                 done, fills = send(
@@ -325,9 +327,8 @@ def work(
                     buying,
                     ticks,
                     steps,
-                    sent,
+                    at_ms,
                     guarded,
-                    noted,
                 )
             if unsent > 0:
                 if done == REFUSED and spans:
@@ -336,7 +337,7 @@ def work(
                 parent[k, UNSENT] = 0 if done == REFUSED else unsent - done
                 working -= parent[k, UNSENT] == 0
             elif steps > 0 and done == REFUSED:
-                account.exits[row, NEXT] = sent + exits.look_ms
+                account.exits[row, NEXT] = at_ms + exits.look_ms
         late += acting
         if late > schedule.jitter_s:
             slot, late = slot + 1, 0

@@ -213,7 +213,7 @@ WANTED, POSITION, PAID_FROM, FREE_LOTS, SEEN_MID, SEEN_EDGE, SEEN_SPREAD, CALM_L
     len(ROW_FLOATS), len(ROW_FLOATS) + 10
 )
 FRESH, IS_ASKED, TRADABLE = range(3)
-ROW, ORDER, LIMIT, UNSENT, BUYS, QUANTITY, BEFORE, AGE, LEAST = range(9)
+ROW, ORDER, LIMIT, UNSENT, BUYS, QUANTITY, BEFORE, AGE, LEAST, ASKED_AT, SENT, SLOT = range(12)
 TICKS, STEPS, PART_LEVEL, PART_STEPS = range(4)
 
 
@@ -236,8 +236,10 @@ class Scratch(NamedTuple):
     worth: FloatArray
     """(A,)"""
     parent: IntArray
-    """(S, 9): row, order, limit in ticks, unsent lots, 1 for a buy, lots wanted, lots done before in its life, its age,
-    and the lots of its smallest order, of those at work this minute."""
+    """(S, 12): row, order, limit in ticks, unsent lots, 1 for a buy, lots wanted, lots done before in its life, its age,
+    and the lots of its smallest order, of those at work this minute; and, of each instrument, up to which minute it is
+    known that nothing is asked of it (``core.engine.coast``); and, in the first row, when what is worked now is sent, and
+    in which slot."""
     level: IntArray
     """(4, LEVELS): a book's ticks and steps, and what an order takes of which."""
     sizing: FloatArray
@@ -446,7 +448,7 @@ def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
         weights=np.zeros(members),
         spoke=np.zeros(members, dtype=np.bool_),
         worth=np.zeros(assets),
-        parent=np.zeros((count, 9), dtype=np.int64),
+        parent=np.zeros((count, 12), dtype=np.int64),
         level=np.zeros((4, LEVELS), dtype=np.int64),
         sizing=sizing,
         sizing_flags=flags_of_coins,

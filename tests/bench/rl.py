@@ -5,12 +5,14 @@ The environment stands beside two of other projects, PPO beside RLlib's own way 
 Everything is measured in one run, every row in a process of its own on one core and one thread; the processor's time
 counts, which others on the machine disturb less.
 
-``environment``: what its rows do, and in how many minutes they trade, stands in the row. Ours runs the engine's rules:
-sizing, every limit, slices, book, fees, halts, exits; observations of 91 features, the account and (``masked``) which
-actions the limits would refuse are written in the time. gym-anytrading and gym-trading-env are measured as their
+``environment``: a step is one account of one coin for one minute, as a step of the peers is one environment's. What the
+rows do, and in how many minutes they trade, stands in the row. Ours runs the engine's rules: sizing, every limit, slices,
+book, fees, halts, exits; observations of 91 features, the account and (``masked``) which actions the limits would refuse
+are written in the time. gym-anytrading and gym-trading-env are measured as their
 documentation steps them, by a random action every minute: so trade one of two and two of three of their minutes, for a
-fee. The bar of 5 M steps a second is held against our row that does the same, random actions, unmasked and masked; the
-other rows are what learning does, where a policy keeps what it holds most of the time.
+fee. The bar of 5 M steps a second is held against our rows that do the same, random actions, unmasked and masked, with
+orders in the project's slices, and sent at once, as the peers send theirs; the other rows are what learning does, where a
+policy keeps what it holds most of the time.
 
 ``PPO``: samples a second of whole iterations (collect, learn, take over the weights), same environment, network, batch,
 minibatch and epochs; beside it, of collecting alone, and of what the network and the environment take of it. RLlib's
@@ -58,7 +60,7 @@ def environments(args: argparse.Namespace) -> bool:
     lines: list[tuple[object, ...]] = []
     notes = []
     steps = 50_000 if args.quick else 1_000_000
-    _say("our environment, eight rows")
+    _say("our environment, ten rows")
     try:
         for row in measure(own_command("rl_env_job", *_options(), "--steps", steps), TIMEOUT, ONE_THREAD)["rows"]:
             masked = "yes" if row["masked"] else "no"
@@ -67,7 +69,7 @@ def environments(args: argparse.Namespace) -> bool:
             if row["random"]:
                 met = "met" if row["rate"] >= BAR else "not met"
                 told = "masked" if row["masked"] else "unmasked"
-                notes.append(f"random actions, {told}: {row['rate'] / 1e6:.2f} M steps/s, bar {BAR / 1e6:g} M: {met}")
+                notes.append(f"{row['what']}, {told}: {row['rate'] / 1e6:.2f} M steps/s, bar {BAR / 1e6:g} M: {met}")
     except Failed as error:
         notes.append(f"Minutehand: failed: {error}")
     for name in [name for name in PEERS if name in args.peers.split(",")]:

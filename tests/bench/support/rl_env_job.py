@@ -1,4 +1,7 @@
-"""The agent's environment: steps a second of many accounts of one coin, with observations, by how often they trade."""
+"""The agent's environment: steps a second of many accounts of one coin, with observations, by how often they trade.
+
+A step is one account's decision and minute: its order worked, its account marked to market, its observation written.
+"""
 
 import argparse
 import statistics
@@ -16,11 +19,13 @@ from tune.rl.vector_env import VectorEnv, agent_market
 MINUTES, ACCOUNTS, PIECE = 20_000, 1_024, 20
 RANDOM = "a random one of its four actions every minute"
 ROWS = (
-    ("keeps what it holds", 0.0),
-    ("another level once an hour", 1 / 60),
-    ("another level once in 15 minutes", 1 / 15),
-    (RANDOM, 1.0),
+    ("keeps what it holds", 0.0, "twap"),
+    ("another level once an hour", 1 / 60, "twap"),
+    ("another level once in 15 minutes", 1 / 15, "twap"),
+    (RANDOM, 1.0, "twap"),
+    (f"{RANDOM}, sent at once", 1.0, "immediate"),
 )
+"""What is done, how often, and how an order is sent: in the project's slices, or at once, as the peers do."""
 
 
 def main() -> None:
@@ -30,21 +35,23 @@ def main() -> None:
     args = parser.parse_args()
     pin(args.core)
     instruments = names(1)
-    settings = settings_for(instruments, *WIDE)
     market = market_of(instruments, bars_of(1, MINUTES))
     rng = np.random.default_rng(1)
     features = rng.normal(size=(1, MINUTES, N_FEATURES))
-    world = agent_market(settings, market, features, np.zeros(N_FEATURES), np.ones(N_FEATURES))
-    shown, rows = world.shown(), []
+    worlds = {}
+    for algorithm in {algorithm for *_, algorithm in ROWS}:
+        settings = settings_for(instruments, *WIDE, f"execution.algorithm={algorithm}")
+        worlds[algorithm] = agent_market(settings, market, features, np.zeros(N_FEATURES), np.ones(N_FEATURES))
+    shown, rows = worlds["twap"].shown(), []
     turns = max(2 * PIECE, args.steps // ACCOUNTS // PIECE * PIECE)
-    for what, chance in ROWS:
+    for what, chance, algorithm in ROWS:
         shape = (turns, ACCOUNTS, 1)
         changed = rng.random(shape) < chance
         action = np.where(changed, rng.choice([OUT, HALF, FULL], shape), KEEP)
-        if what == RANDOM:
+        if chance == 1.0:
             action = rng.integers(0, len(LEVELS), shape)
         for masked in (False, True):
-            env = VectorEnv(world, ACCOUNTS, masked=masked, shown=shown)
+            env = VectorEnv(worlds[algorithm], ACCOUNTS, masked=masked, shown=shown)
             env.reset()
             # Half of them hold something when the clock starts.
             env.step(np.where(np.arange(ACCOUNTS)[:, None] % 2, FULL, KEEP))
@@ -62,7 +69,7 @@ def main() -> None:
             rows.append(
                 {
                     "what": what,
-                    "random": what == RANDOM,
+                    "random": chance == 1.0,
                     "masked": masked,
                     "count": ACCOUNTS,
                     "rate": rate,
