@@ -49,6 +49,7 @@ LOOSE = (
         "live.clean_day_minutes=5",
     ),
     *("rules.risk.daily_loss_pct=2", "rules.risk.max_position_pct=100", "rules.risk.max_order_pct=100"),
+    *("rules.risk.daily_loss_usdt=null", "rules.risk.max_order_usdt=null"),
     *("rules.risk.max_gross_pct=100", "rules.risk.kelly_fraction=null", "rules.execution.cost_gate=off"),
     *("rules.risk.max_position_volatility_pct=null", "rules.risk.target_volatility_pct=null"),
 )

@@ -38,6 +38,6 @@ def test_the_next_minute_holds_twice_as_much_and_says_why(folder):  # noqa: F811
         story.play()
         shares.append(float(story.holds("BTC")) * story.records[-1].close[0] / story.records[-1].equity)
     assert shares == pytest.approx([0.05, 0.05, 0.1, 0.1], abs=0.005)
-    assert [r.settings for r in story.records[1:]] == [(), ("trade.invest_pct: 5 -> 10",), ()]
+    assert [r.settings for r in story.records[1:]] == [(), ("trade.invest_pct 5 → 10",), ()]
     (bought,) = story.records[2].approved
     assert bought.arithmetic[0].startswith("target 1.0000 of 10% of ")
