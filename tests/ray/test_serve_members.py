@@ -4,6 +4,8 @@ import asyncio
 import itertools
 import os
 import signal
+import socket
+import struct
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -176,6 +178,23 @@ async def test_a_version_that_must_not_serve_leaves_the_old_one_serving(
     assert np.isfinite(mean).all()
 
 
+def behind(door: Path) -> int:
+    """The process that answers at a door."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as knocking:
+        knocking.connect(str(door))
+        pid, _, _ = struct.unpack(
+            "3i", knocking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        )
+        return int(pid)
+
+
+async def stands_still(pid: int) -> None:
+    """Returns when a process that was told to stop has stopped: on a busy machine that takes a moment."""
+    async with asyncio.timeout(10):
+        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+            await asyncio.sleep(0.01)
+
+
 async def test_a_replica_killed_in_mid_call_costs_its_own_vote_and_comes_back_as_it_was_swapped(
     handles: dict[str, DeploymentHandle], doors: dict[str, Path], store: ArtifactStore, board: Board
 ) -> None:
@@ -185,7 +204,9 @@ async def test_a_replica_killed_in_mid_call_costs_its_own_vote_and_comes_back_as
     assert (await panel.forecast(seen)).spoke.all()
     # Held first, so that it dies in the middle of a call.
     pid = await handles["ridge"].pid.remote()
+    assert pid == behind(doors["ridge"])
     os.kill(pid, signal.SIGSTOP)
+    await stands_still(pid)
     asking = asyncio.create_task(panel.forecast(seen))
     await asyncio.sleep(0.1)
     os.kill(pid, signal.SIGKILL)
