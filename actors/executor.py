@@ -106,8 +106,8 @@ class ExecutorActor:
         apart: bool = False,
     ) -> None:
         """``apart``: the exits of several instruments do not wait for each other's answers, and nobody for theirs; which
-        of them is answered first is chance then, so it is for clocks that nobody holds. ``leave_others``: only the coins that our own fills brought are told of (``core.execution.ours``); ``law``:
-        what schedules believe of impact."""
+        of them is answered first is chance then, so it is for clocks that nobody holds. ``leave_others``: only the coins
+        that our own fills brought are told of (``core.execution.ours``); ``law``: what schedules believe of impact."""
         self._law = law
         self._apart = apart
         self._leave_others = leave_others

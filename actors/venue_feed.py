@@ -25,8 +25,9 @@ class VenueFeed:
     """Bars and tops of ``instruments``, all of one venue; of those in ``watched`` only the top is wanted.
 
     ``on_top``: told of every change of a book; ``on_trade``: of every trade, which is asked for where somebody listens
-    (Upbit's come in any case: its bars are made of them). ``grace_s``: how long final frames are waited for before REST is asked. ``gate``: the line its requests stand in.
-    ``heals``: a stream that has gone deaf to a market is replaced (``exchanges.hearing``); for a clock that nobody holds.
+    (Upbit's come in any case: its bars are made of them). ``grace_s``: how long final frames are waited for before REST is
+    asked. ``gate``: the line its requests stand in. ``heals``: a stream that has gone deaf to a market is replaced
+    (``exchanges.hearing``); for a clock that nobody holds.
     """
 
     def __init__(

@@ -13,7 +13,8 @@ Guards (``core.guards``) pause buying for a while after losses. A late minute, a
 buy nothing in that minute. Sales are counted, and held back by none of these.
 
 What is not known errs to less exposure: without a positive, finite equity, a fresh bar, a trade in the last
-``events.stale_minutes``, a book or a reconciled account nothing is bought; without a book nothing is sold either, as there is no price to bound the sale by.
+``events.stale_minutes``, a book or a reconciled account nothing is bought; without a book nothing is sold either, as
+there is no price to bound the sale by.
 
 Live trading has a starting cap on top (``core.starting_cap``): less may be invested than ``invest_pct`` says.
 """

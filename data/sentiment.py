@@ -148,8 +148,9 @@ def read_history(path: Path, table: Table | None = None) -> SentimentImport:
 
 
 class FearGreedClient:
-    """Asks ``<base_url>/fng/?limit=2``: the day's value, and the one before for the hour in which that still holds. A source that is away, slow or talks nonsense yields None and a reason; a warning
-    says when it is lost, and a line when it answers again."""
+    """Asks ``<base_url>/fng/?limit=2``: the day's value, and the one before for the hour in which that still holds.
+    A source that is away, slow or talks nonsense yields None and a reason; a warning says when it is lost, and a line when
+    it answers again."""
 
     def __init__(self, base_url: str = PUBLIC_URL, timeout_s: float = 5.0) -> None:
         self.base_url = base_url.rstrip("/")
