@@ -15,13 +15,11 @@ import numpy as np
 from config.load import load_settings
 from config.settings import Settings
 from core.bars import fill_gaps, last_known
-from core.costs import UNITS, fees_of
+from core.costs import UNITS
 from core.engine.loop import DONE, FULL, TOO_LARGE, advance
 from core.engine.tables import (
     ASKED,
     EXACT,
-    FEE_IN_QUOTE,
-    ORDER_FLOATS,
     REGIME,
     SHOCK,
     TABLE,
@@ -32,10 +30,7 @@ from core.engine.tables import (
     fresh_mark,
     make_account,
     make_columns,
-    make_grids,
     make_logs,
-    make_rows,
-    make_rules,
     make_scratch,
 )
 from core.errors import ConfigError, DataError
@@ -50,11 +45,11 @@ from core.units import MINUTE_MS
 from data.market import MarketCut, market_curves
 from data.quote_worth import known_worth
 from tune.compiling import compile_side_by_side, is_compiled, small_market
-from tune.found import INDEX, Found, priced_of
+from tune.found import INDEX, Found
 from tune.pieces import Pieces
 from tune.prepared import Prepared, prepare, terms_in
-from tune.result import Result, grid_of
-from tune.simulated_result import make_result
+from tune.result import Result, stride_of
+from tune.simulated_result import make_result, worth_is_invested
 from tune.spool import Spool, lent, room_for
 
 Progress = Callable[[int, int], object]
@@ -194,8 +189,8 @@ class _Run:
     ) -> None:
         self.settings, self.market, self.name, self.cash = settings, market, name, cash
         self.forecasts, self.target, self.regimes = forecasts, target, regimes
-        instruments, rules = market.instruments, settings.rules
-        if rules.execution.algorithm == "adaptive":
+        instruments = market.instruments
+        if settings.rules.execution.algorithm == "adaptive":
             raise ConfigError(
                 "execution.algorithm adaptive rests orders in the book, and the compiled engine has no resting orders:"
                 " run backtest --exact, which trades minute by minute against the simulated exchange's book, or choose"
@@ -204,28 +199,21 @@ class _Run:
         if prepared is None or not prepared.fits(settings, market):
             compile_engine()
             prepared = prepare(settings, market)
-        self.rules = prepared.rules(settings)
         members = forecasts.members if forecasts else ()
         self.first = (market.first_minute - market.start_minute) // MINUTE_MS
         self.tape, self.folder, self.minute, self.close = (
             *(prepared.tape, prepared.folder),
             *(prepared.minute, prepared.close),
         )
-        self.grids = make_grids(instruments, self.rules, {i: fees_of(i, rules.costs).in_quote for i in instruments})
-        self.account_rules = make_rules(
-            *(settings.config.trade, rules.risk, rules.selection, rules.execution, rules.costs, rules.protection),
-            rules.events,
-            law,
-        )
-        curves = market_curves(market) if self.account_rules.schedule.kind == VOLUME_CURVE else None
         self.worth = known_worth(market.worth, instruments)
+        self.run_rules = prepared.rules(settings, self.worth.usdt, law)
+        self.rules, self.grids, self.account_rules, self.rows, _ = self.run_rules
+        curves = market_curves(market) if self.account_rules.schedule.kind == VOLUME_CURVE else None
         balances = {self.worth.currency: self.worth.units(cash)}
         self.account = make_account(instruments, balances, curves, REPLAY_INSTANCE)
         self.account.close[:] = last_closes(self.tape.seen, self.first)
-        self.rows = make_rows(instruments, self.rules, settings.config.trade, self.worth.usdt)
         self.scratch = make_scratch(self.rows, len(self.account.units), len(members))
-        grid = grid_of(market.minutes)
-        stride = int(grid[1] - grid[0]) if len(grid) > 1 else 1
+        stride = market.minutes if worth_is_invested(instruments, members) else stride_of(market.minutes)
         # The result's are these and not copies of them.
         self.columns: Columns = make_columns(
             *(self.first, market.minutes, stride, len(instruments), len(members)),
@@ -326,8 +314,6 @@ class _Run:
         # numpy's own search would copy a column first.
         kept = bisect_left(ints[:, 0], last)
         fills = fills[: bisect_left(fills[:, INDEX], last)]
-        mid = floats[:, ORDER_FLOATS.index("mid")]
-        rules = [self.rules[i] for i in self.market.instruments]
         return Found(
             name=self.name,
             settings=self.settings,
@@ -348,7 +334,9 @@ class _Run:
             order_floats=floats[:kept],
             shares=shares[:kept],
             fills=fills,
-            priced=priced_of(fills, mid, rules, self.grids.ints[:, FEE_IN_QUOTE] > 0, self.worth.usdt, self.folder),
+            units=self.run_rules.units,
+            usdt=self.worth.usdt,
+            folder=self.folder,
             notes=self.notes,
         )
 
