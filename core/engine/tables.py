@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from core.book import LEVELS
-from core.ceilings import MINUTES, CeilingRules, ceiling_rules
+from core.ceilings import ROOM, CeilingRules, ceiling_rules
 from core.cost_gate import CostGate, cost_gate
 from core.costs import UNITS, Terms, terms_of, units_of
 from core.errors import ConfigError
@@ -249,7 +249,7 @@ class Scratch(NamedTuple):
     costs: FloatArray
     """(3, S) of ``core.cost_gate.Seen``: half spread, volume, sigma; of rows with an order."""
     returns: FloatArray
-    """(S + 2, MINUTES) and (3, S): room and answer of ``core.ceilings.set_ceilings``."""
+    """(S + 2, ROOM) and (3, S): room and answer of ``core.ceilings.set_ceilings``."""
     told: FloatArray
 
 
@@ -454,7 +454,7 @@ def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
         sizing_flags=flags_of_coins,
         limits=limits,
         costs=np.full((3, count), math.nan),
-        returns=np.zeros((count + 2, MINUTES)),
+        returns=np.zeros((count + 2, ROOM)),
         told=np.full((3, count), math.nan),
     )
 
