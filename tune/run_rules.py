@@ -8,7 +8,7 @@ import numpy as np
 
 from config.settings import Settings
 from core.costs import fees_of
-from core.engine.tables import Grids, Rules, make_grids, make_rows, make_rules
+from core.engine.tables import Grids, Rules, log_room, make_grids, make_rows, make_rules
 from core.impact import PRIOR, ImpactLaw
 from core.sizing import Rows
 from core.units import Instrument, MarketRules
@@ -16,6 +16,9 @@ from exchanges.simulated.rules import default_rules
 from tune.found import FillUnits, fill_units
 
 Made = TypeVar("Made")
+
+LOGGED = 65_536
+"""Orders, and fills, that the engine notes down before they are taken from it."""
 
 
 class RunRules(NamedTuple):
@@ -28,6 +31,8 @@ class RunRules(NamedTuple):
     rows: Rows
     """The sizing rows' columns that stay."""
     units: FillUnits
+    room: tuple[int, int]
+    """Orders and fills that its logs hold at a time."""
 
 
 class _Same:
@@ -73,13 +78,15 @@ def run_rules(
     rules = settings.rules
     venue = {i: default_rules(i, price, rules.costs) for i, price in zip(instruments, prices, strict=True)}
     in_quote = {i: fees_of(i, rules.costs).in_quote for i in instruments}
+    account = make_rules(
+        *(settings.config.trade, rules.risk, rules.selection, rules.execution, rules.costs, rules.protection),
+        *(rules.events, law),
+    )
     return RunRules(
         venue=venue,
         grids=make_grids(instruments, venue, in_quote),
-        account=make_rules(
-            *(settings.config.trade, rules.risk, rules.selection, rules.execution, rules.costs, rules.protection),
-            *(rules.events, law),
-        ),
+        account=account,
         rows=make_rows(instruments, venue, settings.config.trade, usdt),
         units=fill_units([venue[i] for i in instruments], np.array([in_quote[i] for i in instruments], dtype=np.bool_)),
+        room=log_room(len(instruments), account, LOGGED),
     )

@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -59,8 +60,6 @@ Schedule = Sequence[tuple[int, WeightTable]]
 
 CHUNK_CELLS = 1 << 20
 """Member-symbol-minutes handed to the engine at a time (8 MB of means)."""
-LOGGED = 65_536
-"""Orders, and fills, that the engine notes down before they are taken from it."""
 MOST_CHUNK = 1 << 20
 """Minutes, at most: an interruption waits for the end of a chunk."""
 
@@ -207,7 +206,7 @@ class _Run:
         )
         self.worth = known_worth(market.worth, instruments)
         self.run_rules = prepared.rules(settings, self.worth.usdt, law)
-        self.rules, self.grids, self.account_rules, self.rows, _ = self.run_rules
+        self.rules, self.grids, self.account_rules, self.rows, _, room = self.run_rules
         curves = market_curves(market) if self.account_rules.schedule.kind == VOLUME_CURVE else None
         balances = {self.worth.currency: self.worth.units(cash)}
         self.account = make_account(instruments, balances, curves, REPLAY_INSTANCE)
@@ -219,13 +218,14 @@ class _Run:
             *(self.first, market.minutes, stride, len(instruments), len(members)),
             lambda shape: room_for(shape, self.folder),
         )
-        self.logs: Logs = make_logs(len(instruments), len(members), self.account_rules, LOGGED, lent)
+        self.logs: Logs = make_logs(room, len(members), lent)
         self.tables = np.array(
             [[table.weights(regime, members) for regime in Regime] for _, table in schedule], dtype=np.float64
         ).reshape(len(schedule), len(Regime), len(members))
         self.holds_from = np.array([minute for minute, _ in schedule], dtype=np.int64)
-        unknown = np.int8(-1)
-        self.regime = np.full(market.minutes, unknown) if regimes else np.broadcast_to(unknown, (market.minutes,))
+        self.regime = unknown_regimes(market.minutes)
+        if regimes:
+            self.regime = self.regime.copy()
         logs = (self.logs.orders, self.logs.floats, self.logs.shares, self.logs.fills)
         self.noted = [Spool(log.shape[1], log.dtype.type, self.folder) for log in logs]
         self.done = 0
@@ -344,6 +344,12 @@ def apart(minutes: int) -> int:
     of one, they would all have to lie in the same few places of the cache, and listening took two to three times as long.
     """
     return 8 * (-(-minutes // 8) | 1)
+
+
+@lru_cache(maxsize=8)
+def unknown_regimes(minutes: int) -> np.ndarray:
+    """(T,) int8, one number seen as many; read-only."""
+    return np.broadcast_to(np.int8(-1), (minutes,))
 
 
 def nothing_said(rows: int) -> Said:

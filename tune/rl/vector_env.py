@@ -20,6 +20,7 @@ from core.bars import fill_gaps
 from core.ceilings import MINUTES, volatility_table
 from core.engine.tables import (
     Tape,
+    log_room,
     make_account,
     make_columns,
     make_logs,
@@ -139,7 +140,7 @@ class VectorEnv:
         self.level = np.array(LEVELS) / self.rows
         prepared, instruments = world.prepared, market.instruments
         worth = known_worth(market.worth, instruments)
-        _, grids, trading, rows, _ = prepared.rules(world.settings, worth.usdt)
+        _, grids, trading, rows, _, _ = prepared.rules(world.settings, worth.usdt)
         curves = market_curves(market) if trading.schedule.kind == VOLUME_CURVE else None
         account = make_account(instruments, {worth.currency: worth.units(cash)}, curves, REPLAY_INSTANCE)
         tape = world.tape
@@ -158,7 +159,7 @@ class VectorEnv:
         )
         self._scratch = make_scratch(rows, len(account.units), 0)
         self._columns = make_columns(0, 1, 1, self.rows, 0)
-        self._logs = make_logs(self.rows, 0, trading, LOGGED)
+        self._logs = make_logs(log_room(self.rows, trading, LOGGED), 0)
         self.fleet = _fleet(account, count)
         self._wanted = np.full((count, self.rows, 1), np.nan)
         self.width = 2 * self._world.features.shape[2] + SHARES + len(LEVELS)
