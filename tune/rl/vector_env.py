@@ -18,15 +18,12 @@ import numpy as np
 from config.settings import Settings
 from core.bars import fill_gaps
 from core.ceilings import MINUTES, volatility_table
-from core.costs import fees_of
 from core.engine.tables import (
     Tape,
+    log_room,
     make_account,
     make_columns,
-    make_grids,
     make_logs,
-    make_rows,
-    make_rules,
     make_scratch,
 )
 from core.errors import ConfigError, DataError
@@ -133,7 +130,7 @@ class VectorEnv:
     ) -> None:
         """``whole``: episodes begin at the first minute and go to the end, without chance. ``shown``: the features as
         ``AgentMarket.shown`` gives them, where they are at hand."""
-        market, rules = world.market, world.settings.rules
+        market = world.market
         available = market.minutes - 1
         if available < 1 or count < 1:
             raise DataError(f"{market.minutes} minutes are too few for an episode, which needs 2")
@@ -142,16 +139,11 @@ class VectorEnv:
         self.rows = len(market.instruments)
         self.level = np.array(LEVELS) / self.rows
         prepared, instruments = world.prepared, market.instruments
-        venue = prepared.rules(world.settings)
-        trading = make_rules(
-            *(world.settings.config.trade, rules.risk, rules.selection, rules.execution, rules.costs, rules.protection),
-            rules.events,
-        )
-        curves = market_curves(market) if trading.schedule.kind == VOLUME_CURVE else None
         worth = known_worth(market.worth, instruments)
+        _, grids, trading, rows, _, _ = prepared.rules(world.settings, worth.usdt)
+        curves = market_curves(market) if trading.schedule.kind == VOLUME_CURVE else None
         account = make_account(instruments, {worth.currency: worth.units(cash)}, curves, REPLAY_INSTANCE)
         tape = world.tape
-        grids = make_grids(instruments, venue, {i: fees_of(i, rules.costs).in_quote for i in instruments})
         self._world = World(
             tape=tape,
             grids=grids,
@@ -165,10 +157,9 @@ class VectorEnv:
             risk=risk_aversion / 2.0,
             masked=masked,
         )
-        rows = make_rows(instruments, venue, world.settings.config.trade, worth.usdt)
         self._scratch = make_scratch(rows, len(account.units), 0)
         self._columns = make_columns(0, 1, 1, self.rows, 0)
-        self._logs = make_logs(self.rows, 0, trading, LOGGED)
+        self._logs = make_logs(log_room(self.rows, trading, LOGGED), 0)
         self.fleet = _fleet(account, count)
         self._wanted = np.full((count, self.rows, 1), np.nan)
         self.width = 2 * self._world.features.shape[2] + SHARES + len(LEVELS)
