@@ -87,6 +87,8 @@ def block(
     cross.read_market(logs, filler, start, np.empty((2, n)), shared)
     w[list(_SHARED)] = shared
     w[MOOD] = mood[start:end]
+    cross.write_shared(w, _CROSS)
+    context.write_shared(w, _CONTEXT, first_minute + start, clock)
     for s in range(rows):
         load(bars, filler, s, start, logs, w)
         difference(w, LOG, 1, RET)
@@ -100,7 +102,7 @@ def block(
             smoothed.write(bars, s, anchor, begin, stop, begin - start, w, _SMOOTHED)
         candles.write(w, _CANDLES)
         cross.write(w, _CROSS, rows)
-        context.write(w, _CONTEXT, first_minute + start, clock)
+        context.write(w, _CONTEXT)
         _hand_over(w, first - start, needs, out, s, column)
 
 

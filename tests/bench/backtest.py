@@ -260,12 +260,13 @@ def scaling(args: argparse.Namespace) -> bool:
 
     What each did stands beside it: a ratio is one of the program's only where twice as much was done. A table of features
     of less than 32 MB would lie in memory that the table before gave back, a larger one in memory that the system has to
-    clear first, which takes an eighth of its time: so all of them are larger.
+    clear first, which takes an eighth of its time: so all of them are larger. And all are much longer than what features
+    look back on, which the first minutes do not have.
     """
     unit = 1 if args.quick else 5
     by_minutes = ",".join(f"20x{2_500 * unit * times}" for times in (1, 2, 4, 8))
     by_symbols = ",".join(f"{symbols}x{4_000 * unit}" for symbols in (5, 10, 20, 40))
-    few = ",".join(f"20x{500 * unit * times}" for times in (1, 2, 4, 8))
+    few = ",".join(f"10x{1_000 * unit * times}" for times in (1, 2, 4, 8))
     few_symbols = ",".join(f"{symbols}x{2_000 * unit}" for symbols in (5, 10, 20, 40))
     lines = []
     for what, module, sizes in (
