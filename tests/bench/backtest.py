@@ -260,8 +260,8 @@ def scaling(args: argparse.Namespace) -> bool:
 
     What each did stands beside it: a ratio is one of the program's only where twice as much was done. A table of features
     of less than 32 MB would lie in memory that the table before gave back, a larger one in memory that the system has to
-    clear first, which takes an eighth of its time: so all of them are larger (but with ``--quick``). And all are much longer than what features
-    look back on, which the first minutes do not have.
+    clear first, which takes an eighth of its time: so all of them are larger (but with ``--quick``). And all are much
+    longer than what features look back on, which the first minutes do not have.
     """
     unit = 1 if args.quick else 5
     by_minutes = ",".join(f"20x{2_500 * unit * times}" for times in (1, 2, 4, 8))
