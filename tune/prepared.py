@@ -69,9 +69,9 @@ class Prepared:
         """Whether a run of these settings over this very market may use it."""
         return market is self.market and terms_in(settings) == self.terms
 
-    def rules(self, settings: Settings, usdt: float, law: ImpactLaw = PRIOR) -> RunRules:
-        """What a run of these settings trades by; ``usdt`` is what a quote unit is worth."""
-        return run_rules(settings, self.market.instruments, self.first_price, usdt, law)
+    def rules(self, settings: Settings, usdt: float, members: int = 0, law: ImpactLaw = PRIOR) -> RunRules:
+        """What a run of these settings trades by, with so many members; ``usdt`` is what a quote unit is worth."""
+        return run_rules(settings, self.market.instruments, self.first_price, usdt, members, law)
 
 
 def store_of(source: MarketSource) -> ArrayStore:

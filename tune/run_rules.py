@@ -1,6 +1,7 @@
 """What the settings of a run come to as arrays, made once for all runs under them: a search makes thousands."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from functools import lru_cache, wraps
 from typing import Any, NamedTuple, TypeVar
 
@@ -8,14 +9,29 @@ import numpy as np
 
 from config.settings import Settings
 from core.costs import fees_of
-from core.engine.tables import Grids, Rules, log_room, make_grids, make_rows, make_rules
-from core.impact import PRIOR, ImpactLaw
+from core.engine.tables import (
+    Account,
+    Grids,
+    Rules,
+    Scratch,
+    assets_of,
+    log_room,
+    make_account,
+    make_grids,
+    make_rows,
+    make_rules,
+    make_scratch,
+)
+from core.impact import ImpactLaw
+from core.messages import FloatArray
+from core.orders import REPLAY_INSTANCE
 from core.sizing import Rows
 from core.units import Instrument, MarketRules
 from exchanges.simulated.rules import default_rules
 from tune.found import FillUnits, fill_units
 
 Made = TypeVar("Made")
+Tuple = TypeVar("Tuple", bound=tuple[Any, ...])
 
 LOGGED = 65_536
 """Orders, and fills, that the engine notes down before they are taken from it."""
@@ -33,6 +49,8 @@ class RunRules(NamedTuple):
     units: FillUnits
     room: tuple[int, int]
     """Orders and fills that its logs hold at a time."""
+    scratch: Scratch
+    """To be ``copied`` by each run."""
 
 
 class _Same:
@@ -69,7 +87,8 @@ def run_rules(
     instruments: tuple[Instrument, ...],
     prices: tuple[float, ...],
     usdt: float,
-    law: ImpactLaw = PRIOR,
+    members: int,
+    law: ImpactLaw,
 ) -> RunRules:
     """``prices`` (S,) choose the grids, ``usdt`` is what a quote unit is worth, ``law`` what is believed of impact.
 
@@ -82,11 +101,33 @@ def run_rules(
         *(settings.config.trade, rules.risk, rules.selection, rules.execution, rules.costs, rules.protection),
         *(rules.events, law),
     )
+    rows = make_rows(instruments, venue, settings.config.trade, usdt)
     return RunRules(
         venue=venue,
         grids=make_grids(instruments, venue, in_quote),
         account=account,
-        rows=make_rows(instruments, venue, settings.config.trade, usdt),
+        rows=rows,
         units=fill_units([venue[i] for i in instruments], np.array([in_quote[i] for i in instruments], dtype=np.bool_)),
         room=log_room(len(instruments), account, LOGGED),
+        scratch=make_scratch(rows, len(assets_of(instruments)), members),
     )
+
+
+def fresh_account(
+    instruments: tuple[Instrument, ...], currency: str, cash: Decimal, curves: FloatArray | None = None
+) -> Account:
+    """An account of its own with ``cash`` of ``currency``; ``curves`` as in ``make_account``."""
+    account = copied(_account(instruments, currency, cash))
+    if curves is None:
+        return account
+    return account._replace(courses=account.courses._replace(curve=np.ascontiguousarray(curves, dtype=np.float64)))
+
+
+@lru_cache(maxsize=8)
+def _account(instruments: tuple[Instrument, ...], currency: str, cash: Decimal) -> Account:
+    return make_account(instruments, {currency: cash}, instance=REPLAY_INSTANCE)
+
+
+def copied(arrays: Tuple) -> Tuple:
+    """The same named tuple of arrays, and of such tuples, with arrays of its own."""
+    return type(arrays)(*(copied(one) if isinstance(one, tuple) else one.copy() for one in arrays))

@@ -29,10 +29,8 @@ from core.engine.tables import (
     Said,
     Tape,
     fresh_mark,
-    make_account,
     make_columns,
     make_logs,
-    make_scratch,
 )
 from core.errors import ConfigError, DataError
 from core.events import LONG, event_rules, read_span_of_market
@@ -40,7 +38,6 @@ from core.execution.schedules.rule import VOLUME_CURVE
 from core.impact import PRIOR, ImpactLaw
 from core.loss_limits import Mark
 from core.messages import CLOSE, VOLUME, BoolArray, FloatArray, Regime
-from core.orders import REPLAY_INSTANCE
 from core.selection import WeightTable
 from core.units import MINUTE_MS
 from data.market import MarketCut, market_curves
@@ -50,6 +47,7 @@ from tune.found import INDEX, Found
 from tune.pieces import Pieces
 from tune.prepared import Prepared, prepare, terms_in
 from tune.result import Result, stride_of
+from tune.run_rules import copied, fresh_account
 from tune.simulated_result import make_result, worth_is_invested
 from tune.spool import Spool, lent, room_for
 
@@ -205,20 +203,19 @@ class _Run:
             *(prepared.minute, prepared.close),
         )
         self.worth = known_worth(market.worth, instruments)
-        self.run_rules = prepared.rules(settings, self.worth.usdt, law)
-        self.rules, self.grids, self.account_rules, self.rows, _, room = self.run_rules
+        self.run_rules = found = prepared.rules(settings, self.worth.usdt, len(members), law)
+        self.rules, self.grids, self.account_rules, self.rows = found.venue, found.grids, found.account, found.rows
         curves = market_curves(market) if self.account_rules.schedule.kind == VOLUME_CURVE else None
-        balances = {self.worth.currency: self.worth.units(cash)}
-        self.account = make_account(instruments, balances, curves, REPLAY_INSTANCE)
+        self.account = fresh_account(instruments, self.worth.currency, self.worth.units(cash), curves)
         self.account.close[:] = last_closes(self.tape.seen, self.first)
-        self.scratch = make_scratch(self.rows, len(self.account.units), len(members))
+        self.scratch = copied(found.scratch)
         stride = market.minutes if worth_is_invested(instruments, members) else stride_of(market.minutes)
         # The result's are these and not copies of them.
         self.columns: Columns = make_columns(
             *(self.first, market.minutes, stride, len(instruments), len(members)),
             lambda shape: room_for(shape, self.folder),
         )
-        self.logs: Logs = make_logs(room, len(members), lent)
+        self.logs: Logs = make_logs(found.room, len(members), lent)
         self.tables = np.array(
             [[table.weights(regime, members) for regime in Regime] for _, table in schedule], dtype=np.float64
         ).reshape(len(schedule), len(Regime), len(members))

@@ -21,16 +21,13 @@ from core.ceilings import MINUTES, volatility_table
 from core.engine.tables import (
     Tape,
     log_room,
-    make_account,
     make_columns,
     make_logs,
-    make_scratch,
 )
 from core.errors import ConfigError, DataError
 from core.execution.schedules.rule import VOLUME_CURVE
 from core.lean import bound
 from core.messages import CLOSE, BoolArray, FloatArray
-from core.orders import REPLAY_INSTANCE
 from core.units import MINUTE_MS
 from data.market import MarketCut, market_curves
 from data.quote_worth import known_worth
@@ -40,6 +37,7 @@ from tune.prepared import Prepared, prepare
 from tune.rl.accounts import EQUITY, SHARES, Fleet, Seen, World
 from tune.rl.fleet import step
 from tune.rl.levels import LEVELS
+from tune.run_rules import copied, fresh_account
 from tune.simulate import compile_engine, nothing_said
 
 CASH = Decimal(100_000)
@@ -140,13 +138,14 @@ class VectorEnv:
         self.level = np.array(LEVELS) / self.rows
         prepared, instruments = world.prepared, market.instruments
         worth = known_worth(market.worth, instruments)
-        _, grids, trading, rows, _, _ = prepared.rules(world.settings, worth.usdt)
+        found = prepared.rules(world.settings, worth.usdt)
+        trading = found.account
         curves = market_curves(market) if trading.schedule.kind == VOLUME_CURVE else None
-        account = make_account(instruments, {worth.currency: worth.units(cash)}, curves, REPLAY_INSTANCE)
+        account = fresh_account(instruments, worth.currency, worth.units(cash), curves)
         tape = world.tape
         self._world = World(
             tape=tape,
-            grids=grids,
+            grids=found.grids,
             rules=trading,
             known=last_known_table(tape.seen),
             features=(world.shown() if shown is None else shown).view(np.float64),
@@ -157,7 +156,7 @@ class VectorEnv:
             risk=risk_aversion / 2.0,
             masked=masked,
         )
-        self._scratch = make_scratch(rows, len(account.units), 0)
+        self._scratch = copied(found.scratch)
         self._columns = make_columns(0, 1, 1, self.rows, 0)
         self._logs = make_logs(log_room(self.rows, trading, LOGGED), 0)
         self.fleet = _fleet(account, count)
