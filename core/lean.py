@@ -13,6 +13,7 @@ from typing import Any
 from numba import config, njit
 from numba.core import event
 
+from core import quick_flags  # noqa: F401  (numba compares its flags by it)
 from core.linked import LeanCompiler, LinkedCompiler
 
 compiled = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True)  # type: ignore[call-overload]
