@@ -14,7 +14,7 @@ from numba import config, njit
 from numba.core import event
 
 from core import quick_flags  # noqa: F401  (numba compares its flags by it)
-from core.linked import LeanCompiler, LinkedCompiler
+from core.linked import LeanCompiler, LinkedCompiler, kept
 
 compiled = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True)  # type: ignore[call-overload]
 
@@ -22,21 +22,25 @@ lean = njit(  # type: ignore[call-overload]
     cache=True, error_model="numpy", no_cfunc_wrapper=True, _nrt=False, pipeline_class=LeanCompiler
 )
 
-inlined = njit(  # type: ignore[call-overload]
-    error_model="numpy",
-    no_cfunc_wrapper=True,
-    no_cpython_wrapper=True,
-    _nrt=False,
-    forceinline=True,
-    pipeline_class=LinkedCompiler,
-)
+
+def _linked(**options: Any) -> Callable[[Any], Any]:
+    compiling = njit(  # type: ignore[call-overload]
+        error_model="numpy",
+        no_cfunc_wrapper=True,
+        no_cpython_wrapper=True,
+        _nrt=False,
+        pipeline_class=LinkedCompiler,
+        **options,
+    )
+    return compiling if config.DISABLE_JIT else lambda function: kept(compiling(function))  # type: ignore[attr-defined]
+
+
+inlined = _linked(forceinline=True)
 """A lean kernel that becomes part of its caller: for what has one caller or is a line or two, as handing on a tuple of
 arrays costs as much as a hundred additions. Python cannot call it (a crash, not an error; ``tests/unit/test_lean.py``
-looks for such calls): what only it needs would be compiled with each, and kept on disk, for nobody."""
+looks for such calls): what only it needs would be compiled with each for nobody."""
 
-inner = njit(  # type: ignore[call-overload]
-    error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True, _nrt=False, pipeline_class=LinkedCompiler
-)
+inner = _linked()
 """A lean kernel that only kernels call, compiled once. Python cannot call it either: unpacking its arguments for Python
 would take longer to compile than many a kernel."""
 

@@ -6,17 +6,20 @@ An index that is not a number in the source is never negative in a kernel of our
 elsewhere than the uncompiled one does; with NUMBA_BOUNDSCHECK=1 numba stops at it.
 
 The machine code of a kernel that only kernels call is part of whoever calls it: numba links and optimises it there once
-more, so what it would generate for the kernel by itself nobody runs.
+more, so what it would generate for the kernel by itself nobody runs. On disk it is kept as LLVM's code, for the next
+caller and for another process that compiles (``tune.compiling``).
 """
 
 import weakref
+from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import _dynfunc
 from numba.core import types
+from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler import CR_FIELDS, CompilerBase, CompileResult, DefaultPassBuilder
 from numba.core.compiler_machinery import LoweringPass, register_pass
 from numba.core.typed_passes import NativeLowering
 from numba.np import arrayobj
@@ -63,6 +66,11 @@ class LinkedLibrary(JITCodeLibrary):
         self._finalized = True
 
 
+def _nobody(fndesc: Any, env: Any, library: LinkedLibrary) -> Any:
+    """What stands for such a kernel in numba's tables. Its address is null, so calling it is a crash."""
+    return _dynfunc.make_function(fndesc.lookup_module(), fndesc.qualname, "", 0, env, (library,))
+
+
 @register_pass(mutates_CFG=True, analysis_only=False)
 class LeanLowering(LoweringPass):
     """numba's lowering into a ``LeanLibrary``."""
@@ -94,10 +102,8 @@ class LinkedLowering(LoweringPass):
         state.flags.no_compile = True
         _lower(state)
         lowered, library = state["cr"], state.library
-        fndesc = lowered.fndesc
-        # What stands for it in numba's tables. Its address is null, so calling it is a crash.
-        nobody = _dynfunc.make_function(fndesc.lookup_module(), fndesc.qualname, "", 0, lowered.env, (library,))
-        state.targetctx.insert_user_function(nobody, fndesc, [library])
+        nobody = _nobody(lowered.fndesc, lowered.env, library)
+        state.targetctx.insert_user_function(nobody, lowered.fndesc, [library])
         state["cr"] = lowered._replace(cfunc=nobody)
         return True
 
@@ -119,3 +125,63 @@ class LinkedCompiler(LeanCompiler):
     """The same for code that only kernels call."""
 
     lowering = LinkedLowering
+
+
+class _Kept(CompileResultCacheImpl):
+    """What is kept on disk of a kernel in a ``LinkedLibrary``. numba's own keeps machine code, which there is none of."""
+
+    def reduce(self, cres: Any) -> tuple[Any, ...]:
+        fndesc, library = cres.fndesc, cres.library
+        fndesc.typemap = fndesc.calltypes = None  # as numba does: large, and read by nobody any more
+        return library.name, library._final_module.as_bitcode(), fndesc, cres.environment, cres.signature
+
+    def rebuild(self, target_context: Any, payload: tuple[Any, ...]) -> Any:
+        name, code, fndesc, env, signature = payload
+        library = LinkedLibrary(target_context.codegen(), name)
+        library._final_module = binding.parse_bitcode(code)
+        library._finalize_final_module()
+        known = {
+            "typing_context": target_context.typing_context,
+            "target_context": target_context,
+            "entry_point": _nobody(fndesc, env, library),
+            "signature": signature,
+            "objectmode": False,
+            "lifted": (),
+            "fndesc": fndesc,
+            "library": library,
+            "environment": env,
+            "reload_init": (),
+            "referenced_envs": (),
+        }
+        return CompileResult(*(known.get(field) for field in CR_FIELDS))
+
+
+class LinkedCache(FunctionCache):
+    """Where a kernel that only kernels call is looked for before it is compiled.
+
+    numba's own cache but for what is kept. With another numba look at the fields of ``CompileResult``, at how a dispatcher
+    asks its ``_cache``, and whether ``tests/unit/test_linked_cache.py`` still finds what it looks for.
+    """
+
+    _impl_class = _Kept
+    awaited: Callable[[], object] | None = None
+    """Called before the kernel is looked for first: waits until another process has compiled it, or never will."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        if self.awaited is not None:
+            wait, self.awaited = self.awaited, None
+            wait()
+        return super().load_overload(sig, target_context)
+
+
+def kept(kernel: Any) -> Any:
+    """``kernel``, as numba made it of a function, kept on disk."""
+    kernel._cache = LinkedCache(kernel.py_func)
+    return kernel
+
+
+def await_kernel(kernel: Any, wait: Callable[[], object] | None) -> None:
+    """Have ``wait`` called, once, before ``kernel`` is looked for on disk; None: not any more."""
+    cache = getattr(kernel, "_cache", None)
+    if isinstance(cache, LinkedCache):
+        cache.awaited = wait

@@ -1,28 +1,44 @@
 """The first run of the engine on a machine: what it compiles, compiled by two processes side by side.
 
-numba compiles in one thread. The engine's loop is three quarters of it and cannot be divided; the rest (spreads,
-liquidity, regimes: what makes a market ready) is compiled meanwhile by a process of its own, which leaves it on disk.
+numba compiles in one thread. The other process begins with what the loop calls last, orders and their fills, and leaves
+it on disk: the loop finds it there when it comes so far. Then it compiles what is not the loop's: what makes a market
+ready (spreads, liquidity, regimes) and a result (costs, members, tables).
 """
 
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from decimal import Decimal
+from functools import cache
 from importlib import import_module
 from pathlib import Path
+from threading import Timer
+from typing import Any
 
 import numpy as np
 
 from config.load import ROOT, load_settings
 from config.numba_cache import VARIABLE
-from core.engine.loop import advance
+from core.engine.loop import _count_fills, _log_orders, advance
+from core.engine.orders import work
+from core.engine.tables import FILL_INTS, ORDER_FLOATS, ORDER_INTS, SEEN_MID
+from core.lean import bound
+from core.linked import await_kernel
+from core.sizing import RATE
 from core.units import MINUTE_MS, Instrument
 from data.market import MarketCut
 
 LOOP = "loop.advance-*.nbi"
 """What numba leaves of the loop on disk."""
 MINUTES = 3_000
-WAIT_S = 120.0
+COMMAND = (sys.executable, "-m", "tune.compiling")
+WAIT_S = 180.0
+"""The other process is given up then."""
+ELSEWHERE = (work, _log_orders, _count_fills)
+"""What of the loop the other process compiles: it is done with that when this one has compiled what comes before."""
+READY = "ready"
+"""It says so then."""
 
 
 def is_compiled() -> bool:
@@ -34,19 +50,33 @@ def is_compiled() -> bool:
 
 def compile_side_by_side(compile_loop: Callable[[], None]) -> None:
     """Call ``compile_loop`` while another process compiles the rest. If that one fails, whoever needs it compiles it."""
-    command = [sys.executable, "-m", "tune.compiling"]
-    other = subprocess.Popen(  # noqa: S603
-        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        compile_loop()
-        other.wait(WAIT_S)
-    except subprocess.TimeoutExpired:
-        pass
-    finally:
-        if other.poll() is None:
-            other.kill()
+    with subprocess.Popen(  # noqa: S603
+        COMMAND, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as other:
+        said = other.stdout
+        assert said is not None
+
+        @cache
+        def wait() -> None:
+            for line in said:  # to its end where the other process fails
+                if line.strip() == READY:
+                    return
+
+        patience = Timer(WAIT_S, other.kill)
+        patience.start()
+        try:
+            for kernel in ELSEWHERE:
+                await_kernel(kernel, wait)
+            compile_loop()
+            for _ in said:
+                pass
             other.wait()
+        finally:
+            patience.cancel()
+            for kernel in ELSEWHERE:
+                await_kernel(kernel, None)
+            if other.poll() is None:
+                other.kill()
 
 
 def small_market() -> MarketCut:
@@ -64,13 +94,41 @@ def small_market() -> MarketCut:
     )
 
 
+def compile_orders(run: Any) -> None:
+    """Compile ``ELSEWHERE`` for the arguments that the loop has for it in ``run`` (``tune.simulate.idle_run``)."""
+    scratch, rules, mid, rate = run.scratch, run.account_rules, run.scratch.floats[SEEN_MID], run.scratch.floats[RATE]
+    market, tables = (run.tape, run.grids), (rules.terms, rules.schedule, rules.exits)
+    room = (mid, rate, scratch.level, scratch.parent)
+    bound(work, *market, *tables, True, run.account, *room, run.logs, 0, 0, 0, 0, 0, 0.0)
+    bound(_log_orders, scratch, run.logs, 0, 0, 0, 0, 0.0)
+    bound(_count_fills, run.grids, run.account, run.logs, 0, 0, 0, rules.guards)
+
+
+def compile_result(simulate: Any, ready: Any) -> None:
+    """Make a result, with its tables, of one minute that was not run: an order of nothing, and no fill."""
+    nothing = np.zeros((1, 1, MINUTES))
+    forecasts = simulate.Forecasts(members=("none",), versions=("",), mean_bps=nothing, stdev_bps=nothing)
+    run = simulate._Run(load_settings(environ={}), ready.market, forecasts, None, [], Decimal(1), "", False, ready)
+    orders, floats, shares, fills = run.noted
+    orders.add(np.array([[run.first, 0, 1, *[0] * (len(ORDER_INTS) - 3)]]))
+    floats.add(np.ones((1, len(ORDER_FLOATS))))
+    shares.add(np.ones((1, 1)))
+    fills.add(np.zeros((0, len(FILL_INTS)), np.int64))
+    run.done = 1
+    result = simulate.make_result(run._found())
+    _ = result.orders, result.fills
+
+
 def main() -> int:
-    """Make a market ready, and let its regimes be read: everything that is compiled but the loop."""
+    """Compile the loop's part of this process, and everything that is not the loop's."""
     # Those two import this module.
     prepared, simulate = import_module("tune.prepared"), import_module("tune.simulate")
+    compile_orders(simulate.idle_run())
+    print(READY, flush=True)
     settings = load_settings(environ={})
     ready = prepared.prepare(settings, small_market())
     simulate.readings(settings, ready.tape.seen, MINUTES - 1, MINUTES)
+    compile_result(simulate, ready)
     return 0
 
 

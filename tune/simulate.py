@@ -142,6 +142,12 @@ def compile_engine(say: Callable[[str], object] = lambda text: None) -> None:
 
 def _compile_loop() -> None:
     """Call the loop for no minute at all, with arguments of the types it always has."""
+    run = idle_run()
+    run.advance(fresh_mark(), run._said(run.first, run.first + 1), run.first, run.first, 0)
+
+
+def idle_run() -> "_Run":
+    """A run over ``small_market`` for the types of its parts, which needs next to nothing compiled."""
     settings = load_settings(environ={})
     market = small_market()
     bars, (rows, minutes) = market.bars, market.bars.shape[:2]
@@ -163,9 +169,7 @@ def _compile_loop() -> None:
         minute=np.zeros(1, np.int64),
         close=np.zeros((1, rows)),
     )
-    run = _Run(settings, market, None, np.zeros((minutes, rows)), [], Decimal(1), "", False, nothing)
-    said = run._said(run.first, minutes)
-    run.advance(fresh_mark(), said, run.first, run.first, 0)
+    return _Run(settings, market, None, np.zeros((minutes, rows)), [], Decimal(1), "", False, nothing)
 
 
 class _Run:

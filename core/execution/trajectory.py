@@ -34,7 +34,10 @@ def risk_minutes(
         return waited
     if schedule.kind == ADAPTIVE:
         return waited + _patient(schedule, quantity, volume, sigma, half_spread)
-    left, passed, stage, usual = GRAIN, 0.0, FIRST, volume / quantity * GRAIN
+    # Typed from the start: literals would have the callee compiled three times, beside what the engine calls.
+    none = 0 * schedule.minutes
+    least, most = none + 1, none + GRAIN
+    left, passed, stage, usual = most, 0.0, FIRST, volume / quantity * GRAIN
     for age in range(schedule.minutes):
         ahead = float(schedule.minutes - 1 - age)
         stage = next_stage(
@@ -45,7 +48,7 @@ def risk_minutes(
             at = age + (slot * schedule.slice_ms + 500.0 * schedule.jitter_s) / MINUTE_MS
             waited += (at - passed) * (left / GRAIN) * (left / GRAIN)
             passed = at
-            left -= due_lots(schedule, stage, slot, left, wanted, 1, GRAIN)
+            left -= due_lots(schedule, stage, slot, left, wanted, least, most)
         if left <= 0:
             return waited
     # A share of the volume may not have sufficed: the rest waits until its life ends.
