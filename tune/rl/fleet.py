@@ -11,7 +11,7 @@ import math
 from core.engine.loop import add_up, quiet_between
 from core.engine.market import shown_mid
 from core.engine.prefetch import prefetch, prefetch_flat
-from core.engine.tables import BASE, QUOTE, SEEN_MID, Columns, Logs, Scratch
+from core.engine.tables import BASE, QUOTE, SEEN_MID, Logs, Scratch
 from core.lean import inner, lean
 from core.loss_limits import mark
 from core.messages import CLOSE, VOLUME, FloatArray
@@ -47,7 +47,6 @@ def step(
     world: World,
     fleet: Fleet,
     scratch: Scratch,
-    columns: Columns,
     logs: Logs,
     wanted: FloatArray,
     seen: Seen,
@@ -58,7 +57,7 @@ def step(
     An episode that ended begins anew at ``fleet.start``. ``begin``: nobody acts, all begin anew. Gives how many balances
     grew beyond what is counted exactly: those episodes are over, too.
     """
-    lost = 0 if begin else act(world, fleet, scratch, columns, logs, wanted, seen)
+    lost = 0 if begin else act(world, fleet, scratch, logs, wanted, seen)
     look(world, fleet, scratch, seen, begin)
     return lost
 

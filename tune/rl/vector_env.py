@@ -22,7 +22,6 @@ from core.costs import fees_of
 from core.engine.tables import (
     Tape,
     make_account,
-    make_columns,
     make_grids,
     make_logs,
     make_rows,
@@ -43,7 +42,7 @@ from tune.prepared import Prepared, prepare
 from tune.rl.accounts import EQUITY, SHARES, Fleet, Seen, World
 from tune.rl.fleet import step
 from tune.rl.levels import LEVELS
-from tune.simulate import compile_engine, nothing_said
+from tune.simulate import compile_engine
 
 CASH = Decimal(100_000)
 EPISODE_MINUTES = 480
@@ -158,7 +157,6 @@ class VectorEnv:
             rules=trading,
             known=last_known_table(tape.seen),
             features=(world.shown() if shown is None else shown).view(np.float64),
-            said=nothing_said(self.rows),
             fresh=account,
             level=self.level,
             minutes=self.minutes,
@@ -167,7 +165,6 @@ class VectorEnv:
         )
         rows = make_rows(instruments, venue, world.settings.config.trade, worth.usdt)
         self._scratch = make_scratch(rows, len(account.units), 0)
-        self._columns = make_columns(0, 1, 1, self.rows, 0)
         self._logs = make_logs(self.rows, 0, trading, LOGGED)
         self.fleet = _fleet(account, count)
         self._wanted = np.full((count, self.rows, 1), np.nan)
@@ -186,7 +183,7 @@ class VectorEnv:
         if not masked:
             self.seen.obs[:, :, -len(LEVELS) :] = 1.0
         self._rng = np.random.default_rng(0)
-        self._given = self._world, self.fleet, self._scratch, self._columns, self._logs, self._wanted, self.seen
+        self._given = self._world, self.fleet, self._scratch, self._logs, self._wanted, self.seen
         self._run = bound(step, *self._given, False)
 
     @property
