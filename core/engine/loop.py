@@ -525,6 +525,7 @@ def carry_out(
         scratch.floats[SEEN_MID],
         scratch.floats[RATE],
         scratch.level,
+        scratch.quote,
         scratch.parent,
         logs,
         orders,

@@ -11,8 +11,10 @@ from core.engine.tables import (
     ENTRY,
     FRESH,
     POSITION,
+    QUOTED,
     SEEN_MID,
     SINCE,
+    STEP_UNITS,
     TAKEN_MINUTE,
     WANTED,
     Logs,
@@ -51,14 +53,18 @@ def act(world: World, fleet: Fleet, scratch: Scratch, logs: Logs, wanted: FloatA
     count, lost, accounts = ints.shape[0], 0, fleet.units.shape[0]
     asked, position, mid = scratch.floats[WANTED], scratch.floats[POSITION], scratch.floats[SEEN_MID]
     fresh, none = scratch.flags[FRESH], 0 * count  # no literal (core.lean)
+    tabled = tape.quotes.shape[1] > 0
     for e in range(accounts):
         # Everybody's minute lies elsewhere: what an order of the next but one will read is fetched ahead.
         near = min(e + 2, accounts - 1)
         for i in range(count):
             if wanted[near, i, 0] == wanted[near, i, 0]:
                 ahead = fleet.at[near, INDEX] + 1
-                for j in range(ahead - AVERAGE_MINUTES, ahead + 1):
+                # Where the market is not tabled for orders, they read it minute by minute.
+                for j in range(ahead if tabled else ahead - AVERAGE_MINUTES, ahead + 1):
                     prefetch(tape.bars, i, j, CLOSE)
+                for j in range(0, tape.quotes.shape[2], QUOTED):
+                    prefetch(tape.quotes, i, ahead - 1, j)
                 prefetch(tape.liquidity, i, ahead, 0)
                 prefetch_flat(tape.volatility, i, ahead - 1)
                 prefetch_flat(tape.shown, i, ahead - 1)
@@ -68,11 +74,12 @@ def act(world: World, fleet: Fleet, scratch: Scratch, logs: Logs, wanted: FloatA
                 prefetch(fleet.guard_floats, near, i, 0)
                 prefetch(fleet.guard_ints, near, i, 0)
         k, marks, levels = fleet.at[e, INDEX], fleet.marks[e], fleet.levels[e]
-        amount, entry = fleet.amount[e], fleet.entry[e]
+        units, amount, entry = fleet.units[e], fleet.amount[e], fleet.entry[e]
         wants, touched = is_closing(marks[STATE], marks[CLOSING] != 0), False
         for i in range(count):
             held, target = amount[ints[i, BASE]], wanted[e, i, 0]
-            if target > 0.0 or (held > 0.0 and target <= 0.0):
+            # Less than a lot, as fees in the coin leave it, is not for sale.
+            if target > 0.0 or (held > 0.0 and target <= 0.0 and units[ints[i, BASE]] >= ints[i, STEP_UNITS]):
                 wants = True
             elif held > 0.0:
                 shown = fleet.mid[e, i]

@@ -18,8 +18,11 @@ import numpy as np
 from config.settings import Settings
 from core.bars import fill_gaps
 from core.ceilings import MINUTES, volatility_table
-from core.costs import fees_of
+from core.costs import fees_of, terms_of
+from core.engine.market import fill_quotes
 from core.engine.tables import (
+    NO_QUOTES,
+    QUOTED,
     Tape,
     make_account,
     make_grids,
@@ -29,11 +32,11 @@ from core.engine.tables import (
     make_scratch,
 )
 from core.errors import ConfigError, DataError
-from core.execution.schedules.rule import VOLUME_CURVE
+from core.execution.schedules.rule import VOLUME_CURVE, schedule_of
 from core.lean import bound
 from core.messages import CLOSE, BoolArray, FloatArray
 from core.orders import REPLAY_INSTANCE
-from core.units import MINUTE_MS
+from core.units import MINUTE_MS, Instrument
 from data.market import MarketCut, market_curves
 from data.quote_worth import known_worth
 from serve.models.base import standardise
@@ -48,6 +51,8 @@ CASH = Decimal(100_000)
 EPISODE_MINUTES = 480
 RISK_AVERSION = 2.0
 LOGGED = 64
+MOST_TABLED = 4
+"""Slots a minute whose quotes are tabled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,7 +68,8 @@ class AgentMarket:
     """(F,) by which they are standardised."""
     prepared: Prepared
     tape: Tape
-    """That of ``prepared``, with the volatility of every minute, which every purchase asks for."""
+    """That of ``prepared``, with the volatility of every minute, which every purchase asks for, and what the market shows
+    to an order in each of its slots: here each is met many times."""
 
     @property
     def first(self) -> int:
@@ -100,8 +106,24 @@ def agent_market(
         mean=mean,
         scale=scale,
         prepared=prepared,
-        tape=prepared.tape._replace(volatility=volatility),
+        tape=prepared.tape._replace(volatility=volatility, quotes=_quotes(settings, market, prepared)),
     )
+
+
+def _quotes(settings: Settings, market: MarketCut, prepared: Prepared) -> FloatArray:
+    """``Tape.quotes``; nothing where slots come late by chance, or are so many that they take more than features do."""
+    rules, tape = settings.rules, prepared.tape
+    schedule, (rows, minutes) = schedule_of(rules.execution), tape.seen.shape[:2]
+    if schedule.jitter_s > 0 or schedule.slices > MOST_TABLED:
+        return NO_QUOTES
+    quotes = np.zeros((rows, minutes, schedule.slices * QUOTED))
+    grids = make_grids(market.instruments, prepared.rules(settings), _fee_in_quote(settings, market))
+    fill_quotes(tape, grids, terms_of(rules.costs), schedule.slice_ms, quotes)
+    return quotes
+
+
+def _fee_in_quote(settings: Settings, market: MarketCut) -> dict[Instrument, bool]:
+    return {i: fees_of(i, settings.rules.costs).in_quote for i in market.instruments}
 
 
 def market_features(market: MarketCut) -> FloatArray:
@@ -150,7 +172,7 @@ class VectorEnv:
         worth = known_worth(market.worth, instruments)
         account = make_account(instruments, {worth.currency: worth.units(cash)}, curves, REPLAY_INSTANCE)
         tape = world.tape
-        grids = make_grids(instruments, venue, {i: fees_of(i, rules.costs).in_quote for i in instruments})
+        grids = make_grids(instruments, venue, _fee_in_quote(world.settings, market))
         self._world = World(
             tape=tape,
             grids=grids,
