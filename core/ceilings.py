@@ -47,6 +47,11 @@ from core.units import BPS
 
 MINUTES = 180
 """Returns that are looked back on."""
+ROOM = MINUTES + 3
+"""Columns of the room to work in: returns, and what is kept of a row's volatility (``_at_most``). At first all zero."""
+_VARIANCE, _SINCE, _UPTO = range(MINUTES, ROOM)
+_KEPT = MINUTES // 3
+"""Minutes for which a volatility is carried on before it is worked out anew."""
 LEAST_KNOWN = 30
 """Fewer returns than these say nothing."""
 UNKNOWN_YEAR = 2.0
@@ -100,19 +105,20 @@ def set_ceilings(
 
     ``edge`` and ``spread`` (S,) are the forecast's mean and standard deviation, bps; NaN without one. ``scale`` (S,) is
     the part of the target that may be bought (``core.selection.held_back``). ``bars`` (S, T, 5) up to ``index``; a minute without a bar is one in which the price stood. ``volatility`` (S, T) is ``volatility_table`` of them, or (S, 0)
-    where it was not made. ``returns`` (S + 2, MINUTES) is room to work in, ``told`` (3, S) what is written down.
+    where it was not made. ``returns`` (S + 2, ROOM) is room to work in, kept from minute to minute, ``told`` (3, S) what is
+    written down.
     """
-    buying, tabled = False, volatility.shape[1] > 0
+    buying = False
     for i in range(edge.shape[0]):
         own = _own(rows, marks, caps, rules, edge[i], spread[i], scale[i], bars, volatility, index, returns, told, i)
         buying = buying or own
     if buying and rules.portfolio < math.inf:
-        if tabled:
-            if _calm_enough(rows, caps, rules.portfolio, volatility, index):
-                for i in range(edge.shape[0]):
-                    if _more(rows, caps, i) > caps.band * caps.equity:
-                        told[JOINT, i] = 1.0
-                return
+        if _calm_enough(rows, caps, rules.portfolio, bars, volatility, index, returns, told):
+            for i in range(edge.shape[0]):
+                if _more(rows, caps, i) > caps.band * caps.equity:
+                    told[JOINT, i] = 1.0
+            return
+        if volatility.shape[1] > 0:
             for i in range(edge.shape[0]):
                 _volatility(bars, i, index, returns)
         _shrink(rows, marks, caps, rules.portfolio, bars, index, returns, told)
@@ -182,7 +188,7 @@ def _own(
         if volatility.shape[1] > 0:
             told[VOLATILITY, i] = volatility[i, index]
         else:
-            told[VOLATILITY, i] = _volatility(bars, i, index, returns)
+            told[VOLATILITY, i] = _noted(bars, i, index, returns)
     if rules.position < math.inf and told[VOLATILITY, i] > 0.0:
         rows[CEILING, i] = rules.position / told[VOLATILITY, i]
         marks[CEILING_LIMIT, i] = _VOLATILITY
@@ -199,14 +205,35 @@ def _own(
     return True
 
 
-@pasted
-def _calm_enough(rows: FloatArray, caps: Caps, allowed: float, volatility: FloatArray, index: int) -> bool:
-    """Whether ``_shrink`` would find nothing to shrink even if all rows moved together, beyond any doubt of rounding."""
-    moving = moving_of(rows, volatility, index)
-    for i in range(volatility.shape[0]):
+@inner
+def _calm_enough(
+    rows: FloatArray,
+    caps: Caps,
+    allowed: float,
+    bars: FloatArray,
+    volatility: FloatArray,
+    index: int,
+    returns: FloatArray,
+    told: FloatArray,
+) -> bool:
+    """Whether ``_shrink`` would find nothing to shrink even if all rows moved together, beyond any doubt of rounding.
+
+    Most often it would, and to add up the minutes of all that is held takes time that grows with the square of how many
+    instruments there are: the more of them, the more minutes there are in which one is bought.
+    """
+    moving = 0.0
+    for i in range(told.shape[1]):
+        worth = rows[HELD, i] * rows[PRICE, i] * rows[RATE, i] if rows[HELD, i] > 0.0 else 0.0
         more = _more(rows, caps, i)
         if more > 0.0:
-            moving += more * volatility[i, index]
+            worth += more
+        if worth > 0.0:
+            if volatility.shape[1] > 0:
+                moving += worth * volatility[i, index]
+            elif told[VOLATILITY, i] == told[VOLATILITY, i]:
+                moving += worth * told[VOLATILITY, i]
+            else:
+                moving += worth * _at_most(bars, i, index, returns)
     return moving <= allowed * caps.equity * (1.0 - 1e-9)
 
 
@@ -227,7 +254,7 @@ def ceilings_of(
         np.array(market.bars, dtype=np.float64, order="C"),
         np.zeros((count, 0)),
         market.bars.shape[1] - 1,
-        np.zeros((count + 2, MINUTES)),
+        np.zeros((count + 2, ROOM)),
         told,
     )
     return told
@@ -273,6 +300,36 @@ def _volatility(bars: FloatArray, i: int, index: int, returns: FloatArray) -> fl
 
 
 @inner
+def _noted(bars: FloatArray, i: int, index: int, returns: FloatArray) -> float:
+    """``_volatility``, of which ``_at_most`` is told."""
+    found = _volatility(bars, i, index, returns)
+    returns[i, _VARIANCE], returns[i, _UPTO] = found * found, index
+    # Only where all returns are known: then no later minute has fewer of them.
+    whole = index >= MINUTES and bars[i, index - MINUTES, CLOSE] == bars[i, index - MINUTES, CLOSE]
+    returns[i, _SINCE] = index if whole else 0.0
+    return found
+
+
+@inner
+def _at_most(bars: FloatArray, i: int, index: int, returns: FloatArray) -> float:
+    """At least the volatility of a row and not much more: one of a few minutes before, with the returns since then added
+    and none taken away. So a held row costs what its minutes are, however often it is asked for."""
+    since, upto = int(returns[i, _SINCE]), int(returns[i, _UPTO])
+    before = bars[i, upto, CLOSE]
+    if not (since > 0 and upto <= index <= since + _KEPT and before == before):
+        return _noted(bars, i, index, returns)
+    variance = returns[i, _VARIANCE]
+    for k in range(upto + 1, index + 1):
+        now = bars[i, k, CLOSE]
+        if now == now:
+            moved = now / before - 1.0
+            variance += moved * moved * (YEAR_MINUTES / MINUTES)
+            before = now
+    returns[i, _VARIANCE], returns[i, _UPTO] = variance, index
+    return math.sqrt(variance)
+
+
+@inner
 def _shrink(
     rows: FloatArray,
     marks: IntArray,
@@ -293,9 +350,10 @@ def _shrink(
     unknown = UNKNOWN_YEAR * UNKNOWN_YEAR / YEAR_MINUTES * MINUTES
     for i in range(count):
         worth = rows[HELD, i] * rows[PRICE, i] * rows[RATE, i] / equity if rows[HELD, i] > 0.0 else 0.0
-        for j in range(i):
-            if marks[COIN, j] == marks[COIN, i]:
-                worth = 0.0
+        if worth > 0.0:
+            for j in range(i):
+                if marks[COIN, j] == marks[COIN, i]:
+                    worth = 0.0
         more = _more(rows, caps, i)
         buys = more > caps.band * equity
         part, volatility = 0.0, told[VOLATILITY, i]

@@ -30,8 +30,9 @@ STALE_MARKET = "stale_market"
 
 REGIMES: tuple[Regime, ...] = tuple(Regime)
 _CALM, _TREND, _TURBULENT = (REGIMES.index(r) for r in (Regime.CALM, Regime.TREND, Regime.TURBULENT))
-_TILE = 1_024
-"""Minutes read at a time: what they need stays in the processor's cache."""
+_TILE = 1_000
+"""Minutes read at a time: what they need stays in the processor's cache. No power of two, at which the same minute of all
+instruments would lie in the same few places of it."""
 
 
 class EventRules(NamedTuple):
@@ -51,15 +52,25 @@ def _add_window(terms: FloatArray, lead: int, first: int, last: int, sums: Float
     """sums[t] = terms[lead + t - first] + ... + terms[lead + t - last], oldest first, for every t.
 
     Lag by lag over all minutes, so that each minute's terms are added in the order of time whatever stretch is read,
-    and neighbouring minutes are added at once by the processor.
+    and neighbouring minutes are added at once by the processor. Five at a time, so that a sum is taken from memory and put
+    back a fifth as often; each is still added on its own.
     """
     size = sums.shape[0]
     for t in range(size):
         sums[t] = 0.0
-    for lag in range(first, last - 1, -1):
+    lag = first
+    while lag >= last + 4:
+        a, b = terms[lead - lag : lead - lag + size], terms[lead - lag + 1 : lead - lag + 1 + size]
+        c, d = terms[lead - lag + 2 : lead - lag + 2 + size], terms[lead - lag + 3 : lead - lag + 3 + size]
+        e = terms[lead - lag + 4 : lead - lag + 4 + size]
+        for t in range(size):
+            sums[t] = ((((sums[t] + a[t]) + b[t]) + c[t]) + d[t]) + e[t]
+        lag -= 5
+    while lag >= last:
         lagged = terms[lead - lag : lead - lag + size]
         for t in range(size):
             sums[t] += lagged[t]
+        lag -= 1
 
 
 @pasted
@@ -79,7 +90,7 @@ def is_stale(bars: FloatArray, end: int, minutes: int) -> bool:
 
 def _room(minutes: int) -> FloatArray:
     """For ``read_span`` of so many minutes at a time."""
-    return np.empty((9, LONG + minutes))
+    return np.empty((8, LONG + minutes))
 
 
 @lean
@@ -96,7 +107,7 @@ def read_span(bars: FloatArray, filler: BoolArray, first: int, end: int, room: F
     lead = LONG
     size = end - first
     change, square, volume, known = room[0], room[1], room[2], room[3]
-    before, usual, short, long, volumes = room[4, :size], room[5, :size], room[6, :size], room[7, :size], room[8, :size]
+    usual, short, long, volumes = room[4, : size + 1], room[5, :size], room[6, :size], room[7, :size]
     run = 0
     stale = 0
     for j in range(lead + size):
@@ -116,8 +127,8 @@ def read_span(bars: FloatArray, filler: BoolArray, first: int, end: int, room: F
             known[j - lead] = run
             out[j - lead, STALE] = stale
     now = 0 * first  # no literal (core.lean)
-    _add_window(square, now + LONG, now + USUAL, now + 1, before)
-    _add_window(square, now + LONG, now + USUAL - 1, now, usual)
+    # From one minute earlier on: what was usual before a minute is what was as of the one before it.
+    _add_window(square, now + LONG - 1, now + USUAL - 1, now, usual)
     _add_window(square, now + LONG, now + SHORT - 1, now, short)
     _add_window(square, now + LONG, now + LONG - 2, now, long)
     _add_window(volume, now + LONG, now + USUAL, now + 1, volumes)
@@ -125,7 +136,7 @@ def read_span(bars: FloatArray, filler: BoolArray, first: int, end: int, room: F
         out[t, SHOCK] = out[t, SURGE] = out[t, VOLATILITY_RATIO] = out[t, TREND] = math.nan
         if known[t] >= USUAL + 2:
             last = abs(change[lead + t])
-            root = math.sqrt(before[t] / USUAL)
+            root = math.sqrt(usual[t] / USUAL)
             if last == 0.0:
                 out[t, SHOCK] = 0.0
             else:
@@ -136,7 +147,7 @@ def read_span(bars: FloatArray, filler: BoolArray, first: int, end: int, room: F
             else:
                 out[t, SURGE] = volume[lead + t] / mean if mean > 0.0 else math.inf
         if known[t] >= USUAL + 1:
-            error = math.sqrt(usual[t] / USUAL * USUAL)
+            error = math.sqrt(usual[t + 1] / USUAL * USUAL)
             i = first + t
             moved = abs(math.log(bars[i, CLOSE] / bars[i - USUAL, CLOSE]))
             out[t, TREND] = moved / error if error > 0.0 else 0.0
@@ -163,45 +174,37 @@ def read_table(bars: FloatArray, filler: BoolArray) -> FloatArray:
 
 
 @pasted
-def _median(values: FloatArray, count: int) -> float:
-    """Of the first ``count`` (1 or more) values, which it sorts."""
-    for i in range(1, count):
+def _median_above(values: FloatArray, limit: float) -> tuple[bool, bool]:
+    """(whether any of ``values`` is finite, whether the median of those that are is above ``limit``), looked at once each:
+    to sort them would take time that grows with the square of how many there are."""
+    above, others, lowest, highest = 0, 0, math.inf, -math.inf
+    for i in range(values.shape[0]):
         value = values[i]
-        k = i - 1
-        while k >= 0 and values[k] > value:
-            values[k + 1] = values[k]
-            k -= 1
-        values[k + 1] = value
-    if count % 2:
-        return values[count // 2]
-    return (values[count // 2 - 1] + values[count // 2]) / 2.0
+        if math.isfinite(value):
+            if value > limit:
+                above += 1
+                lowest = min(lowest, value)
+            else:
+                others += 1
+                highest = max(highest, value)
+    # With as many above as not, the median is the mean of the two in the middle.
+    return above + others > 0, above > others or (above == others and (highest + lowest) / 2.0 > limit)
 
 
 @lean
-def regime_of(ratio: FloatArray, trend: FloatArray, rules: EventRules, scratch: FloatArray) -> int:
-    """Index into REGIMES from the (S,) volatility ratios and trends of all instruments; ``scratch`` is (S,).
+def regime_of(ratio: FloatArray, trend: FloatArray, rules: EventRules) -> int:
+    """Index into REGIMES from the (S,) volatility ratios and trends of all instruments.
 
     Turbulent when the median volatility ratio is high, else trend when the median trend is strong, else calm. While
     no instrument's window is whole, the cautious answer: turbulent.
     """
-    none = 0 * ratio.shape[0]  # no literal (core.lean)
-    count = none
-    for i in range(ratio.shape[0]):
-        if math.isfinite(ratio[i]):
-            scratch[count] = ratio[i]
-            count += 1
-    if count == 0 or _median(scratch, count) > rules.turbulent_ratio:
+    known, turbulent = _median_above(ratio, rules.turbulent_ratio)
+    if not known or turbulent:
         return _TURBULENT
-    count = none
-    for i in range(trend.shape[0]):
-        if math.isfinite(trend[i]):
-            scratch[count] = trend[i]
-            count += 1
-    if count == 0:
+    known, strong = _median_above(trend, rules.trend_ratio)
+    if not known:
         return _TURBULENT
-    if _median(scratch, count) > rules.trend_ratio:
-        return _TREND
-    return _CALM
+    return _TREND if strong else _CALM
 
 
 def read_span_of_market(
@@ -213,8 +216,8 @@ def read_span_of_market(
     """
     rows = filler.shape[0]
     regime, shock = np.empty(end - first, dtype=np.int8), np.zeros((rows, end - first), dtype=np.bool_)
-    tile, scratch = np.empty((rows, _TILE, 5)), np.empty(rows)
-    _read_span_of_market(bars, filler, first, end, rules, _room(_TILE), tile, scratch, regime, shock)
+    tile = np.empty((rows, _TILE, 5))
+    _read_span_of_market(bars, filler, first, end, rules, _room(_TILE), tile, regime, shock)
     return regime, shock
 
 
@@ -227,7 +230,6 @@ def _read_span_of_market(
     rules: EventRules,
     room: FloatArray,
     tile: FloatArray,
-    scratch: FloatArray,
     regime: np.ndarray,
     shock: BoolArray,
 ) -> None:
@@ -240,7 +242,7 @@ def _read_span_of_market(
                 shock[row, start - first + k] = tile[row, k, SHOCK] >= rules.volatility_shock
         for k in range(stop - start):
             ratio, trend = tile[:, k, VOLATILITY_RATIO], tile[:, k, TREND]
-            regime[start - first + k] = regime_of(ratio, trend, rules, scratch)
+            regime[start - first + k] = regime_of(ratio, trend, rules)
 
 
 def read_market(bars: FloatArray, filler: BoolArray, rules: EventRules) -> tuple[np.ndarray, BoolArray]:
@@ -281,4 +283,4 @@ class Detector:
     def regime(self, readings: FloatArray) -> Regime:
         """``regime_of`` the (S, 5) readings of one minute."""
         ratio, trend = readings[:, VOLATILITY_RATIO], readings[:, TREND]
-        return REGIMES[regime_of(ratio, trend, self._rules, np.empty(len(readings)))]
+        return REGIMES[regime_of(ratio, trend, self._rules)]

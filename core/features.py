@@ -82,7 +82,8 @@ def feature_table(bars: FloatArray, filler: BoolArray, first_minute: int, extras
     bars, filler, extras = _plain(bars, filler, extras)
     out = np.empty((*filler.shape, N_FEATURES))
     blocks.table(bars, filler, extras.mood, extras.premium, first_minute // MINUTE_MS, _NEEDS, _CLOCK, out)
-    out[:, :, NEWS] = 0.0 if extras.news is None else extras.news
+    if extras.news is not None:
+        out[:, :, NEWS] = extras.news
     return out
 
 
@@ -104,7 +105,8 @@ def feature_rows(bars: FloatArray, filler: BoolArray, minute: int, extras: Extra
         out,
         0,
     )
-    out[:, 0, NEWS] = 0.0 if extras.news is None else extras.news[:, -1]
+    if extras.news is not None:
+        out[:, 0, NEWS] = extras.news[:, -1]
     return out[:, 0]
 
 

@@ -33,33 +33,40 @@ def _compensated(values: FloatArray) -> tuple[float, bool]:
         values[3 * quarter : 4 * quarter],
     )
     for k in range(quarter):
-        a, low = _two_sum(a, first[k])
+        a, low = two_sum(a, first[k])
         lost_a += low
         size_a += abs(low)
-        b, low = _two_sum(b, second[k])
+        b, low = two_sum(b, second[k])
         lost_b += low
         size_b += abs(low)
-        c, low = _two_sum(c, third[k])
+        c, low = two_sum(c, third[k])
         lost_c += low
         size_c += abs(low)
-        d, low = _two_sum(d, fourth[k])
+        d, low = two_sum(d, fourth[k])
         lost_d += low
         size_d += abs(low)
     total, lost, size = a, ((lost_a + lost_b) + lost_c) + lost_d, ((size_a + size_b) + size_c) + size_d
     for x in (b, c, d):
-        total, low = _two_sum(total, x)
+        total, low = two_sum(total, x)
         lost += low
         size += abs(low)
     for k in range(4 * quarter, values.shape[0]):
-        total, low = _two_sum(total, values[k])
+        total, low = two_sum(total, values[k])
         lost += low
         size += abs(low)
-    doubt = 4.0 * (values.shape[0] + 8) * _EPSILON * size
-    return total + lost, total + (lost - doubt) == total + (lost + doubt)
+    return total + lost, correctly_rounded(total, lost, size, values.shape[0])
 
 
 @pasted
-def _two_sum(total: float, x: float) -> tuple[float, float]:
+def correctly_rounded(total: float, lost: float, size: float, count: int) -> bool:
+    """Whether ``total + lost`` is the correctly rounded sum of ``count`` numbers of which ``total`` is the sum as rounded,
+    ``lost`` what rounding lost, and ``size`` how much by size."""
+    doubt = 4.0 * (count + 8) * _EPSILON * size
+    return total + (lost - doubt) == total + (lost + doubt)
+
+
+@pasted
+def two_sum(total: float, x: float) -> tuple[float, float]:
     """(the rounded sum, what rounding lost)."""
     high = total + x
     part = high - total

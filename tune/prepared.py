@@ -22,6 +22,7 @@ from core.engine.prepared import blocks_of, fill_closes, fill_extremes, fill_liq
 from core.engine.shown import fill_shown
 from core.engine.tables import Grids, Tape, make_grids
 from core.errors import ConfigError, DataError
+from core.impact import PRIOR, ImpactLaw
 from core.liquidity import half_spreads, hour_column
 from core.messages import CLOSE, VOLUME, FloatArray
 from core.units import MINUTE_MS, Instrument, MarketRules
@@ -33,7 +34,8 @@ from exchanges.simulated.rules import default_rules
 from exchanges.simulated.tape import Tape as RecordedTape
 from tune.array_store import Arrays, ArrayStore, Shapes
 from tune.fold_store import key_of
-from tune.result import grid_of
+from tune.result import grid_of, stride_of
+from tune.run_rules import RunRules, once, run_rules
 
 FORMAT = 3
 """Of what is kept; another number makes everything anew."""
@@ -67,9 +69,9 @@ class Prepared:
         """Whether a run of these settings over this very market may use it."""
         return market is self.market and terms_in(settings) == self.terms
 
-    def rules(self, settings: Settings) -> dict[Instrument, MarketRules]:
-        """The rules of the simulated venue."""
-        return _rules(self.market.instruments, self.first_price, settings)
+    def rules(self, settings: Settings, usdt: float, members: int = 0, law: ImpactLaw = PRIOR) -> RunRules:
+        """What a run of these settings trades by, with so many members; ``usdt`` is what a quote unit is worth."""
+        return run_rules(settings, self.market.instruments, self.first_price, usdt, members, law)
 
 
 def store_of(source: MarketSource) -> ArrayStore:
@@ -77,6 +79,7 @@ def store_of(source: MarketSource) -> ArrayStore:
     return ArrayStore(source.root.joinpath(*FOLDER))
 
 
+@once
 def terms_in(settings: Settings) -> Terms:
     """The settings that a prepared market depends on."""
     terms = terms_of(settings.rules.costs)
@@ -132,8 +135,7 @@ def prepare(
     grid = grid_of(market.minutes)
     close = np.empty((len(grid), rows))
     begin = (market.first_minute - market.start_minute) // MINUTE_MS
-    stride = int(grid[1] - grid[0]) if len(grid) > 1 else 1
-    fill_closes(recorded, begin, stride, begin + market.minutes - 1, close)
+    fill_closes(recorded, begin, stride_of(market.minutes), begin + market.minutes - 1, close)
     close.setflags(write=False)
     return Prepared(
         market=market,

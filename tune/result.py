@@ -9,6 +9,7 @@ import math
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -257,10 +258,16 @@ def empty_orders() -> pl.DataFrame:
     return pl.DataFrame(schema=ORDERS)
 
 
+@lru_cache(maxsize=8)
 def grid_of(minutes: int, most: int = 20_000) -> np.ndarray:
-    """(G,) evenly strided indices, at most ``most`` of them, the last one included."""
-    if not minutes:
-        return np.zeros(0, dtype=np.int64)
-    stride = max(1, math.ceil(minutes / most))
-    grid = np.arange(0, minutes, stride, dtype=np.int64)
-    return grid if grid[-1] == minutes - 1 else np.append(grid, minutes - 1)
+    """(G,) evenly strided indices, at most ``most`` of them, the last one included; read-only."""
+    grid = np.arange(0, minutes, stride_of(minutes, most), dtype=np.int64)
+    if minutes and grid[-1] != minutes - 1:
+        grid = np.append(grid, minutes - 1)
+    grid.setflags(write=False)
+    return grid
+
+
+def stride_of(minutes: int, most: int = 20_000) -> int:
+    """Minutes from one row of ``grid_of`` to the next."""
+    return max(1, math.ceil(minutes / most))

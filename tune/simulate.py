@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -15,13 +16,11 @@ import numpy as np
 from config.load import load_settings
 from config.settings import Settings
 from core.bars import fill_gaps, last_known
-from core.costs import UNITS, fees_of
+from core.costs import UNITS
 from core.engine.loop import DONE, FULL, TOO_LARGE, advance
 from core.engine.tables import (
     ASKED,
     EXACT,
-    FEE_IN_QUOTE,
-    ORDER_FLOATS,
     REGIME,
     SHOCK,
     TABLE,
@@ -30,13 +29,8 @@ from core.engine.tables import (
     Said,
     Tape,
     fresh_mark,
-    make_account,
     make_columns,
-    make_grids,
     make_logs,
-    make_rows,
-    make_rules,
-    make_scratch,
 )
 from core.errors import ConfigError, DataError
 from core.events import LONG, event_rules, read_span_of_market
@@ -44,17 +38,17 @@ from core.execution.schedules.rule import VOLUME_CURVE
 from core.impact import PRIOR, ImpactLaw
 from core.loss_limits import Mark
 from core.messages import CLOSE, VOLUME, BoolArray, FloatArray, Regime
-from core.orders import REPLAY_INSTANCE
 from core.selection import WeightTable
 from core.units import MINUTE_MS
 from data.market import MarketCut, market_curves
 from data.quote_worth import known_worth
 from tune.compiling import compile_side_by_side, is_compiled, small_market
-from tune.found import INDEX, Found, priced_of
+from tune.found import INDEX, Found
 from tune.pieces import Pieces
 from tune.prepared import Prepared, prepare, terms_in
-from tune.result import Result, grid_of
-from tune.simulated_result import make_result
+from tune.result import Result, stride_of
+from tune.run_rules import copied, fresh_account
+from tune.simulated_result import make_result, worth_is_invested
 from tune.spool import Spool, lent, room_for
 
 Progress = Callable[[int, int], object]
@@ -64,8 +58,6 @@ Schedule = Sequence[tuple[int, WeightTable]]
 
 CHUNK_CELLS = 1 << 20
 """Member-symbol-minutes handed to the engine at a time (8 MB of means)."""
-LOGGED = 65_536
-"""Orders, and fills, that the engine notes down before they are taken from it."""
 MOST_CHUNK = 1 << 20
 """Minutes, at most: an interruption waits for the end of a chunk."""
 
@@ -194,8 +186,8 @@ class _Run:
     ) -> None:
         self.settings, self.market, self.name, self.cash = settings, market, name, cash
         self.forecasts, self.target, self.regimes = forecasts, target, regimes
-        instruments, rules = market.instruments, settings.rules
-        if rules.execution.algorithm == "adaptive":
+        instruments = market.instruments
+        if settings.rules.execution.algorithm == "adaptive":
             raise ConfigError(
                 "execution.algorithm adaptive rests orders in the book, and the compiled engine has no resting orders:"
                 " run backtest --exact, which trades minute by minute against the simulated exchange's book, or choose"
@@ -204,40 +196,33 @@ class _Run:
         if prepared is None or not prepared.fits(settings, market):
             compile_engine()
             prepared = prepare(settings, market)
-        self.rules = prepared.rules(settings)
         members = forecasts.members if forecasts else ()
         self.first = (market.first_minute - market.start_minute) // MINUTE_MS
         self.tape, self.folder, self.minute, self.close = (
             *(prepared.tape, prepared.folder),
             *(prepared.minute, prepared.close),
         )
-        self.grids = make_grids(instruments, self.rules, {i: fees_of(i, rules.costs).in_quote for i in instruments})
-        self.account_rules = make_rules(
-            *(settings.config.trade, rules.risk, rules.selection, rules.execution, rules.costs, rules.protection),
-            rules.events,
-            law,
-        )
-        curves = market_curves(market) if self.account_rules.schedule.kind == VOLUME_CURVE else None
         self.worth = known_worth(market.worth, instruments)
-        balances = {self.worth.currency: self.worth.units(cash)}
-        self.account = make_account(instruments, balances, curves, REPLAY_INSTANCE)
+        self.run_rules = found = prepared.rules(settings, self.worth.usdt, len(members), law)
+        self.rules, self.grids, self.account_rules, self.rows = found.venue, found.grids, found.account, found.rows
+        curves = market_curves(market) if self.account_rules.schedule.kind == VOLUME_CURVE else None
+        self.account = fresh_account(instruments, self.worth.currency, self.worth.units(cash), curves)
         self.account.close[:] = last_closes(self.tape.seen, self.first)
-        self.rows = make_rows(instruments, self.rules, settings.config.trade, self.worth.usdt)
-        self.scratch = make_scratch(self.rows, len(self.account.units), len(members))
-        grid = grid_of(market.minutes)
-        stride = int(grid[1] - grid[0]) if len(grid) > 1 else 1
+        self.scratch = copied(found.scratch)
+        stride = market.minutes if worth_is_invested(instruments, members) else stride_of(market.minutes)
         # The result's are these and not copies of them.
         self.columns: Columns = make_columns(
             *(self.first, market.minutes, stride, len(instruments), len(members)),
             lambda shape: room_for(shape, self.folder),
         )
-        self.logs: Logs = make_logs(len(instruments), len(members), self.account_rules, LOGGED, lent)
+        self.logs: Logs = make_logs(found.room, len(members), lent)
         self.tables = np.array(
             [[table.weights(regime, members) for regime in Regime] for _, table in schedule], dtype=np.float64
         ).reshape(len(schedule), len(Regime), len(members))
         self.holds_from = np.array([minute for minute, _ in schedule], dtype=np.int64)
-        unknown = np.int8(-1)
-        self.regime = np.full(market.minutes, unknown) if regimes else np.broadcast_to(unknown, (market.minutes,))
+        self.regime = unknown_regimes(market.minutes)
+        if regimes:
+            self.regime = self.regime.copy()
         logs = (self.logs.orders, self.logs.floats, self.logs.shares, self.logs.fills)
         self.noted = [Spool(log.shape[1], log.dtype.type, self.folder) for log in logs]
         self.done = 0
@@ -307,14 +292,11 @@ class _Run:
             return nothing_said(rows)._replace(first=first, target=target)
         flags, which = np.empty((2, rows, size), dtype=np.bool_), np.empty((2, size), dtype=np.int64)
         which[REGIME], flags[SHOCK] = regime, shock
-        votes = np.stack(
-            [
-                np.asarray(a[:, :, first:end], dtype=np.float64)
-                for a in (self.forecasts.mean_bps, self.forecasts.stdev_bps)
-            ]
-        )
+        votes = lent((2, len(self.forecasts.members), rows, apart(size)))
+        votes[0, :, :, :size] = self.forecasts.mean_bps[:, :, first:end]
+        votes[1, :, :, :size] = self.forecasts.stdev_bps[:, :, first:end]
         asked = self.forecasts.asked
-        flags[ASKED] = np.isfinite(votes[0]).any(axis=0) if asked is None else asked[:, first:end]
+        flags[ASKED] = np.isfinite(votes[0, :, :, :size]).any(axis=0) if asked is None else asked[:, first:end]
         opens = market.start_minute + np.arange(first, end) * MINUTE_MS
         which[TABLE] = np.maximum(np.searchsorted(self.holds_from, opens, side="right") - 1, 0)
         return Said(first, True, votes, flags, which, self.tables, np.zeros((rows, 0)))
@@ -326,8 +308,6 @@ class _Run:
         # numpy's own search would copy a column first.
         kept = bisect_left(ints[:, 0], last)
         fills = fills[: bisect_left(fills[:, INDEX], last)]
-        mid = floats[:, ORDER_FLOATS.index("mid")]
-        rules = [self.rules[i] for i in self.market.instruments]
         return Found(
             name=self.name,
             settings=self.settings,
@@ -348,9 +328,25 @@ class _Run:
             order_floats=floats[:kept],
             shares=shares[:kept],
             fills=fills,
-            priced=priced_of(fills, mid, rules, self.grids.ints[:, FEE_IN_QUOTE] > 0, self.worth.usdt, self.folder),
+            units=self.run_rules.units,
+            usdt=self.worth.usdt,
+            folder=self.folder,
             notes=self.notes,
         )
+
+
+def apart(minutes: int) -> int:
+    """At least so many minutes, and hardly more: an odd number of the cache's lines (64 bytes). A minute of all rows and
+    members is read at once, each from a line of its own; were their distance a power of two, or a small part or multiple
+    of one, they would all have to lie in the same few places of the cache, and listening took two to three times as long.
+    """
+    return 8 * (-(-minutes // 8) | 1)
+
+
+@lru_cache(maxsize=8)
+def unknown_regimes(minutes: int) -> np.ndarray:
+    """(T,) int8, one number seen as many; read-only."""
+    return np.broadcast_to(np.int8(-1), (minutes,))
 
 
 def nothing_said(rows: int) -> Said:

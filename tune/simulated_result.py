@@ -3,7 +3,7 @@
 import json
 import math
 from bisect import bisect_left
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,10 @@ from core.engine.market import BUY
 from core.engine.tables import EDGE, EQUITY, INVESTED, WORTH
 from core.lean import lean
 from core.messages import CLOSE, FloatArray
-from tune.exact_sum import exact_sum
+from core.units import Instrument
 from tune.found import INDEX, ORDER, SIDE, Found
-from tune.result import Costs, Counts, Result, Tables, grid_of
+from tune.result import Costs, Counts, Result, Tables, grid_of, stride_of
+from tune.run_rules import once
 from tune.simulated_tables import fills_of, orders_of
 
 
@@ -28,14 +29,21 @@ def make_result(found: Found) -> Result:
     equity = np.ascontiguousarray(columns.minutes[EQUITY, :done])
     whole = grid_of(market.minutes)
     kept = int(np.searchsorted(whole, done))
-    grid = columns.grid[:kept]
+    invested = np.ascontiguousarray(columns.minutes[INVESTED, :done])
+    if worth_is_invested(market.instruments, found.members):
+        worth, edge, weights = np.empty((kept, 1)), np.full((kept, 1), math.nan), np.zeros((kept, 0))
+        # The last row need not stand where the others' stride leads.
+        even = invested[:: stride_of(market.minutes)]
+        worth[: len(even), 0] = even
+        worth[-1, 0] = invested[whole[kept - 1]]
+    else:
+        grid = columns.grid[:kept]
+        worth, edge, weights = grid[:, WORTH].copy(), grid[:, EDGE].copy(), columns.weights[:kept].copy()
     # Fills of the last minute's orders happened after its equity was taken.
     booked = bisect_left(found.fills[:, INDEX], columns.first + done - 1)  # numpy's would copy the column first
-    priced = found.priced
-    lost = [exact_sum(column[:booked]) for column in (priced.fee, priced.spread, priced.impact, priced.delay)]
     first, newest = first_known(equity), last_known(equity, done)
-    costs = _costs(0.0 if math.isnan(first) else newest - first, *lost)
-    buys = int((found.orders[:, 2] > 0).sum())
+    costs = _costs(0.0 if math.isnan(first) else newest - first, *found.lost(booked))
+    buys = int(np.count_nonzero(found.orders[:, 2] > 0))
     return Result(
         name=found.name,
         market=f"{', '.join(i.symbol for i in market.instruments)}, {done:,} minutes from {_utc(minute[0])} UTC",
@@ -45,14 +53,14 @@ def make_result(found: Found) -> Result:
         cash=float(found.cash),  # type: ignore[arg-type]
         minute=minute,
         equity=equity,
-        invested=np.ascontiguousarray(columns.minutes[INVESTED, :done]),
+        invested=invested,
         regime=found.regime,
         state=columns.state[:done],
         grid=whole[:kept],
         close=found.close[:kept],
-        worth=grid[:, WORTH].copy(),
-        edge_bps=grid[:, EDGE].copy(),
-        weights=columns.weights[:kept].copy(),
+        worth=worth,
+        edge_bps=edge,
+        weights=weights,
         contribution=_contribution(found, booked, costs.gross),
         tables=Tables(
             lambda: fills_of(found), lambda: orders_of(found), Counts(len(found.orders), buys, len(found.fills))
@@ -63,29 +71,21 @@ def make_result(found: Found) -> Result:
     )
 
 
-class _Same:
-    """Settings by identity: they are frozen, but hold what has no hash."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.settings is self.settings
-
-    def __hash__(self) -> int:
-        return id(self.settings)
+def worth_is_invested(instruments: Sequence[Instrument], members: Sequence[str]) -> bool:
+    """Where one instrument is traded and nobody votes, the engine need not write down at every row of the grid what it
+    is worth: all that is invested, which is known of every minute."""
+    return len(instruments) == 1 and not members
 
 
-@lru_cache(maxsize=4)
-def _told(same: _Same) -> object:
-    settings = same.settings
+@once
+def _told(settings: Settings) -> object:
     trade, rules = (part.model_dump(mode="json") for part in (settings.config.trade, settings.rules))
     return json.loads(json.dumps({"trade": trade, "rules": rules}))
 
 
 def settings_of(settings: Settings) -> dict[str, object]:
     """The rules a run stands under, as JSON; every result's own."""
-    return _copied(_told(_Same(settings)))  # type: ignore[no-any-return]
+    return _copied(_told(settings))  # type: ignore[no-any-return]
 
 
 def _copied(told: Any) -> Any:

@@ -22,6 +22,10 @@ MOST = 512
 SMALLEST = 5e-324
 """The smallest number above 0."""
 NEARLY = 1.0 + 1e-12
+LANES = 8
+"""Minutes that are looked at in one step."""
+STEP = 16
+"""Minutes that are marked in one step."""
 
 
 @inlined
@@ -53,10 +57,12 @@ def coast(
     settled: bool,
     low: float,
     high: float,
+    grid_row: int,
     first: int,
     end: int,
-) -> int:
-    """Write minutes from tape index ``first`` up to ``end`` at most; gives the index of the first one not written.
+) -> tuple[int, int]:
+    """Write minutes from tape index ``first`` up to ``end`` at most, and rows of the grid from ``grid_row`` on; gives the
+    index of the first minute, and the first row, not written.
 
     ``purse`` is the worth of the quote balance that pays for every row, ``low`` and ``high`` the equities between which
     marking to market changes nothing (nor does it where nothing is held and the account is ``settled``: marked since
@@ -69,7 +75,6 @@ def coast(
     ``extremes`` (S, B, 2) of the bars as in ``Tape``.
     """
     index = first
-    grid_row = (first - minutes_first + stride - 1) // stride
     next_row = minutes_first + grid_row * stride
     whole = True
     while whole and index < end:
@@ -89,14 +94,17 @@ def coast(
                 if calm_low[i] > 0.0 or calm_high[i] < math.inf:
                     stop = _untouched(bars[i], extremes[i], index + 1, stop + 1, calm_low[i], calm_high[i]) - 1
         c = index - minutes_first
-        equity, invested = minutes[EQUITY, c : c + stop - index], minutes[INVESTED, c : c + stop - index]
+        # Whole steps: what is written behind ``stop`` is written again when its minute comes.
+        size = (stop - index + STEP - 1) // STEP * STEP
+        size = min(size, min(shown.shape[1] - index, minutes.shape[1] - c))
+        equity, invested = minutes[EQUITY, c : c + size], minutes[INVESTED, c : c + size]
         held, odd = 0, 1
         for i in range(position.shape[0]):
             held += position[i] > 0.0
         if held == 1:
             for i in range(position.shape[0]):
                 if position[i] > 0.0:
-                    prices = shown[i, index:stop]
+                    prices = shown[i, index : index + size]
                     odd = _mark_alone(
                         prices, position[i], rate[i], purse, low, high, most[i], caps, losses, equity, invested
                     )
@@ -105,13 +113,14 @@ def coast(
             for i in range(position.shape[0]):
                 if position[i] > 0.0:
                     # The first one held adds to the purse alone, the others to what stands there.
-                    _mark(shown[i, index:stop], position[i], rate[i], first_one, purse, equity, invested)
+                    _mark(shown[i, index : index + size], position[i], rate[i], first_one, purse, equity, invested)
                     first_one = False
         else:
             odd = 0 if settled else 1
             for k in range(equity.shape[0]):
                 equity[k], invested[k] = purse, 0.0
         if odd > 0:
+            equity = equity[: stop - index]
             stop = index + _unmoved(equity, low, high)
             for i in range(position.shape[0]):
                 if position[i] > 0.0:
@@ -138,7 +147,7 @@ def coast(
         # Where the next minute has a bar, that is the last known close: nobody waits for another.
         if index >= recorded.shape[1] or index == end or recorded[i, index, VOLUME] != recorded[i, index, VOLUME]:
             close[i] = _last_known(recorded[i, first:index], close[i])
-    return index
+    return index, grid_row
 
 
 @inlined
@@ -152,8 +161,16 @@ def _fetch(recorded: FloatArray, liquidity: FloatArray, row: int, index: int) ->
 @pasted
 def _unasked(asked: FloatArray, least: float) -> int:
     """How many minutes of one row's targets pass before one of at least ``least``."""
-    k = 0
-    while k < asked.shape[0] and not asked[k] >= least:
+    k, size = 0, asked.shape[0]
+    found = LANES
+    while found == LANES and k + LANES <= size:
+        # All of a step are looked at, and the first that is asked for is told, without a branch on any of them.
+        for j in range(LANES - 1, -1, -1):
+            found = j if asked[k + j] >= least else found
+        k += LANES
+    if found < LANES:
+        return k - LANES + found
+    while k < size and not asked[k] >= least:
         k += 1
     return k
 

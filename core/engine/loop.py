@@ -211,7 +211,7 @@ def run_minutes(
                 purse = 0.0 if amount[0] == 0.0 else amount[0] * rate[0]
                 for i in range(count):
                     position[i] = amount[grid_ints[i, BASE]]
-                index = coast(
+                index, grid_row = coast(
                     shown,
                     recorded,
                     bars,
@@ -239,10 +239,10 @@ def run_minutes(
                     not moved,
                     quiet_low,
                     quiet_high,
+                    grid_row,
                     index,
                     stop,
                 )
-                grid_row = (index - columns.first + stride - 1) // stride
                 next_row = grid_row * stride
                 if index == end:
                     break

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from core.book import LEVELS
-from core.ceilings import MINUTES, CeilingRules, ceiling_rules
+from core.ceilings import ROOM, CeilingRules, ceiling_rules
 from core.cost_gate import CostGate, cost_gate
 from core.costs import UNITS, Terms, terms_of, units_of
 from core.errors import ConfigError
@@ -261,7 +261,7 @@ class Scratch(NamedTuple):
     costs: FloatArray
     """(3, S) of ``core.cost_gate.Seen``: half spread, volume, sigma; of rows with an order."""
     returns: FloatArray
-    """(S + 2, MINUTES) and (3, S): room and answer of ``core.ceilings.set_ceilings``."""
+    """(S + 2, ROOM) and (3, S): room and answer of ``core.ceilings.set_ceilings``."""
     told: FloatArray
     quote: FloatArray
     """(QUOTED,) of one order."""
@@ -424,22 +424,22 @@ def fresh_mark() -> Mark:
     return Mark(ACTIVE, False, False, math.nan, NO_DAY, math.nan, math.nan)
 
 
-def make_logs(
-    rows: int,
-    members: int,
-    rules: Rules,
-    least: int = 65_536,
-    room: Callable[[tuple[int, ...], type], np.ndarray] = np.empty,
-) -> Logs:
-    """Room for ``least`` orders and fills, and at least two minutes' worst; ``room`` makes an array of anything, of a
-    shape and a kind."""
+def log_room(rows: int, rules: Rules, least: int) -> tuple[int, int]:
+    """For how many orders and fills logs have room: ``least`` of each, and at least two minutes' worst."""
     looks = looks_of(rules)
-    orders, fills = max(least, 2 * rows * (1 + looks)), max(least, 2 * rows * (rules.schedule.slices + looks) * LEVELS)
+    return max(least, 2 * rows * (1 + looks)), max(least, 2 * rows * (rules.schedule.slices + looks) * LEVELS)
+
+
+def make_logs(
+    room: tuple[int, int], members: int, make: Callable[[tuple[int, ...], type], np.ndarray] = np.empty
+) -> Logs:
+    """Logs with ``room`` for so many orders and fills; ``make`` makes an array of anything, of a shape and a kind."""
+    orders, fills = room
     return Logs(
-        orders=room((orders, len(ORDER_INTS)), np.int64),
-        floats=room((orders, len(ORDER_FLOATS)), np.float64),
-        shares=room((orders, members), np.float64),
-        fills=room((fills, len(FILL_INTS)), np.int64),
+        orders=make((orders, len(ORDER_INTS)), np.int64),
+        floats=make((orders, len(ORDER_FLOATS)), np.float64),
+        shares=make((orders, members), np.float64),
+        fills=make((fills, len(FILL_INTS)), np.int64),
     )
 
 
@@ -468,7 +468,7 @@ def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
         sizing_flags=flags_of_coins,
         limits=limits,
         costs=np.full((3, count), math.nan),
-        returns=np.zeros((count + 2, MINUTES)),
+        returns=np.zeros((count + 2, ROOM)),
         told=np.full((3, count), math.nan),
         quote=np.zeros(QUOTED),
     )

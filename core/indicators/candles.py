@@ -41,14 +41,16 @@ def _shapes(w: FloatArray, base: int) -> None:
     body, upper, lower, engulfing, size = w[base], w[base + UPPER], w[base + LOWER], w[base + ENGULFING], w[base + SIZE]
     old_open, old_close = math.nan, math.nan
     for t in range(n):
-        new_open, new_close = opened[t], close[t]
-        height = high[t] - low[t]
+        # Read before anything is chosen (``core.indicators.windows``).
+        new_open, new_close, new_high, new_low = opened[t], close[t], high[t], low[t]
+        wide, total = true_range[t], usual[t]
+        height = new_high - new_low
         top = new_open if new_open > new_close else new_close
         bottom = new_close if new_open > new_close else new_open
         body[t] = (new_close - new_open) / height if height > 0.0 else 0.0
-        upper[t] = (high[t] - top) / height if height > 0.0 else 0.0
-        lower[t] = (bottom - low[t]) / height if height > 0.0 else 0.0
-        size[t] = true_range[t] / (usual[t] / 60.0) if usual[t] > 0.0 else 1.0
+        upper[t] = (new_high - top) / height if height > 0.0 else 0.0
+        lower[t] = (bottom - new_low) / height if height > 0.0 else 0.0
+        size[t] = wide / (total / 60.0) if total > 0.0 else 1.0
         rising = new_close >= new_open
         sign = 1.0 if rising else -1.0
         other = (old_close >= old_open) != rising

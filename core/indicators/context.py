@@ -59,9 +59,9 @@ def clock_table() -> FloatArray:
     return np.array(rows)
 
 
-def write(w: FloatArray, base: int, first_minute: int, clock: FloatArray) -> None:
-    """Fill the rows of SPECS, from row ``base`` on; ``first_minute`` counts minutes since the epoch."""
-    _copy(w, base, first_minute, clock)
+def write(w: FloatArray, base: int) -> None:
+    """Fill the rows of SPECS that are not equal for all instruments, ``base`` being the first of SPECS."""
+    _copy(w, base)
     window_sum(w, FILLER, 30, base + FILLER_SHARE)
     window_sum(w, TEMP, 60, base + PREMIUM_KNOWN)
     window_sum(w, base + PREMIUM_NOW, 60, base + PREMIUM_GAP)
@@ -69,19 +69,24 @@ def write(w: FloatArray, base: int, first_minute: int, clock: FloatArray) -> Non
 
 
 @lean
-def _copy(w: FloatArray, base: int, first_minute: int, clock: FloatArray) -> None:
-    """The clock, and values with their masks; whether the premium is known goes into TEMP too."""
-    n = w.shape[1]
+def write_shared(w: FloatArray, base: int, first_minute: int, clock: FloatArray) -> None:
+    """Fill the others of SPECS: the clock and the mood. ``first_minute`` counts minutes since the epoch."""
     at = first_minute % WEEK_MINUTES
-    mood, premium, have, filler, is_filler = w[MOOD], w[PREMIUM], w[TEMP], w[FILLER], w[base + IS_FILLER]
-    fear, fear_known, now = w[base + FEAR_GREED], w[base + FEAR_GREED_KNOWN], w[base + PREMIUM_NOW]
-    for t in range(n):
+    mood, fear, fear_known = w[MOOD], w[base + FEAR_GREED], w[base + FEAR_GREED_KNOWN]
+    for t in range(w.shape[1]):
         for k in range(6):
             w[base + k, t] = clock[k, at]
         at = at + 1 if at + 1 < WEEK_MINUTES else 0
         heard = not math.isnan(mood[t])
         fear[t] = mood[t] / 50.0 - 1.0 if heard else 0.0
         fear_known[t] = 1.0 if heard else 0.0
+
+
+@lean
+def _copy(w: FloatArray, base: int) -> None:
+    """Values with their masks; whether the premium is known goes into TEMP too."""
+    premium, have, filler, is_filler, now = w[PREMIUM], w[TEMP], w[FILLER], w[base + IS_FILLER], w[base + PREMIUM_NOW]
+    for t in range(w.shape[1]):
         seen = not math.isnan(premium[t])
         now[t] = premium[t] if seen else 0.0
         have[t] = 1.0 if seen else 0.0

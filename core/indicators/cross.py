@@ -12,11 +12,15 @@ import math
 from core.indicators.series import (
     BREADTH,
     FLAT_RETURN,
+    LATE,
+    LATE_60,
     LEADER,
     LEADER_5,
     LEADER_REAL,
     LOG,
     MARKET,
+    MARKET_60,
+    MARKET_240,
     PEERS,
     REAL,
     RET,
@@ -94,8 +98,8 @@ SPECS: tuple[FeatureSpec, ...] = (
     ),
 )
 (
-    MARKET_15,
-    MARKET_60,
+    MARKET_RET_15,
+    MARKET_RET_60,
     BETA,
     CORR,
     RESIDUAL_15,
@@ -164,60 +168,71 @@ def read_market(logs: FloatArray, filler: BoolArray, start: int, room: FloatArra
         leader_5[t] = 0.0 if math.isnan(change) else change
 
 
-def write(w: FloatArray, base: int, rows: int) -> None:
-    """Fill the rows of SPECS, from row ``base`` on, for one of ``rows`` instruments."""
-    window_sum(w, MARKET, 15, base + MARKET_15)
-    window_sum(w, MARKET, 60, base + MARKET_60)
+def write_shared(w: FloatArray, base: int) -> None:
+    """Fill what is equal for all instruments: of SPECS, from row ``base`` on, and the moments that each is held against."""
+    window_sum(w, MARKET, 15, base + MARKET_RET_15)
+    window_sum(w, MARKET, 60, base + MARKET_RET_60)
     window_sum(w, SPREAD, 15, base + DISPERSION)
+    _plain(w, base)
+    window_comoment(w, MARKET, MARKET, 240, MARKET_240)
+    window_comoment(w, MARKET, MARKET, 60, MARKET_60)
+    window_comoment(w, LATE, LATE, 60, LATE_60)
+
+
+def write(w: FloatArray, base: int, rows: int) -> None:
+    """Fill the other rows of SPECS, for one of ``rows`` instruments."""
     difference(w, LOG, 5, base + LEADER_GAP)
     difference(w, LOG, 15, base + RESIDUAL_15)
     difference(w, LOG, 60, base + RESIDUAL_60)
-    _plain(w, base, rows)
+    _own(w, base, rows)
     window_comoment(w, RET, MARKET, 240, TEMP + 1)
-    window_comoment(w, MARKET, MARKET, 240, TEMP + 2)
     _market_model(w, base)
     window_comoment(w, RET, RET, 60, TEMP + 1)
     window_comoment(w, RET, MARKET, 60, TEMP + 2)
-    window_comoment(w, MARKET, MARKET, 60, TEMP + 3)
-    _correlation(w, TEMP + 1, TEMP + 2, TEMP + 3, base + CORR)
-    window_comoment(w, RET, TEMP, 60, TEMP + 2)
-    window_comoment(w, TEMP, TEMP, 60, TEMP + 3)
-    _correlation(w, TEMP + 1, TEMP + 2, TEMP + 3, base + LEAD_CORR)
+    _correlation(w, TEMP + 1, TEMP + 2, MARKET_60, base + CORR)
+    window_comoment(w, RET, LATE, 60, TEMP + 2)
+    _correlation(w, TEMP + 1, TEMP + 2, LATE_60, base + LEAD_CORR)
 
 
 @lean
-def _plain(w: FloatArray, base: int, rows: int) -> None:
-    """What is taken over as it is; and into TEMP the leader's return of one minute before."""
+def _plain(w: FloatArray, base: int) -> None:
+    """What is taken over as it is, and the leader's return of one minute before."""
     n = w.shape[1]
-    broad, one, five, gap = w[base + BROAD], w[base + LEADER_RET], w[base + LEADER_RET_5], w[base + LEADER_GAP]
-    known, others, dispersion, late = w[base + LEADER_KNOWN], w[base + OTHERS], w[base + DISPERSION], w[TEMP]
-    leader, leader_5, breadth = w[LEADER], w[LEADER_5], w[BREADTH]
-    leader_real, peers, real = w[LEADER_REAL], w[PEERS], w[REAL]
+    broad, one, five, known = w[base + BROAD], w[base + LEADER_RET], w[base + LEADER_RET_5], w[base + LEADER_KNOWN]
+    dispersion, late = w[base + DISPERSION], w[LATE]
+    leader, leader_5, breadth, leader_real = w[LEADER], w[LEADER_5], w[BREADTH], w[LEADER_REAL]
     before = 0.0
     for t in range(n):
         broad[t] = breadth[t]
         one[t] = leader[t]
         five[t] = leader_5[t]
-        gap[t] = leader_5[t] - gap[t]
         known[t] = leader_real[t]
-        others[t] = (peers[t] - real[t]) / (rows - 1.0) if rows > 1 else 0.0
         dispersion[t] = math.sqrt(dispersion[t] / 15.0)
         late[t] = before
         before = leader[t]
 
 
 @lean
+def _own(w: FloatArray, base: int, rows: int) -> None:
+    """How far the leader went ahead, and how many of the others traded."""
+    gap, others, leader_5, peers, real = w[base + LEADER_GAP], w[base + OTHERS], w[LEADER_5], w[PEERS], w[REAL]
+    for t in range(w.shape[1]):
+        gap[t] = leader_5[t] - gap[t]
+        others[t] = (peers[t] - real[t]) / (rows - 1.0) if rows > 1 else 0.0
+
+
+@lean
 def _market_model(w: FloatArray, base: int) -> None:
-    """Slope on the market from the co-moments in TEMP + 1 and TEMP + 2, and what it does not explain."""
+    """Slope on the market from the co-moment in TEMP + 1 and the market's own, and what it does not explain."""
     n = w.shape[1]
     both, alone, beta, short, long = (
         w[TEMP + 1],
-        w[TEMP + 2],
+        w[MARKET_240],
         w[base + BETA],
         w[base + RESIDUAL_15],
         w[base + RESIDUAL_60],
     )
-    market_15, market_60 = w[base + MARKET_15], w[base + MARKET_60]
+    market_15, market_60 = w[base + MARKET_RET_15], w[base + MARKET_RET_60]
     for t in range(n):
         beta[t] = both[t] / alone[t] if alone[t] > 240.0 * FLAT_RETURN * FLAT_RETURN else 1.0
         short[t] = short[t] - beta[t] * market_15[t]

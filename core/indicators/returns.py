@@ -129,12 +129,15 @@ def _ratios(w: FloatArray, base: int) -> None:
         rv_15[t] = math.sqrt(rv_15[t] / 14.0)
         rv_60[t] = math.sqrt(rv_60[t] / 59.0)
         rv_240[t] = math.sqrt(rv_240[t] / 239.0)
-        moved = hour[t] > 60.0 * FLAT_RETURN * FLAT_RETURN
-        downside[t] = downside[t] / hour[t] if moved else 0.5
-        skew[t] = math.sqrt(60.0) * skew[t] / (hour[t] * math.sqrt(hour[t])) if moved else 0.0
-        share = 1.0 - 0.5 * math.pi * jump[t] / hour[t] if moved else 0.0
+        # Read before anything is chosen (``core.indicators.windows``).
+        total, total_30, down, cubes = hour[t], half[t], downside[t], skew[t]
+        pairs, signed = jump[t], autocorr[t]
+        moved = total > 60.0 * FLAT_RETURN * FLAT_RETURN
+        downside[t] = down / total if moved else 0.5
+        skew[t] = math.sqrt(60.0) * cubes / (total * math.sqrt(total)) if moved else 0.0
+        share = 1.0 - 0.5 * math.pi * pairs / total if moved else 0.0
         jump[t] = share if share > 0.0 else 0.0
-        autocorr[t] = autocorr[t] / half[t] if half[t] > 30.0 * FLAT_RETURN * FLAT_RETURN else 0.0
+        autocorr[t] = signed / total_30 if total_30 > 30.0 * FLAT_RETURN * FLAT_RETURN else 0.0
 
 
 @lean

@@ -32,13 +32,17 @@ from core.messages import CLOSE, HIGH, LOW, OPEN, VOLUME, BoolArray, FloatArray
     SPREAD,
     BREADTH,
     PEERS,
+    LATE,
+    MARKET_240,
+    MARKET_60,
+    LATE_60,
     MOOD,
     PREMIUM,
-) = range(SCRATCH, SCRATCH + 21)
+) = range(SCRATCH, SCRATCH + 25)
 """Bars; log close; 1-minute log return; true range; (high + low + close) / 3; known bars in a row up to this one;
 1 where a filler stands; 1 where a bar was traded; and what comes from the other instruments (``core.indicators.cross``)
 and from outside the bars (``core.indicators.context``)."""
-TEMP = SCRATCH + 21
+TEMP = SCRATCH + 25
 TEMPS = 10
 OUT = TEMP + TEMPS
 

@@ -83,14 +83,13 @@ def _share(count: float, period: float, share: float) -> float:
 
 
 @lean
-def write(bars: FloatArray, s: int, anchor: int, first: int, to: int, w: FloatArray, base: int) -> None:
-    """Fill the rows of SPECS for the bars [first, first + n - to) of instrument ``s``, from column ``to`` on.
+def write(bars: FloatArray, s: int, anchor: int, first: int, end: int, to: int, w: FloatArray, base: int) -> None:
+    """Fill the rows of SPECS for the bars [first, end) of instrument ``s``, from column ``to`` on.
 
     ``anchor`` is the index where the recursion starts; when it lies before the bars, all is NaN.
     """
-    n = w.shape[1]
     for k in range(9):
-        for t in range(to, n):
+        for t in range(to, to + end - first):
             w[base + k, t] = math.nan
     if anchor < 0:
         return
@@ -100,7 +99,7 @@ def write(bars: FloatArray, s: int, anchor: int, first: int, to: int, w: FloatAr
     rising = True
     count = 0.0
     trends = 0.0
-    for at in range(anchor, first + n - to):
+    for at in range(anchor, end):
         if not is_known(bars, s, at):
             return
         high, low, close = bars[s, at, HIGH], bars[s, at, LOW], bars[s, at, CLOSE]

@@ -138,14 +138,17 @@ def _shares(w: FloatArray, base: int) -> None:
     z, trend, up_15, up_60 = w[base + VOLUME_Z], w[base + TREND], w[base + UP_15], w[base + UP_60]
     chaikin, bulk = w[base + CHAIKIN], w[base + BULK]
     for t in range(n):
-        usual = hour[t] / 60.0
-        recent = quarter[t] / 15.0
-        z[t] = (volume[t] - usual) / math.sqrt(z[t] / 60.0) if z[t] > 0.0 else 0.0
+        # Read before anything is chosen (``core.indicators.windows``).
+        now, moment, of_60, of_15, of_30, of_20 = volume[t], z[t], hour[t], quarter[t], half[t], score[t]
+        rising_15, rising_60, placed, bought = up_15[t], up_60[t], chaikin[t], bulk[t]
+        usual = of_60 / 60.0
+        recent = of_15 / 15.0
+        z[t] = (now - usual) / math.sqrt(moment / 60.0) if moment > 0.0 else 0.0
         trend[t] = (recent - usual) / (recent + usual) if recent + usual > 0.0 else 0.0
-        up_15[t] = up_15[t] / quarter[t] if quarter[t] > 0.0 else 0.0
-        up_60[t] = up_60[t] / hour[t] if hour[t] > 0.0 else 0.0
-        chaikin[t] = chaikin[t] / score[t] if score[t] > 0.0 else 0.0
-        bulk[t] = bulk[t] / half[t] if half[t] > 0.0 else 0.0
+        up_15[t] = rising_15 / of_15 if of_15 > 0.0 else 0.0
+        up_60[t] = rising_60 / of_60 if of_60 > 0.0 else 0.0
+        chaikin[t] = placed / of_20 if of_20 > 0.0 else 0.0
+        bulk[t] = bought / of_30 if of_30 > 0.0 else 0.0
 
 
 @lean

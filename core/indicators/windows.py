@@ -91,10 +91,12 @@ def window_age(w: FloatArray, x: int, sign: float, length: int, to: int) -> None
         shift = length - size if last else size
         older, newer, whole = w[at, : max(n - shift, 0)], w[at, shift:], w[1 - at, shift:]
         older_at, newer_at, whole_at = w[2 + at, : max(n - shift, 0)], w[2 + at, shift:], w[3 - at, shift:]
+        # All four are read before one of two is chosen, so that the compiler needs no branch: which minute is the higher no
+        # processor foresees.
         for t in range(newer.shape[0]):
-            later = newer[t] >= older[t]
-            whole[t] = newer[t] if later else older[t]
-            whole_at[t] = newer_at[t] if later else older_at[t]
+            new, old, new_at, old_at = newer[t], older[t], newer_at[t], older_at[t]
+            whole[t] = new if new >= old else old
+            whole_at[t] = new_at if new >= old else old_at
         at = 1 - at
         if last:
             for t in range(n):

@@ -34,6 +34,7 @@ import math
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ RULE_HEADINGS = ("what", "symbols", "minutes", "calls", "s", "cpu s", "spread %"
 MEMORY_HEADINGS = ("what", "symbols", "minutes", "MB after imports", "MB at most", "MB with mapped files")
 FIRST_HEADINGS = ("what", "first call s", "cpu s", "from disk s", "cpu s")
 ALL_RULES = "all rules, forecasts cached"
-SCALE_HEADINGS = ("what", "symbols", "minutes", "best cpu s", "symbol-minutes/cpu s", "x time per doubling")
+SCALE_HEADINGS = ("what", "symbols", "minutes", "best cpu s", "symbol-minutes/cpu s", "x time per doubling", "which")
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +243,7 @@ def rules(args: argparse.Namespace) -> bool:
     lines = []
     for what, module, size in (
         (ALL_RULES, "engine_job", f"20x{minutes}"),
+        (f"{ALL_RULES}, every order's table and why", "engine_tables_job", f"20x{minutes}"),
         ("all features, 20 symbols", "features_job", f"20x{minutes // 5}"),
         ("all features, 5 symbols", "features_job", f"5x{minutes // 5}"),
         ("LocalDesk, minute by minute", "desk_job", "20x200"),
@@ -254,12 +256,18 @@ def rules(args: argparse.Namespace) -> bool:
 
 
 def scaling(args: argparse.Namespace) -> bool:
-    """Twice the minutes and twice the symbols: how much more time. The quickest of several calls, taken in turns."""
+    """Twice the minutes and twice the symbols: how much more time. The quickest of several calls, taken in turns.
+
+    What each did stands beside it: a ratio is one of the program's only where twice as much was done. A table of features
+    of less than 32 MB would lie in memory that the table before gave back, a larger one in memory that the system has to
+    clear first, which takes an eighth of its time: so all of them are larger (but with ``--quick``). And all are much
+    longer than what features look back on, which the first minutes do not have.
+    """
     unit = 1 if args.quick else 5
     by_minutes = ",".join(f"20x{2_500 * unit * times}" for times in (1, 2, 4, 8))
     by_symbols = ",".join(f"{symbols}x{4_000 * unit}" for symbols in (5, 10, 20, 40))
-    few = ",".join(f"20x{500 * unit * times}" for times in (1, 2, 4, 8))
-    few_symbols = ",".join(f"{symbols}x{800 * unit}" for symbols in (5, 10, 20, 40))
+    few = ",".join(f"10x{1_000 * unit * times}" for times in (1, 2, 4, 8))
+    few_symbols = ",".join(f"{symbols}x{2_000 * unit}" for symbols in (5, 10, 20, 40))
     lines = []
     for what, module, sizes in (
         (ALL_RULES, "engine_job", by_minutes),
@@ -278,17 +286,17 @@ def point_lines(what: str, told: dict[str, Any], *, rate: bool) -> list[tuple[ob
     """The lines of a job's points: for the table of rates, or for that of scaling with the ratio to the point before."""
     lines: list[tuple[object, ...]] = []
     before: tuple[int, float] | None = None
-    for symbols, minutes, seconds in told["points"]:
+    for (symbols, minutes, seconds), note in zip_longest(told["points"], told.get("notes", ()), fillvalue=""):
         timing = Timing.of(seconds, symbols * minutes)
         if rate:
             used = (timing.wall, timing.used, timing.spread, timing.rate_used)
-            lines.append((what, symbols, minutes, len(seconds), *used, told.get("note", "")))
+            lines.append((what, symbols, minutes, len(seconds), *used, note))
             continue
         ratio: object = "-"
         if before:
             # Between points that are not exactly twice as large, the time of one doubling.
             ratio = (timing.best / before[1]) ** (1.0 / math.log2(timing.done / before[0]))
-        lines.append((what, symbols, minutes, timing.best, timing.done / timing.best, ratio))
+        lines.append((what, symbols, minutes, timing.best, timing.done / timing.best, ratio, note))
         before = (timing.done, timing.best)
     return lines
 

@@ -160,11 +160,12 @@ def test_an_installed_peer_is_not_installed_again(tmp_path, monkeypatch):
 
 def test_scaling_is_time_per_doubling_even_between_uneven_points():
     told = {"points": [[5, 100, [[9.0, 1.0], [9.0, 1.1]]], [10, 100, [[9.0, 2.0]]], [40, 100, [[9.0, 8.0]]]]}
-    lines = backtest.point_lines("x", told, rate=False)
-    assert [line[-1] for line in lines] == ["-", 2.0, pytest.approx(2.0)]
+    lines = backtest.point_lines("x", {**told, "notes": ["1 fill", "2 fills", "8 fills"]}, rate=False)
+    assert [line[-2] for line in lines] == ["-", 2.0, pytest.approx(2.0)]
+    assert [line[-1] for line in lines] == ["1 fill", "2 fills", "8 fills"]
     assert [line[4] for line in lines] == [500.0, 500.0, 500.0]
     assert all(len(line) == len(backtest.SCALE_HEADINGS) for line in lines)
-    ((*head, note),) = backtest.point_lines("x", {"points": [[5, 100, [[2.0, 1.0]]]], "note": "3 fills"}, rate=True)
+    ((*head, note),) = backtest.point_lines("x", {"points": [[5, 100, [[2.0, 1.0]]]], "notes": ["3 fills"]}, rate=True)
     assert head == ["x", 5, 100, 1, 2.0, 1.0, 0.0, 500.0]
     assert note == "3 fills"
     assert len(head) + 1 == len(backtest.RULE_HEADINGS)

@@ -9,10 +9,21 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from core.ceilings import MINUTES, UNKNOWN_YEAR, YEAR_MINUTES, largest_scale
+from core.ceilings import (
+    JOINT,
+    MINUTES,
+    ROOM,
+    UNKNOWN_YEAR,
+    VOLATILITY,
+    YEAR_MINUTES,
+    CeilingRules,
+    largest_scale,
+    set_ceilings,
+)
 from core.features import WINDOW
 from core.params import RiskSettings, TradeSettings
 from core.risk import Risk
+from core.sizing import CEILING, COIN, HELD, PRICE, RATE, TARGET, Caps, empty_rows
 from core.units import Side
 from tests.support.markets import BTC, ETH, SOL, flat, intents, market, rules
 
@@ -191,3 +202,82 @@ def test_a_cap_of_its_own_bounds_an_instrument():
     assert float(worth["BTC"]) == pytest.approx(600.0, abs=0.01)
     with pytest.raises(ValueError, match="not among the instruments"):
         TradeSettings(instruments=("binance:BTC/USDT",), max_pct={"binance:ETH/USDT": 4})
+
+
+SPAN = 700
+"""Minutes of ``test_many_minutes_in_one_room_...``: several times what a volatility is kept for."""
+
+
+def gappy(seed: int) -> np.ndarray:
+    """(4, SPAN, 5) bars that move now a little and now much, all together, so that none makes up for another; some minutes
+    missing, one listed late."""
+    rng = np.random.default_rng(seed)
+    size = 1e-3 * (1.0 + 4.0 * (np.sin(np.arange(SPAN) / 60.0) > 0.6)) * (1.0 + np.arange(4)[:, None])
+    bars = np.full((4, SPAN, 5), 10.0)
+    bars[:, :, :4] = np.cumprod(1.0 + size * rng.standard_normal(SPAN), axis=1)[:, :, None] * 100.0
+    bars[rng.random((4, SPAN)) < 0.03] = np.nan
+    bars[2, 300:340] = np.nan
+    bars[3, :380] = np.nan  # so that it moves much as soon as it is known
+    return bars
+
+
+def joint_of(close: np.ndarray, worth: np.ndarray, part: np.ndarray, allowed: float) -> float:
+    """The factor of all buys: from the returns of the last minutes of (4, n) closes, all of them added up."""
+    own = cross = new = 0.0
+    held, bought = np.zeros(MINUTES), np.zeros(MINUTES)
+    unknown = UNKNOWN_YEAR**2 / YEAR_MINUTES * MINUTES
+    for row in range(len(close)):
+        known = close[row][np.isfinite(close[row])]
+        filled = close[row].copy()
+        for k in range(1, len(filled)):
+            filled[k] = filled[k] if filled[k] == filled[k] else filled[k - 1]
+        newest = filled[-MINUTES - 1 :]
+        moved = newest[1:] / newest[:-1] - 1.0
+        if not len(known) or np.isfinite(newest[:-1]).sum() < 30:
+            own, cross, new = (
+                own + worth[row] ** 2 * unknown,
+                cross + worth[row] * part[row] * unknown,
+                new + part[row] ** 2 * unknown,
+            )
+            continue
+        moved = np.concatenate([np.zeros(MINUTES - len(moved)), np.where(np.isfinite(moved), moved, 0.0)])
+        held, bought = held + worth[row] * moved, bought + part[row] * moved
+    return largest_scale(
+        own + held @ held, cross + held @ bought, new + bought @ bought, allowed**2 / YEAR_MINUTES * MINUTES
+    )
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_many_minutes_in_one_room_find_what_each_finds_alone_and_the_returns_say(seed):
+    """What is kept of a volatility from minute to minute decides only whether there is anything to add up."""
+    bars, rng = gappy(seed), np.random.default_rng(seed)
+    caps = Caps(10_000.0, 1.0, 50.0, 1.0, 1.0, 1.0, 0.01, 0.003, 20.0)
+    allowed = 1.3
+    limits = CeilingRules(math.inf, allowed, math.inf, True)
+    none, ones, room = np.full(4, math.nan), np.ones(4), np.zeros((6, ROOM))
+    joints, last = [], np.full(4, math.nan)
+    for index in range(SPAN):
+        last = np.where(np.isfinite(bars[:, index, 3]), bars[:, index, 3], last)
+        price = np.where(np.isfinite(last), last, 100.0)
+        held = rng.uniform(0.0, 0.3, 4)
+        # Mostly the first alone is bought, and of the others is known what was kept.
+        target = np.where(rng.random(4) < [0.9, 0.0, 0.01, 0.01], rng.uniform(0.0, 0.6, 4), math.nan)
+        found = []
+        for kept in (room, np.zeros((6, ROOM))):
+            _, floats, marks = empty_rows(4)
+            floats[TARGET], floats[HELD], floats[PRICE], floats[RATE] = target, held * 10_000.0 / price, price, 1.0
+            marks[COIN] = np.arange(4)
+            told = np.full((3, 4), math.nan)
+            set_ceilings(floats, marks, caps, limits, none, none, ones, bars, np.zeros((4, 0)), index, kept, told)
+            found.append((floats[CEILING].tobytes(), marks.tobytes(), told.tobytes()))
+        assert found[0] == found[1], index
+        worth = held * 10_000.0 / price * price / 10_000.0
+        part = np.where(target - worth > 0.01, target - worth, 0.0)
+        if (part > 0.0).any():
+            expected = joint_of(bars[:, : index + 1, 3], worth, part, allowed)
+            buys = part > 0.0
+            assert told[JOINT, buys] == pytest.approx(np.full(buys.sum(), expected), rel=1e-9), index
+            assert (told[VOLATILITY, buys] > 0.0).all() or index == 0
+            joints.append(expected)
+    bound = np.array(joints) < 1.0
+    assert 0.1 < bound.mean() < 0.9, "some minutes shrink what is bought, and some do not"

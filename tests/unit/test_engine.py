@@ -445,9 +445,10 @@ def test_chunks_and_full_logs_change_nothing(monkeypatch: pytest.MonkeyPatch) ->
     forecasts, rules = make_forecasts(market), make_settings(3)
     whole = simulate(rules, market, forecasts, cash=Decimal(10_000))
     monkeypatch.setattr(simulation, "MOST_CHUNK", 64)
-    monkeypatch.setattr(simulation, "LOGGED", 1)
+    monkeypatch.setattr("tune.run_rules.LOGGED", 1)
     told: list[tuple[int, int]] = []
-    cut = simulate(rules, market, forecasts, cash=Decimal(10_000), progress=lambda *at: told.append(at))
+    # Settings of its own: what they come to is kept.
+    cut = simulate(make_settings(3), market, forecasts, cash=Decimal(10_000), progress=lambda *at: told.append(at))
     assert same(whole, cut)
     assert told[0] == (64, 400) and told[-1] == (400, 400) and len(told) == 7
 

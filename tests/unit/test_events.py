@@ -24,6 +24,7 @@ from core.events import (
     read_market,
     read_row,
     read_table,
+    regime_of,
 )
 from core.messages import CLOSE, OPEN, VOLUME, Regime
 from core.params import EventSettings
@@ -211,3 +212,22 @@ def test_a_market_that_stands_still_is_told_by_its_bars_as_by_its_fillers(seed: 
             for row in range(2):
                 recorded, told = (bool(is_stale(known[row], end, minutes)) for known in (bars, filled))
                 assert recorded is told is bool(readings[row][end - 1] >= minutes), (minutes, end)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 9, 40, 41])
+def test_the_regime_is_that_of_the_median_however_many_instruments_there_are(count: int):
+    rules, rng = event_rules(EventSettings()), np.random.default_rng(count)
+    limits = (rules.turbulent_ratio, rules.trend_ratio)
+    seen = set()
+    for _ in range(300):
+        read = [limit * rng.choice([0.5, 0.999, 1.0, 1.001, 1.5], count) for limit in limits]
+        for values in read:
+            values[rng.random(count) < 0.2] = rng.choice([math.nan, math.inf])
+        known = [values[np.isfinite(values)] for values in read]
+        if not len(known[0]) or np.median(known[0]) > limits[0] or not len(known[1]):
+            expected = Regime.TURBULENT
+        else:
+            expected = Regime.TREND if np.median(known[1]) > limits[1] else Regime.CALM
+        assert REGIMES[regime_of(*read, rules)] is expected
+        seen.add(expected)
+    assert seen == set(Regime)

@@ -2,9 +2,8 @@
 
 An account's minute is the engine's: what whoever wants something is allowed, and the orders of that and of what a limit or
 an exit may touch, come from the kernels that ``core.engine.loop`` loops, with the target as a given intent
-(``tune.rl.acting``). All are
-then marked to market by the same rules (``core.loss_limits``), as ``core.engine.coast`` does for a stretch. Equal to the
-backtest of the same targets to the last digit, which ``tests/unit/test_rl_fleet.py`` holds.
+(``tune.rl.acting``). All are then marked to market by the same rules (``core.loss_limits``), as ``core.engine.coast`` does
+for a stretch. Equal to the backtest of the same targets to the last digit, which ``tests/unit/test_rl_fleet.py`` holds.
 """
 
 import math

@@ -18,25 +18,13 @@ import numpy as np
 from config.settings import Settings
 from core.bars import fill_gaps
 from core.ceilings import MINUTES, volatility_table
-from core.costs import fees_of, terms_of
 from core.engine.market import fill_quotes
-from core.engine.tables import (
-    NO_QUOTES,
-    QUOTED,
-    Tape,
-    make_account,
-    make_grids,
-    make_logs,
-    make_rows,
-    make_rules,
-    make_scratch,
-)
+from core.engine.tables import NO_QUOTES, QUOTED, Grids, Rules, Tape, log_room, make_logs
 from core.errors import ConfigError, DataError
-from core.execution.schedules.rule import VOLUME_CURVE, schedule_of
+from core.execution.schedules.rule import VOLUME_CURVE
 from core.lean import bound
 from core.messages import CLOSE, BoolArray, FloatArray
-from core.orders import REPLAY_INSTANCE
-from core.units import MINUTE_MS, Instrument
+from core.units import MINUTE_MS
 from data.market import MarketCut, market_curves
 from data.quote_worth import known_worth
 from serve.models.base import standardise
@@ -45,6 +33,7 @@ from tune.prepared import Prepared, prepare
 from tune.rl.accounts import EQUITY, SHARES, Fleet, Seen, World
 from tune.rl.fleet import step
 from tune.rl.levels import LEVELS
+from tune.run_rules import copied, fresh_account
 from tune.simulate import compile_engine
 
 CASH = Decimal(100_000)
@@ -97,6 +86,7 @@ def agent_market(
     compile_engine()
     prepared = prepare(settings, market)
     rows, minutes = prepared.tape.seen.shape[:2]
+    found = prepared.rules(settings, known_worth(market.worth, market.instruments).usdt)
     volatility = np.empty((rows, minutes))
     volatility_table(prepared.tape.seen, volatility, np.zeros((rows, MINUTES)))
     return AgentMarket(
@@ -106,24 +96,18 @@ def agent_market(
         mean=mean,
         scale=scale,
         prepared=prepared,
-        tape=prepared.tape._replace(volatility=volatility, quotes=_quotes(settings, market, prepared)),
+        tape=prepared.tape._replace(volatility=volatility, quotes=_quotes(prepared.tape, found.grids, found.account)),
     )
 
 
-def _quotes(settings: Settings, market: MarketCut, prepared: Prepared) -> FloatArray:
-    """``Tape.quotes``; nothing where slots come late by chance, or are so many that they take more than features do."""
-    rules, tape = settings.rules, prepared.tape
-    schedule, (rows, minutes) = schedule_of(rules.execution), tape.seen.shape[:2]
+def _quotes(tape: Tape, grids: Grids, rules: Rules) -> FloatArray:
+    """``Tape.quotes``; nothing where slots come late by chance, or are so many that they take more room than features."""
+    schedule = rules.schedule
     if schedule.jitter_s > 0 or schedule.slices > MOST_TABLED:
         return NO_QUOTES
-    quotes = np.zeros((rows, minutes, schedule.slices * QUOTED))
-    grids = make_grids(market.instruments, prepared.rules(settings), _fee_in_quote(settings, market))
-    fill_quotes(tape, grids, terms_of(rules.costs), schedule.slice_ms, quotes)
+    quotes = np.zeros((*tape.seen.shape[:2], schedule.slices * QUOTED))
+    fill_quotes(tape, grids, rules.terms, schedule.slice_ms, quotes)
     return quotes
-
-
-def _fee_in_quote(settings: Settings, market: MarketCut) -> dict[Instrument, bool]:
-    return {i: fees_of(i, settings.rules.costs).in_quote for i in market.instruments}
 
 
 def market_features(market: MarketCut) -> FloatArray:
@@ -154,7 +138,7 @@ class VectorEnv:
     ) -> None:
         """``whole``: episodes begin at the first minute and go to the end, without chance. ``shown``: the features as
         ``AgentMarket.shown`` gives them, where they are at hand."""
-        market, rules = world.market, world.settings.rules
+        market = world.market
         available = market.minutes - 1
         if available < 1 or count < 1:
             raise DataError(f"{market.minutes} minutes are too few for an episode, which needs 2")
@@ -163,19 +147,15 @@ class VectorEnv:
         self.rows = len(market.instruments)
         self.level = np.array(LEVELS) / self.rows
         prepared, instruments = world.prepared, market.instruments
-        venue = prepared.rules(world.settings)
-        trading = make_rules(
-            *(world.settings.config.trade, rules.risk, rules.selection, rules.execution, rules.costs, rules.protection),
-            rules.events,
-        )
-        curves = market_curves(market) if trading.schedule.kind == VOLUME_CURVE else None
         worth = known_worth(market.worth, instruments)
-        account = make_account(instruments, {worth.currency: worth.units(cash)}, curves, REPLAY_INSTANCE)
+        found = prepared.rules(world.settings, worth.usdt)
+        trading = found.account
+        curves = market_curves(market) if trading.schedule.kind == VOLUME_CURVE else None
+        account = fresh_account(instruments, worth.currency, worth.units(cash), curves)
         tape = world.tape
-        grids = make_grids(instruments, venue, _fee_in_quote(world.settings, market))
         self._world = World(
             tape=tape,
-            grids=grids,
+            grids=found.grids,
             rules=trading,
             known=last_known_table(tape.seen),
             features=(world.shown() if shown is None else shown).view(np.float64),
@@ -185,9 +165,8 @@ class VectorEnv:
             risk=risk_aversion / 2.0,
             masked=masked,
         )
-        rows = make_rows(instruments, venue, world.settings.config.trade, worth.usdt)
-        self._scratch = make_scratch(rows, len(account.units), 0)
-        self._logs = make_logs(self.rows, 0, trading, LOGGED)
+        self._scratch = copied(found.scratch)
+        self._logs = make_logs(log_room(self.rows, trading, LOGGED), 0)
         self.fleet = _fleet(account, count)
         self._wanted = np.full((count, self.rows, 1), np.nan)
         self.width = 2 * self._world.features.shape[2] + SHARES + len(LEVELS)

@@ -14,16 +14,16 @@ def sizes_of(text: str) -> list[tuple[int, int]]:
 def run(call_of: Callable[[int, int], Callable[[], str]]) -> None:
     """Make the calls of the sizes on the command line, make each once, time them in turns, and report.
 
-    A call gives a word on what it did; that of the last size is reported. ``first_s`` is the very first call, [wall, processor] seconds: what
-    compiles, or loads what is compiled.
+    A call gives a word on what it did. ``first_s`` is the very first call, [wall, processor] seconds: what compiles, or
+    loads what is compiled.
     """
     args = arguments("points")
     sizes = sizes_of(args.points)
     calls = [call_of(*size) for size in sizes]
     began, used = time.perf_counter(), time.process_time()
-    calls[0]()
+    notes = [calls[0]()]
     first_s = [time.perf_counter() - began, time.process_time() - used]
-    note = [call() for call in calls[1:] or calls][-1]
+    notes += [call() for call in calls[1:]]
     seconds = in_turns(calls, args.repeat)
     told = [(*size, took) for size, took in zip(sizes, seconds, strict=True)]
-    report(points=told, note=note, first_s=first_s)
+    report(points=told, notes=notes, first_s=first_s)
