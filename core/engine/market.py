@@ -10,6 +10,7 @@ from core.engine.tables import (
     AVERAGE,
     AVERAGE_MINUTES,
     BID,
+    FILLABLE,
     GAP,
     GAP_UNIT,
     MAX_LOTS,
@@ -21,7 +22,6 @@ from core.engine.tables import (
     NOTHING,
     PRICE_SENT,
     QUOTED,
-    ROOM,
     STEP,
     STEPS,
     TAKEN_MINUTE,
@@ -199,7 +199,7 @@ def quote_at(tape: Tape, grids: Grids, terms: Terms, row: int, sent_ms: int, out
             total += tape.seen[row, k, CLOSE]
             known += 1
     now = price_now(tape, row, sent_ms)
-    out[AVERAGE], out[PRICE_SENT], out[ROOM] = total / known if known else now, now, NOTHING
+    out[AVERAGE], out[PRICE_SENT], out[FILLABLE] = total / known if known else now, now, NOTHING
     at_ms = sent_ms + terms.latency_ms
     e = minute_of(tape, at_ms)
     if e >= tape.bars.shape[1] or math.isnan(tape.bars[row, e, VOLUME]):
@@ -210,7 +210,7 @@ def quote_at(tape: Tape, grids: Grids, terms: Terms, row: int, sent_ms: int, out
     tick, step = grids.floats[row, TICK], grids.floats[row, STEP]
     bid, ask = best_ticks(price, half_now(tape, row, at_ms, price), tick)
     gap, unit = spacing(price, tick, step, tape.liquidity[row, e, 0], tape.liquidity[row, e, 1], terms.depth, LEVELS)
-    out[ROOM] = float(room_of(tape.bars[row, e, VOLUME], terms.share, step, terms.halts))
+    out[FILLABLE] = float(room_of(tape.bars[row, e, VOLUME], terms.share, step, terms.halts))
     out[BID], out[ASK], out[GAP], out[GAP_UNIT] = float(bid), float(ask), float(gap), unit
 
 

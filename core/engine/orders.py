@@ -27,6 +27,7 @@ from core.engine.tables import (
     ENTRY,
     EXACT,
     FEE_IN_QUOTE,
+    FILLABLE,
     GAP,
     GAP_UNIT,
     KAPPA,
@@ -51,7 +52,6 @@ from core.engine.tables import (
     QUOTE,
     QUOTED,
     RATE,
-    ROOM,
     ROW,
     SENT,
     SLOT,
@@ -143,13 +143,13 @@ def send(
         return REFUSED, fills
     if not _covered(grids, account.units, row, buying, ticks, steps):
         return REFUSED, fills
-    if quote[place + ROOM] == NOTHING:
+    if quote[place + FILLABLE] == NOTHING:
         return 0, fills
     at_ms = sent_ms + terms.latency_ms
     e = minute_of(tape, at_ms)
     taken = account.taken[row, side]
     before = taken[TAKEN_SUM] if taken[TAKEN_MINUTE] == e else 0
-    room = max(0, int(quote[place + ROOM]) - before)
+    room = max(0, int(quote[place + FILLABLE]) - before)
     bid, ask = int(quote[place + BID]), int(quote[place + ASK])
     # Nobody walks further than what was taken before and what is wanted now, wherever in the book the former stood.
     enough = min(steps, room) + before

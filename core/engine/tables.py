@@ -47,7 +47,7 @@ MULTIPLIER_UP, MULTIPLIER_DOWN, AVERAGE_MINUTES = 5.0, 0.2, 5
 """The simulated venue's limits (``exchanges.simulated.filters.Limits``), held to them by a test."""
 
 
-AVERAGE, PRICE_SENT, ROOM, BID, ASK, GAP, GAP_UNIT = range(7)
+AVERAGE, PRICE_SENT, FILLABLE, BID, ASK, GAP, GAP_UNIT = range(7)
 NOTHING = -1.0
 """In place of the room where nothing can fill."""
 QUOTED = 8
