@@ -25,6 +25,8 @@ ON_GRID = 1e-6
 """Ticks by which a float may miss the grid and still be meant to lie on it."""
 DEEP = 2**53
 """Steps of a level that nobody empties; a float holds every smaller int."""
+BOTTOMLESS = -1
+"""In place of the ticks between two levels where there is one alone."""
 ANY = 2**62
 """Room without a bound."""
 LEVELS = 20
@@ -97,16 +99,36 @@ def levels_from(
     enough: int,
 ) -> int:
     """``side_levels`` where its first level, ``best`` ticks, is known."""
+    gap, unit = spacing(price, tick, step, volume, sigma, depth, len(ticks_out))
+    return lay_levels(best, buying, gap, unit, ticks_out, steps_out, enough)
+
+
+@pasted
+def spacing(
+    price: float, tick: float, step: float, volume: float, sigma: float, depth: Depth, limit: int
+) -> tuple[int, float]:
+    """(ticks between two levels, steps u of which (k + 1/2)^2 lie up to half a gap behind level k) of a book of ``limit``
+    levels; (0, 0) without a book, (``BOTTOMLESS``, 0) for one level that nobody empties."""
     if not volume > 0.0 or not price > 0.0:
-        return 0
+        return 0, 0.0
     scale = marginal_scale(depth.coefficient, sigma, volume) * price / tick
     if not scale > 0.0:
+        return BOTTOMLESS, 0.0
+    gap = max(1, math.ceil(scale * math.sqrt(depth.reach * volume) / max(limit - 1, 1)))
+    return gap, gap / scale * (gap / scale) / step
+
+
+@pasted
+def lay_levels(
+    best: int, buying: bool, gap: int, unit: float, ticks_out: IntArray, steps_out: IntArray, enough: int
+) -> int:
+    """``levels_from`` where the ``spacing`` is known."""
+    if gap == 0:
+        return 0
+    if gap == BOTTOMLESS:
         ticks_out[0], steps_out[0] = best, DEEP
         return 1
     limit = len(ticks_out)
-    gap = max(1, math.ceil(scale * math.sqrt(depth.reach * volume) / max(limit - 1, 1)))
-    # Steps up to half a gap behind level k: (k + 1/2)^2 of these.
-    unit = gap / scale * (gap / scale) / step
     count, shown = 0, 0
     for level in range(limit):
         ticks = best + level * gap if buying else best - level * gap

@@ -297,7 +297,7 @@ def run_minutes(
             if ensemble or (noted and late):
                 _gate(tape, grids, rules, account, level, scratch, index)
             regime = said.which[REGIME, k] if ensemble else -1
-            parents = _log_orders(scratch, logs, orders, orders_before, index, regime, equity)
+            parents = log_orders(scratch, logs, orders, orders_before, index, regime, equity, noted)
             orders += parents
             account.today[1] += parents
         # --- written down
@@ -322,28 +322,21 @@ def run_minutes(
                     ends = account.exits[i, SINCE] + exits.time_ms
                     guarded = guarded or (exits.time_ms > 0 and ends < minute + 2 * MINUTE_MS)
         if parents > 0 or guarded:
-            before = fills
-            orders, fills = work(
+            orders, fills = carry_out(
                 tape,
                 grids,
-                terms,
-                schedule,
-                exits,
-                guarded,
+                rules,
                 account,
-                mid,
-                rate,
-                level,
-                scratch.parent,
+                scratch,
                 logs,
                 orders,
                 orders_before,
                 fills,
                 index,
                 parents,
+                guarded,
                 equity,
             )
-            _count_fills(grids, account, logs, before, fills, orders_before, rules.guards)
             moved = True
             if not exact(units):
                 return TOO_LARGE, index + 1, state, orders, fills
@@ -504,6 +497,49 @@ def size_wanted(
 
 
 @inlined
+def carry_out(
+    tape: Tape,
+    grids: Grids,
+    rules: Rules,
+    account: Account,
+    scratch: Scratch,
+    logs: Logs,
+    orders: int,
+    orders_before: int,
+    fills: int,
+    index: int,
+    parents: int,
+    guarded: bool,
+    equity: float,
+) -> tuple[int, int]:
+    """Work the orders of minute ``index`` and count what they fill; gives (orders, fills) so far."""
+    before = fills
+    orders, fills = work(
+        tape,
+        grids,
+        rules.terms,
+        rules.schedule,
+        rules.exits,
+        guarded,
+        account,
+        scratch.floats[SEEN_MID],
+        scratch.floats[RATE],
+        scratch.level,
+        scratch.quote,
+        scratch.parent,
+        logs,
+        orders,
+        orders_before,
+        fills,
+        index,
+        parents,
+        equity,
+    )
+    _count_fills(grids, account, logs, before, fills, orders_before, rules.guards)
+    return orders, fills
+
+
+@inlined
 def _count_fills(
     grids: Grids, account: Account, logs: Logs, first: int, end: int, orders_before: int, rules: GuardRules
 ) -> None:
@@ -545,7 +581,7 @@ def _gate(
 
 
 @inlined
-def _log_orders(
+def log_orders(
     scratch: Scratch,
     logs: Logs,
     orders: int,
@@ -553,8 +589,10 @@ def _log_orders(
     index: int,
     regime: int,
     equity: float,
+    noted: bool,
 ) -> int:
-    """Write the sized orders to the log, in row order, and to ``scratch.parent``, sells first; gives how many."""
+    """Write the sized orders to the log, in row order, and to ``scratch.parent``, sells first; gives how many. ``noted``
+    as in ``run_minutes``."""
     edge, weights, mean = scratch.floats[SEEN_EDGE], scratch.weights, scratch.votes[MEAN]
     parent, limits, rows, sized, told = scratch.parent, scratch.limits, scratch.floats, scratch.sizing, scratch.told
     sells, count = 0, 0
@@ -573,8 +611,12 @@ def _log_orders(
         parent[k, UNSENT] = parent[k, QUANTITY] = abs(lots)
         parent[k, BUYS] = 1 if lots > 0 else 0
         line, more = logs.orders[at], logs.floats[at]
+        count += 1
+        line[6] = NOT_DUE
+        if not noted:
+            continue
         line[0], line[1], line[2], line[3], line[4], line[5] = index, i, lots, ticks, limits[i], regime
-        line[6], line[7], line[8], line[9] = NOT_DUE, 0, 0, 0
+        line[7], line[8], line[9] = 0, 0, 0
         more[0], more[1], more[2], more[3] = rows[MID, i], edge[i], rows[TARGET, i], equity
         more[4], more[5], more[6], more[7] = rows[HELD, i], rows[PRICE, i], sized[ASKED_CHANGE, i], sized[ALLOWED, i]
         more[8] = scratch.costs[HALF_SPREAD, i]
@@ -582,7 +624,6 @@ def _log_orders(
         for m in range(weights.shape[0]):
             part = weights[m] * mean[m, i] if weights[m] > 0.0 else 0.0
             logs.shares[at, m] = part / edge[i] if edge[i] != 0.0 else 1.0 / weights.shape[0]
-        count += 1
     return count
 
 

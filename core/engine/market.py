@@ -2,17 +2,26 @@
 
 import math
 
-from core.book import ANY, LEVELS, best_ticks, half_spread_of, levels_from
+from core.book import ANY, LEVELS, best_ticks, half_spread_of, levels_from, room_of, spacing
 from core.checks import lot_ok, notional_ok, percent_price_ok
 from core.costs import Terms
 from core.engine.tables import (
+    ASK,
+    AVERAGE,
     AVERAGE_MINUTES,
+    BID,
+    FILLABLE,
+    GAP,
+    GAP_UNIT,
     MAX_LOTS,
     MIN_LOTS,
     MIN_NOTIONAL,
     MOST_UNITS,
     MULTIPLIER_DOWN,
     MULTIPLIER_UP,
+    NOTHING,
+    PRICE_SENT,
+    QUOTED,
     STEP,
     STEPS,
     TAKEN_MINUTE,
@@ -26,7 +35,7 @@ from core.engine.tables import (
     IntArray,
     Tape,
 )
-from core.lean import inlined, inner, pasted
+from core.lean import inlined, inner, lean, pasted
 from core.liquidity import VOLUME_MINUTES, hour_column
 from core.messages import CLOSE, HIGH, LOW, OPEN, VOLUME, FloatArray
 from core.path import place_of, price_at
@@ -180,16 +189,46 @@ def left_touch(
 
 
 @inlined
-def turned_away(tape: Tape, grids: Grids, row: int, ms: int, ticks: int, steps: int) -> bool:
-    """Whether the venue refuses a limit order sent at ``ms``: its filters, or a market that stands still."""
-    e = min(minute_of(tape, ms), tape.bars.shape[1])
+def quote_at(tape: Tape, grids: Grids, terms: Terms, row: int, sent_ms: int, out: FloatArray) -> None:
+    """Write what the market shows to an order sent at ``sent_ms`` to ``out`` (QUOTED,): all that it meets but for what we
+    took ourselves."""
+    e = min(minute_of(tape, sent_ms), tape.bars.shape[1])
     total, known = 0.0, 0
     for k in range(max(0, e - AVERAGE_MINUTES), e):
         if not math.isnan(tape.seen[row, k, CLOSE]):
             total += tape.seen[row, k, CLOSE]
             known += 1
-    now = price_now(tape, row, ms)
-    average = total / known if known else now
+    now = price_now(tape, row, sent_ms)
+    out[AVERAGE], out[PRICE_SENT], out[FILLABLE] = total / known if known else now, now, NOTHING
+    at_ms = sent_ms + terms.latency_ms
+    e = minute_of(tape, at_ms)
+    if e >= tape.bars.shape[1] or math.isnan(tape.bars[row, e, VOLUME]):
+        return
+    price = price_now(tape, row, at_ms)
+    if math.isnan(price):
+        return
+    tick, step = grids.floats[row, TICK], grids.floats[row, STEP]
+    bid, ask = best_ticks(price, half_now(tape, row, at_ms, price), tick)
+    gap, unit = spacing(price, tick, step, tape.liquidity[row, e, 0], tape.liquidity[row, e, 1], terms.depth, LEVELS)
+    out[FILLABLE] = float(room_of(tape.bars[row, e, VOLUME], terms.share, step, terms.halts))
+    out[BID], out[ASK], out[GAP], out[GAP_UNIT] = float(bid), float(ask), float(gap), unit
+
+
+@lean
+def fill_quotes(tape: Tape, grids: Grids, terms: Terms, slice_ms: int, out: FloatArray) -> None:
+    """Write ``Tape.quotes`` of slots ``slice_ms`` apart to ``out``."""
+    for row in range(out.shape[0]):
+        for index in range(out.shape[1]):
+            sent_ms = tape.start_minute + (index + 1) * MINUTE_MS
+            for slot in range(out.shape[2] // QUOTED):
+                own = out[row, index, slot * QUOTED : (slot + 1) * QUOTED]
+                quote_at(tape, grids, terms, row, sent_ms + slot * slice_ms, own)
+
+
+@inlined
+def turned_away(grids: Grids, row: int, average: float, now: float, ticks: int, steps: int) -> bool:
+    """Whether the venue refuses a limit order: its filters, held against the ``average`` price of late, or a market that
+    stands still, without a price ``now``."""
     if not percent_price_ok(ticks, grids.floats[row, TICK], average, MULTIPLIER_DOWN, MULTIPLIER_UP):
         return True
     if not lot_ok(steps, grids.ints[row, MIN_LOTS], grids.ints[row, MAX_LOTS]):

@@ -1,33 +1,35 @@
 """Working orders: a minute's slices and protective exits, each a limit order that fills at once, as far as it goes."""
 
-import math
-
-from core.book import best_ticks, room_of, take_levels
+from core.book import lay_levels, take_levels
 from core.checks import money_of
 from core.costs import UNITS, Terms, commission, fee_of_fill
 from core.engine.exits import exit_order, hold, is_calm, log_exit
 from core.engine.market import (
     BUY,
     SELL,
-    book_at,
     forget_taken,
-    half_now,
     mid_now,
     minute_of,
-    price_now,
+    quote_at,
     turned_away,
 )
 from core.engine.tables import (
     AGE,
     AHEAD,
+    ASK,
     ATTEMPTS,
+    AVERAGE,
     BASE,
     BEFORE,
+    BID,
     BUYS,
     DUE,
     ENTRY,
     EXACT,
     FEE_IN_QUOTE,
+    FILLABLE,
+    GAP,
+    GAP_UNIT,
     KAPPA,
     LEAST,
     LIFE_AGE,
@@ -39,13 +41,16 @@ from core.engine.tables import (
     MIN_LOTS,
     MIN_NOTIONAL,
     NEXT,
+    NOTHING,
     NOW,
     ORDER,
     PART_LEVEL,
     PART_STEPS,
     PASSED,
+    PRICE_SENT,
     QUANTITY,
     QUOTE,
+    QUOTED,
     RATE,
     ROW,
     SENT,
@@ -55,7 +60,6 @@ from core.engine.tables import (
     STEPS,
     TAKEN_MINUTE,
     TAKEN_SUM,
-    TICK,
     TICKS,
     UNIT,
     UNSENT,
@@ -127,29 +131,30 @@ def send(
     steps: int,
     sent_ms: int,
     guarded: bool,
+    quote: FloatArray,
+    place: int,
 ) -> tuple[int, int]:
-    """One order, sent at ``sent_ms`` and matched ``latency_ms`` later; gives (steps filled or REFUSED, fills so far)."""
+    """One order, sent at ``sent_ms`` and matched ``latency_ms`` later; gives (steps filled or REFUSED, fills so far).
+
+    What it meets stands in ``quote`` from ``place`` on (``quote_at``).
+    """
     side = BUY if buying else SELL
-    if turned_away(tape, grids, row, sent_ms, ticks, steps):
+    if turned_away(grids, row, quote[place + AVERAGE], quote[place + PRICE_SENT], ticks, steps):
         return REFUSED, fills
     if not _covered(grids, account.units, row, buying, ticks, steps):
         return REFUSED, fills
+    if quote[place + FILLABLE] == NOTHING:
+        return 0, fills
     at_ms = sent_ms + terms.latency_ms
     e = minute_of(tape, at_ms)
-    if e >= tape.bars.shape[1] or math.isnan(tape.bars[row, e, VOLUME]):
-        return 0, fills
-    price = price_now(tape, row, at_ms)
-    if math.isnan(price):
-        return 0, fills
-    half = half_now(tape, row, at_ms, price)
     taken = account.taken[row, side]
     before = taken[TAKEN_SUM] if taken[TAKEN_MINUTE] == e else 0
-    room = room_of(tape.bars[row, e, VOLUME], terms.share, grids.floats[row, STEP], terms.halts)
-    room = max(0, room - before)
-    bid, ask = best_ticks(price, half, grids.floats[row, TICK])
+    room = max(0, int(quote[place + FILLABLE]) - before)
+    bid, ask = int(quote[place + BID]), int(quote[place + ASK])
     # Nobody walks further than what was taken before and what is wanted now, wherever in the book the former stood.
     enough = min(steps, room) + before
-    count = book_at(tape, grids, terms, row, buying, e, price, ask if buying else bid, level, enough)
+    gap, unit = int(quote[place + GAP]), quote[place + GAP_UNIT]
+    count = lay_levels(ask if buying else bid, buying, gap, unit, level[TICKS], level[STEPS], enough)
     if count == 0:
         return 0, fills
     forget_taken(taken, e)
@@ -229,6 +234,7 @@ def work(
     mid: FloatArray,
     rate: FloatArray,
     level: IntArray,
+    own: FloatArray,
     parent: IntArray,
     logs: Logs,
     orders: int,
@@ -244,8 +250,9 @@ def work(
     Each slot sends one slice of every parent, sells first, each as late as its jitter says. A refusal ends a parent;
     what an order does not fill goes into the later slices; the next minute decides anew about what is left.
     ``guarded``: positions are looked after at every beat of the schedule but the first and every ``exits.look_ms``; an
-    exit that is due ends the row's parent.
+    exit that is due ends the row's parent. ``own`` (QUOTED,) is room for what an order meets that is not in the tape.
     """
+    tabled = tape.quotes.shape[1] > 0
     start, count = tape.start_minute + (index + 1) * MINUTE_MS, grids.ints.shape[0]
     courses, spans = account.courses, schedule.kind != EVEN
     if spans:
@@ -313,6 +320,11 @@ def work(
                     )
                     done = 0 if unsent >= least else REFUSED
             if steps > 0:
+                quote, place = own, 0 * steps  # no literal (core.lean)
+                if tabled and j >= count:
+                    quote, place = tape.quotes[row, index], parent[0, SLOT] * QUOTED
+                else:
+                    quote_at(tape, grids, terms, row, at_ms, own)
                 done, fills = send(
                     tape,
                     grids,
@@ -329,6 +341,8 @@ def work(
                     steps,
                     at_ms,
                     guarded,
+                    quote,
+                    place,
                 )
             if unsent > 0:
                 if done == REFUSED and spans:

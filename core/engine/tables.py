@@ -47,6 +47,14 @@ MULTIPLIER_UP, MULTIPLIER_DOWN, AVERAGE_MINUTES = 5.0, 0.2, 5
 """The simulated venue's limits (``exchanges.simulated.filters.Limits``), held to them by a test."""
 
 
+AVERAGE, PRICE_SENT, FILLABLE, BID, ASK, GAP, GAP_UNIT = range(7)
+NOTHING = -1.0
+"""In place of the room where nothing can fill."""
+QUOTED = 8
+"""Columns of a quote: a line of a processor's cache."""
+NO_QUOTES = np.zeros((0, 0, 0))
+
+
 class Tape(NamedTuple):
     """The market: S instruments, T minutes."""
 
@@ -66,6 +74,10 @@ class Tape(NamedTuple):
     """(S, T) a year, as each minute's close shows it (``core.ceilings.volatility_table``); (S, 0): worked out when asked."""
     start_minute: int
     """Open of minute 0, epoch ms."""
+    quotes: FloatArray = NO_QUOTES
+    """(S, T, K * QUOTED) what the market shows to an order sent in each of K slots of the minute after each
+    (``core.engine.market.quote_at``): average price of late, price now, steps of room, bid and ask in ticks, spacing of
+    the book; (0, 0, 0): worked out when asked."""
 
 
 TICK, STEP, TICK_DEN = range(3)
@@ -251,6 +263,8 @@ class Scratch(NamedTuple):
     returns: FloatArray
     """(S + 2, ROOM) and (3, S): room and answer of ``core.ceilings.set_ceilings``."""
     told: FloatArray
+    quote: FloatArray
+    """(QUOTED,) of one order."""
 
 
 def fraction_of(value: Decimal) -> tuple[int, float]:
@@ -456,6 +470,7 @@ def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
         costs=np.full((3, count), math.nan),
         returns=np.zeros((count + 2, ROOM)),
         told=np.full((3, count), math.nan),
+        quote=np.zeros(QUOTED),
     )
 
 

@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from core.engine.tables import Account, Courses, Grids, IntArray, Rules, Said, Tape
+from core.engine.tables import Account, Courses, Grids, IntArray, Rules, Tape
 from core.guards import Guards
 from core.lean import inlined, pasted
 from core.loss_limits import ACTIVE, NO_DAY, Mark
@@ -59,8 +59,6 @@ class World(NamedTuple):
     """(S, T) last known close before each minute."""
     features: FloatArray
     """(T, S, F / 2): pairs of float32 as they lie in memory, standardised, 0 where not known; F may be 0."""
-    said: Said
-    """Its shapes; nothing is read of it."""
     fresh: Account
     """As every episode begins."""
     level: FloatArray

@@ -1,9 +1,9 @@
 """Many accounts in one market, each at a minute of its own, moved on by one minute at once.
 
-An account's minute is the engine's: whoever wants something, or may be touched by a limit or an exit, is handed to
-``core.engine.loop.run_minutes`` for that very minute, with the target as a given intent (``tune.rl.acting``). All are
-then marked to market by the same rules (``core.loss_limits``), as ``core.engine.coast`` does for a stretch. Equal to the
-backtest of the same targets to the last digit, which ``tests/unit/test_rl_fleet.py`` holds.
+An account's minute is the engine's: what whoever wants something is allowed, and the orders of that and of what a limit or
+an exit may touch, come from the kernels that ``core.engine.loop`` loops, with the target as a given intent
+(``tune.rl.acting``). All are then marked to market by the same rules (``core.loss_limits``), as ``core.engine.coast`` does
+for a stretch. Equal to the backtest of the same targets to the last digit, which ``tests/unit/test_rl_fleet.py`` holds.
 """
 
 import math
@@ -11,7 +11,7 @@ import math
 from core.engine.loop import add_up, quiet_between
 from core.engine.market import shown_mid
 from core.engine.prefetch import prefetch, prefetch_flat
-from core.engine.tables import BASE, QUOTE, SEEN_MID, Columns, Logs, Scratch
+from core.engine.tables import BASE, QUOTE, SEEN_MID, Logs, Scratch
 from core.lean import inner, lean
 from core.loss_limits import mark
 from core.messages import CLOSE, VOLUME, FloatArray
@@ -47,7 +47,6 @@ def step(
     world: World,
     fleet: Fleet,
     scratch: Scratch,
-    columns: Columns,
     logs: Logs,
     wanted: FloatArray,
     seen: Seen,
@@ -58,7 +57,7 @@ def step(
     An episode that ended begins anew at ``fleet.start``. ``begin``: nobody acts, all begin anew. Gives how many balances
     grew beyond what is counted exactly: those episodes are over, too.
     """
-    lost = 0 if begin else act(world, fleet, scratch, columns, logs, wanted, seen)
+    lost = 0 if begin else act(world, fleet, scratch, logs, wanted, seen)
     look(world, fleet, scratch, seen, begin)
     return lost
 

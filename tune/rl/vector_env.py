@@ -18,12 +18,8 @@ import numpy as np
 from config.settings import Settings
 from core.bars import fill_gaps
 from core.ceilings import MINUTES, volatility_table
-from core.engine.tables import (
-    Tape,
-    log_room,
-    make_columns,
-    make_logs,
-)
+from core.engine.market import fill_quotes
+from core.engine.tables import NO_QUOTES, QUOTED, Grids, Rules, Tape, log_room, make_logs
 from core.errors import ConfigError, DataError
 from core.execution.schedules.rule import VOLUME_CURVE
 from core.lean import bound
@@ -38,12 +34,14 @@ from tune.rl.accounts import EQUITY, SHARES, Fleet, Seen, World
 from tune.rl.fleet import step
 from tune.rl.levels import LEVELS
 from tune.run_rules import copied, fresh_account
-from tune.simulate import compile_engine, nothing_said
+from tune.simulate import compile_engine
 
 CASH = Decimal(100_000)
 EPISODE_MINUTES = 480
 RISK_AVERSION = 2.0
 LOGGED = 64
+MOST_TABLED = 4
+"""Slots a minute whose quotes are tabled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,7 +57,8 @@ class AgentMarket:
     """(F,) by which they are standardised."""
     prepared: Prepared
     tape: Tape
-    """That of ``prepared``, with the volatility of every minute, which every purchase asks for."""
+    """That of ``prepared``, with the volatility of every minute, which every purchase asks for, and what the market shows
+    to an order in each of its slots: here each is met many times."""
 
     @property
     def first(self) -> int:
@@ -87,6 +86,7 @@ def agent_market(
     compile_engine()
     prepared = prepare(settings, market)
     rows, minutes = prepared.tape.seen.shape[:2]
+    found = prepared.rules(settings, known_worth(market.worth, market.instruments).usdt)
     volatility = np.empty((rows, minutes))
     volatility_table(prepared.tape.seen, volatility, np.zeros((rows, MINUTES)))
     return AgentMarket(
@@ -96,8 +96,18 @@ def agent_market(
         mean=mean,
         scale=scale,
         prepared=prepared,
-        tape=prepared.tape._replace(volatility=volatility),
+        tape=prepared.tape._replace(volatility=volatility, quotes=_quotes(prepared.tape, found.grids, found.account)),
     )
+
+
+def _quotes(tape: Tape, grids: Grids, rules: Rules) -> FloatArray:
+    """``Tape.quotes``; nothing where slots come late by chance, or are so many that they take more room than features."""
+    schedule = rules.schedule
+    if schedule.jitter_s > 0 or schedule.slices > MOST_TABLED:
+        return NO_QUOTES
+    quotes = np.zeros((*tape.seen.shape[:2], schedule.slices * QUOTED))
+    fill_quotes(tape, grids, rules.terms, schedule.slice_ms, quotes)
+    return quotes
 
 
 def market_features(market: MarketCut) -> FloatArray:
@@ -149,7 +159,6 @@ class VectorEnv:
             rules=trading,
             known=last_known_table(tape.seen),
             features=(world.shown() if shown is None else shown).view(np.float64),
-            said=nothing_said(self.rows),
             fresh=account,
             level=self.level,
             minutes=self.minutes,
@@ -157,7 +166,6 @@ class VectorEnv:
             masked=masked,
         )
         self._scratch = copied(found.scratch)
-        self._columns = make_columns(0, 1, 1, self.rows, 0)
         self._logs = make_logs(log_room(self.rows, trading, LOGGED), 0)
         self.fleet = _fleet(account, count)
         self._wanted = np.full((count, self.rows, 1), np.nan)
@@ -176,7 +184,7 @@ class VectorEnv:
         if not masked:
             self.seen.obs[:, :, -len(LEVELS) :] = 1.0
         self._rng = np.random.default_rng(0)
-        self._given = self._world, self.fleet, self._scratch, self._columns, self._logs, self._wanted, self.seen
+        self._given = self._world, self.fleet, self._scratch, self._logs, self._wanted, self.seen
         self._run = bound(step, *self._given, False)
 
     @property
