@@ -20,12 +20,10 @@ import numpy as np
 
 from config.load import ROOT, load_settings
 from config.numba_cache import VARIABLE
-from core.engine.loop import _count_fills, _log_orders, advance
-from core.engine.orders import work
-from core.engine.tables import FILL_INTS, ORDER_FLOATS, ORDER_INTS, SEEN_MID
+from core.engine.loop import advance, carry_out, log_orders
+from core.engine.tables import FILL_INTS, ORDER_FLOATS, ORDER_INTS
 from core.lean import bound
 from core.linked import await_kernel
-from core.sizing import RATE
 from core.units import MINUTE_MS, Instrument
 from data.market import MarketCut
 
@@ -35,7 +33,7 @@ MINUTES = 3_000
 COMMAND = (sys.executable, "-m", "tune.compiling")
 WAIT_S = 180.0
 """The other process is given up then."""
-ELSEWHERE = (work, _log_orders, _count_fills)
+ELSEWHERE = (log_orders, carry_out)
 """What of the loop the other process compiles: it is done with that when this one has compiled what comes before."""
 READY = "ready"
 """It says so then."""
@@ -96,12 +94,9 @@ def small_market() -> MarketCut:
 
 def compile_orders(run: Any) -> None:
     """Compile ``ELSEWHERE`` for the arguments that the loop has for it in ``run`` (``tune.simulate.idle_run``)."""
-    scratch, rules, mid, rate = run.scratch, run.account_rules, run.scratch.floats[SEEN_MID], run.scratch.floats[RATE]
-    market, tables = (run.tape, run.grids), (rules.terms, rules.schedule, rules.exits)
-    room = (mid, rate, scratch.level, scratch.parent)
-    bound(work, *market, *tables, True, run.account, *room, run.logs, 0, 0, 0, 0, 0, 0.0)
-    bound(_log_orders, scratch, run.logs, 0, 0, 0, 0, 0.0)
-    bound(_count_fills, run.grids, run.account, run.logs, 0, 0, 0, rules.guards)
+    market, account = (run.tape, run.grids, run.account_rules), (run.account, run.scratch)
+    bound(log_orders, run.scratch, run.logs, 0, 0, 0, 0, 0.0, True)
+    bound(carry_out, *market, *account, run.logs, 0, 0, 0, 0, 0, True, 0.0)
 
 
 def compile_result(simulate: Any, ready: Any) -> None:
