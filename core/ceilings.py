@@ -26,9 +26,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.bars import last_known
 from core.lean import inlined, inner, lean, pasted
-from core.messages import CLOSE, FloatArray, Intents, Market
+from core.messages import FloatArray, Intents, Market
 from core.params import RiskSettings
 from core.sizing import (
     CEILING,
@@ -44,19 +43,8 @@ from core.sizing import (
     Limit,
 )
 from core.units import BPS
+from core.volatility import MINUTES, ROOM, UNKNOWN_YEAR, YEAR_MINUTES, at_most, noted, volatility_of
 
-MINUTES = 180
-"""Returns that are looked back on."""
-ROOM = MINUTES + 3
-"""Columns of the room to work in: returns, and what is kept of a row's volatility (``_at_most``). At first all zero."""
-_VARIANCE, _SINCE, _UPTO = range(MINUTES, ROOM)
-_KEPT = MINUTES // 3
-"""Minutes for which a volatility is carried on before it is worked out anew."""
-LEAST_KNOWN = 30
-"""Fewer returns than these say nothing."""
-UNKNOWN_YEAR = 2.0
-"""Volatility a year of an instrument of which too little is known: more than most coins have."""
-YEAR_MINUTES = 525_600.0
 VOLATILITY, KELLY, JOINT = range(3)
 """Rows of what is told of each instrument that would be bought: volatility a year, the share that Kelly allows, the factor
 of all buys. NaN where it was not looked at."""
@@ -120,7 +108,7 @@ def set_ceilings(
             return
         if volatility.shape[1] > 0:
             for i in range(edge.shape[0]):
-                _volatility(bars, i, index, returns)
+                volatility_of(bars, i, index, returns)
         _shrink(rows, marks, caps, rules.portfolio, bars, index, returns, told)
 
 
@@ -188,7 +176,7 @@ def _own(
         if volatility.shape[1] > 0:
             told[VOLATILITY, i] = volatility[i, index]
         else:
-            told[VOLATILITY, i] = _noted(bars, i, index, returns)
+            told[VOLATILITY, i] = noted(bars, i, index, returns)
     if rules.position < math.inf and told[VOLATILITY, i] > 0.0:
         rows[CEILING, i] = rules.position / told[VOLATILITY, i]
         marks[CEILING_LIMIT, i] = _VOLATILITY
@@ -233,7 +221,7 @@ def _calm_enough(
             elif told[VOLATILITY, i] == told[VOLATILITY, i]:
                 moving += worth * told[VOLATILITY, i]
             else:
-                moving += worth * _at_most(bars, i, index, returns)
+                moving += worth * at_most(bars, i, index, returns)
     return moving <= allowed * caps.equity * (1.0 - 1e-9)
 
 
@@ -265,68 +253,6 @@ def _more(rows: FloatArray, caps: Caps, i: int) -> float:
     """USDT by which a row wants to grow; NaN where it wants nothing or nothing is known."""
     worth = rows[HELD, i] * rows[PRICE, i] * rows[RATE, i] if rows[HELD, i] > 0.0 else 0.0
     return min(rows[TARGET, i], 1.0) * caps.invest * caps.equity - worth if rows[TARGET, i] > 0.0 else math.nan
-
-
-@lean
-def volatility_table(bars: FloatArray, out: FloatArray, returns: FloatArray) -> None:
-    """Write the (S, T) volatility a year that each minute of ``bars`` (S, T, 5) shows. ``returns`` (S, MINUTES) is room to
-    work in."""
-    for i in range(out.shape[0]):
-        for k in range(out.shape[1]):
-            out[i, k] = _volatility(bars, i, k, returns)
-
-
-@inner
-def _volatility(bars: FloatArray, i: int, index: int, returns: FloatArray) -> float:
-    """Volatility a year of a row, whose newest returns are written to ``returns``."""
-    first = max(0, index - MINUTES)
-    before = bars[i, first, CLOSE]
-    if before != before:
-        before = last_known(bars[i, :, CLOSE], first)
-    total, known = 0.0, 0
-    for k in range(MINUTES):
-        returns[i, k] = 0.0
-    for k in range(first + 1, index + 1):
-        now = bars[i, k, CLOSE]
-        if before == before:
-            known += 1
-        if now == now:
-            if before == before:
-                moved = now / before - 1.0
-                returns[i, k - first - 1] = moved
-                total += moved * moved
-            before = now
-    return math.sqrt(total / known * YEAR_MINUTES) if known >= LEAST_KNOWN else UNKNOWN_YEAR
-
-
-@inner
-def _noted(bars: FloatArray, i: int, index: int, returns: FloatArray) -> float:
-    """``_volatility``, of which ``_at_most`` is told."""
-    found = _volatility(bars, i, index, returns)
-    returns[i, _VARIANCE], returns[i, _UPTO] = found * found, index
-    # Only where all returns are known: then no later minute has fewer of them.
-    whole = index >= MINUTES and bars[i, index - MINUTES, CLOSE] == bars[i, index - MINUTES, CLOSE]
-    returns[i, _SINCE] = index if whole else 0.0
-    return found
-
-
-@inner
-def _at_most(bars: FloatArray, i: int, index: int, returns: FloatArray) -> float:
-    """At least the volatility of a row and not much more: one of a few minutes before, with the returns since then added
-    and none taken away. So a held row costs what its minutes are, however often it is asked for."""
-    since, upto = int(returns[i, _SINCE]), int(returns[i, _UPTO])
-    before = bars[i, upto, CLOSE]
-    if not (since > 0 and upto <= index <= since + _KEPT and before == before):
-        return _noted(bars, i, index, returns)
-    variance = returns[i, _VARIANCE]
-    for k in range(upto + 1, index + 1):
-        now = bars[i, k, CLOSE]
-        if now == now:
-            moved = now / before - 1.0
-            variance += moved * moved * (YEAR_MINUTES / MINUTES)
-            before = now
-    returns[i, _VARIANCE], returns[i, _UPTO] = variance, index
-    return math.sqrt(variance)
 
 
 @inner
@@ -361,7 +287,7 @@ def _shrink(
             own_worth = rows[HELD, i] * rows[PRICE, i] * rows[RATE, i] / equity if rows[HELD, i] > 0.0 else 0.0
             part = max(min(more / equity, min(rows[CEILING, i], rows[MOST, i]) - own_worth), 0.0)
         elif worth > 0.0:
-            volatility = _volatility(bars, i, index, returns)
+            volatility = volatility_of(bars, i, index, returns)
         if not (worth > 0.0 or part > 0.0):
             continue
         if volatility == UNKNOWN_YEAR:

@@ -17,6 +17,7 @@ from core.engine.coast import coast
 from core.engine.exits import bounds_of
 from core.engine.market import BUY, shown_mid, shown_touch
 from core.engine.orders import exact, work
+from core.engine.prefetch import prefetch_flat
 from core.engine.tables import (
     ASKED,
     ASKED_AT,
@@ -110,7 +111,7 @@ def advance(
     as if it had never stopped.
     """
     # Never marked yet. Typed from the start: a literal would have the callees compiled twice.
-    none, endless = first - first - 1, math.inf
+    none, endless, noted = first - first - 1, math.inf, orders_before >= 0
     return run_minutes(
         tape,
         grids,
@@ -127,7 +128,7 @@ def advance(
         first,
         end,
         orders_before,
-        True,
+        noted,
     )
 
 
@@ -337,6 +338,13 @@ def run_minutes(
                 guarded,
                 equity,
             )
+            if noted:
+                # The next order and its fills will be written there.
+                for j in range(0, 12, 8):
+                    prefetch_flat(logs.orders, orders, j)
+                    prefetch_flat(logs.floats, orders, j)
+                for j in range(4):
+                    prefetch_flat(logs.fills, fills + j, 0)
             moved = True
             if not exact(units):
                 return TOO_LARGE, index + 1, state, orders, fills

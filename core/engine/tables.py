@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from core.book import LEVELS
-from core.ceilings import ROOM, CeilingRules, ceiling_rules
+from core.ceilings import CeilingRules, ceiling_rules
 from core.cost_gate import CostGate, cost_gate
 from core.costs import UNITS, Terms, terms_of, units_of
 from core.errors import ConfigError
@@ -38,6 +38,7 @@ from core.risk import groups, is_tradable
 from core.selection import SelectionRules, selection_rules
 from core.sizing import COIN, PURSE, ROW_FLOATS, ROW_INTS, Caps, Rows, empty_rows, sizing_room
 from core.units import BPS, MINUTE_MS, Instrument, MarketRules
+from core.volatility import ROOM
 
 IntArray = np.ndarray
 EXACT = 2**53
@@ -71,7 +72,7 @@ class Tape(NamedTuple):
     extremes: FloatArray
     """(S, B, 2) lowest and highest price of each block of ``bars`` (``core.engine.prepared.fill_extremes``)."""
     volatility: FloatArray
-    """(S, T) a year, as each minute's close shows it (``core.ceilings.volatility_table``); (S, 0): worked out when asked."""
+    """(S, T) a year, as each minute's close shows it (``core.volatility.volatility_table``); (S, 0): worked out when asked."""
     start_minute: int
     """Open of minute 0, epoch ms."""
     quotes: FloatArray = NO_QUOTES

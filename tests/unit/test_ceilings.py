@@ -11,11 +11,7 @@ from hypothesis import strategies as st
 
 from core.ceilings import (
     JOINT,
-    MINUTES,
-    ROOM,
-    UNKNOWN_YEAR,
     VOLATILITY,
-    YEAR_MINUTES,
     CeilingRules,
     largest_scale,
     set_ceilings,
@@ -25,6 +21,7 @@ from core.params import RiskSettings, TradeSettings
 from core.risk import Risk
 from core.sizing import CEILING, COIN, HELD, PRICE, RATE, TARGET, Caps, empty_rows
 from core.units import Side
+from core.volatility import MINUTES, ROOM, UNKNOWN_YEAR, YEAR_MINUTES
 from tests.support.markets import BTC, ETH, SOL, flat, intents, market, rules
 
 ROWS = (BTC, ETH, SOL)

@@ -12,8 +12,7 @@ import pytest
 
 from config.load import load_settings
 from config.numba_cache import VARIABLE
-from core.engine.loop import advance
-from core.engine.orders import work
+from core.engine.loop import advance, carry_out
 from tune import compiling
 from tune.compiling import ELSEWHERE, MINUTES, READY, compile_orders, compile_side_by_side, is_compiled, small_market
 from tune.simulate import _compile_loop, idle_run, simulate_targets
@@ -46,7 +45,7 @@ def test_the_loop_waits_until_the_other_process_is_ready(monkeypatch: pytest.Mon
     waits = []
     compile_side_by_side(lambda: waits.extend(kernel._cache.awaited() for kernel in ELSEWHERE))
     assert waits == [None] * len(ELSEWHERE)
-    assert work._cache.awaited is None
+    assert carry_out._cache.awaited is None
 
 
 @pytest.mark.parametrize("told", ["raise SystemExit(1)", "import time; time.sleep(600)"])
@@ -54,6 +53,6 @@ def test_the_loop_does_not_wait_for_a_process_that_fails(monkeypatch: pytest.Mon
     monkeypatch.setattr(compiling, "COMMAND", (sys.executable, "-c", told))
     monkeypatch.setattr(compiling, "WAIT_S", 0.5)
     called = []
-    compile_side_by_side(lambda: called.append(work._cache.awaited()))
+    compile_side_by_side(lambda: called.append(carry_out._cache.awaited()))
     assert called == [None]
-    assert work._cache.awaited is None
+    assert carry_out._cache.awaited is None

@@ -105,7 +105,7 @@ def act(world: World, fleet: Fleet, scratch: Scratch, logs: Logs, wanted: FloatA
                 mid[i] = fleet.mid[e, i]
                 fresh[i] = mid[i] == mid[i]
             size_wanted(tape, ints, rules, account, scratch, state, fleet.worth[e, EQUITY], k, False)
-            parents = log_orders(scratch, logs, orders, none, k, none, fleet.worth[e, EQUITY], False)
+            parents = log_orders(scratch, logs, orders, none, k, none, fleet.worth[e, EQUITY], none > 0)
             orders += parents
             account.today[1] += parents
         guarded = protecting and (parents > 0 or touched)

@@ -17,7 +17,6 @@ import numpy as np
 
 from config.settings import Settings
 from core.bars import fill_gaps
-from core.ceilings import MINUTES, volatility_table
 from core.engine.market import fill_quotes
 from core.engine.tables import NO_QUOTES, QUOTED, Grids, Rules, Tape, log_room, make_logs
 from core.errors import ConfigError, DataError
@@ -25,6 +24,7 @@ from core.execution.schedules.rule import VOLUME_CURVE
 from core.lean import bound
 from core.messages import CLOSE, BoolArray, FloatArray
 from core.units import MINUTE_MS
+from core.volatility import MINUTES, volatility_table
 from data.market import MarketCut, market_curves
 from data.quote_worth import known_worth
 from serve.models.base import standardise
