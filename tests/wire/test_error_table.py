@@ -222,7 +222,7 @@ async def test_what_is_open_ended_is_asked_about_twice_before_anything_else_and_
     instrument, post, get = (BTC, ORDER, ORDER) if binance else (KRW_BTC, "/v1/orders", "/v1/order")
     async with BinanceStub() if binance else UpbitStub() as stub:
         if binance:
-            gateway = BinanceGateway(stub.settings(timeout_ms=500), (API_KEY, SECRET), [BTC])
+            gateway = BinanceGateway(stub.settings(timeout_ms=2_000), (API_KEY, SECRET), [BTC])
             absent, nothing_open = no(-2013, "Order does not exist."), "/api/v3/openOrders"
         else:
             gateway = upbit(stub)
