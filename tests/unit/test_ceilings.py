@@ -278,3 +278,32 @@ def test_many_minutes_in_one_room_find_what_each_finds_alone_and_the_returns_say
             joints.append(expected)
     bound = np.array(joints) < 1.0
     assert 0.1 < bound.mean() < 0.9, "some minutes shrink what is bought, and some do not"
+
+
+def test_what_is_kept_of_a_market_listed_lately_says_nothing_of_its_next_minutes():
+    """Until enough is known it counts as ``UNKNOWN_YEAR``. It may have moved more than that all the while, so that this is
+    no bound on what its returns say once they are known."""
+    size = 330
+    bars = np.full((2, size, 5), 100.0)
+    bars[1, :200] = np.nan
+    moves = np.where(np.arange(size) % 2, 0.03, -0.03)
+    bars[1, 200:, :4] = (100.0 * np.cumprod(1.0 + moves[200:]))[:, None]
+    caps = Caps(10_000.0, 1.0, 50.0, 1.0, 1.0, 1.0, 0.01, 0.003, 20.0)
+    none, ones, room = np.full(2, math.nan), np.ones(2), np.zeros((4, ROOM))
+    for allowed in (1.8, 2.5, 4.0):
+        joints = []
+        for index in range(220, size):
+            found = []
+            for kept in (room, np.zeros((4, ROOM))):
+                _, floats, marks = empty_rows(2)
+                price = bars[:, index, 3]
+                floats[TARGET], floats[HELD] = (0.5, math.nan), (0.0, 0.5 * 10_000.0 / price[1])
+                floats[PRICE], floats[RATE] = price, 1.0
+                marks[COIN] = np.arange(2)
+                told = np.full((3, 2), math.nan)
+                limits = CeilingRules(math.inf, allowed, math.inf, True)
+                set_ceilings(floats, marks, caps, limits, none, none, ones, bars, np.zeros((2, 0)), index, kept, told)
+                found.append((floats[CEILING].tobytes(), told[JOINT].tobytes()))
+            assert found[0] == found[1], (allowed, index)
+            joints.append(told[JOINT, 0])
+        assert min(joints) < 1.0, allowed
