@@ -26,6 +26,7 @@ if sys.version_info < OLDEST:
     )
 
 from config import bootstrap  # noqa: E402
+from config.bytecode import prepare_bytecode  # noqa: E402
 from config.numba_cache import prepare_numba  # noqa: E402
 from config.parser import Parser  # noqa: E402
 from config.ray_environment import prepare_ray  # noqa: E402
@@ -94,6 +95,7 @@ def main(argv: list[str]) -> int:
         return EXIT_USAGE
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     try:
+        prepare_bytecode(ROOT)
         bootstrap.ensure(dev=verb in NEEDS_DEV and not asks_for_help(rest))
         if not bootstrap.inside():
             return bootstrap.continue_inside(argv)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from config.bytecode import prepare_bytecode
 from config.numba_cache import prepare_numba
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -14,6 +15,7 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 for _name in [name for name in os.environ if name.startswith("MINUTEHAND_") and name != "MINUTEHAND_VENV"]:
     del os.environ[_name]
 
+prepare_bytecode(ROOT)
 prepare_numba(ROOT)
 
 # Two halves of the tests share the processors. A second thread of torch then waits, spinning, for a core that the other

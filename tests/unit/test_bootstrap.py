@@ -30,7 +30,16 @@ def test_run_py_parses_on_python_3_6_and_asks_for_the_version_before_anything_of
 
 
 @pytest.mark.parametrize(
-    "name", ["run", "config.bootstrap", "config.parser", "config.pip_progress", "config.setup_faults", "core.errors"]
+    "name",
+    [
+        "run",
+        "config.bootstrap",
+        "config.bytecode",
+        "config.parser",
+        "config.pip_progress",
+        "config.setup_faults",
+        "core.errors",
+    ],
 )
 def test_the_bootstrap_needs_only_the_standard_library(name):
     """Before the environment exists there is nothing else."""
@@ -47,6 +56,7 @@ def test_the_bootstrap_needs_only_the_standard_library(name):
             top = str(module).partition(".")[0]
             assert top in sys.stdlib_module_names or str(module) in {
                 "config",
+                "config.bytecode",
                 "config.parser",
                 "config.pip_progress",
                 "config.setup_faults",

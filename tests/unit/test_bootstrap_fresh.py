@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OWN = (
     "run.py",
     "config/bootstrap.py",
+    "config/bytecode.py",
     "config/parser.py",
     "config/pip_progress.py",
     "config/setup_faults.py",
