@@ -52,7 +52,7 @@ def own_ray(
     except Exception as error:
         # A raylet that is slow to come up is a bare Exception of Ray's.
         raise BotError(
-            f"Ray did not start: {error}; give the same command again when the machine is less busy, "
+            f"Ray did not start: {str(error).rstrip('.')}; give the same command again when the machine is less busy, "
             "or run: python3 run.py doctor"
         ) from error
     try:

@@ -23,7 +23,7 @@ def test_a_ray_that_does_not_start_is_one_line_that_says_what_to_do(tmp_path, mo
 
     monkeypatch.setattr(ray, "init", fail)
     with (
-        pytest.raises(BotError, match=rf"Ray did not start: {raised}; give the same command again"),
+        pytest.raises(BotError, match=rf"start: {str(raised).rstrip('.')}; give the same command again"),
         own_ray(tmp_path, 1),
     ):
         raise AssertionError("inside without a Ray")
