@@ -9,13 +9,15 @@ from collections import deque
 
 import numpy as np
 
+from core.costs import UNITS
 from core.execution.schedules.twap import smallest_order
 from core.lean import lean
 from core.messages import ClosedTrip, Fill, FloatArray
 from core.units import Instrument, MarketRules, Side
 
 HELD, COST, SPENT, EARNED = range(4)
-"""Of one trip: base units held, quote units paid for them, paid for all of the trip, and realised so far."""
+"""Of one trip: coins held, money paid for them, paid for all of the trip, and realised so far; each in units of 1e-8, as the
+engine counts them: most are whole numbers, and none is divided to be counted."""
 TRIP = 4
 KEPT = 200
 """Closed trips that are shown again and again, so that none is missed by whoever was away."""
@@ -25,8 +27,8 @@ KEPT = 200
 def count_fill(trip: FloatArray, buying: bool, coins: float, money: float, least: float) -> tuple[bool, float]:
     """Count one fill into ``trip`` (4,); gives whether that closed it, and then its result, per cent of what was spent.
 
-    ``coins`` base units gained (net of a fee in the coin) or sold; ``money`` quote units paid or received (with a fee
-    in the quote currency); ``least`` the smallest order at the fill's price, base units.
+    In units of 1e-8: ``coins`` gained (net of a fee in the coin) or sold; ``money`` paid or received (with a fee in the
+    quote currency); ``least`` the smallest order at the fill's price, coins.
     """
     if buying:
         trip[HELD] += coins
@@ -70,8 +72,8 @@ class RoundTrips:
             coins -= fill.fee
         trip = self._trips.setdefault(fill.instrument, np.zeros(TRIP))
         rules = self.rules.get(fill.instrument)
-        least = float(smallest_order(rules, fill.price)) if rules is not None else 0.0
-        closed, result = count_fill(trip, buying, float(coins), float(money), least)
+        least = float(smallest_order(rules, fill.price) * UNITS) if rules is not None else 0.0
+        closed, result = count_fill(trip, buying, float(coins * UNITS), float(money * UNITS), least)
         if closed:
             self.count += 1
             self.closed.append(

@@ -1,5 +1,6 @@
 """What a run of the compiled engine left behind: its logs, and what each fill was worth and cost."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,7 +13,6 @@ import numpy as np
 from config.settings import Settings
 from core.cost_gate import CostGate
 from core.costs import UNITS, split_cost
-from core.engine.market import BUY
 from core.engine.tables import FILL_INTS, ORDER_FLOATS, Columns, IntArray, Tape, fraction_of
 from core.lean import lean, pasted
 from core.messages import BoolArray, FloatArray
@@ -22,8 +22,10 @@ from data.market import MarketCut
 from tune.exact_sum import correctly_rounded, exact_sum, two_sum
 from tune.spool import room_for
 
-ORDER, INDEX, AT_MS, ROW, SIDE, STEPS, TICKS, FEE, BID, ASK = range(len(FILL_INTS))
+ORDER, AT_MS, STEPS, TICKS, FEE, BID, ASK = range(len(FILL_INTS))
 """Columns of a log of fills."""
+INDEX, ROW, LOTS = range(3)
+"""Columns of a log of orders: what holds of an order's fills as well is not written down with each."""
 MID = ORDER_FLOATS.index("mid")
 
 
@@ -96,16 +98,24 @@ class Found:
     """Where what is made of it may be kept; in memory without."""
     notes: tuple[str, ...]
 
+    def filled_before(self, index: int) -> int:
+        """How many of the fills are of orders of minutes before tape index ``index``."""
+        # Orders are logged minute by minute, though an order's slices may lie between another's. numpy's own search
+        # would copy a column first.
+        return bisect_left(self.fills[:, ORDER], bisect_left(self.orders[:, INDEX], index))
+
     @cached_property
     def priced(self) -> Priced:
         """What each fill was worth and cost; made when somebody first asks."""
         out = room_for((len(Priced._fields), len(self.fills)), self.folder)
-        _price(self.fills, self.order_floats, *self.units, self.usdt, out)
+        _price(self.fills, self.orders, self.order_floats, *self.units, self.usdt, out)
         return Priced(*out)
 
     def lost(self, booked: int) -> tuple[float, float, float, float]:
         """(fees, spread, impact, delay) of the first ``booked`` fills, USDT, each the correctly rounded sum."""
-        fees, spread, impact, delay, certain = _lost(self.fills[:booked], self.order_floats, *self.units, self.usdt)
+        fees, spread, impact, delay, certain = _lost(
+            self.fills[:booked], self.orders, self.order_floats, *self.units, self.usdt
+        )
         if certain:
             return float(fees), float(spread), float(impact), float(delay)
         columns = (self.priced.fee, self.priced.spread, self.priced.impact, self.priced.delay)
@@ -115,29 +125,29 @@ class Found:
 @pasted
 def _one(
     line: IntArray,
-    orders: FloatArray,
+    orders: IntArray,
+    mid: FloatArray,
     num: IntArray,
     den: FloatArray,
     tick: FloatArray,
     fee_in_quote: BoolArray,
     usdt: float,
 ) -> tuple[float, float, float, float, float, float, float]:
-    """``Priced`` of one ``line`` of a log of fills."""
-    row, buying, ticks = line[ROW], line[SIDE] == BUY, line[TICKS]
+    """``Priced`` of one ``line`` of a log of fills; ``orders`` and ``mid`` are those of ``Logs``."""
+    row, buying, ticks = orders[line[ORDER], ROW], orders[line[ORDER], LOTS] > 0, line[TICKS]
     quantity, price = line[STEPS] * num[row, 1] / den[row, 1], ticks * num[row, 0] / den[row, 0]
     fee = line[FEE] / float(UNITS)
     if buying and not fee_in_quote[row]:
         fee *= price
-    delay, spread, impact = split_cost(
-        buying, quantity, ticks, line[BID], line[ASK], tick[row], orders[line[ORDER], MID]
-    )
+    delay, spread, impact = split_cost(buying, quantity, ticks, line[BID], line[ASK], tick[row], mid[line[ORDER], MID])
     return quantity, price, quantity * price * usdt, fee * usdt, delay * usdt, spread * usdt, impact * usdt
 
 
 @lean
 def _price(
     log: IntArray,
-    orders: FloatArray,
+    orders: IntArray,
+    mid: FloatArray,
     num: IntArray,
     den: FloatArray,
     tick: FloatArray,
@@ -145,9 +155,11 @@ def _price(
     usdt: float,
     out: FloatArray,
 ) -> None:
-    """Write ``Priced`` of a log of fills (F, 10) to ``out`` (7, F)."""
+    """Write ``Priced`` of a log of fills (F, 7) to ``out`` (7, F)."""
     for k in range(log.shape[0]):
-        quantity, price, money, fee, delay, spread, impact = _one(log[k], orders, num, den, tick, fee_in_quote, usdt)
+        quantity, price, money, fee, delay, spread, impact = _one(
+            log[k], orders, mid, num, den, tick, fee_in_quote, usdt
+        )
         out[0, k], out[1, k], out[2, k], out[3, k] = quantity, price, money, fee
         out[4, k], out[5, k], out[6, k] = delay, spread, impact
 
@@ -155,20 +167,21 @@ def _price(
 @lean
 def _lost(
     log: IntArray,
-    orders: FloatArray,
+    orders: IntArray,
+    mid: FloatArray,
     num: IntArray,
     den: FloatArray,
     tick: FloatArray,
     fee_in_quote: BoolArray,
     usdt: float,
 ) -> tuple[float, float, float, float, bool]:
-    """(fees, spread, impact, delay, whether all are correctly rounded) of a log of fills (F, 10): the sums of
+    """(fees, spread, impact, delay, whether all are correctly rounded) of a log of fills (F, 7): the sums of
     ``_price``'s columns, of which nothing is written down."""
     a, b, c, d = 0.0, 0.0, 0.0, 0.0
     lost_a, lost_b, lost_c, lost_d = 0.0, 0.0, 0.0, 0.0
     size_a, size_b, size_c, size_d = 0.0, 0.0, 0.0, 0.0
     for k in range(log.shape[0]):
-        _, _, _, fee, delay, spread, impact = _one(log[k], orders, num, den, tick, fee_in_quote, usdt)
+        _, _, _, fee, delay, spread, impact = _one(log[k], orders, mid, num, den, tick, fee_in_quote, usdt)
         a, low = two_sum(a, fee)
         lost_a += low
         size_a += abs(low)

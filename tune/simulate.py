@@ -43,7 +43,7 @@ from core.units import MINUTE_MS
 from data.market import MarketCut, market_curves
 from data.quote_worth import known_worth
 from tune.compiling import compile_side_by_side, is_compiled, small_market
-from tune.found import INDEX, Found
+from tune.found import INDEX, ORDER, Found
 from tune.pieces import Pieces
 from tune.prepared import Prepared, prepare, terms_in
 from tune.result import Result, stride_of
@@ -310,8 +310,8 @@ class _Run:
         last = self.first + self.done
         ints, floats, shares, fills = (spool.rows() for spool in self.noted)
         # numpy's own search would copy a column first.
-        kept = bisect_left(ints[:, 0], last)
-        fills = fills[: bisect_left(fills[:, INDEX], last)]
+        kept = bisect_left(ints[:, INDEX], last)
+        fills = fills[: bisect_left(fills[:, ORDER], kept)]
         return Found(
             name=self.name,
             settings=self.settings,

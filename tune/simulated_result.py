@@ -2,21 +2,18 @@
 
 import json
 import math
-from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import polars as pl
 
 from config.settings import Settings
 from core.bars import first_known, last_known
-from core.engine.market import BUY
 from core.engine.tables import EDGE, EQUITY, INVESTED, WORTH
 from core.lean import lean
 from core.messages import CLOSE, FloatArray
 from core.units import Instrument
-from tune.found import INDEX, ORDER, SIDE, Found
+from tune.found import LOTS, ORDER, ROW, Found
 from tune.result import Costs, Counts, Result, Tables, grid_of, stride_of
 from tune.run_rules import once
 from tune.simulated_tables import fills_of, orders_of
@@ -40,10 +37,10 @@ def make_result(found: Found) -> Result:
         grid = columns.grid[:kept]
         worth, edge, weights = grid[:, WORTH].copy(), grid[:, EDGE].copy(), columns.weights[:kept].copy()
     # Fills of the last minute's orders happened after its equity was taken.
-    booked = bisect_left(found.fills[:, INDEX], columns.first + done - 1)  # numpy's would copy the column first
+    booked = found.filled_before(columns.first + done - 1)
     first, newest = first_known(equity), last_known(equity, done)
     costs = _costs(0.0 if math.isnan(first) else newest - first, *found.lost(booked))
-    buys = int(np.count_nonzero(found.orders[:, 2] > 0))
+    buys = int(np.count_nonzero(found.orders[:, LOTS] > 0))
     return Result(
         name=found.name,
         market=f"{', '.join(i.symbol for i in market.instruments)}, {done:,} minutes from {_utc(minute[0])} UTC",
@@ -78,21 +75,14 @@ def worth_is_invested(instruments: Sequence[Instrument], members: Sequence[str])
 
 
 @once
-def _told(settings: Settings) -> object:
+def _told(settings: Settings) -> str:
     trade, rules = (part.model_dump(mode="json") for part in (settings.config.trade, settings.rules))
-    return json.loads(json.dumps({"trade": trade, "rules": rules}))
+    return json.dumps({"trade": trade, "rules": rules})
 
 
 def settings_of(settings: Settings) -> dict[str, object]:
     """The rules a run stands under, as JSON; every result's own."""
-    return _copied(_told(settings))  # type: ignore[no-any-return]
-
-
-def _copied(told: Any) -> Any:
-    """What JSON tells, anew: faster than reading it again."""
-    if isinstance(told, dict):
-        return {key: _copied(value) if isinstance(value, (dict, list)) else value for key, value in told.items()}
-    return [_copied(value) if isinstance(value, (dict, list)) else value for value in told]
+    return json.loads(_told(settings))  # type: ignore[no-any-return]
 
 
 def _contribution(found: Found, booked: int, gross: float) -> FloatArray:
@@ -103,8 +93,8 @@ def _contribution(found: Found, booked: int, gross: float) -> FloatArray:
     last = found.columns.first + found.minutes
     earned = _attribute(
         found.fills[:booked, ORDER].copy(),
-        found.orders[:, 1].copy(),
-        found.fills[:booked, SIDE] == BUY,
+        found.orders[:, ROW].copy(),
+        found.orders[found.fills[:booked, ORDER], LOTS] > 0,
         found.priced.quantity[:booked],
         found.order_floats[:, 0] * usdt,
         np.ascontiguousarray(found.shares),

@@ -24,7 +24,8 @@ from tune.result import FILLS, ORDERS, REGIMES
 
 def fills_of(found: Found) -> pl.DataFrame:
     """``FILLS`` of the engine's log."""
-    order, index, at_ms, row, side = found.fills.T[:5]
+    order, at_ms = found.fills.T[:2]
+    index, row, lots = found.orders[order, :3].T
     priced = found.priced
     return pl.DataFrame(
         {
@@ -32,7 +33,7 @@ def fills_of(found: Found) -> pl.DataFrame:
             "minute": found.market.start_minute + index * MINUTE_MS,
             "at_ms": at_ms,
             "symbol": _named([i.symbol for i in found.market.instruments], row),
-            "side": _named(["sell", "buy"], side),
+            "side": _named(["sell", "buy"], (lots > 0).astype(np.int64)),
             "quantity": priced.quantity,
             "price": priced.price,
             "notional_usdt": priced.money,

@@ -12,10 +12,9 @@ import math
 
 from core.ceilings import JOINT, KELLY, VOLATILITY, set_ceilings
 from core.cost_gate import HALF_SPREAD, SIGMA, TRADED, gate_into
-from core.costs import UNITS
 from core.engine.coast import coast
 from core.engine.exits import bounds_of
-from core.engine.market import BUY, shown_mid, shown_touch
+from core.engine.market import shown_mid, shown_touch
 from core.engine.orders import exact, work
 from core.engine.prefetch import prefetch_flat
 from core.engine.tables import (
@@ -552,12 +551,13 @@ def _count_fills(
     grids: Grids, account: Account, logs: Logs, first: int, end: int, orders_before: int, rules: GuardRules
 ) -> None:
     """Count the fills [first, end) of the log into round trips; those that it closes may pause what comes."""
-    guards, log = account.guards, logs.fills
+    guards = account.guards
     for k in range(first, end):
-        at_ms, row, steps = log[k, 2], log[k, 3], log[k, 5]
+        line = logs.fills[k]
+        order, at_ms, steps, price, fee = logs.orders[line[0] - orders_before], line[1], line[2], line[3], line[4]
+        row, buying = order[1], order[2] > 0
         grid = grids.ints[row]
-        buying = log[k, 4] == BUY
-        coins, money, fee = steps * grid[STEP_UNITS], steps * log[k, 6] * grid[UNIT], log[k, 7]
+        coins, money = steps * grid[STEP_UNITS], steps * price * grid[UNIT]
         if buying and not grid[FEE_IN_QUOTE]:
             coins -= fee
         else:
@@ -565,11 +565,10 @@ def _count_fills(
         trip = guards.floats[row, :TRIP]
         least = 0 * coins
         if not buying:
-            least = least_lots(grid[MIN_LOTS], grid[MIN_NOTIONAL], log[k, 6] * grid[UNIT]) * grid[STEP_UNITS]
-        closed, result = count_fill(trip, buying, coins / float(UNITS), money / float(UNITS), least / float(UNITS))
+            least = least_lots(grid[MIN_LOTS], grid[MIN_NOTIONAL], price * grid[UNIT]) * grid[STEP_UNITS]
+        closed, result = count_fill(trip, buying, float(coins), float(money), float(least))
         if closed:
-            due = logs.orders[log[k, 0] - orders_before, 6]
-            stopped = result < 0.0 and due in (STOP_LOSS, TRAILING_STOP)
+            stopped = result < 0.0 and order[6] in (STOP_LOSS, TRAILING_STOP)
             close_trip(guards, row, at_ms, result, stopped, rules)
 
 
@@ -620,10 +619,10 @@ def log_orders(
         parent[k, BUYS] = 1 if lots > 0 else 0
         line, more = logs.orders[at], logs.floats[at]
         count += 1
-        line[6] = NOT_DUE
+        line[1], line[2], line[6] = i, lots, NOT_DUE
         if not noted:
             continue
-        line[0], line[1], line[2], line[3], line[4], line[5] = index, i, lots, ticks, limits[i], regime
+        line[0], line[3], line[4], line[5] = index, ticks, limits[i], regime
         line[7], line[8], line[9] = 0, 0, 0
         more[0], more[1], more[2], more[3] = rows[MID, i], edge[i], rows[TARGET, i], equity
         more[4], more[5], more[6], more[7] = rows[HELD, i], rows[PRICE, i], sized[ASKED_CHANGE, i], sized[ALLOWED, i]

@@ -124,7 +124,6 @@ def send(
     log: IntArray,
     fills: int,
     order: int,
-    index: int,
     row: int,
     buying: bool,
     ticks: int,
@@ -170,8 +169,8 @@ def send(
         if guarded:
             hold(grids, account, row, buying, level[TICKS, k], some, fee, at_ms)
         line = log[fills]
-        line[0], line[1], line[2], line[3], line[4] = order, index, at_ms, row, side
-        line[5], line[6], line[7], line[8], line[9] = some, level[TICKS, k], fee, bid, ask
+        line[0], line[1], line[2], line[3] = order, at_ms, some, level[TICKS, k]
+        line[4], line[5], line[6] = fee, bid, ask
         fills += 1
         done += some
     for asset in (grids.ints[row, BASE], grids.ints[row, QUOTE]):
@@ -334,7 +333,6 @@ def work(
                     logs.fills,
                     fills,
                     order,
-                    index,
                     row,
                     buying,
                     ticks,

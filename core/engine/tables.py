@@ -205,7 +205,7 @@ ORDER_FLOATS = (
     *("mid", "edge_bps", "target", "equity", "held", "price", "asked", "allowed", "half_bps"),
     *("volatility", "kelly", "joint"),
 )
-FILL_INTS = ("order", "index", "at_ms", "row", "side", "steps", "ticks", "fee", "bid", "ask")
+FILL_INTS = ("order", "at_ms", "steps", "ticks", "fee", "bid", "ask")
 
 
 class Logs(NamedTuple):
@@ -218,7 +218,7 @@ class Logs(NamedTuple):
     shares: FloatArray
     """(O, M) what each member's weighted forecast had in the edge."""
     fills: IntArray
-    """(F, 10) ``FILL_INTS``; ``order`` counts from 0 over the whole run, the fee in units of what it is paid in, bid
+    """(F, 7) ``FILL_INTS``; ``order`` counts from 0 over the whole run, the fee in units of what it is paid in, bid
     and ask are the touch it met, in ticks."""
 
 

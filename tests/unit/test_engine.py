@@ -17,9 +17,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.book import best_ticks, half_spread_of
+from core.engine.market import fill_quotes
 from core.engine.prepared import liquidity_table
 from core.engine.shown import shown_table
-from core.engine.tables import AVERAGE_MINUTES, MAX_NOTIONAL, MAX_NOTIONAL_KRW, MULTIPLIER_DOWN, MULTIPLIER_UP, TICK_NUM
+from core.engine.tables import (
+    AVERAGE_MINUTES,
+    MAX_NOTIONAL,
+    MAX_NOTIONAL_KRW,
+    MULTIPLIER_DOWN,
+    MULTIPLIER_UP,
+    QUOTED,
+    TICK_NUM,
+)
 from core.impact import PRIOR
 from core.liquidity import half_spreads, hour_column, liquidity_at
 from core.messages import Regime
@@ -40,7 +49,8 @@ from tests.support.engines import (
 )
 from tests.support.markets import MINUTE
 from tune import simulate as simulation
-from tune.simulate import Forecasts, simulate
+from tune.prepared import prepare
+from tune.simulate import Forecasts, simulate, simulate_targets
 
 EVERYTHING_OFF = {
     f"costs__{part}": False
@@ -350,6 +360,28 @@ def test_given_targets_are_worked_as_on_a_desk(seed: int) -> None:
     }
     pair = run_targets(make_settings(rows, **changes), market, wishes(rng, 150, rows))
     assert difference(pair) == ""
+
+
+@pytest.mark.parametrize(
+    "changes", [{"execution__algorithm": "immediate"}, {"costs__latency_ms": 10_000}, {"costs__halts": False}]
+)
+def test_what_the_market_shows_to_orders_may_be_tabled_before(changes: dict[str, Any]) -> None:
+    traded = 0
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        market, rules = cut_of(wild(rng, 2, 200)), make_settings(2, protection__stop_loss_pct=0.2, **changes)
+        ready, target = prepare(rules, market), wishes(rng, 200, 2)
+        told = ready.rules(rules, 1.0)
+        schedule = told.account.schedule
+        quotes = np.full((*market.bars.shape[:2], schedule.slices * QUOTED), np.nan)
+        fill_quotes(ready.tape, told.grids, told.account.terms, schedule.slice_ms, quotes)
+        tabled = replace(ready, tape=ready.tape._replace(quotes=quotes))
+        asked, looked_up = (
+            simulate_targets(rules, market, target, cash=Decimal(10_000), prepared=one) for one in (ready, tabled)
+        )
+        assert same(asked, looked_up)
+        traded += asked.counts.fills
+    assert traded > 100
 
 
 def test_a_position_that_rises_above_its_cap_is_trimmed_and_not_churned() -> None:
