@@ -98,7 +98,7 @@ def start_ray(config: Config, root: Path, dashboard_port: int) -> None:
             if own
             else 'start one with `ray start --head` (same RAY_AUTH_TOKEN_PATH), or set ray.address to "local"'
         )
-        raise BotError(f"{what}: {error}; {hint}") from error
+        raise BotError(f"{what}: {str(error).rstrip('.')}; {hint}") from error
 
 
 def spawn(name: str, plan: RunPlan) -> Any:

@@ -147,7 +147,7 @@ def cut(
         raise DataError(
             f"{source.lake.root}: {minutes} minutes and {WARMUP_MINUTES} of history before them are asked for,"
             f" but the instruments share {have} minutes ({_utc(first)} to {_utc(last)} UTC)"
-            f"{limited_by(source, instruments, first, last)}"
+            f"{limited_by(source, instruments, first, last, have - WARMUP_MINUTES)}"
         )
     return (read or cut_out)(source, instruments, first_minute, minutes, WARMUP_MINUTES)
 
@@ -158,16 +158,19 @@ def reaching_of(lake: Lake, instruments: tuple[Instrument, ...], first: int, las
     return tuple(i for i, (begins, ends) in spans.items() if begins <= first and ends >= last)
 
 
-def limited_by(source: MarketSource, instruments: tuple[Instrument, ...], first: int, last: int) -> str:
-    """Which instruments keep what they all share, from ``first`` to ``last``, so short, and what to do about it."""
+def limited_by(source: MarketSource, instruments: tuple[Instrument, ...], first: int, last: int, most: int = 0) -> str:
+    """Which instruments keep what they all share, from ``first`` to ``last``, so short, and what to do about it; ``most``
+    minutes can be had as they are, none of them where even one is too much."""
     spans = {i.symbol: source.lake.common_span((i,)) for i in instruments}
     late = [symbol for symbol, span in spans.items() if span[0] == first]
     early = [symbol for symbol, span in spans.items() if span[1] == last]
     said = [f"{', '.join(late)} last to begin"] if len(late) < len(spans) else []
     said += [f"{', '.join(early)} first to end"] if len(early) < len(spans) else []
+    fewer = f"ask for {most} minutes or fewer, or " if most > 0 else ""
     if not said:
-        return "; ask for fewer minutes, or import more"
-    return f": {'; '.join(said)}. Ask for fewer minutes, or leave out of trade.instruments what has so few"
+        return f"; {fewer}import more"
+    told = f"{fewer}leave out of trade.instruments what has so few"
+    return f": {'; '.join(said)}. {told[0].upper()}{told[1:]}"
 
 
 def cut_out(

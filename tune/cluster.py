@@ -21,6 +21,7 @@ def own_ray(
     """Ray with ``cpus`` logical CPUs and token authentication while inside; one that already runs here is used.
 
     ``memory``: bytes that Ray may promise its workers (default: what it finds), ``object_store``: bytes of shared memory.
+    Raises BotError naming what to do when Ray does not come up.
     """
     if ray.is_initialized():
         yield
@@ -48,8 +49,12 @@ def own_ray(
             log_to_driver=False,
             configure_logging=False,
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise BotError(f"Ray did not start for training: {error}; run: python3 run.py doctor") from error
+    except Exception as error:
+        # A raylet that is slow to come up is a bare Exception of Ray's.
+        raise BotError(
+            f"Ray did not start: {str(error).rstrip('.')}; give the same command again when the machine is less busy, "
+            "or run: python3 run.py doctor"
+        ) from error
     try:
         yield
     finally:

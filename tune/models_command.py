@@ -238,9 +238,11 @@ def _rollback(args: argparse.Namespace, store: ArtifactStore, registry: ModelReg
 
     def rule(now: Standing) -> ModelStep:
         if not now.former:
+            none = (
+                f"has no champion before {now.champion}" if now.champion else "never had a champion, so there is none"
+            )
             raise ConfigError(
-                f"{args.member} has no champion before {now.champion or 'the first'} to go back to; "
-                f"name one: python3 run.py models promote {args.member} VERSION"
+                f"{args.member} {none} to go back to; name one: python3 run.py models promote {args.member} VERSION"
             )
         return _step(ROLLED_BACK, args, version_of(store, args.member, now.former).version, now)
 

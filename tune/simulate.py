@@ -129,7 +129,7 @@ def simulate_targets(
     return _Run(settings, market, None, target, [], cash, name, regimes, prepared).finish(progress)
 
 
-COMPILING = "compiling the rules, once (half a minute)"
+COMPILING = "compiling the rules, once (some 15 s, more on a busy machine)"
 
 
 def compile_engine(say: Callable[[str], object] = lambda text: None) -> None:

@@ -39,6 +39,11 @@ def test_memory_decides_how_many_run_at_once_and_idle_cores_become_threads():
     assert (made.at_once, made.threads) == (2, 4)
 
 
+def test_one_of_a_thing_is_told_as_one():
+    assert "20 minutes, 1 core, 8.0 GB: one trial at a time, with 1 thread and" in shared(cores=1).in_words()
+    assert "2 cores, 8.0 GB: 2 trials at once, each with 1 thread and" in shared().in_words()
+
+
 def test_too_little_memory_names_who_needs_it_and_the_amount_it_names_is_enough():
     with pytest.raises(ConfigError, match=r"--memory 2\.0 GB is too little: one trial of \w+ needs 1\.1 GB") as refused:
         shared(memory=2 * GB)

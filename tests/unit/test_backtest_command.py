@@ -199,10 +199,22 @@ def test_the_newest_minutes_are_not_left_out_in_silence(tmp_path):
 
 def test_what_keeps_the_shared_minutes_short_is_named(tmp_path):
     source = in_one_lake(tmp_path, {BTC: range(2_000), ETH: range(1_900, 2_000)})
-    with pytest.raises(DataError, match=r"share 100 minutes .*: ETH/USDT last to begin\. Ask for fewer"):
+    with pytest.raises(DataError, match=r"share 100 minutes .*: ETH/USDT last to begin\. Leave out of"):
         cut(source, (BTC, ETH), 100)
-    with pytest.raises(DataError, match=r"share 2000 minutes .*; ask for fewer minutes, or import more"):
+    with pytest.raises(
+        DataError, match=r"share 2000 minutes .*; ask for (\d+) minutes or fewer, or import more"
+    ) as told:
         cut(source, (BTC,), 1_900)
+    most = int(str(told.value).partition("ask for ")[2].partition(" ")[0])
+    assert cut(source, (BTC,), most).minutes == most
+    with pytest.raises(DataError, match=r"are asked for"):
+        cut(source, (BTC,), most + 1)
+
+
+def test_where_the_history_alone_does_not_fit_no_fewer_minutes_are_asked_for(tmp_path):
+    source = in_one_lake(tmp_path, {BTC: range(30)})
+    with pytest.raises(DataError, match=r"share 30 minutes [^;]*; import more$"):
+        cut(source, (BTC,), 240)
 
 
 def test_minutes_without_a_bar_are_counted():

@@ -91,7 +91,7 @@ def test_two_versions_side_by_side_with_what_the_shadow_found(tmp_path: Path, st
         (("show", "rigde"), r"no version of 'rigde'.*there are versions of ridge"),
         (("promote", "ridge", "v0009"), r"ridge has no version 'v0009'; there are v0001\."),
         (("compare", "ridge", "1", "v0001.ffffffff"), "no version 'v0001.ffffffff'"),
-        (("rollback", "ridge"), "no champion before the first to go back to"),
+        (("rollback", "ridge"), "ridge never had a champion, so there is none to go back to; name one"),
     ],
 )
 def test_a_wrong_name_is_one_clear_line(tmp_path: Path, store: ArtifactStore, words: tuple[str, ...], said: str):
@@ -99,6 +99,13 @@ def test_a_wrong_name_is_one_clear_line(tmp_path: Path, store: ArtifactStore, wo
     with pytest.raises(ConfigError, match=said):
         models(tmp_path, *words)
     assert ModelRegistry.of(store).steps() == ()
+
+
+def test_before_the_first_champion_there_is_none_to_go_back_to(tmp_path: Path, store: ArtifactStore):
+    first = keep(store, "one")
+    models(tmp_path, "promote", "ridge", "1")
+    with pytest.raises(ConfigError, match=f"ridge has no champion before {first.version} to go back to"):
+        models(tmp_path, "rollback", "ridge")
 
 
 def test_the_champion_is_not_promoted_again(tmp_path: Path, store: ArtifactStore):

@@ -1,5 +1,6 @@
 """The page of a run: whole for every run there can be, in order, safe, and adding up."""
 
+import html
 import json
 import re
 from dataclasses import replace
@@ -9,10 +10,11 @@ import polars as pl
 import pytest
 from rich.console import Console
 
+from config.load import load_settings
 from core.messages import TradingState
 from core.params import CostSettings
 from tests.support.results import made_up_result, with_missed
-from tune.report.compare import difference, write_comparison
+from tune.report.compare import MOST_SETTINGS, difference, set_otherwise, write_comparison
 from tune.report.figures import costs_figure
 from tune.report.findings import findings_of
 from tune.report.frame import Judged
@@ -24,6 +26,7 @@ from tune.report.terminal import as_json, print_comparison, print_findings
 from tune.report.waterfall import steps_of
 from tune.report.words import UNKNOWN, costs_in_words, switched_off
 from tune.result import STATES, Result, Tables, empty_fills, empty_orders
+from tune.simulated_result import settings_of
 
 SECTIONS = (
     "Equity",
@@ -258,9 +261,40 @@ def test_runs_of_other_minutes_or_instruments_are_called_so(tmp_path):
     assert "none ran over other minutes than one" in text
 
 
+def test_what_the_runs_were_set_otherwise_is_named_on_the_page_and_the_console(tmp_path):
+    settings = load_settings(environ={})
+    told = settings_of(settings)
+    bolder = settings_of(load_settings(environ={}, overrides=["trade.invest_pct=60", "selection.entry_edge_bps=30"]))
+    runs = [
+        (name, findings_of(replace(made_up_result(name=name), settings=kept)))
+        for name, kept in (("A", told), ("same", told), ("bold", bolder), ("old", {}))
+    ]
+    (said,) = set_otherwise(runs)
+    assert said.startswith("bold was set otherwise than A: ")
+    assert set(said.removeprefix("bold was set otherwise than A: ").removesuffix(".").split(", ")) == {
+        "trade.invest_pct 30 % → 60 %",
+        "selection.entry_edge_bps 25 bps → 30 bps",
+    }
+    assert said in html.unescape(write_comparison(tmp_path / "c.html", runs).read_text(encoding="utf-8"))
+    console = Console(record=True, width=240, file=open("/dev/null", "w"))  # noqa: SIM115
+    print_comparison(console, runs)
+    assert said in console.export_text()
+
+
+def test_where_most_of_the_settings_differ_only_so_many_are_named():
+    told = settings_of(load_settings(environ={}))
+    other = {"trade": told["trade"], "rules": {}}
+    runs = [(name, findings_of(replace(made_up_result(), settings=kept))) for name, kept in (("A", told), ("B", other))]
+    (said,) = set_otherwise(runs)
+    assert said.count("→") == MOST_SETTINGS
+    assert re.search(r" and \d+ more\.$", said)
+
+
 def test_a_page_can_hold_another_run_beside_its_own(tmp_path):
-    text = page_of(made_up_result(), tmp_path, against=[("before", findings_of(made_up_result(seed=4)))])
+    before = findings_of(made_up_result(400, seed=4))
+    text = page_of(made_up_result(500), tmp_path, against=[("before", before)])
     assert "<h2>Compared: growth</h2>" in text
+    assert "before ran over other minutes than this run" in text
 
 
 def figure_of(value: float, better: int, unit: str = "") -> KeyFigure:

@@ -43,10 +43,11 @@ CATCHES_ALL = {
     "serve/load_check.py": {"check"},
     "serve/panel.py": {"_ask"},
     "tune/auto/child.py": {"answer"},
+    "tune/cluster.py": {"own_ray"},
 }
-"""The outermost loops, by function: each records what it caught and goes on. ``start_ray`` gives Ray's bare Exception
-a name, and whoever asks a model or a scorer of somebody else's cannot know what it may fail in. Anything else names its
-errors."""
+"""The outermost loops, by function: each records what it caught and goes on. ``start_ray`` and ``own_ray`` give Ray's
+bare Exception a name, and whoever asks a model or a scorer of somebody else's cannot know what it may fail in. Anything
+else names its errors."""
 
 
 def sources() -> dict[str, str]:

@@ -58,8 +58,9 @@ class Budget:
         return SLOWEST * (self.seconds - self.end_seconds)
 
     def in_words(self) -> str:
+        at_once = f"{self.at_once} trials at once, each" if self.at_once != 1 else "one trial at a time,"
         return (
-            f"{self.seconds / 60:g} minutes, {self.cores} cores, {size(self.memory)}: {self.at_once} trials at once, each "
+            f"{self.seconds / 60:g} minutes, {self.cores} core{'s' * (self.cores != 1)}, {size(self.memory)}: {at_once} "
             f"with {self.threads} thread{'s' * (self.threads != 1)} and {size(self.trial_bytes)}"
         )
 

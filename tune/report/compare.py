@@ -5,6 +5,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from config.changes import changes
+from config.meanings import flat
 from tune.report.equity import overlay_figure
 from tune.report.figures import costs_figure
 from tune.report.findings import Findings
@@ -13,6 +15,8 @@ from tune.report.key_figures import KeyFigure
 from tune.report.style import MINUS, money, number, span
 
 Named = tuple[str, Findings]
+MOST_SETTINGS = 12
+"""Named one by one; who changed more compared two files rather than two runs."""
 
 
 def comparison_rows(runs: Sequence[Named]) -> list[tuple[KeyFigure, list[KeyFigure | None]]]:
@@ -85,7 +89,11 @@ def write_comparison(path: Path, runs: Sequence[Named], verdicts: Sequence[Judge
         f"{name}: {found.result.market}, {found.result.cash:,.2f} USDT{word}"
         for (name, found), word in zip(runs, words, strict=True)
     ]
-    notes = mismatches(runs) + [f"{name}: {note}" for name, found in runs for note in found.result.notes]
+    notes = (
+        mismatches(runs)
+        + set_otherwise(runs)
+        + [f"{name}: {note}" for name, found in runs for note in found.result.notes]
+    )
     body = [
         head(title, lines, synthetic=any(found.result.synthetic for _, found in runs), notes=notes),
         comparison_section(runs),
@@ -104,4 +112,23 @@ def mismatches(runs: Sequence[Named]) -> list[str]:
             found.append(f"{other_name} ran over other minutes than {name}: their figures are of different markets.")
         if first.instruments != other.instruments:
             found.append(f"{other_name} traded other instruments than {name}.")
+    return found
+
+
+def set_otherwise(runs: Sequence[Named]) -> list[str]:
+    """Which settings each later run had otherwise than the first: what a difference of theirs may come from. Nothing of a
+    run that kept no settings."""
+    name, first = runs[0][0], runs[0][1].result
+    found = []
+    for other_name, one in runs[1:]:
+        old, new = (
+            flat({"config": {"trade": result.settings.get("trade", {})}, "rules": result.settings.get("rules", {})})
+            for result in (first, one.result)
+        )
+        if not old or not new:
+            continue
+        apart = [f"{c.key} {c.old or '(not there)'} → {c.new or '(not there)'}" for c in changes(old, new, first.cash)]
+        more = f" and {len(apart) - MOST_SETTINGS} more" if len(apart) > MOST_SETTINGS else ""
+        if apart:
+            found.append(f"{other_name} was set otherwise than {name}: {', '.join(apart[:MOST_SETTINGS])}{more}.")
     return found

@@ -10,7 +10,7 @@ from core.units import MINUTE_MS
 from tune.report import figures as draw
 from tune.report import tables
 from tune.report.calendars import calendar_of
-from tune.report.compare import comparison_section
+from tune.report.compare import comparison_section, mismatches, set_otherwise
 from tune.report.equity import equity_figure, fan_figure
 from tune.report.findings import Findings
 from tune.report.frame import Judged, figure, head, pair, section, write_html
@@ -28,12 +28,13 @@ def write_page(
 ) -> Path:
     """Write the page of one run to ``path`` and return it; ``against`` are other runs to compare it with."""
     result, trades = found.result, found.trades
+    compared = [("this run", found), *against]
     body = [
-        _head(result, verdict),
+        _head(result, verdict, [*mismatches(compared), *set_otherwise(compared)]),
         _cards(found.figures),
         section("Equity", _lead(found)),
         section("Where the money went", _waterfall(found)),
-        comparison_section([("this run", found), *against]) if against else "",
+        comparison_section(compared) if against else "",
         section("Exposure by symbol", figure(draw.exposure_figure(result))),
         section("By hour of the week, mean bps (UTC)", figure(draw.hours_figure(result))),
         section("Members", _members(result)),
@@ -46,7 +47,7 @@ def write_page(
     return write_html(path, result.name, body)
 
 
-def _head(result: Result, verdict: Judged | None) -> str:
+def _head(result: Result, verdict: Judged | None, compared: Sequence[str]) -> str:
     symbols = ", ".join(instrument.symbol for instrument in result.instruments)
     when = "no minute was run"
     if result.minutes:
@@ -54,7 +55,7 @@ def _head(result: Result, verdict: Judged | None) -> str:
         length = span((end - first) / MINUTE_MS)
         when = f"{clock(first)} to {clock(end)} UTC ({length}, {plural(result.minutes, 'minute')})"
     lines = (result.market, when, symbols, f"{result.cash:,.2f} USDT at the start")
-    return head(result.name, lines, synthetic=result.synthetic, notes=notes_of(result), verdict=verdict)
+    return head(result.name, lines, synthetic=result.synthetic, notes=[*notes_of(result), *compared], verdict=verdict)
 
 
 def _cards(known: list[KeyFigure]) -> str:

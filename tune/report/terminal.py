@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tune.report.compare import comparison_rows, difference, mismatches
+from tune.report.compare import comparison_rows, difference, mismatches, set_otherwise
 from tune.report.findings import Findings
 from tune.report.frame import Judged
 from tune.report.style import money, number
@@ -76,6 +76,8 @@ def print_comparison(console: Console, runs: Sequence[tuple[str, Findings]]) -> 
     console.print(table)
     for note in mismatches(runs):
         console.print(f"[yellow]{escape(note)}[/]", highlight=False)
+    for note in set_otherwise(runs):
+        console.print(escape(note), highlight=False)
 
 
 def as_json(found: Findings, verdict: Judged | None = None) -> dict[str, Any]:
