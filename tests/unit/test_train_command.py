@@ -84,6 +84,6 @@ def test_a_coin_that_was_listed_a_moment_ago_makes_what_is_learned_from_the_othe
 def test_an_agent_names_the_coin_that_leaves_it_too_little(fresh: MarketSource):
     shared = newest_span(fresh, SETTINGS, 30, None, shared=True)
     with pytest.raises(
-        DataError, match=r"300 minutes are too few for an agent.*: ETH/USDT last to begin\. .*leave out of"
+        DataError, match=r"300 minutes are too few for an agent.*: ETH/USDT last to begin\. Leave out of"
     ):
         train_agent(fresh, SETTINGS, shared, ArtifactStore(fresh.root / "artifacts"))
