@@ -1,7 +1,7 @@
 """Where Python keeps compiled modules when it was told to write none beside the sources.
 
-``PYTHONDONTWRITEBYTECODE`` (usual in containers) is meant for folders of sources. A system of twenty processes that obeys
-it compiles Ray, torch and all else twenty times, at every start. So the compiled modules go into a folder of ours instead.
+``PYTHONDONTWRITEBYTECODE`` (usual in containers) is meant for folders of sources. Of a system that obeys it each process
+compiles Ray and all else that it imports, at every start. So the compiled modules go into a folder of ours instead.
 Standard library only.
 """
 

@@ -126,20 +126,22 @@ class Found:
 def _one(
     line: IntArray,
     orders: IntArray,
-    mid: FloatArray,
+    floats: FloatArray,
     num: IntArray,
     den: FloatArray,
     tick: FloatArray,
     fee_in_quote: BoolArray,
     usdt: float,
 ) -> tuple[float, float, float, float, float, float, float]:
-    """``Priced`` of one ``line`` of a log of fills; ``orders`` and ``mid`` are those of ``Logs``."""
+    """``Priced`` of one ``line`` of a log of fills; ``orders`` and ``floats`` are those of ``Logs``."""
     row, buying, ticks = orders[line[ORDER], ROW], orders[line[ORDER], LOTS] > 0, line[TICKS]
     quantity, price = line[STEPS] * num[row, 1] / den[row, 1], ticks * num[row, 0] / den[row, 0]
     fee = line[FEE] / float(UNITS)
     if buying and not fee_in_quote[row]:
         fee *= price
-    delay, spread, impact = split_cost(buying, quantity, ticks, line[BID], line[ASK], tick[row], mid[line[ORDER], MID])
+    delay, spread, impact = split_cost(
+        buying, quantity, ticks, line[BID], line[ASK], tick[row], floats[line[ORDER], MID]
+    )
     return quantity, price, quantity * price * usdt, fee * usdt, delay * usdt, spread * usdt, impact * usdt
 
 
@@ -147,7 +149,7 @@ def _one(
 def _price(
     log: IntArray,
     orders: IntArray,
-    mid: FloatArray,
+    floats: FloatArray,
     num: IntArray,
     den: FloatArray,
     tick: FloatArray,
@@ -158,7 +160,7 @@ def _price(
     """Write ``Priced`` of a log of fills (F, 7) to ``out`` (7, F)."""
     for k in range(log.shape[0]):
         quantity, price, money, fee, delay, spread, impact = _one(
-            log[k], orders, mid, num, den, tick, fee_in_quote, usdt
+            log[k], orders, floats, num, den, tick, fee_in_quote, usdt
         )
         out[0, k], out[1, k], out[2, k], out[3, k] = quantity, price, money, fee
         out[4, k], out[5, k], out[6, k] = delay, spread, impact
@@ -168,7 +170,7 @@ def _price(
 def _lost(
     log: IntArray,
     orders: IntArray,
-    mid: FloatArray,
+    floats: FloatArray,
     num: IntArray,
     den: FloatArray,
     tick: FloatArray,
@@ -181,7 +183,7 @@ def _lost(
     lost_a, lost_b, lost_c, lost_d = 0.0, 0.0, 0.0, 0.0
     size_a, size_b, size_c, size_d = 0.0, 0.0, 0.0, 0.0
     for k in range(log.shape[0]):
-        _, _, _, fee, delay, spread, impact = _one(log[k], orders, mid, num, den, tick, fee_in_quote, usdt)
+        _, _, _, fee, delay, spread, impact = _one(log[k], orders, floats, num, den, tick, fee_in_quote, usdt)
         a, low = two_sum(a, fee)
         lost_a += low
         size_a += abs(low)
