@@ -2,6 +2,7 @@
 
 import json
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,7 +26,7 @@ def make_result(found: Found) -> Result:
     minute = found.minute[:done]
     equity = np.ascontiguousarray(columns.minutes[EQUITY, :done])
     whole = grid_of(market.minutes)
-    kept = int(np.searchsorted(whole, done))
+    kept = bisect_left(whole, done)
     invested = np.ascontiguousarray(columns.minutes[INVESTED, :done])
     if worth_is_invested(market.instruments, found.members):
         worth, edge, weights = np.empty((kept, 1)), np.full((kept, 1), math.nan), np.zeros((kept, 0))

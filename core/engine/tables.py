@@ -486,11 +486,13 @@ def make_columns(
     """Room for ``minutes`` minutes from tape index ``first`` on, every ``stride``-th and the last in full."""
     grid = (minutes - 1 + stride - 1) // stride + 1 if minutes else 0
     # All of it is written to, but for the states and the weights where nobody votes.
+    state = room((-(-minutes // 8),)).view(np.int8)[:minutes]
+    state[:] = 0
     return Columns(
         first=first,
         stride=stride,
         minutes=room((2, minutes)),
-        state=np.zeros(minutes, dtype=np.int8),
+        state=state,
         grid=room((grid, 2, rows)),
         weights=np.zeros((grid, members)),
     )

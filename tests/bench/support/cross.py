@@ -33,6 +33,9 @@ from tune.prepared import Prepared, prepare
 from tune.result import Result
 
 SHARE = 0.1
+BLOCK = 512
+"""Minutes whose sums stay near the processor."""
+assert FAST % 4 == 0 and SLOW % FAST == 0, "the sums of cross_targets are made of each other"
 INSTRUMENTS = (Instrument("binance", "BTC/USDT"),)
 CASH = Decimal(10_000)
 WIDE = (
@@ -44,31 +47,37 @@ WIDE = (
 
 
 @njit(cache=True)
-def cross_targets(close: np.ndarray, fast: int, slow: int, share: float, target: np.ndarray) -> int:
-    """Fill ``target`` (T, 1): ``share`` from a crossing up, 0 from one down, NaN between; gives the crossings up.
+def cross_targets(close: np.ndarray, share: float, target: np.ndarray) -> None:
+    """Fill ``target`` (T,): ``share`` from a crossing of the averages up, 0 from one down, NaN between.
 
-    ``close`` (T,). The averages are compared by their sums, each times the other's length: no division is needed. A sum takes one
-    addition a bar: the processor waits for each before it can do the next.
+    ``close`` (T,). The averages are compared by their sums: no division is needed. A sum is made of shorter ones, those of
+    four minutes, then of ``FAST``, then of ``SLOW``: it waits for no sum before it, so that the processor does several
+    minutes in one step, and nothing that was lost in rounding is carried on.
     """
-    entries = 0
-    sum_fast = sum_slow = 0.0
-    for t in range(min(slow, len(close))):
-        target[t, 0] = np.nan
-        sum_fast += close[t] - (close[t - fast] if t >= fast else 0.0)
-        sum_slow += close[t]
-    above = sum_fast * slow > sum_slow * fast
-    # As columns that begin where they are read: no place is counted from the end, and none is looked at for that.
-    newest, left_fast, left_slow, asked = close[slow:], close[slow - fast : -fast], close[:-slow], target[slow:, 0]
-    for t in range(newest.shape[0]):
-        sum_fast += newest[t] - left_fast[t]
-        sum_slow += newest[t] - left_slow[t]
-        now = sum_fast * slow > sum_slow * fast
-        asked[t] = np.nan
-        if now != above:
-            asked[t] = share if now else 0.0
-            entries += now
-            above = now
-    return entries
+    four, fast, lead = np.empty(BLOCK + SLOW), np.empty(BLOCK + SLOW), np.zeros(BLOCK + 1)
+    target[: min(SLOW, target.shape[0])] = np.nan
+    for first in range(SLOW - 1, close.shape[0], BLOCK):
+        seen = close[first - SLOW + 1 : first + BLOCK]
+        size = seen.shape[0] - SLOW + 1
+        for i in range(seen.shape[0] - 3):
+            four[i] = (seen[i] + seen[i + 1]) + (seen[i + 2] + seen[i + 3])
+        for i in range(seen.shape[0] - FAST + 1):
+            total = four[i]
+            for j in range(4, FAST, 4):
+                total += four[i + j]
+            fast[i] = total
+        now, before = lead[1 : size + 1], lead[:size]
+        for i in range(size):
+            slow = fast[i]
+            for j in range(FAST, SLOW, FAST):
+                slow += fast[i + j]
+            now[i] = (SLOW // FAST) * fast[i + SLOW - FAST] - slow
+        if first == SLOW - 1:
+            before[0] = now[0]
+        asked = target[first : first + size]
+        for i in range(size):
+            asked[i] = np.nan if (now[i] > 0.0) == (before[i] > 0.0) else (share if now[i] > 0.0 else 0.0)
+        lead[0] = now[size - 1]
 
 
 def market_of(path: str) -> MarketCut:
@@ -113,7 +122,7 @@ if __name__ == "__main__":
     engine.advance = loop
 
     def run(prepared: Prepared) -> tuple[Result, int, float]:
-        cross_targets(close, FAST, SLOW, SHARE, target)
+        cross_targets(close, SHARE, target[:, 0])
         found = engine.simulate_targets(settings, prepared.market, target, cash=CASH, regimes=False, prepared=prepared)
         return found, found.counts.buys, float(found.equity[-1] / found.cash - 1.0)
 
