@@ -66,8 +66,11 @@ OUR_ROWS = {
 }
 QUICK_PEERS = ("vectorbt",)
 SLOW_PEERS = ("backtesting", "freqtrade", "nautilus")
-ROUNDS = 3
-"""Turns that the quick rows take."""
+ROUNDS, CALLS = 5, 5
+"""Turns that the quick rows take, and calls in each."""
+BAR = 10.0
+"""Times vectorbt, asked of the row that does what vectorbt does."""
+HELD_TO_BAR = "Minutehand immediate, market at hand"
 TIMEOUT = 900.0
 SAME_SHARE = 0.005
 PEER_HEADINGS = (
@@ -140,8 +143,8 @@ def peers(args: argparse.Namespace) -> bool:
         _say(f"peers: {said}, core {a_core()}")
         for _ in range(1 if args.quick else ROUNDS):
             for name in [name for name in QUICK_PEERS if name in asked]:
-                _add(rows, name, _peer(args, name, path, 3))
-            _add(rows, "raw limit", _measured("raw limit", own_command("limit", path, *_options(5))))
+                _add(rows, name, _peer(args, name, path, CALLS))
+            _add(rows, "raw limit", _measured("raw limit", own_command("limit", path, *_options(CALLS))))
             for algorithm in ALGORITHMS:
                 for row in _ours(path, algorithm):
                     _add(rows, row.name, row)
@@ -152,6 +155,7 @@ def peers(args: argparse.Namespace) -> bool:
     for row in rows.values():
         if row.why:
             print(f"{row.name}: {row.why}")
+    print(held_to_bar(rows))
     wrong = other_entries(rows.values())
     for line in wrong:
         print(line)
@@ -170,7 +174,7 @@ def _ours(path: Path, algorithm: str) -> list[Row]:
     """Our rows, as ``tests/bench/support/cross.py`` tells them apart."""
     name = f"Minutehand {algorithm}"
     try:
-        told = measure(own_command("cross", path, algorithm, *_options(5)), TIMEOUT, ONE_THREAD)
+        told = measure(own_command("cross", path, algorithm, *_options(CALLS)), TIMEOUT, ONE_THREAD)
     except Failed as error:
         return [Row(name, "", None, why=f"failed: {error}")]
     return [
@@ -219,6 +223,19 @@ def peer_lines(rows: Iterable[Row]) -> list[tuple[object, ...]]:
             )
         )
     return lines
+
+
+def held_to_bar(rows: dict[str, Row]) -> str:
+    """Whether the bar is met by the medians of all calls, and what it was turn by turn, or why that is not told."""
+    ours, base = (rows[name].timing if name in rows else None for name in (HELD_TO_BAR, "vectorbt"))
+    if ours is None or base is None:
+        return f"{HELD_TO_BAR}: not held against the bar of {BAR:g} x vectorbt, as not both were measured"
+    times = base.used / ours.used
+    turns = [theirs.used / own.used for theirs, own in zip(base.split(CALLS), ours.split(CALLS), strict=False)]
+    return (
+        f"{HELD_TO_BAR}: {times:.1f} x vectorbt, bar {BAR:g}: {'met' if times >= BAR else 'not met'}"
+        f" (turn by turn {', '.join(f'{one:.1f}' for one in turns)})"
+    )
 
 
 def other_entries(rows: Iterable[Row]) -> list[str]:

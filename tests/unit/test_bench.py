@@ -77,6 +77,21 @@ def test_anonymous_memory_is_watched_from_outside_and_mapped_files_are_not_in_it
         assert least < seen.peak_mb - before < most, kind
 
 
+def test_the_bar_is_held_by_the_medians_of_all_calls_and_told_turn_by_turn():
+    quick, slow = backtest.HELD_TO_BAR, "vectorbt"
+    ours, theirs = [1.0] * 5 + [2.0] * 4 + [3.0], [10.0] * 5 + [30.0] * 5
+    rows = {
+        quick: Row(quick, "", took(*ours)),
+        slow: Row(slow, "1", took(*theirs)),
+    }
+    assert backtest.held_to_bar(rows) == f"{quick}: 13.3 x vectorbt, bar 10: met (turn by turn 10.0, 15.0)"
+    rows[slow] = Row(slow, "1", took(*[10.0] * 10))
+    assert "6.7 x vectorbt, bar 10: not met (turn by turn 10.0, 5.0)" in backtest.held_to_bar(rows)
+    rows[slow] = Row(slow, "", None, why="not installable")
+    assert "not held against the bar" in backtest.held_to_bar(rows)
+    assert "not held against the bar" in backtest.held_to_bar({})
+
+
 def test_the_peers_table_is_sorted_by_rate_and_counts_in_vectorbts():
     rows = [
         Row("slow", "1.0", took(10.0, done=1000), 5, 100.0),

@@ -35,6 +35,10 @@ class Timing:
         """From what a process reported."""
         return cls(tuple((wall, used) for wall, used in told), done)
 
+    def split(self, calls: int) -> list["Timing"]:
+        """In the turns of so many calls that it was joined of."""
+        return [Timing(self.seconds[k : k + calls], self.done) for k in range(0, len(self.seconds), calls)]
+
     @property
     def wall(self) -> float:
         """Median seconds by the clock."""
