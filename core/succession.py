@@ -11,6 +11,7 @@ from core.champions import ADVISED, CHALLENGED, CONFIRMED, PROMOTED, ROLLED_BACK
 from core.messages import ModelStep
 from core.params import ChampionSettings
 from core.shadow import Evidence, Pair
+from core.units import plural
 
 BY = "shadow"
 
@@ -71,6 +72,6 @@ def told(found: Evidence, confidence_pct: float, tried: int = 1) -> str:
     """The evidence in words."""
     among = f" among {tried} challengers" if tried > 1 else ""
     return (
-        f"score {found.score:+.3f} a block over {found.minutes} minutes in {found.blocks} blocks, evidence "
+        f"score {found.score:+.3f} a block over {plural(found.minutes, 'minute')} in {plural(found.blocks, 'block')}, evidence "
         f"{found.capital:.3g} of {found.needed(confidence_pct / 100, tried):.3g} for {confidence_pct:g} %{among}"
     )

@@ -93,3 +93,8 @@ def plainly(value: float, digits: int = 10) -> str:
         return "unknown"
     text = f"{value:.{digits}g}"
     return f"{Decimal(text).normalize():f}" if value == 0.0 or 1e-12 <= abs(value) < 1e15 else text
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 minute``, ``2,500 minutes``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -9,11 +9,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.execution.tca import PARTS, Shortfall, sum_of
-from core.units import BPS
+from core.units import BPS, plural
 from tune.recorded_parents import RecordedParents
 from tune.report.drawing import colours, finished
 from tune.report.frame import figure, head, pair, section, write_html
-from tune.report.style import BLUE, DASH, GREEN, GREY, RED, clock, money, number, percent, plural
+from tune.report.style import BLUE, DASH, GREEN, GREY, RED, clock, money, number, percent
 
 WORDS = {
     "delay": "the mid moved between the decision and the first order",

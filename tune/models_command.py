@@ -17,6 +17,7 @@ from core.features import schema_hash
 from core.messages import ModelStep
 from core.shadow import Evidence, Pair, gathered
 from core.succession import told as evidence_words
+from core.units import plural
 from data.artifacts import Artifact, ArtifactStore
 from data.model_registry import CANDIDATE, KIND, ModelRegistry
 from tune.train_command import add_trained_market, picked
@@ -211,7 +212,7 @@ def _compare(args: argparse.Namespace, store: ArtifactStore, registry: ModelRegi
         if member == args.member and {champion, challenger} == {a.version for a in pair}:
             words = (
                 f"in shadow {challenger} against {champion}: score {found.score:+.3f} (above 0 is better) over "
-                f"{found.minutes} minutes in {found.blocks} blocks, evidence {found.capital:.2f}"
+                f"{plural(found.minutes, 'minute')} in {plural(found.blocks, 'block')}, evidence {found.capital:.2f}"
             )
             console.print(words, markup=False, highlight=False, soft_wrap=True)
             shadow.append({"champion": champion, "challenger": challenger, "score": found.score})

@@ -82,7 +82,7 @@ def test_two_versions_side_by_side_with_what_the_shadow_found(tmp_path: Path, st
     models(tmp_path, "promote", "ridge", "1")
     capsys.readouterr()
     models(tmp_path, "list")
-    assert "score +0.250 a block over 45 minutes in 1 blocks, evidence 1.08 of 20 for 95 %" in capsys.readouterr().out
+    assert "score +0.250 a block over 45 minutes in 1 block, evidence 1.08 of 20 for 95 %" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from core.units import plural
 from tune.report.series import MOST_COLUMNS, MOST_POINTS
-from tune.report.style import plural
 
 MOST_NOTES = 4
 """Shown at once; the rest opens on a click."""

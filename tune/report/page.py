@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from core.units import MINUTE_MS
+from core.units import MINUTE_MS, plural
 from tune.report import figures as draw
 from tune.report import tables
 from tune.report.calendars import calendar_of
@@ -15,7 +15,7 @@ from tune.report.equity import equity_figure, fan_figure
 from tune.report.findings import Findings
 from tune.report.frame import Judged, figure, head, pair, section, write_html
 from tune.report.key_figures import TOO_SHORT, KeyFigure
-from tune.report.style import DASH, REGIME_COLOURS, clock, plural, span
+from tune.report.style import DASH, REGIME_COLOURS, clock, span
 from tune.report.words import costs_in_words, notes_of
 from tune.result import Result
 from tune.stats.ratios import by_regime, by_symbol

@@ -270,7 +270,8 @@ def train_agent(
 
         def tell(done: int, number: int = number) -> None:
             share = (number + done / plan.iterations) / seeds
-            progress(f"seed {number + 1} of {seeds}, {done * plan.samples:,} minutes", 0.95 * share)
+            learnt, all_of_it = done * plan.samples, plan.iterations * plan.samples
+            progress(f"seed {number + 1} of {seeds}, {learnt:,} of its {all_of_it:,} minutes", 0.95 * share)
 
         tell(0)
         policy, curve = learn_seed(learn_on, held, seed + number, plan, kept, tell)
