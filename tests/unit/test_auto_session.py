@@ -17,6 +17,7 @@ from data.synthetic_spec import SyntheticSpec
 from tune import models_command, train_command
 from tune.auto import command
 from tune.auto.budget import Budget
+from tune.auto.leaderboard import Finalist
 from tune.auto.session import FOLDER, Now, State, run
 from tune.auto.space import FAMILIES, Space
 from tune.train import Span
@@ -106,6 +107,21 @@ def test_the_line_says_what_runs_what_is_left_and_the_memory():
         told(now)
         told(now)
     assert said.getvalue().count("12 trials done") == 1
+
+
+@pytest.mark.parametrize(
+    ("gain", "said"),
+    [
+        (1e-4, ""),
+        (0.0, ", silent on the part that no trial saw"),
+        (-1e-9, ", worse than silence on the part that no trial saw"),
+    ],
+)
+def test_what_speaks_against_a_candidate_is_said_beside_it(gain: float, said: str):
+    found = Finalist(
+        key="k", member="gru", version="v0001.aa", held_out={"gain": gain}, net_pct=0.0, trades=0, verdict="none"
+    )
+    assert command.warning(found) == said
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from core.errors import EXIT_OK, BotError
 from data.market import MarketSource
 from data.market_arguments import market_words
 from tune.auto.budget import DEFAULT_MEMORY, DEFAULT_MINUTES, Budget, read_size, share, size
-from tune.auto.leaderboard import in_short, show
+from tune.auto.leaderboard import Finalist, in_short, show
 from tune.auto.space import Space, chosen
 from tune.train import Span
 
@@ -120,16 +120,23 @@ def main(args: argparse.Namespace, settings: Settings, source: MarketSource, spa
     console.print(in_short(ended.board), highlight=False, soft_wrap=True)
     console.print(f"kept in {ended.path}", highlight=False, soft_wrap=True)
     for one in ended.board.finalists:
+        advice = promotion(one.member, one.version, source, args.data)
         console.print(
-            f"candidate: {one.member} {one.version}; to use it: {promotion(one.member, one.version, source, args.data)}",
-            highlight=False,
-            soft_wrap=True,
+            f"candidate: {one.member} {one.version}{warning(one)}; to use it: {advice}", highlight=False, soft_wrap=True
         )
     if ended.interrupted:
         console.print(f"interrupted: what is done is kept; {GOES_ON}", highlight=False)
     if args.json:
         print(json.dumps({"leaderboard": str(ended.path), "verdict": ended.board.verdict} | ended.board.about))
     return EXIT_INTERRUPTED if ended.interrupted else EXIT_OK
+
+
+def warning(found: Finalist) -> str:
+    """What speaks against a finalist, of the part that no trial saw."""
+    gain = found.held_out.get("gain", 0.0)
+    if gain < 0.0:
+        return ", worse than silence on the part that no trial saw"
+    return ", silent on the part that no trial saw" if gain == 0.0 else ""
 
 
 def promotion(member: str, version: str, source: MarketSource, data: Path | None) -> str:
