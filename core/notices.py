@@ -29,16 +29,16 @@ class Wording:
 
 CATALOG: dict[str, Wording] = {
     "run_started": Wording(
-        "Run {run} started: {mode}, {instruments} markets.", "실행 {run} 시작: {mode}, 종목 {instruments}개."
+        "Run {run} started: {mode}, {instruments} markets.", "{run} 실행을 시작했습니다: {mode}, 종목 {instruments}개."
     ),
     "armed_without_edge": Wording(
         "Account {account} is traded without a proven edge: somebody took it on themselves. The verdict: {verdict}",
-        "계좌 {account}에서 검증된 우위 없이 거래합니다. 사용자가 직접 승인했습니다. 판정: {verdict}",
+        "{account} 계좌: 우위가 증명되지 않은 채 거래합니다. 사용자가 책임을 지고 승인했습니다. 판정: {verdict}",
     ),
-    "starting_cap": Wording("A day of live trading was judged. {cap}", "실거래 하루를 평가했습니다. 시작 한도: {cap}"),
+    "starting_cap": Wording("A day of live trading was judged. {cap}", "실전 하루를 평가했습니다. {cap}"),
     "run_ended": Wording(
         "Run {run} ended: {done} minutes decided, {missed} missed. Equity {equity} USDT.",
-        "실행 {run} 종료: {done}분 결정, {missed}분 누락. 평가액 {equity} USDT.",
+        "{run} 실행이 끝났습니다: {done}분 결정, {missed}분 누락. 평가액 {equity} USDT.",
     ),
     "order_rejected": Wording(
         "The exchange rejected our order: {side} {quantity} {instrument} at {price}. Reason: {reason}",
@@ -47,67 +47,68 @@ CATALOG: dict[str, Wording] = {
     "order_unknown": Wording(
         "We do not know what became of order {client_id} ({instrument}). The exchange is being asked; "
         "nothing is sent again before it answers.",
-        "주문 {client_id} ({instrument})의 결과를 알 수 없습니다. 거래소에 확인 중이며, "
+        "{instrument} 주문({client_id})이 어떻게 됐는지 알 수 없습니다. 거래소에 확인 중이며, "
         "답이 올 때까지 다시 보내지 않습니다.",
     ),
     "minute_missed": Wording(
         "The minute {time} UTC was missed, nothing new was traded. Reason: {reason}",
-        "{time} UTC 분을 놓쳤습니다. 새 거래는 없었습니다. 사유: {reason}",
+        "{time} UTC의 1분 결정을 놓쳤습니다. 새 거래는 없었습니다. 사유: {reason}",
     ),
     "minutes_resumed": Wording(
         "Minutes are being decided again, {count} were missed in a row.",
-        "다시 매분 결정하고 있습니다. 연속 {count}분을 놓쳤습니다.",
+        "다시 매분 결정하고 있습니다. 연속으로 {count}분을 놓쳤습니다.",
     ),
     "actor_restarted": Wording(
-        "The part '{actor}' was started again. Reason: {reason}", "'{actor}' 부품을 다시 시작했습니다. 사유: {reason}"
+        "The part '{actor}' was started again. Reason: {reason}",
+        "'{actor}' 구성 요소를 다시 시작했습니다. 사유: {reason}",
     ),
     "member_silent": Wording(
         "The model '{member}' is silent, its weight is shared by the others. Reason: {reason}",
-        "모델 '{member}'이(가) 응답하지 않아 나머지 모델이 비중을 나눠 맡습니다. 사유: {reason}",
+        "'{member}' 모델이 투표하지 않아 나머지 모델이 비중을 나눠 맡습니다. 사유: {reason}",
     ),
     "member_back": Wording(
         "The model '{member}' votes again after {count} minutes.",
-        "모델 '{member}'이(가) {count}분 만에 다시 응답합니다.",
+        "'{member}' 모델이 {count}분 만에 다시 투표합니다.",
     ),
     "model_started": Wording(
         "The model '{member}' begins with version {version} as champion. {why}",
-        "모델 '{member}'이(가) 버전 {version}을(를) 챔피언으로 시작합니다. {why}",
+        "'{member}' 모델이 {version} 버전을 챔피언으로 두고 시작합니다. {why}",
     ),
     "model_challenged": Wording(
         "Version {version} of the model '{member}' now forecasts in shadow, without a vote. {why}",
-        "모델 '{member}'의 버전 {version}이(가) 투표 없이 그림자 예측을 시작했습니다. {why}",
+        "'{member}' 모델의 {version} 버전이 투표 없이 그림자 예측을 시작했습니다. {why}",
     ),
     "model_promoted": Wording(
         "Version {version} of the model '{member}' is champion, after {before} (by {by}). {why}",
-        "모델 '{member}'의 챔피언이 {before}에서 {version}(으)로 바뀌었습니다({by}). {why}",
+        "'{member}' 모델의 챔피언이 바뀌었습니다: {before} → {version} ({by}). {why}",
     ),
     "model_advised": Wording(
         "Version {version} of the model '{member}' is better than {before}; promote it with run.py models promote. {why}",
-        "모델 '{member}'의 버전 {version}이(가) {before}보다 낫습니다. run.py models promote 로 승격할 수 있습니다. {why}",
+        "'{member}' 모델은 {version} 버전이 {before} 버전보다 낫습니다. run.py models promote 명령으로 승격하세요. {why}",
     ),
     "model_confirmed": Wording(
         "Version {version} of the model '{member}' stays champion. {why}",
-        "모델 '{member}'의 버전 {version}이(가) 챔피언으로 확정되었습니다. {why}",
+        "'{member}' 모델은 {version} 버전이 챔피언 자리를 지킵니다. {why}",
     ),
     "model_rolled_back": Wording(
         "The model '{member}' was rolled back from {before} to version {version} (by {by}). {why}",
-        "모델 '{member}'을(를) {before}에서 버전 {version}(으)로 되돌렸습니다({by}). {why}",
+        "'{member}' 모델을 이전 버전으로 되돌렸습니다: {before} → {version} ({by}). {why}",
     ),
     "model_rejected": Wording(
         "Version {version} of the model '{member}' is out. {why}",
-        "모델 '{member}'의 버전 {version}을(를) 제외했습니다. {why}",
+        "'{member}' 모델의 {version} 버전이 탈락했습니다. {why}",
     ),
     "model_serving": Wording(
         "The model '{member}' now votes with version {version}, before with {before}; {why}.",
-        "모델 '{member}'이(가) 이제 버전 {version}(으)로 투표합니다(이전 {before}). {why}.",
+        "'{member}' 모델이 이제 {version} 버전으로 투표합니다(이전: {before}). {why}.",
     ),
     "model_refused": Wording(
         "Version {version} of the model '{member}' was not taken over, {before} goes on. Reason: {why}",
-        "모델 '{member}'의 버전 {version}을(를) 적용하지 못해 {before}이(가) 계속 투표합니다. 사유: {why}",
+        "'{member}' 모델의 {version} 버전을 적용하지 못해 {before} 버전이 계속 투표합니다. 사유: {why}",
     ),
     "training_done": Wording(
         "New versions were trained beside trading; they challenge in shadow: {versions}.",
-        "거래와 함께 새 버전을 학습했습니다. 그림자 예측으로 도전합니다: {versions}.",
+        "거래하면서 새 버전을 학습했습니다. 그림자 예측으로 챔피언에 도전합니다: {versions}.",
     ),
     "training_failed": Wording(
         "Training beside trading failed; the models stay as they are. Reason: {reason}",
@@ -123,16 +124,16 @@ CATALOG: dict[str, Wording] = {
     ),
     "position_protected": Wording(
         "A {reason} sells {quantity} {instrument} at {price} or better. {why}",
-        "{reason}: {instrument} {quantity}을(를) {price} 이상에 매도합니다. {why}",
+        "{reason}: {instrument} {quantity} 매도, {price} 이상. {why}",
     ),
     "dust_written_off": Wording(
         "{quantity} {instrument} are left, less than the exchange's smallest order; they are written off and stay in "
         "the account.",
-        "{instrument} {quantity}이(가) 남았습니다. 거래소 최소 주문보다 적어 장부에서 정리하며, 계좌에는 그대로 있습니다.",
+        "{instrument} 잔량 {quantity}: 거래소 최소 주문에 못 미쳐 장부에서 지웁니다. 계좌에는 그대로 있습니다.",
     ),
     "state_changed": Wording(
         "Trading is now {state} (was {before}). Reason: {reason}",
-        "거래 상태가 {before}에서 {state}(으)로 바뀌었습니다. 사유: {reason}",
+        "거래 상태가 바뀌었습니다: {before} → {state}. 사유: {reason}",
     ),
     "feed_stale": Wording(
         "No fresh market data for {instrument}; no new exposure is taken there.",
@@ -143,13 +144,13 @@ CATALOG: dict[str, Wording] = {
         "{instrument} 시세가 {count}분 만에 돌아왔습니다.",
     ),
     "reconciliation_difference": Wording(
-        "Our books and the exchange's differ: {difference}", "우리 장부와 거래소 장부가 다릅니다: {difference}"
+        "Our books and the exchange's differ: {difference}", "봇의 장부와 거래소 장부가 다릅니다: {difference}"
     ),
     "daily_digest": Wording(
         "{date} UTC: equity {equity} USDT ({change_pct}%). {done} minutes decided, {missed} missed, "
         "{fills} fills worth {traded}, {rejected} orders rejected.",
         "{date} UTC: 평가액 {equity} USDT ({change_pct}%). {done}분 결정, {missed}분 누락, "
-        "체결 {fills}건 {traded}, 거부된 주문 {rejected}건.",
+        "체결 {fills}건({traded}), 거부된 주문 {rejected}건.",
     ),
     "notices_dropped": Wording(
         "{count} older notices were dropped because sending was too slow.",
@@ -171,17 +172,17 @@ WORDS: dict[str, dict[str, str]] = {
     },
     "ko": {
         "stop_loss": "손절",
-        "trailing_stop": "추적 손절",
-        "take_profit": "이익 실현",
-        "time_stop": "보유 시간 만료",
+        "trailing_stop": "트레일링 스탑",
+        "take_profit": "익절",
+        "time_stop": "보유 시간 제한",
         "buy": "매수",
         "sell": "매도",
         "active": "정상",
-        "reducing": "축소 전용",
-        "halted": "정지",
-        "replay": "재생",
-        "paper": "모의 거래",
-        "live": "실거래",
+        "reducing": "매도만 가능",
+        "halted": "매수 정지",
+        "replay": "리플레이",
+        "paper": "모의투자",
+        "live": "실전",
         "not given": "알려 주지 않음",
         "none": "없음",
     },

@@ -95,7 +95,7 @@ def test_a_notice_arrives_in_both_languages(start):
     assert severity == "warning"
     assert head == "Minutehand · Warning / Minutehand · 주의"
     assert "'feed' was started again. Reason: died" in body
-    assert "'feed' 부품을 다시 시작했습니다" in body
+    assert "'feed' 구성 요소를 다시 시작했습니다" in body
 
 
 def test_one_language_is_enough_and_small_news_stays_in_the_log(start, caplog):
