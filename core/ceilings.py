@@ -101,7 +101,7 @@ def set_ceilings(
         own = _own(rows, marks, caps, rules, edge[i], spread[i], scale[i], bars, volatility, index, returns, told, i)
         buying = buying or own
     if buying and rules.portfolio < math.inf:
-        if _calm_enough(rows, caps, rules.portfolio, bars, volatility, index, returns, told):
+        if _calm_enough(rows, caps, rules, bars, volatility, index, returns, told):
             for i in range(edge.shape[0]):
                 if _more(rows, caps, i) > caps.band * caps.equity:
                     told[JOINT, i] = 1.0
@@ -112,40 +112,16 @@ def set_ceilings(
         _shrink(rows, marks, caps, rules.portfolio, bars, index, returns, told)
 
 
-@inner
-def set_ceiling_alone(
-    rows: FloatArray,
-    marks: IntArray,
-    caps: Caps,
-    rules: CeilingRules,
-    bars: FloatArray,
-    volatility: FloatArray,
-    index: int,
-    returns: FloatArray,
-    told: FloatArray,
-    moving: float,
-    i: int,
-) -> bool:
-    """``set_ceilings`` where nothing is asked of any row but ``i``, nobody forecasts, and volatilities are tabled.
-
-    ``moving`` (``moving_of``) is what all positions move. False where that does not tell what all of them together allow:
-    then ``set_ceilings`` must be asked.
-    """
-    none = math.nan
-    if _own(rows, marks, caps, rules, none, none, 1.0, bars, volatility, index, returns, told, i):
-        more = _more(rows, caps, i) * volatility[i, index] if rules.portfolio < math.inf else 0.0
-        return not rules.portfolio < math.inf or moving + more <= rules.portfolio * caps.equity * (1.0 - 1e-9)
-    return True
+@pasted
+def of_volatility(rules: CeilingRules, volatility: float) -> float:
+    """Fraction of equity beyond which an instrument that is so volatile is not bought; infinite: none."""
+    return rules.position / volatility if rules.position < math.inf and volatility > 0.0 else math.inf
 
 
 @pasted
-def moving_of(rows: FloatArray, volatility: FloatArray, index: int) -> float:
-    """USDT a year that all positions move, if all move together: at least what they do."""
-    moving = 0.0
-    for i in range(volatility.shape[0]):
-        if rows[HELD, i] > 0.0:
-            moving += rows[HELD, i] * rows[PRICE, i] * rows[RATE, i] * volatility[i, index]
-    return moving
+def is_calm(rules: CeilingRules, caps: Caps, moving: float) -> bool:
+    """Whether all together may move ``moving`` USDT a year, if all move together, beyond any doubt of rounding."""
+    return moving <= rules.portfolio * caps.equity * (1.0 - 1e-9)
 
 
 @inlined
@@ -177,8 +153,8 @@ def _own(
             told[VOLATILITY, i] = volatility[i, index]
         else:
             told[VOLATILITY, i] = noted(bars, i, index, returns)
-    if rules.position < math.inf and told[VOLATILITY, i] > 0.0:
-        rows[CEILING, i] = rules.position / told[VOLATILITY, i]
+    rows[CEILING, i] = of_volatility(rules, told[VOLATILITY, i])
+    if rows[CEILING, i] < math.inf:
         marks[CEILING_LIMIT, i] = _VOLATILITY
     if rules.kelly < math.inf and edge == edge and spread > 0.0:
         told[KELLY, i] = rules.kelly * max(edge, 0.0) * BPS / (spread * spread)
@@ -197,7 +173,7 @@ def _own(
 def _calm_enough(
     rows: FloatArray,
     caps: Caps,
-    allowed: float,
+    rules: CeilingRules,
     bars: FloatArray,
     volatility: FloatArray,
     index: int,
@@ -222,7 +198,7 @@ def _calm_enough(
                 moving += worth * told[VOLATILITY, i]
             else:
                 moving += worth * at_most(bars, i, index, returns)
-    return moving <= allowed * caps.equity * (1.0 - 1e-9)
+    return is_calm(rules, caps, moving)
 
 
 def ceilings_of(

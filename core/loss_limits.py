@@ -185,26 +185,42 @@ def fill_into(
         rows[MID, i] = mid[i] if known else math.nan
         rows[PRICE, i] = mid[i] if known else close[i]
         rows[CASH, i] = cash[i] if math.isfinite(cash[i]) else 0.0
-        sell = 0
-        if not tradable[i]:
-            sell = _NOT_TRADING
-        elif not known:
-            sell = _NO_BOOK
-        buy = sell
-        if state == HALTED:
-            buy = _HALTED_LIMIT
-        elif sell != 0:
-            pass
-        elif state == REDUCING:
-            buy = _REDUCING_LIMIT
-        elif not reconciled:
-            buy = _UNRECONCILED
-        elif not fresh[i]:
-            buy = _NOT_FRESH
-        else:
-            buy = guard_of(guards, i, now_ms)
+        buy, sell = blocks_of(tradable[i], known, fresh[i], reconciled, state, guards, i, now_ms)
         marks[BUY_BLOCK, i] = buy
         marks[SELL_BLOCK, i] = sell
+
+
+@pasted
+def blocks_of(
+    tradable: bool,
+    known: bool,
+    fresh: bool,
+    reconciled: bool,
+    state: int,
+    guards: np.ndarray,
+    i: int,
+    now_ms: int,
+) -> tuple[int, int]:
+    """The limits that forbid buying and selling row ``i``, 0 for none (``fill_into``)."""
+    sell = 0
+    if not tradable:
+        sell = _NOT_TRADING
+    elif not known:
+        sell = _NO_BOOK
+    buy = sell
+    if state == HALTED:
+        buy = _HALTED_LIMIT
+    elif sell != 0:
+        pass
+    elif state == REDUCING:
+        buy = _REDUCING_LIMIT
+    elif not reconciled:
+        buy = _UNRECONCILED
+    elif not fresh:
+        buy = _NOT_FRESH
+    else:
+        buy = guard_of(guards, i, now_ms)
+    return buy, sell
 
 
 @pasted

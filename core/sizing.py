@@ -112,7 +112,7 @@ _NO_BOOK, _NO_EQUITY = int(Limit.NO_BOOK), int(Limit.NO_EQUITY)
 _MAX_ORDER, _MAX_POSITION, _MAX_GROSS, _INVEST, _CASH, _MAX_QTY, _MAX_ORDERS, _MIN_ORDER, _SAME_COIN = (
     int(v) for v in list(Limit)[12:21]
 )
-_TO_SELL, _TO_BUY = -1, -2
+TO_SELL, TO_BUY = -1, -2
 """What stands in a row's limit until its order is sized."""
 
 
@@ -245,44 +245,19 @@ def size_into(
         _ask(rows, caps, found, limit, solvent, i)
     orders_left = caps.max_orders
     for i in range(limit.shape[0]):
-        if limit[i] == _TO_SELL and _sell(rows, marks, caps, found, flags, limit, solvent, i):
+        if limit[i] == TO_SELL and _sell(rows, marks, caps, found, flags, limit, solvent, i):
             orders_left -= 1.0
     gross = _gross(rows, marks, flags)
     for i in range(limit.shape[0]):
-        if limit[i] == _TO_BUY and _buy(rows, marks, caps, found, limit, gross, orders_left, i):
+        if limit[i] == TO_BUY and _buy(rows, marks, caps, found, limit, gross, orders_left, i):
             orders_left -= 1.0
             gross += found[LOTS, i] * (rows[STEP, i] * rows[MID, i] * rows[RATE, i])
 
 
-@inner
-def size_alone(
-    rows: FloatArray,
-    marks: IntArray,
-    caps: Caps,
-    found: FloatArray,
-    flags: BoolArray,
-    limit: IntArray,
-    gross: float,
-    i: int,
-) -> None:
-    """``size_into`` where nothing is asked of any row but ``i``: only its places are written. ``gross`` (``held_gross``) is
-    what all positions are worth."""
-    found[SPENT, marks[PURSE, i]] = 0.0
-    flags[SOLD, marks[COIN, i]] = False
-    solvent = caps.equity > 0.0 and caps.equity < math.inf
-    _ask(rows, caps, found, limit, solvent, i)
-    if limit[i] == _TO_SELL:
-        _sell(rows, marks, caps, found, flags, limit, solvent, i)
-    elif limit[i] == _TO_BUY:
-        _buy(rows, marks, caps, found, limit, gross, caps.max_orders, i)
-
-
-@inner
-def held_gross(rows: FloatArray, marks: IntArray, flags: BoolArray) -> float:
-    """USDT value of all positions; NaN when a held one has no price. ``flags`` as in ``size_into``."""
-    for g in range(flags.shape[1]):
-        flags[COUNTED, g] = False
-    return _gross(rows, marks, flags)
+@pasted
+def worth_of(held: float, price: float, rate: float) -> float:
+    """USDT value of one position."""
+    return held * price * rate if held > 0.0 else 0.0
 
 
 @pasted
@@ -292,7 +267,7 @@ def _gross(rows: FloatArray, marks: IntArray, flags: BoolArray) -> float:
     for i in range(rows.shape[1]):
         if rows[HELD, i] > 0.0 and not flags[COUNTED, marks[COIN, i]]:
             flags[COUNTED, marks[COIN, i]] = True
-            gross += rows[HELD, i] * rows[PRICE, i] * rows[RATE, i]
+            gross += worth_of(rows[HELD, i], rows[PRICE, i], rows[RATE, i])
     return gross
 
 
@@ -318,21 +293,26 @@ def _ask(rows: FloatArray, caps: Caps, found: FloatArray, limit: IntArray, solve
     found[LOTS, i] = 0.0
     found[TICKS, i] = found[ALLOWED, i] = math.nan
     held, mid, rate = rows[HELD, i], rows[MID, i], rows[RATE, i]
-    worth = held * rows[PRICE, i] * rate if held > 0.0 else 0.0
-    # What a quote unit is worth need not be known to sell all that is held.
-    known = mid > 0.0 and mid < math.inf and (rate > 0.0 or rows[TARGET, i] <= 0.0)
-    found[ASKED, i], limit[i] = _change(rows[TARGET, i], held, worth, rows[MOST, i], known, solvent, caps)
+    worth = worth_of(held, rows[PRICE, i], rate)
+    known = priced(rows[TARGET, i], mid, rate)
+    found[ASKED, i], limit[i] = change_of(rows[TARGET, i], held, worth, rows[MOST, i], known, solvent, caps)
+
+
+@pasted
+def priced(target: float, mid: float, rate: float) -> bool:
+    """Whether enough is known to trade: what a quote unit is worth need not be, to sell all that is held."""
+    return mid > 0.0 and mid < math.inf and (rate > 0.0 or target <= 0.0)
 
 
 @inner
-def _change(
+def change_of(
     target: float, held: float, worth: float, most: float, known: bool, solvent: bool, caps: Caps
 ) -> tuple[float, int]:
     """(wanted change of one position in USDT or NaN, SELL or BUY or the Limit that holds it)."""
     asked = math.nan
     if math.isnan(target):
         over = risen_above(worth, most, caps.equity, caps) if known and solvent else 0.0
-        return (-over, _TO_SELL) if over > 0.0 else (asked, _KEEP)
+        return (-over, TO_SELL) if over > 0.0 else (asked, _KEEP)
     if target <= 0.0:
         asked = -worth
         if held <= 0.0:
@@ -348,7 +328,7 @@ def _change(
         return asked, _NO_BOOK
     if target > 0.0 and abs(asked) <= caps.band * caps.equity:
         return asked, _BAND
-    return asked, _TO_BUY if asked > 0.0 else _TO_SELL
+    return asked, TO_BUY if asked > 0.0 else TO_SELL
 
 
 @inner
@@ -441,29 +421,20 @@ def _buy(
     venue_least = rows[MIN_NOTIONAL, i] * rate * (mid / min(mid, limit_price))
     least = max(caps.min_order, venue_least) / _SHAVE
     held, fees, purse = rows[HELD, i], 1.0 + rows[FEE, i], marks[PURSE, i]
-    worth = held * rows[PRICE, i] * rate if held > 0.0 else 0.0
+    worth = worth_of(held, rows[PRICE, i], rate)
     asked = found[ASKED, i]
 
     room, most, cut = asked, np.floor(asked / lot), _PASSED
     for bound in range(_MAX_ORDER, _MAX_QTY + 1):
         unit = lot
-        if bound == _MAX_ORDER:
-            left = largest_order(caps)
-            unit = worst_lot
-        elif bound == _MAX_POSITION:
-            left = min(rows[MOST, i], caps.max_position) * caps.equity - worth
-        elif bound == _MAX_GROSS:
-            left = caps.max_gross * caps.equity - gross
-        elif bound == _INVEST:
-            left = caps.invest * caps.equity - gross
-        elif bound == _CASH:
-            left = (rows[CASH, i] - found[SPENT, purse]) * rate / fees
-            unit = worst_lot
-        else:
-            left = rows[MAX_QTY, i] / step * lot
-        within = np.floor(max(left, 0.0) * _SHAVE / unit) if left == left else 0.0
         if bound == _MAX_QTY:
+            left = rows[MAX_QTY, i] / step * lot
             within = np.floor(rows[MAX_QTY, i] / step)
+        else:
+            if bound in (_MAX_ORDER, _CASH):
+                unit = worst_lot
+            left = left_of(bound, caps, rows[MOST, i], worth, gross, rows[CASH, i] - found[SPENT, purse], rate, fees)
+            within = np.floor(max(left, 0.0) * _SHAVE / unit) if left == left else 0.0
         if within < most:
             room, most, cut = left, within, bound
     if rows[CEILING, i] < math.inf:
@@ -484,6 +455,23 @@ def _buy(
         found[ALLOWED, i] = room
     found[SPENT, purse] += most * worst_lot / rate * fees
     return True
+
+
+@pasted
+def left_of(
+    bound: int, caps: Caps, most: float, worth: float, gross: float, cash: float, rate: float, fees: float
+) -> float:
+    """USDT that one of the limits from ``MAX_ORDER`` to ``CASH`` leaves to buy of a row with these numbers."""
+    left = largest_order(caps)
+    if bound == _MAX_POSITION:
+        left = min(most, caps.max_position) * caps.equity - worth
+    elif bound == _MAX_GROSS:
+        left = caps.max_gross * caps.equity - gross
+    elif bound == _INVEST:
+        left = caps.invest * caps.equity - gross
+    elif bound == _CASH:
+        left = cash * rate / fees
+    return left
 
 
 def limit_name(limit: Limit, caps: Caps, most: float) -> str:

@@ -429,10 +429,8 @@ def fill_rows(
     index: int,
 ) -> Caps:
     """Write what this minute shows to the sizing's tables; gives the limits as they are now."""
-    caps, losses, today = rules.caps, rules.losses, account.today
     minute = tape.start_minute + index * MINUTE_MS
-    if today[0] != minute // DAY_MS:
-        today[0], today[1] = minute // DAY_MS, 0
+    now = caps_now(rules, account.today, equity, minute)
     position, cash, sellable = scratch.floats[POSITION], scratch.floats[PAID_FROM], scratch.floats[FREE_LOTS]
     for i in range(position.shape[0]):
         cash[i] = account.amount[grid[i, QUOTE]]
@@ -455,6 +453,15 @@ def fill_rows(
         minute + MINUTE_MS,
     )
     block_stale(scratch.ints, tape.seen, index + 1, rules.stale_minutes)
+    return now
+
+
+@inlined
+def caps_now(rules: Rules, today: IntArray, equity: float, minute: int) -> Caps:
+    """The limits in the minute that opens at ``minute``, epoch ms; begins to count ``today``'s orders with the day."""
+    caps, losses = rules.caps, rules.losses
+    if today[0] != minute // DAY_MS:
+        today[0], today[1] = minute // DAY_MS, 0
     return Caps(
         managed(equity, losses.capital, losses.capital_usdt),
         caps.invest,

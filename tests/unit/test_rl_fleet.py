@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.sizing import COIN
 from core.units import MINUTE_MS
 from data.market import MarketCut
 from tests.support.engines import make_market, make_settings
@@ -141,33 +142,51 @@ TIGHT: dict[str, dict[str, Any]] = {
     "as they come": {},
     "a daily loss": {"risk__daily_loss_pct": 0.2},
     "all positions together": {"risk__target_volatility_pct": 3, "risk__max_position_volatility_pct": None},
+    "two positions together": {"risk__target_volatility_pct": 25, "risk__max_position_volatility_pct": None},
     "each position": {"risk__max_position_volatility_pct": 2},
     "trimmed at its cap": {"risk__max_position_pct": 6, "risk__rebalance_band_pct": 0.01, "risk__max_gross_pct": 15},
+    "trimmed, and one order a minute": {
+        "risk__max_position_pct": 6,
+        "risk__rebalance_band_pct": 0.01,
+        "trade__min_order_usdt": 5,
+        "risk__max_orders_per_minute": 1,
+    },
     "few orders": {"risk__max_orders_per_day": 20},
     "nothing trades": {"events__stale_minutes": 2},
     "pauses": {"risk__cooldown_minutes": 5, "risk__max_consecutive_losses": 2},
+    "no ceilings": {"risk__max_position_volatility_pct": None, "risk__target_volatility_pct": None},
+    "a large smallest order": {"trade__min_order_usdt": 600, "risk__max_order_pct": 100},
+    "orders hardly larger than the smallest": {"risk__max_order_usdt": 51, "trade__min_order_usdt": 50},
+    "no collar": {"risk__collar_bps": 0, "risk__rebalance_band_pct": 0.01},
+    "a part of the account": {"trade__capital_pct": 10, "risk__max_gross_pct": 30},
+    "a loss that holds": {"risk__daily_loss_pct": 0.2, "risk__on_loss_limit": "hold"},
+    "one coin for all": {"risk__max_gross_pct": 20},
 }
 
 
 @pytest.mark.parametrize("case", TIGHT)
-def test_a_row_sized_alone_is_masked_as_by_the_sizing_of_all(case: str) -> None:
+def test_the_mask_is_what_the_sizing_of_all_says(case: str) -> None:
     rules = {"risk__daily_loss_pct": 100, "risk__max_drawdown_pct": 100, **TIGHT[case]}
     still = 0.08 if "events__stale_minutes" in rules else 0.0
     world, _, _ = world_of(3, 200, rules, gaps=0.05, seed=8, still=still)
-    # Without the table of volatilities no row is sized alone.
+    # Without the table of volatilities the sizing is asked for every level, and no bounds (tune.rl.mask).
     slow = replace(world, tape=world.prepared.tape)
-    envs = [VectorEnv(one, 16, cash=CASH, whole=True) for one in (world, slow)]
+    envs = [VectorEnv(one, 48, cash=CASH, whole=True) for one in (world, slow)]
     for env in envs:
+        if case == "one coin for all":
+            env._scratch.ints[COIN] = 0
         env.reset()
     rng = np.random.default_rng(4)
     refused = 0
     for _ in range(120):
-        action = np.where(rng.random((16, 3)) < 0.4, rng.integers(0, len(LEVELS), (16, 3)), KEEP)
-        first, second = (env.step(action) for env in envs)
+        # Positions of any size, and such as the levels lead to.
+        target = np.where(rng.random((48, 3)) < 0.5, rng.choice([0.0, 0.5, 1.0], (48, 3)), rng.random((48, 3))) / 3.0
+        target[rng.random((48, 3)) > 0.4] = np.nan
+        first, second = (env.step_targets(target) for env in envs)
         np.testing.assert_array_equal(first.obs, second.obs)
         np.testing.assert_array_equal(first.equity, second.equity)
         refused += int((first.obs[:, :, -len(LEVELS) :] == 0).sum())
-    assert refused > 0
+    assert 0 < refused < 120 * 48 * 3 * (len(LEVELS) - 1)
 
 
 def test_what_the_limits_would_refuse_is_masked() -> None:
