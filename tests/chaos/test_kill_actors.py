@@ -34,6 +34,8 @@ VICTIMS = (
 )
 MEMBERS = ("ridge", "tcn", "rules")
 SETTINGS = (*EAGER, "champions.in_replay=true")
+NEW_PROCESS_MS = 1_000.0
+"""A replica takes longer than this to be there again, and a vote without one far less."""
 MINUTES = 2_000
 """More than the test needs; it stops the run itself."""
 
@@ -118,13 +120,24 @@ def lose_each_replica_once(run: Watched) -> None:
 
 
 def votes_were_lost_and_came_back(records: list[MinuteRecord]) -> None:
-    """Of each member: minutes without its vote, with the reason, in which the others spoke; then it votes again as it did."""
+    """Of each member: minutes without its vote, with the reason, in which the others spoke; then it votes again as it did.
+
+    A replica may be there again within the deadline (5 s) of the minute that found it dead. Then no vote is lost, and
+    everybody waited for it.
+    """
     decided = [record for record in records if record.status == "done"]
+    waited = [r for r in decided if dict(r.timings)["models"] > NEW_PROCESS_MS and all(vote.spoke for vote in r.votes)]
+    in_time = 0
     for row, member in enumerate(MEMBERS):
         said = [record.votes[row] for record in decided]
         assert {vote.member for vote in said} == {member}
         lost = [number for number, vote in enumerate(said) if not vote.spoke]
-        assert lost, f"{member}'s replica was killed, and no vote of it is missing"
+        if not lost:
+            in_time += 1
+            assert in_time <= len(waited), (
+                f"{member}'s replica was killed: no vote of it is missing, nor was one waited for"
+            )
+            continue
         assert all(said[n].silence.startswith(("late", "failed")) for n in lost), said[lost[0]].silence
         first = lost[0]
         assert sum(vote.spoke for vote in decided[first].votes) >= len(MEMBERS) - 1
