@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -15,6 +16,7 @@ from tune.auto.worker import Worker
 MB = 1_000_000
 ANSWERS = 'import json,sys\nfor line in sys.stdin: print(json.dumps({"done": {"status": "ok", "reason": "", "seconds": 0.1, "peak": 7, "asked": json.loads(line)["n"]}}), flush=True)'
 GREEDY = "import sys, time\nsys.stdin.readline()\nheld = bytearray(300_000_000)\nfor at in range(0, len(held), 4096): held[at] = 1\ntime.sleep(60)"
+TELLS = "import sys, time\nsys.stdin.readline()\nprint('{\"share\": 0.5}', flush=True)\ntime.sleep(60)"
 SLOW = "import sys, time\nsys.stdin.readline()\ntime.sleep(60)"
 CRASHES = "import os, signal, sys\nsys.stdin.readline()\nos.kill(os.getpid(), signal.SIGSEGV)"
 LEAVES = "import sys\nsys.stdin.readline()\nsys.exit(3)"
@@ -25,8 +27,10 @@ def worker(tmp_path: Path, program: str, limit: int = 1_000 * MB) -> Worker:
     return Worker(tmp_path, limit, 1, 0, program=("-c", program))
 
 
-def ask(one: Worker, deadline: float = FAR, seconds: float = FAR) -> dict:
-    return one.ask({"n": 1}, deadline=time.monotonic() + deadline, seconds=seconds)
+def ask(
+    one: Worker, deadline: float = FAR, seconds: float = FAR, say: Callable[[float], None] = lambda share: None
+) -> dict:
+    return one.ask({"n": 1}, deadline=time.monotonic() + deadline, seconds=seconds, say=say)
 
 
 def test_one_process_answers_one_question_after_the_other(tmp_path: Path):
@@ -74,10 +78,9 @@ def test_of_all_processes_together_the_largest_trial_is_ended():
 
 
 def test_the_watch_s_word_is_the_reason_of_the_trial(tmp_path: Path):
-    one = worker(tmp_path, SLOW)
-    pid = one._started().pid
-    end(tmp_path, pid, "all processes together took too much")
-    told = ask(one)
+    # In the midst of its work: one that is dead before the question has another started for it.
+    one = worker(tmp_path, TELLS)
+    told = ask(one, say=lambda share: end(tmp_path, one._process.pid, "all processes together took too much"))
     assert (told["status"], told["reason"]) == ("memory", "all processes together took too much")
     end(tmp_path, 2**22 + 1, "nobody")
     assert not note_path(tmp_path, 2**22 + 1).exists()
