@@ -108,54 +108,9 @@ def advance(
 
     ``orders_before`` orders were logged in earlier calls. Called again with what it gave, and emptied logs, it goes on
     as if it had never stopped.
-    """
-    # Never marked yet. Typed from the start: a literal would have the callees compiled twice.
-    none, endless, noted = first - first - 1, math.inf, orders_before >= 0
-    return run_minutes(
-        tape,
-        grids,
-        rules,
-        account,
-        state,
-        none,
-        endless,
-        -endless,
-        said,
-        scratch,
-        columns,
-        logs,
-        first,
-        end,
-        orders_before,
-        noted,
-    )
 
-
-@inlined
-def run_minutes(
-    tape: Tape,
-    grids: Grids,
-    rules: Rules,
-    account: Account,
-    state: Mark,
-    marked_day: int,
-    quiet_low: float,
-    quiet_high: float,
-    said: Said,
-    scratch: Scratch,
-    columns: Columns,
-    logs: Logs,
-    first: int,
-    end: int,
-    orders_before: int,
-    noted: bool,
-) -> tuple[int, int, Mark, int, int]:
-    """``advance``, for kernels that become one with it: to hand its arguments on takes as long as many a minute.
-
-    ``marked_day``: the day of which ``state`` was marked to market last (before all: never), and between which equities
-    that need not be done again (``quiet_between``). ``noted``: somebody reads the logs; else they hold no more than the
-    minute itself needs of them. Half the spread at a decision stands there only where the account's own orders may have
-    moved it, or forecasts are held against it: whoever asks finds the others' in the tape (``tune.simulated_tables``).
+    Half the spread at a decision is logged only where the account's own orders may have moved it, or forecasts are held
+    against it: whoever asks finds the others' in the tape (``tune.simulated_tables``).
     """
     # Named once: reaching into a tuple of arrays minute by minute costs more than the minute.
     recorded, shown, start_minute = tape.seen, tape.shown, tape.start_minute
@@ -187,7 +142,9 @@ def run_minutes(
     for i in range(count):
         scratch.parent[i, ASKED_AT] = first
     # Typed from the start: a literal would have the callees compiled twice.
-    orders, fills = first - first, first - first
+    orders, fills, noted = first - first, first - first, orders_before >= 0
+    # The day that was marked to market last (none yet), and between which equities that need not be done again.
+    marked_day, quiet_low, quiet_high = first - first - 1, math.inf, -math.inf
     index = first
     next_row = first - columns.first
     grid_row = (next_row + stride - 1) // stride
@@ -294,7 +251,7 @@ def run_minutes(
         parents = 0
         if wanted:
             size_wanted(tape, grid_ints, rules, account, scratch, state, equity, index, ensemble)
-            if ensemble or (noted and late):
+            if ensemble or late:
                 _gate(tape, grids, rules, account, level, scratch, index)
             regime = said.which[REGIME, k] if ensemble else -1
             parents = log_orders(scratch, logs, orders, orders_before, index, regime, equity, noted)
@@ -337,13 +294,12 @@ def run_minutes(
                 guarded,
                 equity,
             )
-            if noted:
-                # The next order and its fills will be written there.
-                for j in range(0, 12, 8):
-                    prefetch_flat(logs.orders, orders, j)
-                    prefetch_flat(logs.floats, orders, j)
-                for j in range(4):
-                    prefetch_flat(logs.fills, fills + j, 0)
+            # The next order and its fills will be written there.
+            for j in range(0, 12, 8):
+                prefetch_flat(logs.orders, orders, j)
+                prefetch_flat(logs.floats, orders, j)
+            for j in range(4):
+                prefetch_flat(logs.fills, fills + j, 0)
             moved = True
             if not exact(units):
                 return TOO_LARGE, index + 1, state, orders, fills
@@ -605,8 +561,8 @@ def log_orders(
     equity: float,
     noted: bool,
 ) -> int:
-    """Write the sized orders to the log, in row order, and to ``scratch.parent``, sells first; gives how many. ``noted``
-    as in ``run_minutes``."""
+    """Write the sized orders to the log, in row order, and to ``scratch.parent``, sells first; gives how many. ``noted``:
+    somebody reads the log; else it holds no more than the minute itself needs."""
     edge, weights, mean = scratch.floats[SEEN_EDGE], scratch.weights, scratch.votes[MEAN]
     parent, limits, rows, sized, told = scratch.parent, scratch.limits, scratch.floats, scratch.sizing, scratch.told
     sells, count = 0, 0
