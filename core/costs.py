@@ -112,9 +112,14 @@ class Terms(NamedTuple):
     """Log return a minute."""
     half_spread_default_bps: float
     half_spread_max_bps: float
+    over: float
+    """Where all prices of a minute are above ``over`` times a price, the middle of no touch in it is so low."""
+    under: float
+    """Where all are below ``under`` times a price, none is so high."""
 
 
 def terms_of(costs: CostSettings) -> Terms:
+    wide = max(costs.half_spread_max_bps, costs.half_spread_default_bps) / BPS if costs.spread else 0.0
     return Terms(
         depth=depth_of(costs),
         latency_ms=costs.latency_ms if costs.latency else 0,
@@ -123,6 +128,8 @@ def terms_of(costs: CostSettings) -> Terms:
         min_volatility=costs.min_volatility_bps / BPS,
         half_spread_default_bps=costs.half_spread_default_bps if costs.spread else 0.0,
         half_spread_max_bps=costs.half_spread_max_bps if costs.spread else 0.0,
+        over=1.0 / (1.0 - min(wide, 0.5)),
+        under=1.0 / (1.0 + wide),
     )
 
 

@@ -37,9 +37,14 @@ def count_fill(trip: FloatArray, buying: bool, coins: float, money: float, least
         return False, 0.0
     if not trip[HELD] > 0.0:
         return False, 0.0
-    share = min(1.0, coins / trip[HELD])
+    # One division at most, and none where all is sold: that is what most of the counting takes.
+    share, ours = 1.0, 1.0
+    if coins < trip[HELD]:
+        share = coins / trip[HELD]
+    elif coins > trip[HELD]:
+        ours = trip[HELD] / coins
     cost = trip[COST] * share
-    trip[EARNED] += money * min(1.0, trip[HELD] / coins) - cost
+    trip[EARNED] += money * ours - cost
     trip[COST] -= cost
     trip[HELD] = max(0.0, trip[HELD] - coins)
     if trip[HELD] > 0.0 and trip[HELD] >= least:

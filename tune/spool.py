@@ -52,6 +52,8 @@ class Spool:
         return np.memmap(self._file, dtype=self._dtype, mode="c", shape=shape).view(np.ndarray)
 
 
+LINE = 64
+"""Bytes of a line of the processor's cache."""
 LEAST_LENT, MOST_FREE = 1 << 16, 1 << 26
 """Bytes: of an array that is worth lending a block for, and of blocks that wait for the next one at most."""
 _free: dict[int, np.ndarray] = {}
@@ -84,6 +86,14 @@ def lent(shape: tuple[int, ...], dtype: type = np.float64) -> np.ndarray:
     if block is None:
         block = np.empty(size, np.uint8)
     return np.asarray(_Lent(block))[:size].view(dtype).reshape(shape)
+
+
+def on_lines(shape: tuple[int, ...], dtype: type = np.float64) -> np.ndarray:
+    """A new array of zeros that begins where a line of the processor's cache does: rows of a line or of a part of one
+    lie in one each. Memory as the system hands it out begins within one, and every such row in two."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    block = np.zeros(size + LINE, np.uint8)
+    return block[-block.ctypes.data % LINE :][:size].view(dtype).reshape(shape)
 
 
 def room_for(shape: tuple[int, ...], folder: Path | None = None, dtype: type = np.float64) -> np.ndarray:

@@ -32,7 +32,6 @@ from core.execution.schedules.twap import is_sendable
 from core.lean import inlined, pasted
 from core.messages import HIGH, LOW
 from core.protection import NOT_DUE, ExitRules, collar_at, due_at, entry_after, exit_ticks
-from core.units import BPS
 
 
 @pasted
@@ -135,10 +134,9 @@ def bounds_of(grids: Grids, terms: Terms, exits: ExitRules, account: Account, ro
     """Between which prices of a bar an open position needs no looking after: no middle of the touch is near its stop or
     its profit there, however wide the spread. Without a trailing stop, which moves."""
     entry, tick = account.entry[row, ENTRY], grids.floats[row, TICK]
-    wide = max(terms.half_spread_max_bps, terms.half_spread_default_bps) / BPS
     low, high = 0.0, math.inf
     if exits.stop > 0.0:
-        low = (entry * (1.0 - exits.stop) + 2.0 * tick) / (1.0 - min(wide, 0.5))
+        low = (entry * (1.0 - exits.stop) + 2.0 * tick) * terms.over
     if exits.profit > 0.0:
-        high = (entry * (1.0 + exits.profit) - 2.0 * tick) / (1.0 + wide)
+        high = (entry * (1.0 + exits.profit) - 2.0 * tick) * terms.under
     return low, high

@@ -77,6 +77,7 @@ from core.lean import inlined, inner, lean, pasted
 from core.loss_limits import ACTIVE, LossLimits, Mark, block_stale, fill_into, is_closing, managed, mark
 from core.messages import CLOSE, HIGH, LOW, VOLUME, FloatArray
 from core.protection import NOT_DUE, STOP_LOSS, TRAILING_STOP, is_on
+from core.round_trips import HELD as BOUGHT
 from core.round_trips import TRIP, count_fill
 from core.selection import SelectionRules, choose_targets, combine, disagree, share_out
 from core.sizing import ALLOWED, HELD, LOTS, MID, MOST, PRICE, RATE, TARGET, Caps, risen_above, size_into
@@ -527,7 +528,8 @@ def _count_fills(
             money += fee if buying else -fee
         trip = guards.floats[row, :TRIP]
         least = 0 * coins
-        if not buying:
+        # Where all is sold, nobody asks how much may be left.
+        if not buying and trip[BOUGHT] > float(coins):
             least = least_lots(grid[MIN_LOTS], grid[MIN_NOTIONAL], price * grid[UNIT]) * grid[STEP_UNITS]
         closed, result = count_fill(trip, buying, float(coins), float(money), float(least))
         if closed:

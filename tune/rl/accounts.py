@@ -13,6 +13,7 @@ INDEX, END = range(2)
 EQUITY, INVESTED = range(2)
 STATE, BY_LIMIT, CLOSING, DAY = range(4)
 PEAK_EQUITY, DAY_EQUITY, DAY_MONEY, QUIET_LOW, QUIET_HIGH = range(5)
+ACCOUNT, WANTS, TOUCHED = range(3)
 POSITION_SHARE, CASH_SHARE = range(2)
 SHARES = 2
 """Columns of an observation between the features and the mask."""
@@ -47,6 +48,10 @@ class Fleet(NamedTuple):
     """(E, S, 2) between which prices of a bar a position needs no looking after (``core.engine.exits.bounds_of``)."""
     start: IntArray
     """(E,) where the next episode begins."""
+    turn: IntArray
+    """(E + 1, 3) who acts in this minute: the account, whether it wants something, and whether something may touch it."""
+    sized: FloatArray
+    """(E, S, 2) lots and limit, ticks, of the order that whoever acts sends; 0 lots: none."""
 
 
 class World(NamedTuple):

@@ -24,14 +24,17 @@ from core.lean import inner
 from core.loss_limits import is_closing, managed
 from core.messages import CLOSE, HIGH, LOW, FloatArray
 from core.protection import NOT_DUE, is_on
-from core.sizing import MOST, RATE, risen_above
+from core.sizing import LOTS, MOST, RATE, TICKS, risen_above
 from core.units import MINUTE_MS
 from tune.rl.accounts import (
+    ACCOUNT,
     CLOSING,
     END,
     EQUITY,
     INDEX,
     STATE,
+    TOUCHED,
+    WANTS,
     Fleet,
     Seen,
     World,
@@ -39,53 +42,50 @@ from tune.rl.accounts import (
     mark_of,
 )
 
+NEAR, FAR = 2, 8
+"""By how many accounts what one reads of the market is fetched before its turn: everybody's minute lies elsewhere. Far where
+a turn is short."""
+
 
 @inner
 def act(world: World, fleet: Fleet, scratch: Scratch, logs: Logs, wanted: FloatArray, seen: Seen) -> int:
     """Trade the minute of every account that is not quiet in it; the others are left as they are.
 
-    Writes ``seen.fills``. Gives how many balances grew beyond what is counted exactly: those episodes end.
+    Writes ``seen.fills``. Gives how many balances grew beyond what is counted exactly: those episodes end. First who acts,
+    then what is allowed them all, then their orders: each loop's code is small enough to stay near the processor.
     """
-    tape, grids, rules = world.tape, world.grids, world.rules
-    terms, exits, losses, caps = rules.terms, rules.exits, rules.losses, rules.caps
-    ints, rate, most = grids.ints, scratch.floats[RATE], scratch.floats[MOST]
+    acting = _choose(world, fleet, scratch, wanted, seen)
+    _size(world, fleet, scratch, wanted, acting)
+    return _work(world, fleet, scratch, logs, seen, acting)
+
+
+@inner
+def _choose(world: World, fleet: Fleet, scratch: Scratch, wanted: FloatArray, seen: Seen) -> int:
+    """Write to ``fleet.turn`` who is not quiet, and whether a limit or an exit may touch what it holds; gives how many."""
+    tape, rules, ints = world.tape, world.rules, world.grids.ints
+    exits, losses, caps = rules.exits, rules.losses, rules.caps
+    rate, most = scratch.floats[RATE], scratch.floats[MOST]
     protecting, last = is_on(exits), tape.bars.shape[1] - 1
-    count, lost, accounts = ints.shape[0], 0, fleet.units.shape[0]
-    asked, position, mid = scratch.floats[WANTED], scratch.floats[POSITION], scratch.floats[SEEN_MID]
-    fresh, none = scratch.flags[FRESH], 0 * count  # no literal (core.lean)
-    tabled = tape.quotes.shape[1] > 0
+    count, acting = ints.shape[0], 0
+    accounts = fleet.units.shape[0]
     for e in range(accounts):
-        # Everybody's minute lies elsewhere: what an order of the next but one will read is fetched ahead.
-        near = min(e + 2, accounts - 1)
-        for i in range(count):
-            if wanted[near, i, 0] == wanted[near, i, 0]:
-                ahead = fleet.at[near, INDEX] + 1
-                # Where the market is not tabled for orders, they read it minute by minute.
-                for j in range(ahead if tabled else ahead - AVERAGE_MINUTES, ahead + 1):
-                    prefetch(tape.bars, i, j, CLOSE)
-                for j in range(0, tape.quotes.shape[2], QUOTED):
-                    prefetch(tape.quotes, i, ahead - 1, j)
-                prefetch(tape.liquidity, i, ahead, 0)
-                prefetch_flat(tape.volatility, i, ahead - 1)
-                prefetch_flat(tape.shown, i, ahead - 1)
-                for side in range(2):
-                    prefetch(fleet.taken[near], i, side, 0)
-                    prefetch(fleet.taken[near], i, side, TAKEN_MINUTE)
-                prefetch(fleet.guard_floats, near, i, 0)
-                prefetch(fleet.guard_ints, near, i, 0)
-        k, marks, levels = fleet.at[e, INDEX], fleet.marks[e], fleet.levels[e]
+        if protecting:
+            ahead = min(fleet.at[min(e + FAR, accounts - 1), INDEX] + 1, last)
+            for i in range(count):
+                prefetch(tape.bars, i, ahead, HIGH)
+        k, marks = fleet.at[e, INDEX], fleet.marks[e]
         units, amount, entry = fleet.units[e], fleet.amount[e], fleet.entry[e]
         wants, touched = is_closing(marks[STATE], marks[CLOSING] != 0), False
         for i in range(count):
             held, target = amount[ints[i, BASE]], wanted[e, i, 0]
             # Less than a lot, as fees in the coin leave it, is not for sale.
-            if target > 0.0 or (held > 0.0 and target <= 0.0 and units[ints[i, BASE]] >= ints[i, STEP_UNITS]):
-                wants = True
-            elif held > 0.0:
+            sellable = (held > 0.0) & (units[ints[i, BASE]] >= ints[i, STEP_UNITS])
+            wants |= (target > 0.0) | ((target <= 0.0) & sellable)
+            if target != target and held > 0.0:
                 shown = fleet.mid[e, i]
                 if shown == shown:
                     own = managed(fleet.worth[e, EQUITY], losses.capital, losses.capital_usdt)
-                    wants = wants or risen_above(held * shown * rate[i], most[i], own, caps) > 0.0
+                    wants |= risen_above(held * shown * rate[i], most[i], own, caps) > 0.0
             if protecting and entry[i, ENTRY] > 0.0:
                 touched = touched or exits.trail > 0.0 or k >= last or fleet.exits[e, i, DUE] != NOT_DUE
                 if exits.time_ms > 0:
@@ -95,21 +95,73 @@ def act(world: World, fleet: Fleet, scratch: Scratch, logs: Logs, wanted: FloatA
                     low, high = fleet.calm[e, i, 0], fleet.calm[e, i, 1]
                     touched = tape.bars[i, k + 1, LOW] <= low or tape.bars[i, k + 1, HIGH] >= high
         seen.fills[e] = 0
-        if not wants and not touched:
-            continue
-        account, state = account_of(world, fleet, e), mark_of(marks, levels)
-        parents, orders, fills = none, none, none
-        if wants:
+        # Written for everybody, and counted on for those who act: no branch that nobody can foresee.
+        fleet.turn[acting, ACCOUNT], fleet.turn[acting, WANTS], fleet.turn[acting, TOUCHED] = e, wants, touched
+        acting += wants | touched
+    return acting
+
+
+@inner
+def _size(world: World, fleet: Fleet, scratch: Scratch, wanted: FloatArray, acting: int) -> None:
+    """What the limits leave the first ``acting`` of ``fleet.turn`` of what they want, to ``fleet.sized``."""
+    tape, rules, ints = world.tape, world.rules, world.grids.ints
+    asked, position, mid = scratch.floats[WANTED], scratch.floats[POSITION], scratch.floats[SEEN_MID]
+    fresh, sized, count = scratch.flags[FRESH], scratch.sizing, ints.shape[0]
+    for n in range(acting):
+        near = fleet.turn[min(n + NEAR, acting - 1), ACCOUNT]
+        ahead = fleet.at[near, INDEX]
+        for i in range(count):
+            prefetch(tape.seen, i, ahead, CLOSE)
+            prefetch_flat(tape.volatility, i, ahead)
+        e = fleet.turn[n, ACCOUNT]
+        for i in range(count):
+            sized[LOTS, i] = 0.0
+        if fleet.turn[n, WANTS] != 0:
+            account, state = account_of(world, fleet, e), mark_of(fleet.marks[e], fleet.levels[e])
             for i in range(count):
-                asked[i], position[i] = wanted[e, i, 0], amount[ints[i, BASE]]
+                asked[i], position[i] = wanted[e, i, 0], account.amount[ints[i, BASE]]
                 mid[i] = fleet.mid[e, i]
                 fresh[i] = mid[i] == mid[i]
-            size_wanted(tape, ints, rules, account, scratch, state, fleet.worth[e, EQUITY], k, False)
-            parents = log_orders(scratch, logs, orders, none, k, none, fleet.worth[e, EQUITY], none > 0)
-            orders += parents
-            account.today[1] += parents
+            size_wanted(tape, ints, rules, account, scratch, state, fleet.worth[e, EQUITY], fleet.at[e, INDEX], False)
+        for i in range(count):
+            fleet.sized[e, i, 0], fleet.sized[e, i, 1] = sized[LOTS, i], sized[TICKS, i]
+
+
+@inner
+def _work(world: World, fleet: Fleet, scratch: Scratch, logs: Logs, seen: Seen, acting: int) -> int:
+    """Carry out what ``_size`` wrote; gives how many balances grew beyond what is counted exactly."""
+    tape, grids, rules = world.tape, world.grids, world.rules
+    terms, exits, ints, sized, mid = rules.terms, rules.exits, grids.ints, scratch.sizing, scratch.floats[SEEN_MID]
+    protecting, tabled = is_on(exits), tape.quotes.shape[1] > 0
+    count, lost = ints.shape[0], 0
+    none = 0 * count  # no literal (core.lean)
+    for n in range(acting):
+        near = fleet.turn[min(n + NEAR, acting - 1), ACCOUNT]
+        ahead = fleet.at[near, INDEX] + 1
+        for i in range(count):
+            # Where the market is not tabled for orders, they read it minute by minute.
+            for j in range(ahead if tabled else ahead - AVERAGE_MINUTES, ahead + 1):
+                prefetch(tape.bars, i, j, CLOSE)
+            for j in range(0, tape.quotes.shape[2], QUOTED):
+                prefetch(tape.quotes, i, ahead - 1, j)
+            prefetch(tape.liquidity, i, ahead, 0)
+            for side in range(2):
+                prefetch(fleet.taken[near], i, side, 0)
+                prefetch(fleet.taken[near], i, side, TAKEN_MINUTE)
+            prefetch(fleet.guard_floats, near, i, 0)
+            prefetch(fleet.guard_ints, near, i, 0)
+        e, touched = fleet.turn[n, ACCOUNT], fleet.turn[n, TOUCHED] != 0
+        k, equity, entry = fleet.at[e, INDEX], fleet.worth[e, EQUITY], fleet.entry[e]
+        for i in range(count):
+            sized[LOTS, i], sized[TICKS, i] = fleet.sized[e, i, 0], fleet.sized[e, i, 1]
+            mid[i] = fleet.mid[e, i]
+        orders, fills = none, none
+        parents = log_orders(scratch, logs, orders, none, k, none, equity, none > 0)
+        orders += parents
         guarded = protecting and (parents > 0 or touched)
         if parents > 0 or guarded:
+            account = account_of(world, fleet, e)
+            account.today[1] += parents
             orders, fills = carry_out(
                 tape,
                 grids,
@@ -123,13 +175,14 @@ def act(world: World, fleet: Fleet, scratch: Scratch, logs: Logs, wanted: FloatA
                 k,
                 parents,
                 guarded,
-                fleet.worth[e, EQUITY],
+                equity,
             )
             if not exact(account.units):
                 lost += 1
                 fleet.at[e, END] = k + 1
         seen.fills[e] = fills
         if protecting:
+            account = account_of(world, fleet, e)
             for i in range(count):
                 if entry[i, ENTRY] > 0.0:
                     low, high = bounds_of(grids, terms, exits, account, i)

@@ -35,6 +35,7 @@ from tune.rl.fleet import step
 from tune.rl.levels import LEVELS
 from tune.run_rules import copied, fresh_account
 from tune.simulate import compile_engine
+from tune.spool import on_lines
 
 CASH = Decimal(100_000)
 EPISODE_MINUTES = 480
@@ -105,7 +106,7 @@ def _quotes(tape: Tape, grids: Grids, rules: Rules) -> FloatArray:
     schedule = rules.schedule
     if schedule.jitter_s > 0 or schedule.slices > MOST_TABLED:
         return NO_QUOTES
-    quotes = np.zeros((*tape.seen.shape[:2], schedule.slices * QUOTED))
+    quotes = on_lines((*tape.seen.shape[:2], schedule.slices * QUOTED))
     fill_quotes(tape, grids, rules.terms, schedule.slice_ms, quotes)
     return quotes
 
@@ -283,4 +284,6 @@ def _fleet(account: object, count: int) -> Fleet:
         mid=np.full((count, rows), np.nan),
         calm=np.zeros((count, rows, 2)),
         start=np.zeros(count, dtype=np.int64),
+        turn=np.zeros((count + 1, 3), dtype=np.int64),
+        sized=np.zeros((count, rows, 2)),
     )
