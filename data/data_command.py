@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -170,10 +171,24 @@ def _list(args: argparse.Namespace) -> int:
             }
         )
     else:
-        show_catalog(lake.root, found, len(mood), sys.stdout)
+        show_catalog(lake.root, found, len(mood), sys.stdout, _advice(args, lake))
         if news:
             print(f"headlines: {len(news.headlines)}, funding rates: {len(news.funding)}")
     return EXIT_FAILURE if found.faults else EXIT_OK
+
+
+def _advice(args: argparse.Namespace, lake: Lake) -> str:
+    """What fills this lake, as commands that can be typed as they stand. A synthetic market does not go where the bars of
+    an exchange belong; it has a lake of its own, unless a person has named one."""
+    here = shlex.quote(str(lake.root))
+    bars = f"bars of yours: python3 run.py data import PATH --lake {here}"
+    if args.lake:
+        return f"{bars}; a synthetic market: python3 run.py data synth NAME --lake {here}"
+    own = f"{shlex.quote(str(lake.root.parent / 'synth'))}/NAME"
+    return (
+        f"{bars}; a synthetic market, in a lake of its own: python3 run.py data synth NAME --lake {own}, which is listed by: "
+        f"python3 run.py data list --lake {own}"
+    )
 
 
 def _verify(args: argparse.Namespace) -> int:

@@ -78,9 +78,10 @@ def show_import(report: ImportReport, out: TextIO) -> None:
     print(f"{total}{faults}. Lake: {report.lake}", file=out)
 
 
-def show_catalog(root: Path, found: Catalog, readings: int, out: TextIO) -> None:
+def show_catalog(root: Path, found: Catalog, readings: int, out: TextIO, advice: str = "") -> None:
+    """``advice``: what fills an empty lake."""
     if not found.rows and not found.faults:
-        print(f"the lake at {root} is empty; `data import PATH` or `data synth NAME` fills one", file=out)
+        print(f"the lake at {root} is empty{advice and '; '}{advice}", file=out)
     else:
         heads = ("instrument", "rows", "first", "last", "gaps", "missing", "filler", "synthetic")
         body = [

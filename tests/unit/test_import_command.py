@@ -3,6 +3,8 @@
 import argparse
 import io
 import json
+import re
+import shlex
 
 import pytest
 
@@ -80,6 +82,30 @@ def test_list_and_verify_speak_plainly_and_in_json(tmp_path, lake, capsys):
     assert run("verify", "--lake", lake, "--json") == 1
     said = json.loads(capsys.readouterr().out)
     assert (said["faults"], said["files"][0]["findings"][0]["code"]) == (1, "unreadable")
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("made", ["import", "synth"])
+def test_what_an_empty_lake_advises_fills_what_is_listed(tmp_path, capsys, monkeypatch, named, made):
+    var = tmp_path / "a var"
+    monkeypatch.setenv("MINUTEHAND__VAR_DIR", str(var))
+    listed = ["list", "--lake", str(tmp_path / "mine")] if named else ["list"]
+    assert run(*listed) == 0
+    said = capsys.readouterr().out
+    assert "is empty" in said
+    typed = [shlex.split(part)[2:] for part in re.findall(r"python3 run\.py data [^;]*?(?=;|, which|\n)", said)]
+    bars = save(walk(), tmp_path)
+    filled = {"PATH": str(bars), "NAME": "demo"}
+    typed = [[re.sub("PATH|NAME", lambda m: filled[m[0]], word) for word in words][1:] for words in typed]
+    (asked,) = (words for words in typed if words[0] == made)
+    extra = ["--days", "1", "--symbols", "BTC/USDT", "--upbit", "BTC/KRW"] if made == "synth" else []
+    assert run(*asked, *extra) == 0
+    capsys.readouterr()
+    # A synthetic market of a lake of its own is listed by the command that the advice gives.
+    again = [words for words in typed if words[0] == "list"] if made == "synth" and not named else [listed]
+    assert [run(*words) for words in again] == [0]
+    assert "binance:BTC/USDT" in capsys.readouterr().out
+    assert named or made == "import" or not (var / "lake").exists()
 
 
 def test_synth_makes_a_labelled_lake(tmp_path, lake, capsys):
