@@ -15,6 +15,7 @@ from core.messages import MinuteRecord, MinuteTick
 from core.minute import run_minute
 from core.params import ExecutionSettings, ProtectionSettings
 from core.ports import Desk
+from core.reasons import Reason
 from core.session import beat_times, decision_ms
 from core.units import MINUTE_MS
 
@@ -121,9 +122,7 @@ class Conductor:
     async def _one(self, minute: int, now: int) -> None:
         tick = MinuteTick(minute=minute, now_ms=now, trace=f"{minute:x}")
         if now - decision_ms(minute) >= MINUTE_MS:
-            await self._miss(
-                tick, f"late: the next minute had closed {(now - decision_ms(minute)) / 1000 - 60:.1f} s ago"
-            )
+            await self._miss(tick, Reason("minute_over", seconds=f"{(now - decision_ms(minute)) / 1000 - 60:.1f}"))
         else:
             record = await self._decide(tick)
             if record is not None:
@@ -141,7 +140,7 @@ class Conductor:
         try:
             return await self._score.settle(run_minute(self._score.desk(), tick), self._deadline_s)
         except TimeoutError:
-            reason = f"late: no record within {self._deadline_s:g} s"
+            reason: str = Reason("no_record", seconds=f"{self._deadline_s:g}")
         except BotError as error:
             reason = f"{type(error).__name__}: {error}"
         except Exception as error:

@@ -20,6 +20,7 @@ from core.champions import CROWNING, REFUSED, ROLLED_BACK, SERVING, STARTED, Sta
 from core.errors import DataError
 from core.messages import ModelStep
 from core.notices import clock
+from core.reasons import Reason
 from data.artifacts import Artifact, ArtifactStore
 from data.model_registry import KIND, ModelRegistry
 from serve.load_check import Unfit
@@ -109,7 +110,7 @@ class ModelWatch:
             if now.champion == serving:
                 return True
             if not now.champion:
-                return await self._crown(member, serving, "no champion was named")
+                return await self._crown(member, serving, Reason("no_champion"))
             if why := await asyncio.to_thread(self._unfit_here, member, served.family, now.champion):
                 if self._crowns:
                     return await self._crown(member, serving, why)
@@ -123,7 +124,7 @@ class ModelWatch:
         except (RayError, RayServeException, TimeoutError) as error:
             log.warning("%s: its replica could not be asked (%s); tried again", member, type(error).__name__)
             return False
-        since = f"from {clock(minute)} UTC on" if minute else "from the first minute on"
+        since = Reason("from_clock", clock=clock(minute)) if minute else Reason("from_the_first")
         await self._write(member, SERVING, version, serving, since)
         return True
 
@@ -135,11 +136,11 @@ class ModelWatch:
             # Damaged or gone: the replica's own words say how.
             return ""
         if artifact.family != family:
-            return f"it is of family {artifact.family}, the run's member is {family}"
+            return Reason("other_family", family=artifact.family, wanted=family)
         if (horizon := artifact.extra.get("horizon")) != self._horizon:
-            return f"it forecasts {horizon} minutes ahead, the run {self._horizon}"
+            return Reason("other_horizon", horizon=str(horizon), wanted=str(self._horizon))
         if self.minute and artifact.span[1] > self.minute + 60_000:
-            return "it has learned from minutes that this run has not reached yet"
+            return Reason("from_the_future")
         return ""
 
     async def _crown(self, member: str, version: str, why: str) -> bool:
@@ -153,7 +154,7 @@ class ModelWatch:
         def rule(now: Standing) -> ModelStep | None:
             if now.champion != refused:
                 return None
-            why = f"{refused} did not pass its load check"
+            why = Reason("load_check_failed", version=refused)
             return ModelStep(kind=ROLLED_BACK, member=member, version=serving, before=refused, by="load check", why=why)
 
         await asyncio.to_thread(self._registry.take, member, rule)

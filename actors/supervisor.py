@@ -17,6 +17,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError
 from actors.plan import NAMESPACE, RunPlan
 from config.settings import Settings
 from core.messages import Notice
+from core.reasons import Reason
 from data.hot import Hot
 from data.logs import configure_logs
 
@@ -90,12 +91,12 @@ class SupervisorActor:
             health = health if isinstance(health, dict) else {}
             self._publish(name, {"ping_ms": round((time.perf_counter() - asked) * 1000, 1), **health})
         except ActorDiedError:
-            await self._restart(name, "died")
+            await self._restart(name, Reason("died"))
         except (ActorUnavailableError, TimeoutError):
             self._silent[name] += 1
             if self._silent[name] >= PINGS_TO_GIVE_UP:
                 ray.kill(self._handles[name], no_restart=True)
-                await self._restart(name, f"did not answer {PINGS_TO_GIVE_UP} pings")
+                await self._restart(name, Reason("no_pings", count=str(PINGS_TO_GIVE_UP)))
         except Exception:
             # The watch itself must outlive whatever a part's health call raises.
             log.exception("checking %s", name)

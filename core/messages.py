@@ -316,6 +316,9 @@ class ModelStep:
     """A person's name, or ``start``, ``shadow``, ``load check``, or the run that it is about."""
     why: str = ""
     at_ms: int = 0
+    said: str = field(default="", compare=False)
+    """What the registry keeps beside ``why`` where that is a reason of ours, so that it can be worded in any language
+    (JSON of ``core.reasons.to_plain``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

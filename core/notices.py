@@ -11,20 +11,13 @@ from datetime import UTC, datetime
 
 from core.champions import CHALLENGED, CONFIRMED, SERVING, STARTED
 from core.messages import SETTINGS_REFUSED, MinuteRecord, Notice, OrderState, TradingState
+from core.reasons import joined, worded
 from core.units import DAY_MS, MINUTE_MS
+from core.wording import Wording
 
 SEVERITIES = ("info", "warning", "critical")
-LANGUAGES = ("en", "ko")
 STALE_MINUTES = 3
 """Minutes without fresh data in a row that are news."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wording:
-    """Texts of one kind of news; ``{names}`` are filled from the notice's values."""
-
-    en: str
-    ko: str
 
 
 CATALOG: dict[str, Wording] = {
@@ -163,31 +156,6 @@ SEVERITY_WORDS: dict[str, dict[str, str]] = {
     "en": {"info": "Info", "warning": "Warning", "critical": "CRITICAL"},
     "ko": {"info": "안내", "warning": "주의", "critical": "긴급"},
 }
-WORDS: dict[str, dict[str, str]] = {
-    "en": {
-        "stop_loss": "stop loss",
-        "trailing_stop": "trailing stop",
-        "take_profit": "take-profit",
-        "time_stop": "time stop",
-    },
-    "ko": {
-        "stop_loss": "손절",
-        "trailing_stop": "트레일링 스탑",
-        "take_profit": "익절",
-        "time_stop": "보유 시간 제한",
-        "buy": "매수",
-        "sell": "매도",
-        "active": "정상",
-        "reducing": "매도만 가능",
-        "halted": "매수 정지",
-        "replay": "리플레이",
-        "paper": "모의투자",
-        "live": "실전",
-        "not given": "알려 주지 않음",
-        "none": "없음",
-    },
-}
-"""Values that are words of ours, in each language; venue texts and numbers stay as they are."""
 
 
 class _Shown(dict[str, str]):
@@ -202,8 +170,7 @@ def text(notice: Notice, language: str) -> str:
     wording = CATALOG.get(notice.key)
     if wording is None:
         return f"{notice.key}: " + ", ".join(f"{key}={value}" for key, value in notice.values)
-    words = WORDS[language]
-    shown = _Shown({key: words.get(value, value) for key, value in notice.values})
+    shown = _Shown({key: worded(value, language) for key, value in notice.values})
     return str(getattr(wording, language)).format_map(shown)
 
 
@@ -310,7 +277,7 @@ class Newsroom:
                     "instrument": str(sold.instrument),
                     "quantity": str(sold.quantity),
                     "price": str(sold.limit_price),
-                    "why": "; ".join(sold.arithmetic[:2]),
+                    "why": joined(sold.arithmetic[:2]),
                 }
                 yield "warning", "position_protected", values
             told.add(key)

@@ -29,6 +29,7 @@ import numpy as np
 from core.lean import pasted
 from core.messages import ProtectiveExit
 from core.params import ProtectionSettings, RiskSettings
+from core.reasons import Reason
 from core.units import BPS, MINUTE_MS, Instrument, MarketRules
 
 _SHAVE = 1.0 - 1e-12
@@ -211,15 +212,16 @@ def exit_arithmetic(
 ) -> tuple[str, ...]:
     """Why an exit is due and where its order is bounded, in short lines; prices in quote units."""
     gain = (mid / entry - 1.0) * 100.0
-    at = f"entered at {entry:.10g}, now {mid:.10g} = {gain:+.2f}%"
+    at = Reason("entered", entry=f"{entry:.10g}", now=f"{mid:.10g}", gain=f"{gain:+.2f}")
     match Due(due):
         case Due.STOP_LOSS:
-            why = f"stop loss at -{rules.stop * 100:g}% = {entry * (1.0 - rules.stop):.10g}"
+            why = Reason("stop_loss_at", pct=f"{rules.stop * 100:g}", level=f"{entry * (1.0 - rules.stop):.10g}")
         case Due.TRAILING_STOP:
-            why = f"trailing stop {rules.trail * 100:g}% below the peak of {peak:.10g} = {peak * (1.0 - rules.trail):.10g}"
+            level = f"{peak * (1.0 - rules.trail):.10g}"
+            why = Reason("trailing_stop_at", pct=f"{rules.trail * 100:g}", peak=f"{peak:.10g}", level=level)
         case Due.TAKE_PROFIT:
-            why = f"take profit at +{rules.profit * 100:g}% = {entry * (1.0 + rules.profit):.10g}"
+            why = Reason("take_profit_at", pct=f"{rules.profit * 100:g}", level=f"{entry * (1.0 + rules.profit):.10g}")
         case _:
-            why = f"time stop after {rules.time_ms / MINUTE_MS:g} minutes, held for {minutes:.1f}"
+            why = Reason("time_stop_after", minutes=f"{rules.time_ms / MINUTE_MS:g}", held=f"{minutes:.1f}")
     collar = min(rules.collar * float(1 << min(attempt, 20)), rules.widest)
     return (why, at, f"order {attempt + 1} of this exit, limit mid -{collar * BPS:g} bps")

@@ -1,68 +1,80 @@
 """Why an intent did not pass, in words: what was asked, and what the limit that held it allows."""
 
 import math
+from datetime import UTC, datetime
 
 from core.messages import Market
 from core.params import RiskSettings, TradeSettings
+from core.reasons import Reason
 from core.sizing import Limit, Sized
 from core.units import MINUTE_MS
 
 
-def asked_words(sized: Sized, row: int) -> str:
+def asked_words(sized: Sized, row: int) -> Reason:
     change = float(sized.asked[row])
-    return f"asked {change:+.2f} USDT" if math.isfinite(change) else "asked an unknown amount"
+    return Reason("asked", change=f"{change:+.2f}") if math.isfinite(change) else Reason("asked_unknown")
 
 
-def pause_words(limit: Limit, limits: RiskSettings, until_ms: int) -> str:
+def state_words(state: str, since_ms: int, reason: str) -> Reason:
+    """Since when nothing is bought, and why."""
+    at = f"{datetime.fromtimestamp(since_ms / 1000, UTC):%Y-%m-%d %H:%M}"
+    return Reason("state_since", state=state, since_ms=str(since_ms), at=at, reason=reason)
+
+
+def pause_words(limit: Limit, limits: RiskSettings, until_ms: int) -> Reason:
     """Which guard holds, and until when."""
     match limit:
         case Limit.CONSECUTIVE_LOSSES:
-            why = f"{limits.max_consecutive_losses} round trips in a row lost"
+            why = Reason("losses_in_a_row", count=str(limits.max_consecutive_losses))
         case Limit.STOP_GUARD:
-            why = f"{limits.max_stop_outs} stop-outs within {limits.stop_outs_within_minutes} minutes"
+            why = Reason("stop_outs", count=str(limits.max_stop_outs), minutes=str(limits.stop_outs_within_minutes))
         case Limit.LOW_PROFIT:
-            within = f"of the last {limits.low_profit_within_minutes} minutes brought less than"
-            why = f"{limits.low_profit_trips} or more round trips {within} {limits.low_profit_pct:g}% together"
+            why = Reason(
+                "low_profit",
+                trips=str(limits.low_profit_trips),
+                minutes=str(limits.low_profit_within_minutes),
+                pct=f"{limits.low_profit_pct:g}",
+            )
         case _:
-            why = f"closed less than {limits.cooldown_minutes} minutes ago"
+            why = Reason("cooling_down", minutes=str(limits.cooldown_minutes))
     seconds = until_ms // 1000 % 86_400
     clock = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
-    return f"{why}: nothing is bought before {clock} UTC"
+    return Reason("paused", why=why, clock=clock)
 
 
 def allowance_words(
     limit: Limit, room: float, row: int, market: Market, trade: TradeSettings, limits: RiskSettings
-) -> str:
+) -> Reason:
     """What a limit allows that needs nothing but the minute; ``room`` is what it left, USDT."""
     account = market.account
     match limit:
         case Limit.UNRECONCILED:
-            return f"not reconciled: {account.difference or 'could not be compared with the venue'}"
+            return Reason("not_reconciled", difference=account.difference or Reason("not_compared"))
         case Limit.NOT_FRESH:
-            return f"no final bar this minute, or no book of the last {limits.max_book_age_ms / 1000:g} s"
+            return Reason("no_final_bar", seconds=f"{limits.max_book_age_ms / 1000:g}")
         case Limit.NO_BOOK:
-            return "no usable book"
+            return Reason("no_usable_book")
         case Limit.NO_EQUITY:
-            return f"equity is {market.equity:.2f} USDT"
+            return Reason("equity_is", equity=f"{market.equity:.2f}")
         case Limit.NOT_TRADING:
-            return "the venue gives no rules for it or does not trade it now"
+            return Reason("not_trading")
         case Limit.LATE:
             late, allowed = (market.now_ms - market.minute - MINUTE_MS) / 1000, limits.max_decision_delay_ms / 1000
-            return f"decided {late:.1f} s after the minute's close, allowed {allowed:g} s"
+            return Reason("decided_late", late=f"{late:.1f}", allowed=f"{allowed:g}")
         case Limit.CLOCK:
             allowed = account.clock_allowed_ms
             if not math.isfinite(account.clock_offset_ms or 0.0):
-                return f"how far the venue's clock is from ours is not known, allowed {allowed:g} ms"
-            return f"the venue's clock is {account.clock_offset_ms:+.0f} ms from ours, allowed {allowed:g} ms"
+                return Reason("clock_not_known", allowed=f"{allowed:g}")
+            return Reason("clock_off", offset=f"{account.clock_offset_ms:+.0f}", allowed=f"{allowed:g}")
         case Limit.MAX_CANCELS:
-            return f"{account.cancels} cancels in the last minute, allowed {limits.max_cancels_per_minute}"
+            return Reason("cancels", count=str(account.cancels), allowed=str(limits.max_cancels_per_minute))
         case Limit.PREMIUM:
             over = float(market.premium_bps[row]) if market.premium_bps is not None else math.nan
-            return f"it costs {over:.0f} bps more than at the other venue, allowed {limits.max_premium_bps:g}"
+            return Reason("premium", over=f"{over:.0f}", allowed=f"{limits.max_premium_bps:g}")
         case Limit.SAME_COIN:
-            return "another market of the coin sells this minute"
+            return Reason("coin_sells")
         case Limit.MIN_ORDER:
-            return f"the least order is {room:.2f} USDT"
+            return Reason("least_order", least=f"{room:.2f}")
         case _:
             least = float(trade.min_order_usdt)
-            return f"allowed {max(room, 0.0):.2f} USDT, the least order is {least:.2f} USDT"
+            return Reason("allowed", room=f"{max(room, 0.0):.2f}", least=f"{least:.2f}")

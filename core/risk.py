@@ -41,7 +41,8 @@ from core.loss_limits import (
 )
 from core.messages import Approved, FloatArray, Intents, Market, Refused, TradingState, Verdicts
 from core.params import CostSettings, EventSettings, ExecutionSettings, RiskSettings, TradeSettings
-from core.refusals import allowance_words, asked_words, pause_words
+from core.reasons import Reason
+from core.refusals import allowance_words, asked_words, pause_words, state_words
 from core.risk_state import BY_LIMIT, RiskState, marked
 from core.sizing import (
     LIMIT_NAMES,
@@ -129,7 +130,7 @@ class Risk:
         self._guards.clear()
         anew = {"closing": False, "peak_equity": None, "day": None, "day_equity": None, "day_money": None}
         self._state = self._state.changed(
-            TradingState.ACTIVE, by, "resumed", at_ms, guards=self._guards.to_json(), **anew
+            TradingState.ACTIVE, by, Reason("resumed"), at_ms, guards=self._guards.to_json(), **anew
         )
 
     def review(self, market: Market, intents: Intents) -> Verdicts:
@@ -197,11 +198,17 @@ class Risk:
             max_order_usdt=math.inf if limits.max_order_usdt is None else float(limits.max_order_usdt),
         )
 
-    def _orders_left(self, state: RiskState) -> tuple[int, str]:
+    def _orders_left(self, state: RiskState) -> tuple[int, Reason]:
         """How many more approvals there may be, and what allows no more."""
         limits = self._limits
-        minute = limits.max_orders_per_minute - state.orders, f"{limits.max_orders_per_minute} orders a minute"
-        day = limits.max_orders_per_day - state.orders_today, f"{limits.max_orders_per_day} orders a day"
+        minute = (
+            limits.max_orders_per_minute - state.orders,
+            Reason("orders_a_minute", count=str(limits.max_orders_per_minute)),
+        )
+        day = (
+            limits.max_orders_per_day - state.orders_today,
+            Reason("orders_a_day", count=str(limits.max_orders_per_day)),
+        )
         return min(minute, day, key=lambda left: left[0])
 
     def _managed(self, market: Market) -> float:
@@ -303,14 +310,14 @@ class Risk:
             expected=(*expected, float(seen.volume[row]), float(seen.sigma[row])) if known else (),
         )
 
-    def _allowance(self, limit: Limit, sized: Sized, row: int, market: Market) -> str:
+    def _allowance(self, limit: Limit, sized: Sized, row: int, market: Market) -> Reason:
         match limit:
             case Limit.HALTED | Limit.REDUCING:
-                return f"state {self._state.state.value} since {self._state.since_ms}: {self._state.reason}"
+                return state_words(self._state.state.value, self._state.since_ms, self._state.reason)
             case Limit.STALE:
-                return f"nothing traded there in the last {self._stale_minutes} minutes"
+                return Reason("no_trade", minutes=str(self._stale_minutes))
             case Limit.MAX_ORDERS:
-                return f"allowed {self._orders_left(self._state)[1]}"
+                return self._orders_left(self._state)[1]
             case Limit.CONSECUTIVE_LOSSES | Limit.STOP_GUARD | Limit.LOW_PROFIT | Limit.COOLDOWN:
                 return pause_words(limit, self._limits, until_ms(self._guards.rows(market.instruments), row, limit))
             case _:
@@ -325,13 +332,14 @@ class Risk:
         capped = limit is Limit.INVEST and self._cap is not None and self._cap.binds
         name = "starting_cap" if capped else limit_name(limit, caps, float(rows.most[row]))
         lines = self._arithmetic(market, rows, caps, sized, told, row, rules) if rules else ()
+        allowance = self._allowance(limit, sized, row, market)
         if limit is Limit.COST:
             lines += (worth_line(self._gate, seen, float(rows.fee[row]), row, 0.0),)
         return Refused(
             intent_id=intent_id(market.minute, instrument),
             minute=market.minute,
             instrument=instrument,
-            reason=f"{name}: {asked_words(sized, row)}, {self._allowance(limit, sized, row, market)}",
+            reason=Reason("held", name=name, asked=asked_words(sized, row), allowed=allowance),
             arithmetic=lines,
         )
 

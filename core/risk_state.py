@@ -24,6 +24,7 @@ from core.loss_limits import (
 )
 from core.messages import Market, TradingState, Unexplained
 from core.params import RiskSettings, TradeSettings
+from core.reasons import Reason, from_plain, to_plain
 from core.units import DAY_MS
 
 BY_LIMIT = "limit"
@@ -74,12 +75,13 @@ class RiskState:
 
     def to_json(self) -> dict[str, Any]:
         history = [asdict(change) | {"state": change.state.value} for change in self.history]
-        return {f.name: getattr(self, f.name) for f in fields(self)} | {"state": self.state.value, "history": history}
+        told = {f.name: getattr(self, f.name) for f in fields(self)}
+        return told | {"state": self.state.value, "history": history, "said": to_plain(self.reason)}
 
     @classmethod
     def from_json(cls, data: Any) -> "RiskState":
         """Raises DataError rather than guess: a state that cannot be read must not become ACTIVE."""
-        names = {f.name for f in fields(cls)}
+        names = {f.name for f in fields(cls)} | {"said"}
         if not isinstance(data, dict) or not names - _ADDED <= set(data) <= names:
             raise DataError(f"not a risk state: want the keys {', '.join(sorted(names))}")
         try:
@@ -96,7 +98,9 @@ class RiskState:
         GuardBook(data.get("guards", {}))
         # Kept by a version that did not tell the two apart: there had been no transfer that it knew of.
         money = {"day_money": data.get("day_money", data["day_equity"])}
-        return cls(**{**data, **money, "state": state, "history": history})
+        reason = from_plain(data["reason"], data.get("said"))
+        told = {name: value for name, value in data.items() if name != "said"}
+        return cls(**{**told, **money, "state": state, "history": history, "reason": reason})
 
     def words(self) -> list[str]:
         """The state of trading and how it came about, newest first, for people."""
@@ -113,7 +117,7 @@ class RiskState:
         return replace(self, state=state, by=by, reason=reason, since_ms=at_ms, history=history, **more)
 
 
-_ADDED = frozenset({"day_money", "orders_day", "orders_today", "guards", "history"})
+_ADDED = frozenset({"day_money", "orders_day", "orders_today", "guards", "history", "said"})
 """Keys that the first version of a state did not have."""
 
 
@@ -150,10 +154,11 @@ def marked(state: RiskState, market: Market, trade: TradeSettings, limits: RiskS
     name = BREACH_NAMES[int(breach)]
     allowed = getattr(limits, name)
     if breach == DAILY_LOSS_USDT:
-        reason = f"{name}: lost {base - equity:.2f} USDT today, allowed {allowed:g} USDT"
+        reason = Reason("lost_today", name=name, lost=f"{base - equity:.2f}", allowed=f"{allowed:g}")
     else:
         part = managed(base, rules.capital, rules.capital_usdt)
-        reason = f"{name}: lost {loss_pct(equity, base, rules):.2f}% of {part:.2f} USDT, allowed {allowed:g}%"
+        lost = f"{loss_pct(equity, base, rules):.2f}"
+        reason = Reason("lost_part", name=name, lost=lost, base=f"{part:.2f}", allowed=f"{allowed:g}")
     return known.changed(STATES[after.state], BY_LIMIT, reason, market.now_ms, closing=bool(after.closing))
 
 

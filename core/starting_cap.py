@@ -17,6 +17,7 @@ from core.errors import DataError
 from core.loss_limits import BREACH_NAMES
 from core.messages import MinuteRecord, TradingState
 from core.params import LiveSettings
+from core.reasons import Reason, from_plain, to_plain
 from core.standing import is_difference
 from core.units import DAY_MS
 
@@ -34,22 +35,23 @@ class CapState:
     """In a row, since the last step."""
     judged: int | None = None
     """Number of the newest UTC day that was judged."""
-    reason: str = "live trading begins"
+    reason: str = Reason("live_begins")
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return asdict(self) | {"said": to_plain(self.reason)}
 
     @classmethod
     def from_json(cls, data: Any) -> "CapState":
         """Raises DataError rather than guess: a cap that cannot be read must not be lifted."""
-        if not isinstance(data, dict) or set(data) != {f.name for f in fields(cls)}:
+        if not isinstance(data, dict) or set(data) - {"said"} != {f.name for f in fields(cls)}:
             raise DataError("not the state of a starting cap")
         for name in ("steps", "clean_days"):
             if not isinstance(data[name], int) or data[name] < 0:
                 raise DataError(f"not the state of a starting cap: {name} is {data[name]!r}")
         if not (data["judged"] is None or isinstance(data["judged"], int)):
             raise DataError(f"not the state of a starting cap: judged is {data['judged']!r}")
-        return cls(**data)
+        known = {name: value for name, value in data.items() if name != "said"}
+        return cls(**known | {"reason": from_plain(data["reason"], data.get("said"))})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,19 +106,21 @@ def after_day(state: CapState, seen: LiveDay, settings: LiveSettings) -> CapStat
     if seen.breaches:
         return fallen(state, seen.breaches[0])
     if seen.differences:
-        return replace(state, clean_days=0, reason=f"the count began anew: {seen.differences[0]}")
+        return replace(state, clean_days=0, reason=Reason("count_anew", why=seen.differences[0]))
     if seen.minutes < settings.clean_day_minutes or not seen.fills:
         return state
     if state.clean_days + 1 < settings.clean_days:
-        return replace(state, clean_days=state.clean_days + 1, reason="a clean day")
+        return replace(state, clean_days=state.clean_days + 1, reason=Reason("clean_day"))
     if level_pct(state, settings) >= WHOLE and settings.starting_cap_usdt is None:
-        return replace(state, clean_days=settings.clean_days, reason="clean days")
-    return replace(state, steps=state.steps + 1, clean_days=0, reason=f"{settings.clean_days} clean days in a row")
+        return replace(state, clean_days=settings.clean_days, reason=Reason("clean_days"))
+    return replace(
+        state, steps=state.steps + 1, clean_days=0, reason=Reason("clean_days_in_a_row", count=str(settings.clean_days))
+    )
 
 
 def fallen(state: CapState, reason: str) -> CapState:
     """The cap begins anew."""
-    return replace(state, steps=0, clean_days=0, reason=f"began anew: {reason}")
+    return replace(state, steps=0, clean_days=0, reason=Reason("cap_anew", why=reason))
 
 
 def begun(state: CapState, now_ms: int) -> CapState:
@@ -178,16 +182,24 @@ class StartingCap:
     def words(self, invest_pct: float, equity: float | None = None) -> str:
         """For people: where it stands, and what raises it."""
         if not self.binds:
-            return "starting cap: none, all of trade.invest_pct may be used"
-        share = f"starting cap: {self.level_pct:g} % of trade.invest_pct"
-        if self.settings.starting_cap_usdt is not None:
-            share += f", at most {self.usdt():,.2f} USDT"
+            return Reason("cap_none")
+        share = Reason("cap_share", level=_level(self), most=_most(self))
         if equity is not None:
-            share += f" = {self.invest(invest_pct / 100, equity) * equity:,.2f} USDT"
+            usdt = f"{self.invest(invest_pct / 100, equity) * equity:,.2f}"
+            share = Reason("cap_is", share=share, usdt=usdt)
         if not self.settings.cap_step_pct:
-            return f"{share}; it never rises (live.cap_step_pct = 0). It stands there because {self.state.reason}"
+            return Reason("cap_never_rises", share=share, why=self.state.reason)
         left = self.settings.clean_days - self.state.clean_days
         more = replace(self, state=replace(self.state, steps=self.state.steps + 1))
-        to = f"{more.level_pct:g} %" + (f", at most {more.usdt():,.2f} USDT" if more.usdt() < math.inf else "")
-        days = f"{left} more clean day{'s' if left > 1 else ''} in a row"
-        return f"{share}; {days} {'raise' if left > 1 else 'raises'} it to {to}. It stands there because {self.state.reason}"
+        code = "cap_rises_in_days" if left > 1 else "cap_rises_in_a_day"
+        why = self.state.reason
+        return Reason(code, share=share, left=str(left), level=_level(more), most=_most(more), why=why)
+
+
+def _level(cap: StartingCap) -> str:
+    return f"{cap.level_pct:g}"
+
+
+def _most(cap: StartingCap) -> str:
+    """The cap in money, behind the one in per cent; empty where none is set."""
+    return Reason("cap_at_most", usdt=f"{cap.usdt():,.2f}") if cap.usdt() < math.inf else ""

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from core.champions import ADVISED, CHALLENGED, CONFIRMED, PROMOTED, ROLLED_BACK, Standing, challengers
 from core.messages import ModelStep
 from core.params import ChampionSettings
+from core.reasons import Reason, counted
 from core.shadow import Evidence, Pair
-from core.units import plural
 
 BY = "shadow"
 
@@ -44,23 +44,23 @@ def next_step(
     if now.watched and now.former:
         found = evidence.get((member, now.champion, now.former), Evidence())
         if silent >= settings.silent_minutes:
-            return step(ROLLED_BACK, now.former, f"the champion lost its vote {silent} minutes in a row")
+            return step(ROLLED_BACK, now.former, Reason("lost_its_vote", count=str(silent)))
         if found.capital >= found.needed(settings.rollback_confidence_pct / 100):
-            why = f"the live score fell below its band: the version before it is better, {told(found, settings.rollback_confidence_pct)}"
+            why = Reason("fell_below_band", evidence=told(found, settings.rollback_confidence_pct))
             return step(ROLLED_BACK, now.former, why)
         if found.minutes >= settings.watch_minutes:
             return step(
                 CONFIRMED,
                 now.champion,
-                f"watched to the end: against it {told(found, settings.rollback_confidence_pct)}",
+                Reason("watched_to_the_end", evidence=told(found, settings.rollback_confidence_pct)),
             )
     for version in challengers(now, stored, settings.challengers):
         if version not in now.challenged:
-            return step(CHALLENGED, version, f"forecasts in shadow beside {now.champion}")
+            return step(CHALLENGED, version, Reason("beside", champion=now.champion))
         found = evidence.get((member, now.champion, version), Evidence())
         tried = len(now.challenged)
         if found.capital >= found.needed(settings.confidence_pct / 100, tried):
-            why = f"better in shadow: {told(found, settings.confidence_pct, tried)}"
+            why = Reason("better_in_shadow", evidence=told(found, settings.confidence_pct, tried))
             if settings.promotion == "automatic":
                 return step(PROMOTED, version, why)
             if version not in now.advised:
@@ -68,10 +68,16 @@ def next_step(
     return None
 
 
-def told(found: Evidence, confidence_pct: float, tried: int = 1) -> str:
+def told(found: Evidence, confidence_pct: float, tried: int = 1) -> Reason:
     """The evidence in words."""
-    among = f" among {tried} challengers" if tried > 1 else ""
-    return (
-        f"score {found.score:+.3f} a block over {plural(found.minutes, 'minute')} in {plural(found.blocks, 'block')}, evidence "
-        f"{found.capital:.3g} of {found.needed(confidence_pct / 100, tried):.3g} for {confidence_pct:g} %{among}"
+    among = {"tried": str(tried)} if tried > 1 else {}
+    return Reason(
+        "evidence_among" if among else "evidence",
+        score=f"{found.score:+.3f}",
+        minutes=counted(found.minutes, "minute"),
+        blocks=counted(found.blocks, "block"),
+        capital=f"{found.capital:.3g}",
+        needed=f"{found.needed(confidence_pct / 100, tried):.3g}",
+        confidence=f"{confidence_pct:g}",
+        **among,
     )

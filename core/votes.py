@@ -14,8 +14,9 @@ import numpy as np
 
 from core.lean import lean
 from core.messages import BoolArray, FloatArray, Market, Votes
+from core.reasons import Reason
 
-ABSENT = "absent: no answer"
+ABSENT = Reason("absent")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,7 +93,7 @@ def assemble_votes(
         versions.append(answer.version)
         latency.append(answer.latency_ms)
         if isinstance(answer, Silence):
-            silence.append(answer.reason or "silent: no reason given")
+            silence.append(answer.reason or Reason("no_reason"))
             continue
         fault = fault_in(market, asked, answer)
         silence.append(fault)
@@ -121,24 +122,26 @@ def assemble_votes(
 def fault_in(market: Market, asked: BoolArray, answer: Answer, find: Finder = fault_of) -> str:
     """Why the answer is no vote; empty when it is one. ``find``: ``fault_of``, or the same uncompiled."""
     if answer.minute is not None and answer.minute != market.minute:
-        return f"stale: answers minute {answer.minute}, asked {market.minute}"
+        return Reason("stale_answer", said=str(answer.minute), asked=str(market.minute))
     wanted = asked.shape
     numbers: list[FloatArray] = []
     for name, said in (("mean_bps", answer.mean_bps), ("stdev_bps", answer.stdev_bps)):
         try:
             numbers.append(np.array(said, dtype=np.float64, order="C"))
         except (TypeError, ValueError):
-            return f"not numbers: {name}"
+            return Reason("not_numbers", name=name)
         if numbers[-1].shape != wanted:
-            return f"wrong shape: {name} is {numbers[-1].shape}, want {wanted}"
+            return Reason("wrong_shape", name=name, shape=str(numbers[-1].shape), wanted=str(wanted))
     mean, stdev = numbers
     fault, row = find(mean, stdev, asked)
+    instrument = str(market.instruments[row])
     if fault == MEAN_UNFIT:
-        return f"not finite: mean_bps of {market.instruments[row]} is {float(mean[row])}"
+        return Reason("not_finite", name="mean_bps", instrument=instrument, value=str(float(mean[row])))
     if fault == STDEV_UNFIT:
-        return f"not finite: stdev_bps of {market.instruments[row]} is {float(stdev[row])}"
+        return Reason("not_finite", name="stdev_bps", instrument=instrument, value=str(float(stdev[row])))
     if fault == STDEV_NEGATIVE:
-        return f"negative: stdev_bps of {market.instruments[row]}"
+        return Reason("negative", name="stdev_bps", instrument=instrument)
     if fault == MEAN_ABSURD:
-        return f"beyond belief: mean_bps of {market.instruments[row]} is {float(mean[row]):g}, believed to {MOST_BPS:g}"
+        value, most = f"{float(mean[row]):g}", f"{MOST_BPS:g}"
+        return Reason("beyond_belief", instrument=instrument, value=value, most=most)
     return ""

@@ -5,6 +5,7 @@ before it takes effect. Scores of challengers lie in ``scores.jsonl`` in the sam
 person's command beside a running bot): a lock lets one at a time, and each decides on what stands there then.
 """
 
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from filelock import FileLock, Timeout
 from core.champions import Standing, standing
 from core.errors import DataError, TimedOut
 from core.messages import ModelStep
+from core.reasons import from_plain, to_plain
 from core.shadow import BlockScore
 from data import plain
 from data.artifacts import Artifact, ArtifactStore
@@ -45,7 +47,8 @@ class ModelRegistry:
 
     def steps(self, member: str | None = None) -> tuple[ModelStep, ...]:
         """All steps (of a member), oldest first. Raises DataError naming a line that is none."""
-        return tuple(s for s in _read(self.path, ModelStep) if member is None or s.member == member)
+        read = _read(self.path, ModelStep)
+        return tuple(_worded_again(s, self.path) for s in read if member is None or s.member == member)
 
     def standing(self, member: str) -> Standing:
         return self._standing(member, self.steps(member))
@@ -61,6 +64,8 @@ class ModelRegistry:
                 return None
             if not step.at_ms:
                 step = replace(step, at_ms=when_ms)
+            said = to_plain(step.why)
+            step = replace(step, said=json.dumps(said, ensure_ascii=False) if said else "")
             _append(self.path, [step])
             return step
 
@@ -127,6 +132,14 @@ def fitting(
 
     found = store.latest(KIND, member, schema=schema, ends_by=ends_by, where=is_champion) if now.champion else None
     return found or store.latest(KIND, member, schema=schema, ends_by=ends_by, where=may)
+
+
+def _worded_again(step: ModelStep, path: Path) -> ModelStep:
+    """The step with the reason that it was written with; an older version wrote its text alone."""
+    try:
+        return replace(step, why=from_plain(step.why, json.loads(step.said))) if step.said else step
+    except (ValueError, DataError) as error:
+        raise DataError(f"{path}: a step of {step.member}: {error}") from None
 
 
 def _read(path: Path, kind: type[T]) -> list[T]:

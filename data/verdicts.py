@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 
 from core.errors import DataError
+from core.reasons import all_from_plain
 from data.artifacts import Artifact, ArtifactStore
 
 KIND, FILE = "verdict", "verdict.json"
@@ -72,6 +73,6 @@ def newest_verdict(store: ArtifactStore, rules: str, *, synthetic: bool) -> Stor
 def _read(text: str, where: str) -> tuple[str, tuple[str, ...]]:
     try:
         stored = json.loads(text)
-        return str(stored["word"]), tuple(map(str, stored["reasons"]))
-    except (ValueError, TypeError, KeyError) as error:
+        return str(stored["word"]), all_from_plain(stored["reasons"], stored.get("said"))
+    except (ValueError, TypeError, KeyError, AttributeError, DataError) as error:
         raise DataError(f"{where}: is no verdict ({error}); run the backtest again") from None

@@ -17,6 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from core.features import SEQUENCE
 from core.messages import FloatArray, Market, MinuteRecord, Votes
+from core.reasons import Reason
 from core.units import MINUTE_MS, Instrument
 from core.votes import Answer, Silence, assemble_votes
 from serve.doorbell import Failed, Knocker, NoDoor, Said
@@ -159,7 +160,7 @@ class ServePanel:
     async def _ask(self, member: str, shared: Place | FloatArray, market: Market) -> Answer | Silence:
         handle = self._handles.get(member)
         if handle is None:
-            return Silence(reason="absent: not deployed (no trained artifact?)")
+            return Silence(reason=Reason("not_deployed"))
         deadline = self._deadlines[member]
         began = time.perf_counter()
         try:
@@ -169,14 +170,15 @@ class ServePanel:
                     said = await handle.forecast.remote(market.features, market.minute)
         except TimeoutError:
             return Silence(
-                reason=f"late: no answer within {deadline * 1e3:.0f} ms", latency_ms=(time.perf_counter() - began) * 1e3
+                reason=Reason("late", ms=f"{deadline * 1e3:.0f}"), latency_ms=(time.perf_counter() - began) * 1e3
             )
         # A replica can fail in any way its code or its process can; each of them costs one vote and nothing more.
         except Exception as error:
             text = str(error).strip().splitlines()
             kind = "" if isinstance(error, Failed) else f"{type(error).__name__}: "
             return Silence(
-                reason=f"failed: {kind}{text[-1][:200] if text else ''}", latency_ms=(time.perf_counter() - began) * 1e3
+                reason=Reason("failed", text=f"{kind}{text[-1][:200] if text else ''}"),
+                latency_ms=(time.perf_counter() - began) * 1e3,
             )
         return Answer(
             mean_bps=said.mean_bps,

@@ -15,6 +15,7 @@ from core.champions import PROMOTED, ROLLED_BACK, Standing, number_of
 from core.errors import EXIT_OK, ConfigError
 from core.features import schema_hash
 from core.messages import ModelStep
+from core.reasons import Reason
 from core.shadow import Evidence, Pair, gathered
 from core.succession import told as evidence_words
 from core.units import plural
@@ -51,7 +52,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         if name == "promote":
             one.add_argument("version", help="e.g. v0003")
         if name in ("promote", "rollback"):
-            one.add_argument("--reason", default="asked for", help="goes into the history")
+            one.add_argument("--reason", default="", help="goes into the history")
             one.add_argument("--by", default=getpass.getuser(), help="who asks (default %(default)s)")
         one.add_argument("--json", action="store_true", help="print one JSON line, nothing else")
 
@@ -252,7 +253,13 @@ def _rollback(args: argparse.Namespace, store: ArtifactStore, registry: ModelReg
 
 def _step(kind: str, args: argparse.Namespace, version: str, now: Standing) -> ModelStep:
     return ModelStep(
-        kind=kind, member=args.member, version=version, before=now.champion, by=args.by, why=args.reason, at_ms=0
+        kind=kind,
+        member=args.member,
+        version=version,
+        before=now.champion,
+        by=args.by,
+        why=args.reason or Reason("asked_for"),
+        at_ms=0,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from core.errors import DataError
+from core.reasons import Reason, all_from_plain, to_plain
 from tune.result import Result
 from tune.stats.bootstrap import Bands, bootstrap
 from tune.stats.random_entry import Closes, RandomEntry, random_entry
@@ -67,7 +68,8 @@ class Verdict:
     figures: Figures
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1, allow_nan=False)
+        said = [to_plain(reason) for reason in self.reasons]
+        return json.dumps(asdict(self) | {"said": said}, indent=1, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -79,7 +81,7 @@ class Verdict:
             raise DataError(f"this is no verdict of a backtest ({error}); run the backtest again") from None
         if word not in WORDS or not isinstance(reasons, list) or not isinstance(figures, dict):
             raise DataError(f"this is no verdict of a backtest (its word is {word!r}); run the backtest again")
-        return cls(word=word, reasons=tuple(str(r) for r in reasons), figures=figures)
+        return cls(word=word, reasons=all_from_plain(reasons, found.get("said")), figures=figures)
 
 
 class _Tests:
@@ -89,12 +91,10 @@ class _Tests:
         self.failed: list[str] = []
         self.passed: list[str] = []
 
-    def test(self, passed: bool | None, sentence: str) -> None:
+    def test(self, passed: bool | None, code: str, **values: str) -> None:
         """``passed`` None: the test could not be made."""
-        if passed is None:
-            self.failed.append(f"Not tested: {sentence}")
-        else:
-            (self.passed if passed else self.failed).append(f"{'Passed' if passed else 'Failed'}: {sentence}")
+        how = {None: "not_tested", True: "passed", False: "failed_test"}[passed]
+        (self.passed if passed else self.failed).append(Reason(how, sentence=Reason(code, **values)))
 
 
 def judge(
@@ -120,7 +120,7 @@ def judge(
     days = days_of(minute)
     figures: Figures = {"days": days, "trials": trials.count}
     if not len(result.fills) or not len(minute):
-        return Verdict(word="none", reasons=(f"Nothing was traded in {_days(days)}.",), figures=figures)
+        return Verdict(word="none", reasons=(Reason("nothing_traded", days=_days(days)),), figures=figures)
     trips = trips_of(result)
     closed = sum(not trip.open for trip in trips)
     net = float(equity[-1] - equity[0])
@@ -131,13 +131,11 @@ def judge(
     hopeless: list[str] = []
     if net <= 0.0:
         gross = result.costs.gross
-        hopeless.append(
-            f"After all costs it made {net:+,.2f} USDT in {_days(days)}; before costs {gross:+,.2f}: "
-            + ("the costs are larger than what it finds." if gross > 0.0 else "there is nothing for costs to eat.")
-        )
-    tests.test(days >= wanted.days, f"{_days(days)} were run, at least {wanted.days:g} are needed.")
-    tests.test(closed >= wanted.trades, f"{closed} trades were closed, at least {wanted.trades} are needed.")
-    tests.test(net > 0.0, f"the net result after all costs is {net:+,.2f} USDT, it has to be above 0.")
+        code = "costs_too_large" if gross > 0.0 else "nothing_before_costs"
+        hopeless.append(Reason(code, net=f"{net:+,.2f}", days=_days(days), gross=f"{gross:+,.2f}"))
+    tests.test(bool(days >= wanted.days), "days_run", days=_days(days), wanted=f"{wanted.days:g}")
+    tests.test(closed >= wanted.trades, "trades_closed", count=str(closed), wanted=str(wanted.trades))
+    tests.test(net > 0.0, "net_result", net=f"{net:+,.2f}")
     hopeless += _sharpe(tests, figures, moments, trials, sample.period, sample.per_year, wanted)
     _bands(
         tests, figures, bootstrap(sample, np.random.default_rng([seed, 1]), resamples, fan=False), wanted, sample.period
@@ -163,9 +161,7 @@ def _sharpe(
 ) -> list[str]:
     """The deflated Sharpe ratio; what it says against any edge at all."""
     if moments is None:
-        tests.test(
-            None, f"the Sharpe ratio needs {LEAST_RETURNS} {period}s or more in which the account changed differently."
-        )
+        tests.test(None, "sharpe_not_known", count=str(LEAST_RETURNS), period=period)
         return []
     variance = trials.period_variance(moments.observations, per_year)
     year = math.sqrt(per_year)
@@ -182,26 +178,27 @@ def _sharpe(
         "observations": moments.observations,
         "minimum_track_days": record / per_year * 365.0 if record is not None else None,
     }
-    tried = "one variant was tried" if trials.count == 1 else f"{trials.count:,} variants were tried"
+    tried = Reason("one_variant") if trials.count == 1 else Reason("variants", count=f"{trials.count:,}")
+    shown = {"luck": f"{luck:.2f}", "sharpe": f"{moments.sharpe * year:.2f}", "tried": tried}
     tests.test(
-        deflated >= wanted.deflated,
-        f"the probability that the true Sharpe ratio is above {luck:.2f} a year, what luck alone shows when {tried}, "
-        f"is {deflated:.1%} (measured {moments.sharpe * year:.2f} over {moments.observations:,} {period}s); "
-        f"at least {wanted.deflated:.0%} is needed.",
+        bool(deflated >= wanted.deflated),
+        "deflated",
+        deflated=f"{deflated:.1%}",
+        observations=f"{moments.observations:,}",
+        period=period,
+        wanted=f"{wanted.deflated:.0%}",
+        **shown,
     )
     if deflated < wanted.hopeless_deflated:
-        return [
-            f"Its Sharpe ratio of {moments.sharpe * year:.2f} a year is not above the {luck:.2f} that luck alone shows "
-            f"when {tried}."
-        ]
+        return [Reason("sharpe_by_luck", **shown)]
     return []
 
 
 def _bands(tests: _Tests, figures: Figures, bands: Bands | None, wanted: Thresholds, period: str) -> None:
-    level = f"the {wanted.mean_quantile:.0%} quantile of the mean net return of {_one(period)}"
+    level = {"quantile": f"{wanted.mean_quantile:.0%}", "one": _one(period), "period": period}
     low = float(np.quantile(bands.means, wanted.mean_quantile)) if bands is not None else None
     if bands is None or low is None:
-        tests.test(None, f"{level} needs two returns or more.")
+        tests.test(None, "mean_not_known", **level)
         return
     figures |= {
         "mean_low": low,
@@ -211,31 +208,35 @@ def _bands(tests: _Tests, figures: Figures, bands: Bands | None, wanted: Thresho
     }
     tests.test(
         low > 0.0,
-        f"{level} is {low * 10_000:+.2f} bps over {bands.resamples:,} resampled runs (blocks of {bands.block:.1f} "
-        f"{period}s), it has to be above 0.",
+        "mean_low",
+        low=f"{low * 10_000:+.2f}",
+        resamples=f"{bands.resamples:,}",
+        block=f"{bands.block:.1f}",
+        **level,
     )
 
 
 def _best_day(tests: _Tests, figures: Figures, result: Result, net: float) -> None:
     best = float(np.max(np.diff(sampled(result.minute, result.equity, "day").equity), initial=0.0))
     figures["net_without_best_day"] = net - best
-    tests.test(net - best > 0.0, f"without its best day it made {net - best:+,.2f} USDT, it has to be above 0.")
+    tests.test(net - best > 0.0, "without_best_day", net=f"{net - best:+,.2f}")
 
 
 def _entries(tests: _Tests, figures: Figures, found: RandomEntry | None, wanted: Thresholds) -> list[str]:
     if found is None:
-        tests.test(
-            None, "random entries could not be tried, as prices are known too rarely for so short trades: pass prices."
-        )
+        tests.test(None, "entries_not_tried")
         return []
     figures |= {"random_p": found.p, "random_median": found.median, "realised_usdt": found.realised}
-    what = (
-        f"{found.p:.2%} of {found.resamples:,} runs with the same trades at random times did at least as well "
-        f"({found.realised:+,.2f} USDT against {found.median:+,.2f} in the middle)"
+    what = Reason(
+        "entries",
+        p=f"{found.p:.2%}",
+        resamples=f"{found.resamples:,}",
+        realised=f"{found.realised:+,.2f}",
+        median=f"{found.median:+,.2f}",
     )
-    tests.test(found.p <= wanted.random_p, f"{what}, at most {wanted.random_p:.0%} may.")
+    tests.test(bool(found.p <= wanted.random_p), "entries_may", what=what, wanted=f"{wanted.random_p:.0%}")
     if found.p > wanted.hopeless_random_p:
-        return [f"Entering at random does as well: {what}."]
+        return [Reason("entries_as_well", what=what)]
     return []
 
 
@@ -245,12 +246,14 @@ def _selection(tests: _Tests, figures: Figures, trials: Trials, pbo: float | Non
     if trials.count == 1:
         return
     if pbo is None:
-        tests.test(None, f"{trials.count:,} variants were tried, but their probability of overfitting is not known.")
+        tests.test(None, "overfitting_not_known", count=f"{trials.count:,}")
         return
     tests.test(
-        pbo <= wanted.pbo,
-        f"the probability of overfitting, that the best of {trials.count:,} variants in one half of the time is below "
-        f"the median in the other, is {pbo:.0%}, at most {wanted.pbo:.0%} may be.",
+        bool(pbo <= wanted.pbo),
+        "overfitting",
+        count=f"{trials.count:,}",
+        pbo=f"{pbo:.0%}",
+        wanted=f"{wanted.pbo:.0%}",
     )
 
 
@@ -261,7 +264,10 @@ def _folds(tests: _Tests, figures: Figures, folds: Sequence[float], wanted: Thre
     figures |= {"folds": len(folds), "folds_positive": earning}
     tests.test(
         earning >= wanted.folds * len(folds),
-        f"{earning} of {len(folds)} folds made a net profit, at least {wanted.folds:.0%} have to.",
+        "folds",
+        earning=str(earning),
+        count=str(len(folds)),
+        wanted=f"{wanted.folds:.0%}",
     )
 
 
@@ -269,8 +275,8 @@ def _one(period: str) -> str:
     return "an hour" if period == "hour" else f"a {period}"
 
 
-def _days(days: float) -> str:
-    return f"{days:.1f} days" if days < 100 else f"{days:,.0f} days"
+def _days(days: float) -> Reason:
+    return Reason("days", count=f"{days:.1f}" if days < 100 else f"{days:,.0f}")
 
 
 def _plain(figures: Figures) -> Figures:

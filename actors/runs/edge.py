@@ -8,6 +8,7 @@ from config.identity import rules_hash
 from config.settings import Settings
 from core.currency import REPORTING_CURRENCY
 from core.errors import ConfigError, DataError
+from core.reasons import TEXTS, Reason
 from data.artifacts import ArtifactStore
 from data.journal import SqliteJournal
 from data.verdicts import EDGE, StoredVerdict, newest_verdict
@@ -25,9 +26,10 @@ def find_verdict(var: Path, settings: Settings, *, stand_in: bool) -> StoredVerd
 def describe(verdict: StoredVerdict | None) -> str:
     """One line for people."""
     if verdict is None:
-        return "never judged: no walk-forward was run with these instruments and rules"
-    because = f": {verdict.reasons[0]}" if verdict.reasons else ""
-    return f"{verdict.word} (walk-forward on {verdict.artifact.source}){because}"
+        return Reason("never_judged")
+    code = f"word_{verdict.word}"
+    said = {"word": Reason(code) if code in TEXTS else verdict.word, "source": verdict.artifact.source}
+    return Reason("judged_because", why=verdict.reasons[0], **said) if verdict.reasons else Reason("judged", **said)
 
 
 def judge_edge(var: Path, settings: Settings, *, stand_in: bool, sentence: str | None) -> tuple[list[Finding], str]:

@@ -20,6 +20,7 @@ import ray
 
 from config.settings import RetrainingSettings
 from core.errors import DataError
+from core.reasons import Reason
 from core.units import MINUTE_MS, Instrument
 from data import with_parent
 from data.artifacts import ArtifactStore
@@ -150,8 +151,8 @@ class Retraining:
             self._tell("info", "training_done", versions=", ".join(made))
             return
         self._not_before = self._now_ms() + max(AGAIN_MS, int(self._settings.every_hours * HOUR_MS))
-        last = ended.words.splitlines()[-1][-300:] if ended.words else "it said nothing"
-        reason = f"exit code {ended.code}: {last}" if ended.code else "it made no version"
+        last = ended.words.splitlines()[-1][-300:] if ended.words else Reason("said_nothing")
+        reason = Reason("exit_code", code=str(ended.code), text=last) if ended.code else Reason("no_version")
         log.error("training beside trading failed: %s", ended.words)
         self._tell("warning", "training_failed", reason=reason)
 

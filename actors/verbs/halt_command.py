@@ -14,7 +14,7 @@ EXAMPLE = 'python3 run.py halt --reason "news"'
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     load.arguments(parser)
-    parser.add_argument("--reason", default="asked for", help="goes into the record and the notices")
+    parser.add_argument("--reason", default="", help="goes into the record and the notices")
 
 
 def main(args: argparse.Namespace) -> int:

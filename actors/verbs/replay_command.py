@@ -30,6 +30,7 @@ from config.settings import Settings
 from config.watch import ConfigSource
 from core.errors import EXIT_FAILURE, EXIT_OK, BotError
 from core.messages import MinuteRecord, TradingState
+from core.reasons import Reason
 from data import with_parent
 from data.artifacts import ArtifactStore
 from data.hot import Hot
@@ -295,8 +296,9 @@ def _obey(launch: Launch, follower: Follower, commands: list[dict]) -> bool:
     """Do what other terminals asked for; True when it was to stop."""
     for told in commands:
         if told["command"] == "halt":
-            launch.halt(told["by"], told["reason"])
-            follower.say(f"HALTED by {told['by']}: {told['reason']}; what is being bought ends, only sales pass")
+            reason = told["reason"] or Reason("asked_for")
+            launch.halt(told["by"], reason)
+            follower.say(f"HALTED by {told['by']}: {reason}; what is being bought ends, only sales pass")
         elif told["command"] == "resume":
             follower.say(resumed_words(told["by"], launch.resume(told["by"])))
     return any(told["command"] == "stop" for told in commands)

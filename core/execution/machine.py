@@ -59,6 +59,7 @@ from core.messages import OrderSnapshot, OrderState, PlaceOrder, Reports, Top
 from core.orders import OrderEvent, client_id, is_ours, symbol_code
 from core.params import ExecutionSettings
 from core.protection import NO_EXITS, ExitRules
+from core.reasons import Reason, refused_words
 from core.units import Instrument, MarketRules, Side
 
 RETAIN_MINUTES = 2 * 1_440
@@ -218,12 +219,12 @@ class ExecutionMachine:
         if not self.stopped:
             self._settling.stopped = True
             self.books.version += 1
-        out = self._parents.close_all("the executor was stopped")
+        out = self._parents.close_all(Reason("executor_was_stopped"))
         return out + self._settling.end_all(stimulus.now_ms, {i.client_id for i in out}.union(stimulus.awaited))
 
     def _halted(self, _: Halted) -> list[Instruction]:
         """Risk approves no purchase from the next minute on; the slices of this one would still have been bought."""
-        out = self._parents.close_all("trading was halted", Side.BUY)
+        out = self._parents.close_all(Reason("trading_halted"), Side.BUY)
         for order in list(self.books.watch.values()):
             if order.standing and order.placed.side is Side.BUY:
                 out += self._want_no_more(order)
@@ -246,7 +247,7 @@ class ExecutionMachine:
         if stimulus.minute > self.minute:
             self.minute = stimulus.minute
             self.books.version += 1
-            out += self._parents.close_all("a newer minute took over")
+            out += self._parents.close_all(Reason("newer_minute"))
             self.books.prune(stimulus.minute)
             self.books.note_dust()
         return out + self._parents.begin(stimulus)
@@ -268,7 +269,7 @@ class ExecutionMachine:
             )
         order = self.books.add_order(placed, stimulus.minute, None, standing=True)
         if self.stopped:
-            self.books.move(order, OrderEvent.DROP, "never sent: the executor is stopped")
+            self.books.move(order, OrderEvent.DROP, Reason("never_sent", why=Reason("executor_is_stopped")))
             return []
         self.books.move(order, OrderEvent.SEND)
         return [placed]
@@ -294,7 +295,7 @@ class ExecutionMachine:
         for instrument in self.exits.see(stimulus.mids, stimulus.now_ms):
             parent = self.books.current.get(instrument)
             if parent is not None:
-                out += self._parents.close(parent, f"a {self.exits.at_work(instrument)} took over")
+                out += self._parents.close(parent, Reason("exit_took_over", exit=self.exits.at_work(instrument)))
         for instrument, _ in stimulus.mids:
             out += self.stops.clear(instrument, stimulus.now_ms, self.exits.rules, self._settling)
         out += self.exits.orders(stimulus.mids, stimulus.now_ms, self.minute)
@@ -330,7 +331,7 @@ class ExecutionMachine:
 
     def _place_refused(self, stimulus: PlaceRefused) -> list[Instruction]:
         order = self._sent(stimulus.client_id, "a refusal")
-        reason = f"refused {stimulus.code}: {stimulus.text}".replace(" :", ":")
+        reason = refused_words(stimulus.code, stimulus.text.replace(" :", ":"))
         if order is None:
             return []
         if "duplicate" in stimulus.text.lower():
@@ -355,7 +356,7 @@ class ExecutionMachine:
         order = self._sent(stimulus.client_id, "a failure to send")
         if order is not None:
             for one in (order, *self.stops.unheard(order)):
-                self._intake.say(one, OrderEvent.DROP, f"not sent: {stimulus.text}")
+                self._intake.say(one, OrderEvent.DROP, Reason("not_sent", why=stimulus.text))
             self._parents.finish(order.parent)
         return []
 

@@ -20,6 +20,7 @@ from core.execution.stimuli import BookSeen, Conditions, Instruction, MinuteStar
 from core.execution.stops import Stops
 from core.messages import Approved, CancelOrder, OrderState, PlaceOrder, TimeInForce, Top
 from core.orders import OrderEvent, client_id
+from core.reasons import Reason
 from core.units import MINUTE_MS, Instrument, MarketRules, Side
 
 MOST_SENDS = 1_200
@@ -140,7 +141,7 @@ class Parents:
         if not parent.orders:
             dropped = self._place(parent, parent.quantity, max(parent.slot, 0))
             order = self._books.add_order(dropped, parent.minute, parent)
-            self._books.move(order, OrderEvent.DROP, f"never sent: {reason}")
+            self._books.move(order, OrderEvent.DROP, Reason("never_sent", why=reason))
         self._books.close_parent(parent)
         return self._settling.chase_all(parent.orders)
 

@@ -11,6 +11,7 @@ from core.execution.intake import Intake
 from core.execution.stimuli import Instruction
 from core.messages import CancelOrder, OrderState, QueryOrder
 from core.orders import OrderEvent
+from core.reasons import Reason
 from core.units import MINUTE_MS
 
 DOUBT_MS = 10 * MINUTE_MS
@@ -82,7 +83,7 @@ class Settling:
             if self._denied_twice(order, now_ms):
                 order.absences += 1
                 order.absent_ms = now_ms
-                self._intake.say(order, OrderEvent.ABSENT, f"not placed: the venue denied it {order.absences} times")
+                self._intake.say(order, OrderEvent.ABSENT, Reason("denied", count=str(order.absences)))
                 self._books.doubted[order.client_id] = order
                 return True
         elif (order.live or order.short) and self._denied_twice(order, now_ms):

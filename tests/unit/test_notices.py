@@ -8,10 +8,11 @@ from decimal import Decimal
 import pytest
 
 from core.messages import SETTINGS_REFUSED, MinuteRecord, Notice, OrderState, WrittenOff
-from core.notices import CATALOG, LANGUAGES, SEVERITIES, SEVERITY_WORDS, WORDS, Newsroom, at_least, text, title
+from core.notices import CATALOG, SEVERITIES, SEVERITY_WORDS, Newsroom, at_least, text, title
 from core.params import ProtectionSettings, RiskSettings
 from core.protection import Due, exit_rules, protective_exit
 from core.units import DAY_MS, MINUTE_MS, MarketRules
+from core.wording import LANGUAGES, WORDS
 from tests.support.fake_venue import BTC
 from tests.support.minute_records import FIRST_MINUTE, MadeUpRun
 
