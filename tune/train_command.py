@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from config import load
-from config.argument_types import DAY_MINUTES, LONGEST_MINUTES, days, whole
+from config.argument_types import DAY_MINUTES, LONGEST_MINUTES, amount, days, whole
 from config.settings import Settings
 from core.errors import EXIT_OK, ConfigError, DataError
 from core.params import MemberSettings
@@ -48,6 +48,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rl", action="store_true", help="train the reinforcement-learning agent instead")
     parser.add_argument(
         "--iterations", type=whole(1), default=60, help="PPO iterations a seed with --rl (default %(default)s)"
+    )
+    parser.add_argument(
+        "--cash",
+        type=amount,
+        default="10000",
+        help="USDT that the agent learns and is judged with, with --rl (default %(default)s, as of backtest)",
     )
     parser.add_argument(
         "--seeds", type=whole(1, 100), default=5, help="agents that learn, with --rl (default %(default)s)"
@@ -88,6 +94,7 @@ def main(args: argparse.Namespace) -> int:
                 plan=training.Plan(iterations=args.iterations),
                 seeds=args.seeds,
                 seed=args.seed,
+                cash=args.cash,
                 progress=progress,
             )
             made = {agent.artifact.name: agent.artifact}

@@ -1,5 +1,6 @@
 """Many accounts stepped at once are worth, minute by minute, what the backtest of the same actions says."""
 
+import argparse
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,7 @@ from core.sizing import COIN
 from core.units import MINUTE_MS
 from data.market import MarketCut
 from tests.support.engines import make_market, make_settings
+from tune import backtest_command, train_command
 from tune.rl.levels import FULL, KEEP, LEVELS, OUT
 from tune.rl.vector_env import VectorEnv, agent_market
 from tune.simulate import simulate_targets
@@ -84,6 +86,30 @@ def test_an_episode_is_worth_what_the_backtest_of_its_actions_says(case: str) ->
         np.testing.assert_array_equal(found[:, e], engine_equity(settings, cut, target[:, e]))
     assert np.ptp(found[:, 0]) > 0
     assert np.ptp(found[:, 3]) == 0
+
+
+def test_an_account_begins_as_that_of_a_backtest_and_its_limits_bite_as_there() -> None:
+    parser = argparse.ArgumentParser()
+    train_command.arguments(parser)
+    other = argparse.ArgumentParser()
+    backtest_command.arguments(other)
+    assert parser.parse_args([]).cash == other.parse_args([]).cash
+    rules = {**WIDE, "risk__max_order_pct": 100, "risk__max_position_pct": 100, "risk__max_order_usdt": 5_000}
+    world, settings, cut = world_of(1, 60, rules)
+    shares = {}
+    for cash in (CASH, Decimal(100_000)):
+        own = replace(world, cash=cash)
+        env = VectorEnv(own, 1, whole=True)
+        env.reset()
+        assert (env.equity == float(cash)).all()
+        shares[cash] = float(env.step_targets(np.ones((1, 1))).obs[0, 0, -len(LEVELS) - 2])
+        asked = np.full((cut.bars.shape[1], 1), np.nan)
+        asked[own.first] = 1.0
+        backtest = simulate_targets(settings, cut, asked, cash=own.cash, regimes=False)
+        assert env.equity[0] == backtest.equity[1]
+    assert VectorEnv(world, 1).cash == parser.parse_args([]).cash
+    # Half of the smaller account is one order, and a twentieth of the larger.
+    assert shares[CASH] > 5 * shares[Decimal(100_000)] > 0
 
 
 def test_episodes_begin_anew_by_themselves_and_alike_for_one_seed() -> None:

@@ -15,7 +15,7 @@ from tune.buy_and_hold import benchmarks
 from tune.dataset import forward_return_bps, half_spread_bps, net_return_bps, sample_rows
 from tune.result import Result
 from tune.rl.levels import LEVELS
-from tune.rl.vector_env import CASH, AgentMarket
+from tune.rl.vector_env import AgentMarket
 from tune.simulate import Forecasts, simulate, simulate_targets
 from tune.train import fit_on
 from tune.verdict import Verdict, judge
@@ -63,7 +63,9 @@ def greedy_growth(policy: nn.Module, world: AgentMarket) -> float:
     with torch.inference_mode():
         action = policy(torch.from_numpy(shown)).argmax(dim=-1).numpy()
     target = np.array(LEVELS)[action] / shown.shape[1]
-    result = simulate_targets(world.settings, world.market, target, cash=CASH, regimes=False, prepared=world.prepared)
+    result = simulate_targets(
+        world.settings, world.market, target, cash=world.cash, regimes=False, prepared=world.prepared
+    )
     return growth_of(result) * DAY_MINUTES / max(1, world.market.minutes - 1)
 
 
@@ -79,7 +81,7 @@ def run_members(members: dict[str, Member], world: AgentMarket) -> Result:
         world.settings,
         world.market,
         forecasts,
-        cash=CASH,
+        cash=world.cash,
         weights=WeightTable.equal(tuple(members)),
         name=" + ".join(members),
         prepared=world.prepared,

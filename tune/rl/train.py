@@ -7,6 +7,7 @@ kept is all seeds together: the median of their votes, so that none was picked f
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 import gymnasium
@@ -100,7 +101,7 @@ class Trained:
     instruments: tuple[Instrument, ...]
 
 
-def worlds(settings: Settings, market: MarketCut) -> tuple[AgentMarket, AgentMarket]:
+def worlds(settings: Settings, market: MarketCut, cash: Decimal = CASH) -> tuple[AgentMarket, AgentMarket]:
     """The part to learn on and the held-out part after it, with features standardised by the first alone."""
     features = market_features(market)
     learn_minutes = int(market.minutes * (1.0 - HELD_OUT))
@@ -118,8 +119,8 @@ def worlds(settings: Settings, market: MarketCut) -> tuple[AgentMarket, AgentMar
         content="",
     )
     return (
-        agent_market(settings, first, seen, mean, scale),
-        agent_market(settings, held, features[:, held_from:], mean, scale),
+        agent_market(settings, first, seen, mean, scale, cash),
+        agent_market(settings, held, features[:, held_from:], mean, scale, cash),
     )
 
 
@@ -241,10 +242,11 @@ def train_agent(
     seeds: int = 5,
     seed: int = 0,
     compare: bool = True,
+    cash: Decimal = CASH,
     progress: Progress = lambda text, share: None,
 ) -> Trained:
     """Train ``seeds`` agents on the older part of the span, judge them on the newest, keep them together as an artifact of
-    the rl member. A run that was killed is gone on with by the same call. ``compare``: with the other members too."""
+    the rl member. A run that was killed is gone on with by the same call. ``compare``: with the other members too. ``cash``: USDT that the accounts begin with, in training and judging."""
     lower_priority(settings.config.resources.trainer_niceness)
     cap_threads()
     logging.getLogger("ray").setLevel(logging.ERROR)
@@ -258,11 +260,11 @@ def train_agent(
         )
     market = cut(source, instruments, minutes, span.first_minute + WARMUP_MINUTES * MINUTE_MS)
     progress("computing features", 0.0)
-    learn_on, held = worlds(settings, market)
+    learn_on, held = worlds(settings, market, cash)
     name = next((m.name for m in settings.rules.models.members if m.family == "rl"), AGENT)
     key = key_of(
         *(source.name, list(map(str, instruments)), span.first_minute, span.minutes, schema_hash()),
-        *(rules_hash(settings), CODE, asdict(replace(plan, iterations=0))),
+        *(rules_hash(settings), str(cash), CODE, asdict(replace(plan, iterations=0))),
     )
     kept = Checkpoints(resolve_var(settings) / "rl" / key)
     policies, curves = [], []
@@ -296,7 +298,7 @@ def train_agent(
             "horizon": settings.rules.models.horizon_minutes,
             "plan": asdict(plan),
             "seeds": seeds,
-            "cash": str(CASH),
+            "cash": str(cash),
             "verdict": judgement.verdict.word,
             "curves": [asdict(curve) for curve in curves],
         },

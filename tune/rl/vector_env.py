@@ -37,7 +37,8 @@ from tune.run_rules import copied, fresh_account
 from tune.simulate import compile_engine
 from tune.spool import on_lines
 
-CASH = Decimal(100_000)
+CASH = Decimal(10_000)
+"""USDT an account begins with where nobody says otherwise; as a backtest's. Limits in money bind by it, and impact too."""
 EPISODE_MINUTES = 480
 RISK_AVERSION = 2.0
 LOGGED = 64
@@ -60,6 +61,8 @@ class AgentMarket:
     tape: Tape
     """That of ``prepared``, with the volatility of every minute, which every purchase asks for, and what the market shows
     to an order in each of its slots: here each is met many times."""
+    cash: Decimal
+    """What an account begins with, USDT."""
 
     @property
     def first(self) -> int:
@@ -76,9 +79,14 @@ class AgentMarket:
 
 
 def agent_market(
-    settings: Settings, market: MarketCut, features: FloatArray, mean: FloatArray, scale: FloatArray
+    settings: Settings,
+    market: MarketCut,
+    features: FloatArray,
+    mean: FloatArray,
+    scale: FloatArray,
+    cash: Decimal = CASH,
 ) -> AgentMarket:
-    """Raises ConfigError or DataError for a market or rules that the engine does not trade."""
+    """``cash``: what an account begins with, USDT. Raises ConfigError or DataError for a market or rules that the engine does not trade."""
     if settings.rules.execution.algorithm == "adaptive":
         raise ConfigError(
             "execution.algorithm adaptive rests orders in the book, and the agent learns in the compiled engine, which has"
@@ -98,6 +106,7 @@ def agent_market(
         scale=scale,
         prepared=prepared,
         tape=prepared.tape._replace(volatility=volatility, quotes=_quotes(prepared.tape, found.grids, found.account)),
+        cash=cash,
     )
 
 
@@ -131,19 +140,20 @@ class VectorEnv:
         count: int,
         *,
         minutes: int = EPISODE_MINUTES,
-        cash: Decimal = CASH,
+        cash: Decimal | None = None,
         risk_aversion: float = RISK_AVERSION,
         masked: bool = True,
         whole: bool = False,
         shown: FloatArray | None = None,
     ) -> None:
-        """``whole``: episodes begin at the first minute and go to the end, without chance. ``shown``: the features as
+        """``cash``: what each account begins with, USDT; None: what ``world`` says. ``whole``: episodes begin at the first minute and go to the end, without chance. ``shown``: the features as
         ``AgentMarket.shown`` gives them, where they are at hand."""
         market = world.market
         available = market.minutes - 1
         if available < 1 or count < 1:
             raise DataError(f"{market.minutes} minutes are too few for an episode, which needs 2")
         self.world, self.count, self.whole = world, count, whole
+        self.cash = world.cash if cash is None else cash
         self.minutes = available if whole else min(minutes, available)
         self.rows = len(market.instruments)
         self.level = np.array(LEVELS) / self.rows
@@ -152,7 +162,7 @@ class VectorEnv:
         found = prepared.rules(world.settings, worth.usdt)
         trading = found.account
         curves = market_curves(market) if trading.schedule.kind == VOLUME_CURVE else None
-        account = fresh_account(instruments, worth.currency, worth.units(cash), curves)
+        account = fresh_account(instruments, worth.currency, worth.units(self.cash), curves)
         tape = world.tape
         self._world = World(
             tape=tape,
@@ -215,7 +225,9 @@ class VectorEnv:
     def _step(self, begin: bool = False) -> Seen:
         lost = self._run(*self._given, begin)
         if lost:
-            raise ConfigError(f"{lost} accounts grew beyond what is counted exactly; begin with less than {CASH} USDT")
+            raise ConfigError(
+                f"{lost} accounts grew beyond what is counted exactly; begin with less than {self.cash} USDT"
+            )
         ended = self.seen.ended
         if not begin and ended.any():
             self._draw(ended != 0)

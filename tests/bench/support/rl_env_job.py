@@ -6,6 +6,7 @@ A step is one account's decision and minute: its order worked, its account marke
 import argparse
 import statistics
 import time
+from decimal import Decimal
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from tune.rl.levels import FULL, HALF, KEEP, LEVELS, OUT
 from tune.rl.vector_env import VectorEnv, agent_market
 
 MINUTES, ACCOUNTS, PIECE = 20_000, 1_024, 20
+CASH = Decimal(100_000)
+"""USDT an account begins with: that of the figures that are told, which another amount would make others of."""
 RANDOM = "a random one of its four actions every minute"
 ROWS = (
     ("keeps what it holds", 0.0, "twap"),
@@ -41,7 +44,9 @@ def main() -> None:
     worlds = {}
     for algorithm in {algorithm for *_, algorithm in ROWS}:
         settings = settings_for(instruments, *WIDE, f"execution.algorithm={algorithm}")
-        worlds[algorithm] = agent_market(settings, market, features, np.zeros(N_FEATURES), np.ones(N_FEATURES))
+        worlds[algorithm] = agent_market(
+            settings, market, features, np.zeros(N_FEATURES), np.ones(N_FEATURES), cash=CASH
+        )
     shown, rows = worlds["twap"].shown(), []
     turns = max(2 * PIECE, args.steps // ACCOUNTS // PIECE * PIECE)
     for what, chance, algorithm in ROWS:
