@@ -57,6 +57,8 @@ class Turns(NamedTuple):
     """(E, 3) the account, whether it wants something, and whether a limit or an exit may touch what it holds."""
     sized: FloatArray
     """(E, S, 2) of each account: lots and limit, ticks, of its orders; 0 lots: none."""
+    working: IntArray
+    """(2, E) who has an order or is to be looked after: those who sell first, and those who buy."""
 
 
 class World(NamedTuple):

@@ -56,8 +56,8 @@ def act(world: World, fleet: Fleet, turns: Turns, scratch: Scratch, logs: Logs, 
     then what is allowed them all, then their orders: each loop's code is small enough to stay near the processor.
     """
     acting = _choose(world, fleet, turns, scratch, wanted, seen)
-    _size(world, fleet, turns, scratch, wanted, acting)
-    return _work(world, fleet, turns, scratch, logs, seen, acting)
+    sells, buys = _size(world, fleet, turns, scratch, wanted, acting)
+    return _work(world, fleet, turns, scratch, logs, seen, sells, buys)
 
 
 @inner
@@ -103,11 +103,15 @@ def _choose(world: World, fleet: Fleet, turns: Turns, scratch: Scratch, wanted: 
 
 
 @inner
-def _size(world: World, fleet: Fleet, turns: Turns, scratch: Scratch, wanted: FloatArray, acting: int) -> None:
-    """What the limits leave the first ``acting`` of ``turns.who`` of what they want, to ``turns.sized``."""
+def _size(
+    world: World, fleet: Fleet, turns: Turns, scratch: Scratch, wanted: FloatArray, acting: int
+) -> tuple[int, int]:
+    """What the limits leave the first ``acting`` of ``turns.who`` of what they want, to ``turns.sized``; gives how many then
+    stand in each of ``turns.working``: those whose first order is a sale, or who are looked after, and those who buy."""
     tape, rules, ints = world.tape, world.rules, world.grids.ints
     asked, position, mid = scratch.floats[WANTED], scratch.floats[POSITION], scratch.floats[SEEN_MID]
     fresh, sized, count = scratch.flags[FRESH], scratch.sizing, ints.shape[0]
+    sells, buys = acting - acting, acting - acting  # no literal (core.lean)
     for n in range(acting):
         near = turns.who[min(n + NEAR, acting - 1), ACCOUNT]
         ahead = fleet.at[near, INDEX]
@@ -124,20 +128,31 @@ def _size(world: World, fleet: Fleet, turns: Turns, scratch: Scratch, wanted: Fl
                 mid[i] = fleet.mid[e, i]
                 fresh[i] = mid[i] == mid[i]
             size_wanted(tape, ints, rules, account, scratch, state, fleet.worth[e, EQUITY], fleet.at[e, INDEX], False)
+        first = 0.0
         for i in range(count):
             turns.sized[e, i, 0], turns.sized[e, i, 1] = sized[LOTS, i], sized[TICKS, i]
+            first = sized[LOTS, i] if first == 0.0 else first
+        # As above. All sales come before all purchases, as a processor foresees better what it has just done.
+        buying = first > 0.0
+        turns.working[1 if buying else 0, buys if buying else sells] = e
+        sells += (first < 0.0) | ((first == 0.0) & (turns.who[n, TOUCHED] != 0))
+        buys += buying
+    return sells, buys
 
 
 @inner
-def _work(world: World, fleet: Fleet, turns: Turns, scratch: Scratch, logs: Logs, seen: Seen, acting: int) -> int:
+def _work(
+    world: World, fleet: Fleet, turns: Turns, scratch: Scratch, logs: Logs, seen: Seen, sells: int, buys: int
+) -> int:
     """Carry out what ``_size`` wrote; gives how many balances grew beyond what is counted exactly."""
     tape, grids, rules = world.tape, world.grids, world.rules
     terms, exits, ints, sized, mid = rules.terms, rules.exits, grids.ints, scratch.sizing, scratch.floats[SEEN_MID]
     protecting, tabled = is_on(exits), tape.quotes.shape[1] > 0
     count, lost = ints.shape[0], 0
     none = 0 * count  # no literal (core.lean)
-    for n in range(acting):
-        near = turns.who[min(n + NEAR, acting - 1), ACCOUNT]
+    for n in range(sells + buys):
+        side, at = (0, n) if n < sells else (1, n - sells)
+        near = turns.working[side, min(at + NEAR, (buys if side else sells) - 1)]
         ahead = fleet.at[near, INDEX] + 1
         for i in range(count):
             # Where the market is not tabled for orders, they read it minute by minute.
@@ -146,12 +161,12 @@ def _work(world: World, fleet: Fleet, turns: Turns, scratch: Scratch, logs: Logs
             for j in range(0, tape.quotes.shape[2], QUOTED):
                 prefetch(tape.quotes, i, ahead - 1, j)
             prefetch(tape.liquidity, i, ahead, 0)
-            for side in range(2):
-                prefetch(fleet.taken[near], i, side, 0)
-                prefetch(fleet.taken[near], i, side, TAKEN_MINUTE)
+            for j in range(2):
+                prefetch(fleet.taken[near], i, j, 0)
+                prefetch(fleet.taken[near], i, j, TAKEN_MINUTE)
             prefetch(fleet.guard_floats, near, i, 0)
             prefetch(fleet.guard_ints, near, i, 0)
-        e, touched = turns.who[n, ACCOUNT], turns.who[n, TOUCHED] != 0
+        e = turns.working[side, at]
         k, equity, entry = fleet.at[e, INDEX], fleet.worth[e, EQUITY], fleet.entry[e]
         for i in range(count):
             sized[LOTS, i], sized[TICKS, i] = turns.sized[e, i, 0], turns.sized[e, i, 1]
@@ -159,31 +174,28 @@ def _work(world: World, fleet: Fleet, turns: Turns, scratch: Scratch, logs: Logs
         orders, fills = none, none
         parents = log_orders(scratch, logs, orders, none, k, none, equity, none > 0)
         orders += parents
-        guarded = protecting and (parents > 0 or touched)
-        if parents > 0 or guarded:
-            account = account_of(world, fleet, e)
-            account.today[1] += parents
-            orders, fills = carry_out(
-                tape,
-                grids,
-                rules,
-                account,
-                scratch,
-                logs,
-                orders,
-                none,
-                fills,
-                k,
-                parents,
-                guarded,
-                equity,
-            )
-            if not exact(account.units):
-                lost += 1
-                fleet.at[e, END] = k + 1
+        account = account_of(world, fleet, e)
+        account.today[1] += parents
+        orders, fills = carry_out(
+            tape,
+            grids,
+            rules,
+            account,
+            scratch,
+            logs,
+            orders,
+            none,
+            fills,
+            k,
+            parents,
+            protecting,
+            equity,
+        )
+        if not exact(account.units):
+            lost += 1
+            fleet.at[e, END] = k + 1
         seen.fills[e] = fills
         if protecting:
-            account = account_of(world, fleet, e)
             for i in range(count):
                 if entry[i, ENTRY] > 0.0:
                     low, high = bounds_of(grids, terms, exits, account, i)

@@ -169,7 +169,11 @@ class VectorEnv:
         self._scratch = copied(found.scratch)
         self._logs = make_logs(log_room(self.rows, trading, LOGGED), 0)
         self.fleet = _fleet(account, count)
-        turns = Turns(np.zeros((count, 3), dtype=np.int64), np.zeros((count, self.rows, 2)))
+        turns = Turns(
+            who=np.zeros((count, 3), dtype=np.int64),
+            sized=np.zeros((count, self.rows, 2)),
+            working=np.zeros((2, count), dtype=np.int64),
+        )
         self._wanted = np.full((count, self.rows, 1), np.nan)
         self.width = 2 * self._world.features.shape[2] + SHARES + len(LEVELS)
         obs = np.zeros((count, self.rows, self.width), dtype=np.float32)
