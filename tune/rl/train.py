@@ -246,7 +246,8 @@ def train_agent(
     progress: Progress = lambda text, share: None,
 ) -> Trained:
     """Train ``seeds`` agents on the older part of the span, judge them on the newest, keep them together as an artifact of
-    the rl member. A run that was killed is gone on with by the same call. ``compare``: with the other members too. ``cash``: USDT that the accounts begin with, in training and judging."""
+    the rl member. A run that was killed is gone on with by the same call. ``compare``: with the other members too. ``cash``:
+    USDT that the accounts begin with, in training and judging."""
     lower_priority(settings.config.resources.trainer_niceness)
     cap_threads()
     logging.getLogger("ray").setLevel(logging.ERROR)

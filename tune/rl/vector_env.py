@@ -86,7 +86,8 @@ def agent_market(
     scale: FloatArray,
     cash: Decimal = CASH,
 ) -> AgentMarket:
-    """``cash``: what an account begins with, USDT. Raises ConfigError or DataError for a market or rules that the engine does not trade."""
+    """``cash``: what an account begins with, USDT. Raises ConfigError or DataError for a market or rules that the engine
+    does not trade."""
     if settings.rules.execution.algorithm == "adaptive":
         raise ConfigError(
             "execution.algorithm adaptive rests orders in the book, and the agent learns in the compiled engine, which has"
@@ -146,8 +147,9 @@ class VectorEnv:
         whole: bool = False,
         shown: FloatArray | None = None,
     ) -> None:
-        """``cash``: what each account begins with, USDT; None: what ``world`` says. ``whole``: episodes begin at the first minute and go to the end, without chance. ``shown``: the features as
-        ``AgentMarket.shown`` gives them, where they are at hand."""
+        """``cash``: what each account begins with, USDT; None: what ``world`` says. ``whole``: episodes begin at the first
+        minute and go to the end, without chance. ``shown``: the features as ``AgentMarket.shown`` gives them, where they are
+        at hand."""
         market = world.market
         available = market.minutes - 1
         if available < 1 or count < 1:
