@@ -116,7 +116,8 @@ def coast(
                     _mark(shown[i, index : index + size], position[i], rate[i], first_one, purse, equity, invested)
                     first_one = False
         else:
-            odd = 0 if settled else 1
+            # The same in every minute: one look tells of all of them.
+            odd = 0 if settled or (purse > low and purse <= high) else 1
             for k in range(equity.shape[0]):
                 equity[k], invested[k] = purse, 0.0
         if odd > 0:

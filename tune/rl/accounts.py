@@ -48,10 +48,17 @@ class Fleet(NamedTuple):
     """(E, S, 2) between which prices of a bar a position needs no looking after (``core.engine.exits.bounds_of``)."""
     start: IntArray
     """(E,) where the next episode begins."""
-    turn: IntArray
-    """(E + 1, 3) who acts in this minute: the account, whether it wants something, and whether something may touch it."""
+
+
+class Turns(NamedTuple):
+    """Who acts in the minute at hand, and with what; nothing of it outlives that minute."""
+
+    who: IntArray
+    """(E, 3) the account, whether it wants something, and whether a limit or an exit may touch what it holds."""
     sized: FloatArray
-    """(E, S, 2) lots and limit, ticks, of the order that whoever acts sends; 0 lots: none."""
+    """(E, S, 2) of each account: lots and limit, ticks, of its orders; 0 lots: none."""
+    working: IntArray
+    """(2, E) who has an order or is to be looked after: those who sell first, and those who buy."""
 
 
 class World(NamedTuple):

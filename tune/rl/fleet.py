@@ -30,6 +30,7 @@ from tune.rl.accounts import (
     QUIET_LOW,
     Fleet,
     Seen,
+    Turns,
     World,
     begin_anew,
     copy,
@@ -45,6 +46,7 @@ from tune.rl.rows import copy_row
 def step(
     world: World,
     fleet: Fleet,
+    turns: Turns,
     scratch: Scratch,
     logs: Logs,
     wanted: FloatArray,
@@ -58,7 +60,7 @@ def step(
     """
     lost = 0
     if not begin:
-        lost = act(world, fleet, scratch, logs, wanted, seen)
+        lost = act(world, fleet, turns, scratch, logs, wanted, seen)
         _look(world, fleet, scratch, seen, True, True)
     ended = begin
     for e in range(fleet.units.shape[0]):

@@ -30,7 +30,7 @@ from data.quote_worth import known_worth
 from serve.models.base import standardise
 from tune.dataset import tables
 from tune.prepared import Prepared, prepare
-from tune.rl.accounts import EQUITY, SHARES, Fleet, Seen, World
+from tune.rl.accounts import EQUITY, SHARES, Fleet, Seen, Turns, World
 from tune.rl.fleet import step
 from tune.rl.levels import LEVELS
 from tune.run_rules import copied, fresh_account
@@ -169,6 +169,11 @@ class VectorEnv:
         self._scratch = copied(found.scratch)
         self._logs = make_logs(log_room(self.rows, trading, LOGGED), 0)
         self.fleet = _fleet(account, count)
+        turns = Turns(
+            who=np.zeros((count, 3), dtype=np.int64),
+            sized=np.zeros((count, self.rows, 2)),
+            working=np.zeros((2, count), dtype=np.int64),
+        )
         self._wanted = np.full((count, self.rows, 1), np.nan)
         self.width = 2 * self._world.features.shape[2] + SHARES + len(LEVELS)
         obs = np.zeros((count, self.rows, self.width), dtype=np.float32)
@@ -185,7 +190,7 @@ class VectorEnv:
         if not masked:
             self.seen.obs[:, :, -len(LEVELS) :] = 1.0
         self._rng = np.random.default_rng(0)
-        self._given = self._world, self.fleet, self._scratch, self._logs, self._wanted, self.seen
+        self._given = self._world, self.fleet, turns, self._scratch, self._logs, self._wanted, self.seen
         self._run = bound(step, *self._given, False)
 
     @property
@@ -284,6 +289,4 @@ def _fleet(account: object, count: int) -> Fleet:
         mid=np.full((count, rows), np.nan),
         calm=np.zeros((count, rows, 2)),
         start=np.zeros(count, dtype=np.int64),
-        turn=np.zeros((count + 1, 3), dtype=np.int64),
-        sized=np.zeros((count, rows, 2)),
     )
