@@ -26,7 +26,7 @@ if sys.version_info < OLDEST:
     )
 
 from config import bootstrap  # noqa: E402
-from config.bytecode import prepare_bytecode  # noqa: E402
+from config.bytecode import prepare_bytecode, start_tidying  # noqa: E402
 from config.numba_cache import prepare_numba  # noqa: E402
 from config.parser import Parser  # noqa: E402
 from config.ray_environment import prepare_ray  # noqa: E402
@@ -125,6 +125,7 @@ def run(verb: str, rest: list[str]) -> int:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     prepare_ray(ROOT)
     prepare_numba(ROOT)
+    start_tidying(ROOT)
     module = load_verb(verb)
     passes = getattr(module, "PASSES_THROUGH", False)
     parser = Parser(

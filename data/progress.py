@@ -7,6 +7,7 @@ one every ``LINE_SECONDS`` how far it is.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import (
@@ -39,6 +40,19 @@ class BarsPerSecond(ProgressColumn):
         return Text("" if speed is None else f"{rate(speed * self._instruments)} bars/s", style="progress.data.speed")
 
 
+class TimeTold(ProgressColumn):
+    """The time that is left, as ``left`` says it in seconds."""
+
+    def __init__(self, left: Callable[[], float | None]) -> None:
+        super().__init__(table_column=Column(no_wrap=True))
+        self._left = left
+
+    def render(self, task: Task) -> Text:
+        seconds = self._left()
+        told = "-:--:--" if seconds is None else str(timedelta(seconds=round(seconds)))
+        return Text(told, style="progress.remaining")
+
+
 LINE_SECONDS = 15.0
 """Between two lines of progress where nothing can be redrawn."""
 
@@ -51,17 +65,20 @@ class _Lines:
         self._began = self._told = time.monotonic()
         self._print(f"{what.rstrip(' …')} …")
 
-    def tell(self, text: str, share: float | None = None) -> None:
-        """``text`` and the time left, unless something was told a moment ago."""
+    def tell(self, text: str, seconds: float | None = None) -> None:
+        """``text`` and the time left, where it is known, unless something was told a moment ago."""
         now = time.monotonic()
         if now - self._told < LINE_SECONDS:
             return
         self._told = now
         left = ""
-        if share is not None and 0.0 < share < 1.0:
-            seconds = (now - self._began) * (1.0 - share) / share
+        if seconds:
             left = f", about {seconds / 60:.0f} min left" if seconds >= 90 else f", about {seconds:.0f} s left"
         self._print(f"  {text}{left}")
+
+    def left(self, share: float) -> float | None:
+        """Seconds left of work that goes on as it went so far; None where nothing is done yet."""
+        return (time.monotonic() - self._began) * (1.0 - share) / share if share > 0.0 else None
 
     def _print(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -82,7 +99,7 @@ def share_bar(console: Console, what: str) -> Iterator[Callable[[str, float], No
     """As ``minutes_bar`` for work that tells (what it does, share done) and knows no bars."""
     if not console.is_terminal:
         lines = _Lines(console, what)
-        yield lambda text, share: lines.tell(f"{what}: {text} ({share:.0%})", share)
+        yield lambda text, share: lines.tell(f"{what}: {text} ({share:.0%})", lines.left(share))
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -98,22 +115,26 @@ def rate(speed: float) -> str:
 
 
 @contextmanager
-def bars_bar(console: Console, what: str) -> Iterator[tuple[Callable[[str], None], Done]]:
-    """As ``minutes_bar`` for work in parts: gives how to tell (what it does), and how to tell (bars done, all bars)."""
+def bars_bar(
+    console: Console, what: str, left: Callable[[], float | None]
+) -> Iterator[tuple[Callable[[str], None], Done]]:
+    """As ``minutes_bar`` for work in parts, some of which go through no bars: gives how to tell (what it does), and how
+    to tell (bars done, all bars). ``left`` is asked how many seconds are left (None: nobody knows), also by the thread
+    that draws the bar."""
     if not console.is_terminal:
         lines, now = _Lines(console, what), [what, 0.0]
 
         def say(text: str) -> None:
             now[0] = text
-            lines.tell(f"{text} ({now[1]:.0%})", now[1])
+            lines.tell(f"{text} ({now[1]:.0%})", left())
 
         def walk(done: int, total: int) -> None:
             now[1] = done / max(total, 1)
-            lines.tell(f"{now[0]} ({now[1]:.0%})", now[1])
+            lines.tell(f"{now[0]} ({now[1]:.0%})", left())
 
         yield say, walk
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), BarsPerSecond(instruments=1), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), BarsPerSecond(instruments=1), TimeTold(left))
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(what, total=None)
         yield (
@@ -129,8 +150,11 @@ def minutes_bar(console: Console, what: str, minutes: int, instruments: int) -> 
         lines, began = _Lines(console, what), time.monotonic()
 
         def line(done: int, total: int) -> None:
+            nonlocal began
+            if not done:
+                began = time.monotonic()  # the speed is that of the work alone
             speed = done * max(1, instruments) / max(time.monotonic() - began, 1e-9)
-            lines.tell(f"{what}: {done:,} of {total:,} minutes, {rate(speed)} bars/s", done / max(total, 1))
+            lines.tell(f"{what}: {done:,} of {total:,} minutes, {rate(speed)} bars/s", lines.left(done / max(total, 1)))
 
         yield line
         return

@@ -59,6 +59,8 @@ EXAMPLE = (
 DEFAULT_MINUTES = 1_440
 TRAINING_DAYS = 30.0
 FLUSH_EVERY = 10_000
+LEAST_S = 0.05
+"""Of trading, for its speed to be told: what a process does once, and another that is in the way, weigh too much below."""
 EXIT_INTERRUPTED = 130
 
 
@@ -170,7 +172,13 @@ def _fast(
             source, settings, market, found, lambda minutes: done(minutes, market.minutes), prepared.folder
         )
     forecast = time.perf_counter()
+    speed = _Speed(rows)
     with minutes_bar(console, "trading", market.minutes, rows) as done:
+
+        def traded(minutes: int, total: int) -> None:
+            speed.reached(minutes)
+            done(minutes, total)
+
         result = simulate(
             settings,
             market,
@@ -178,12 +186,12 @@ def _fast(
             cash=cash,
             weights=weights,
             name=_name(source),
-            progress=done,
+            progress=traded,
             prepared=prepared,
             law=_law(source, market),
         )
-    traded = time.perf_counter()
-    _say_speed(console, result, traded - forecast, f"forecasts {forecast - began:.1f} s, ")
+    took = time.perf_counter() - forecast
+    _say_speed(console, result, took, speed, f"forecasts {forecast - began:.1f} s, ")
     return replace(result, name=_name(source), market=_words(source, market))
 
 
@@ -204,7 +212,10 @@ def _exact(
     law = _law(source, market)
     test = make_backtest(settings, market, panel, cash=cash, weights=weights, law=law)
     began = time.perf_counter()
-    records = list(_shown(test.run(), market, console))
+    speed, records = _Speed(len(market.instruments)), list[MinuteRecord]()
+    for record in _shown(test.run(), market, console):
+        records.append(record)
+        speed.reached(len(records))  # from the first minute's end: what it compiles and reads is no trading
     took = time.perf_counter() - began
     _keep(out / "records", records)
     costs = settings.rules.costs
@@ -222,7 +233,7 @@ def _exact(
             *filter(None, [known_worth(market.worth, market.instruments).note()]),
         ],
     )
-    _say_speed(console, result, took, "forecasts with it, ")
+    _say_speed(console, result, took, speed, "forecasts with it, ")
     return result
 
 
@@ -232,11 +243,29 @@ def _law(source: MarketSource, market: MarketCut) -> ImpactLaw:
     return read_law(store, newest_law(store, market.first_minute, real_only=False))
 
 
-def _say_speed(console: Console, result: Result, took: float, before: str) -> None:
-    bars = result.minutes * len(result.instruments)
-    speed = rate(bars / max(took, 1e-9))
+class _Speed:
+    """Of the trading alone: from the first moment that was told to the last."""
+
+    def __init__(self, instruments: int) -> None:
+        self._instruments = instruments
+        self._told: list[tuple[float, int]] = []
+
+    def reached(self, minutes: int) -> None:
+        self._told[1:] = [(time.perf_counter(), minutes)]
+
+    def words(self) -> str:
+        """Empty where the trading was too short to tell."""
+        if not self._told:
+            return ""
+        (began, first), (ended, last) = self._told[0], self._told[-1]
+        if ended - began < LEAST_S:
+            return ""
+        return f" ({rate((last - first) * self._instruments / (ended - began))} bars/s)"
+
+
+def _say_speed(console: Console, result: Result, took: float, speed: _Speed, before: str) -> None:
     console.print(
-        f"{result.minutes:,} minutes × {len(result.instruments)} instruments: {before}trading {took:.1f} s ({speed} bars/s)",
+        f"{result.minutes:,} minutes × {len(result.instruments)} instruments: {before}trading {took:.2f} s{speed.words()}",
         highlight=False,
         soft_wrap=True,
     )

@@ -42,8 +42,13 @@ READY = "ready"
 def is_compiled() -> bool:
     """Whether this process, or an earlier one, has compiled the loop; True also where nothing is kept on disk."""
     folder = os.environ.get(VARIABLE)
+    return is_loaded() or not folder or any(Path(folder).rglob(LOOP))
+
+
+def is_loaded() -> bool:
+    """Whether this process has the loop ready to run."""
     # Not compiled at all (NUMBA_DISABLE_JIT), it has no signatures.
-    return bool(getattr(advance, "nopython_signatures", True)) or not folder or any(Path(folder).rglob(LOOP))
+    return bool(getattr(advance, "nopython_signatures", True))
 
 
 def compile_side_by_side(compile_loop: Callable[[], None]) -> None:

@@ -1,8 +1,9 @@
 """The work of one fold: learn on its past, forecast its test part, let every candidate trade it. Kept when done."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,15 @@ HISTORY = max(WARMUP_MINUTES, 1_500)
 """Minutes before the first traded one that the account sees: features, and a day for the spread's estimate."""
 
 
+READING, TRADING = "reading", "trading"
+"""Kinds of work: bars made into features, to learn from or to forecast; bars that an account goes through."""
+
+
+def learning(member: str) -> str:
+    """The kind of work that a member's learning is."""
+    return f"learning {member}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """How the time is cut and how much is learned from it. Times in minutes."""
@@ -55,11 +65,17 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Who is told of the work. Bars are symbol-minutes gone through, for learning, forecasting and trading alike."""
+    """Who is told of the work. It is of several kinds: ``READING`` and ``TRADING``, whose units are bars (symbol-minutes)
+    gone through, and what ``learning`` names, whose units are samples."""
 
     say: Callable[[str], None] = lambda text: None
-    plan: Callable[[int], None] = lambda bars: None
-    walked: Callable[[int], None] = lambda bars: None
+    plan: Callable[[Mapping[str, int]], None] = lambda units: None
+    """Told once, before all else, how many units of each kind there are."""
+    begin: Callable[[str], None] = lambda kind: None
+    """From now on it is work of this kind."""
+    did: Callable[[str, int], None] = lambda kind, units: None
+    spare: Callable[[str, int], None] = lambda kind, units: None
+    """So many units were done by an earlier run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,16 +102,34 @@ class FoldWork:
         rows = len(self.settings.config.trade.rows)
         return rows * (fold.train_end - fold.train_first), rows * (fold.test_end - fold.test_first)
 
+    def work_of(self, folds: Sequence[Fold]) -> dict[str, int]:
+        """Units of each kind of work that these folds are, and the one account after them."""
+        rows, choice = len(self.settings.config.trade.rows), len(self.tables) > 1
+        traded = rows * (folds[-1].test_end - folds[0].test_first)
+        return {
+            READING: sum(sum(self.bars(fold)) for fold in folds),
+            TRADING: traded * (1 + choice * len(self.tables)),
+            **{learning(m.name): sum(map(self.samples, folds)) for m in self.settings.rules.models.enabled},
+        }
+
+    def samples(self, fold: Fold) -> int:
+        """That a member learns from in the fold, at most."""
+        return min(self.plan.samples, self.bars(fold)[0])
+
     def learn(self, number: int, fold: Fold, where: str) -> Forecast:
         """The fold's forecasts: from disk, or by learning on its past."""
-        key, say, walked = self.key(fold), self.progress.say, self.progress.walked
+        key, say, progress = self.key(fold), self.progress.say, self.progress
+        instruments, models = self.settings.config.trade.rows, self.settings.rules.models
+        walked = partial(progress.did, READING)
         kept = self.store.forecast(number, key)
         if kept is not None:
             say(f"{where}: done before")
-            walked(sum(self.bars(fold)))
+            progress.spare(READING, sum(self.bars(fold)))
+            for one in models.enabled:
+                progress.spare(learning(one.name), self.samples(fold))
             return kept
-        instruments, models = self.settings.config.trade.rows, self.settings.rules.models
         say(f"{where}: reading the past")
+        progress.begin(READING)
         data = draw(
             self.source.lake,
             instruments,
@@ -111,7 +145,9 @@ class FoldWork:
         notes: dict[str, dict[str, float]] = {}
         for one in models.enabled:
             say(f"{where}: {one.name} learns from {data.size:,} samples")
+            progress.begin(learning(one.name))
             members[one.name], notes[one.name] = fit_on(one.family, data, self.plan.seed, one.hyper)
+            progress.did(learning(one.name), self.samples(fold))
         about = {
             "learned_ms": [self.ms(fold.train_first), self.ms(fold.train_end)],
             "left_out_ms": [list(map(self.ms, pair)) for pair in fold.left_out],
@@ -123,6 +159,7 @@ class FoldWork:
         # What was learned from is not needed any more; the forecasts take its place.
         del data
         say(f"{where}: forecasts")
+        progress.begin(READING)
         mean, stdev = forecast(
             self.source.lake,
             instruments,
@@ -143,18 +180,19 @@ class FoldWork:
         _, tested = self.bars(fold)
         kept = self.store.track(number, key)
         if kept is not None:
-            self.progress.walked(tested * len(self.tables))
+            self.progress.spare(TRADING, tested * len(self.tables))
             return kept
         market, prepared = self.market(fold.test_first, fold.test_end)
         forecasts = self.joined([said])
         growth = []
+        self.progress.begin(TRADING)
         for count, table in enumerate(self.tables, 1):
             self.progress.say(f"{where}: weights {count} of {len(self.tables)}")
             result = simulate(
                 self.settings, market, forecasts, cash=self.cash, weights=table, name=table.version, prepared=prepared
             )
             growth.append(growth_of(whole(result, market.minutes)))
-            self.progress.walked(tested)
+            self.progress.did(TRADING, tested)
         track = Track(minute=result.minute, growth=np.stack(growth))
         self.store.keep_track(number, key, track)
         return track

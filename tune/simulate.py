@@ -42,7 +42,7 @@ from core.selection import WeightTable
 from core.units import MINUTE_MS
 from data.market import MarketCut, market_curves
 from data.quote_worth import known_worth
-from tune.compiling import compile_side_by_side, is_compiled, small_market
+from tune.compiling import compile_side_by_side, is_compiled, is_loaded, small_market
 from tune.found import INDEX, ORDER, Found
 from tune.pieces import Pieces
 from tune.prepared import Prepared, prepare, terms_in
@@ -52,7 +52,7 @@ from tune.simulated_result import make_result, worth_is_invested
 from tune.spool import Spool, lent, room_for
 
 Progress = Callable[[int, int], object]
-"""Told (minutes done, all minutes)."""
+"""Told (minutes done, all minutes), none done when the trading begins."""
 Schedule = Sequence[tuple[int, WeightTable]]
 """(first minute from which a table holds, table), increasing."""
 
@@ -134,10 +134,12 @@ COMPILING = "compiling the rules, once (some 15 s, more on a busy machine)"
 
 def compile_engine(say: Callable[[str], object] = lambda text: None) -> None:
     """Compile all that a run needs, if that was not done before: once a machine and version of the rules. ``say`` is told
-    when somebody has to wait for it."""
+    when somebody has to wait for it. What is on disk is read now, so that it is no part of the trading's time."""
     if not is_compiled():
         say(COMPILING)
         compile_side_by_side(_compile_loop)
+    elif not is_loaded():
+        _compile_loop()
 
 
 def _compile_loop() -> None:
@@ -239,6 +241,8 @@ class _Run:
         chunk = int(min(MOST_CHUNK, max(64, CHUNK_CELLS // cells)))
         state, index, orders = fresh_mark(), self.first, 0
         try:
+            if progress is not None:
+                progress(0, minutes)
             while self.done < minutes:
                 first, end = self.first + self.done, self.first + min(self.done + chunk, minutes)
                 said = self._said(first, end)

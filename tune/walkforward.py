@@ -19,7 +19,7 @@ from core.units import MINUTE_MS, Instrument
 from data.market import MarketSource
 from tune.candidates import Track, candidates, choose
 from tune.fold_store import FoldStore, Forecast
-from tune.fold_work import FoldWork, Plan, Progress, whole
+from tune.fold_work import TRADING, FoldWork, Plan, Progress, whole
 from tune.folds import Fold, walk_forward
 from tune.gaps import gaps_of
 from tune.result import Result
@@ -83,17 +83,17 @@ def run_walk_forward(
     )
     folds = make_folds((end - origin) // MINUTE_MS, plan, models.horizon_minutes)
     traded = folds[-1].test_end - folds[0].test_first
-    choice = len(work.tables) > 1
-    progress.plan(sum(sum(work.bars(f)) for f in folds) + len(instruments) * traded * (1 + choice * len(work.tables)))
+    progress.plan(work.work_of(folds))
     compile_engine(progress.say)
     with work.store.lock():
         found, tracks, schedule, notes = _fold_by_fold(work, folds)
     _list_folds(out, work, folds, found, schedule)
     progress.say("one account over all test parts")
     market, prepared = work.market(folds[0].test_first, folds[-1].test_end)
+    progress.begin(TRADING)
     told = simulate(settings, market, work.joined(found), cash=cash, weights=schedule, name=out.name, prepared=prepared)
     result = whole(told, traded)
-    progress.walked(len(instruments) * traded)
+    progress.did(TRADING, len(instruments) * traded)
     result = replace(
         result,
         market=f"{source.name}: {traded:,} minutes out of sample in {len(folds)} folds",

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,11 +19,12 @@ from core.features import schema_hash
 from core.units import DAY_MS, MINUTE_MS, Instrument
 from data.artifacts import ArtifactStore
 from data.market import MarketSource
-from data.progress import bars_bar
+from data.progress import Done, bars_bar
 from data.verdicts import keep_verdict
-from tune.fold_work import Plan
+from tune.fold_work import READING, TRADING, Plan
 from tune.fold_work import Progress as Told
 from tune.result import Result
+from tune.time_left import TimeLeft
 from tune.train import CODE, lower_priority
 from tune.verdict import Verdict
 from tune.walkforward import Walked, run_walk_forward, whole_span
@@ -148,28 +150,45 @@ def run(
     # Torch reads it when it is first imported, which is not before a fold needs it.
     os.environ.setdefault("OMP_NUM_THREADS", str(resources.torch_threads))
     out.mkdir(parents=True, exist_ok=True)
-    with bars_bar(console, "walk-forward") as (say, walk):
-        done = total = 0
-
-        def plan_bars(bars: int) -> None:
-            nonlocal total
-            total = bars
-            walk(done, total)
-
-        def walked_bars(bars: int) -> None:
-            nonlocal done
-            done += bars
-            walk(done, total)
-
-        told = Told(say=say, plan=plan_bars, walked=walked_bars)
+    time_left = TimeLeft()
+    with bars_bar(console, "walk-forward", time_left.left) as (say, walk):
         try:
-            walked = run_walk_forward(source, settings, plan, out, cash=cash, span=span, progress=told)
+            walked = run_walk_forward(
+                source, settings, plan, out, cash=cash, span=span, progress=_told(say, walk, time_left)
+            )
         except KeyboardInterrupt:
             console.print("interrupted: the folds that are done are kept; the same command goes on", soft_wrap=True)
             raise
     _keep(walked, source, plan, out, load.resolve_var(settings))
     show(console, walked)
     return walked.result, walked.verdict
+
+
+def _told(say: Callable[[str], None], walk: Done, time_left: TimeLeft) -> Told:
+    """The bar goes by the bars that were gone through, and the time left by everything."""
+    done = total = 0
+
+    def plan(units: Mapping[str, int]) -> None:
+        nonlocal total
+        total = units[READING] + units[TRADING]
+        time_left.plan(units)
+        walk(done, total)
+
+    def count(kind: str, units: int) -> None:
+        nonlocal done
+        if kind in (READING, TRADING):
+            done += units
+        walk(done, total)
+
+    def did(kind: str, units: int) -> None:
+        time_left.did(kind, units)
+        count(kind, units)
+
+    def spare(kind: str, units: int) -> None:
+        time_left.spare(kind, units)
+        count(kind, units)
+
+    return Told(say=say, plan=plan, begin=time_left.begin, did=did, spare=spare)
 
 
 def _keep(walked: Walked, source: MarketSource, plan: Plan, out: Path, var: Path) -> None:

@@ -46,7 +46,8 @@ def backtest(var) -> Callable[..., int]:
     return run
 
 
-def test_it_leaves_a_result_and_a_page_and_prints_the_waterfall(backtest, tmp_path, capsys):
+def test_it_leaves_a_result_and_a_page_and_prints_the_waterfall(backtest, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(backtest_command, "LEAST_S", 0.0)
     assert backtest("--out", tmp_path / "run") == EXIT_OK
     told = capsys.readouterr().out
     assert "where the money went" in told

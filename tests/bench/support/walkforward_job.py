@@ -12,6 +12,7 @@ from data.market import MarketSource
 from tests.bench.peers.protocol import arguments, report
 from tests.bench.support.anonymous import Watched, anonymous_mb
 from tests.bench.support.made_market import CASH, settings_for
+from tune.fold_work import READING, TRADING
 from tune.walkforward import Plan, Progress, run_walk_forward
 
 if __name__ == "__main__":
@@ -39,9 +40,9 @@ if __name__ == "__main__":
         stages.append([text, time.perf_counter() - began, float("nan")])
         seen.append(watched.enter_context(Watched(pid)))
 
-    def count(bars: int) -> None:
+    def count(kind: str, units: int) -> None:
         global walked
-        walked += bars
+        walked += units if kind in (READING, TRADING) else 0
 
     found = run_walk_forward(
         source,
@@ -49,7 +50,7 @@ if __name__ == "__main__":
         Plan(folds=int(args.folds), candidates=int(args.candidates)),
         Path(args.out),
         cash=Decimal(CASH),
-        progress=Progress(say=say, walked=count),
+        progress=Progress(say=say, did=count),
     )
     took = time.perf_counter() - began
     ended()
