@@ -77,8 +77,12 @@ class _Lines:
         self._print(f"  {text}{left}")
 
     def left(self, share: float) -> float | None:
-        """Seconds left of work that goes on as it went so far; None where nothing is done yet."""
-        return (time.monotonic() - self._began) * (1.0 - share) / share if share > 0.0 else None
+        """Seconds left of work that goes on as it went so far; None where nothing is done yet. Its time counts from when that
+        was said last: reading and compiling come before."""
+        if not share > 0.0:
+            self._began = time.monotonic()
+            return None
+        return (time.monotonic() - self._began) * (1.0 - share) / share
 
     def _print(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -75,3 +75,19 @@ def test_without_a_terminal_lines_tell_what_begins_and_now_and_then_how_far_it_i
         "the engine …",
         "  compiling …",
     ]
+
+
+def test_the_time_left_counts_from_when_nothing_was_done_yet(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    out = io.StringIO()
+    with share_bar(Console(file=out, width=100), "training") as told:
+        now += 600.0
+        told("computing features", 0.0)
+        now += 30.0
+        told("seed 1 of 5", 0.25)
+    assert out.getvalue().splitlines() == [
+        "training …",
+        "  training: computing features (0%)",
+        "  training: seed 1 of 5 (25%), about 2 min left",
+    ]
