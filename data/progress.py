@@ -55,6 +55,8 @@ class TimeTold(ProgressColumn):
 
 LINE_SECONDS = 15.0
 """Between two lines of progress where nothing can be redrawn."""
+LEAST_SHARE = 0.01
+"""Done, for the time left to be told of it: the first steps have libraries loaded and kernels compiled."""
 
 
 class _Lines:
@@ -82,7 +84,7 @@ class _Lines:
         if not share > 0.0:
             self._began = time.monotonic()
             return None
-        return (time.monotonic() - self._began) * (1.0 - share) / share
+        return (time.monotonic() - self._began) * (1.0 - share) / share if share >= LEAST_SHARE else None
 
     def _print(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)

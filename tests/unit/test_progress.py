@@ -84,10 +84,13 @@ def test_the_time_left_counts_from_when_nothing_was_done_yet(monkeypatch):
     with share_bar(Console(file=out, width=100), "training") as told:
         now += 600.0
         told("computing features", 0.0)
-        now += 30.0
+        now += 15.0
+        told("seed 1 of 5", 0.003)
+        now += 15.0
         told("seed 1 of 5", 0.25)
     assert out.getvalue().splitlines() == [
         "training …",
         "  training: computing features (0%)",
+        "  training: seed 1 of 5 (0%)",
         "  training: seed 1 of 5 (25%), about 2 min left",
     ]
