@@ -132,7 +132,7 @@ def _size(
         for i in range(count):
             turns.sized[e, i, 0], turns.sized[e, i, 1] = sized[LOTS, i], sized[TICKS, i]
             first = sized[LOTS, i] if first == 0.0 else first
-        # As above. All sales come before all purchases, as a processor foresees better what it has just done.
+        # Written for everybody, too. All sales come before all purchases: a processor foresees what it has just done.
         buying = first > 0.0
         turns.working[1 if buying else 0, buys if buying else sells] = e
         sells += (first < 0.0) | ((first == 0.0) & (turns.who[n, TOUCHED] != 0))
@@ -176,6 +176,7 @@ def _work(
         orders += parents
         account = account_of(world, fleet, e)
         account.today[1] += parents
+        # Whoever stands here has an order, or is looked after: positions are guarded wherever anything protects them.
         orders, fills = carry_out(
             tape,
             grids,
