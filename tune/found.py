@@ -87,6 +87,8 @@ class Found:
     close: FloatArray
     """(G, S) last known closes at the minutes that are written down in full."""
     columns: Columns
+    worth: FloatArray | None
+    """(G and more, 1) of the one position, where ``tune.simulated_result.worth_is_invested``; without the last minute's."""
     regime: np.ndarray
     orders: np.ndarray
     order_floats: FloatArray

@@ -50,6 +50,7 @@ from tune.result import Result, stride_of
 from tune.run_rules import copied, fresh_account
 from tune.simulated_result import make_result, worth_is_invested
 from tune.spool import Spool, lent, room_for
+from tune.targets import Wanted, checked, nothing_said, said_of
 
 Progress = Callable[[int, int], object]
 """Told (minutes done, all minutes), none done when the trading begins."""
@@ -111,7 +112,7 @@ def simulate(
 def simulate_targets(
     settings: Settings,
     market: MarketCut,
-    target: FloatArray,
+    target: Wanted,
     *,
     cash: Decimal,
     name: str = "",
@@ -120,12 +121,11 @@ def simulate_targets(
     prepared: Prepared | None = None,
 ) -> Result:
     """Trade ``market`` by wanted exposures: ``target`` (T, S) fractions of the investable equity over the minutes of
-    ``market.bars``, decided at each minute's close; NaN keeps what is held. Limits, sizing, schedules and costs are
-    those of ``simulate``. Without ``regimes`` the result's are unknown, which saves reading them.
+    ``market.bars``, decided at each minute's close, NaN keeps what is held; or of each instrument ``Targets``, of those
+    minutes alone in which something is wanted, which is quicker where they are few. Limits, sizing, schedules and costs
+    are those of ``simulate``. Without ``regimes`` the result's are unknown, which saves reading them.
     """
-    shape = (market.bars.shape[1], len(market.instruments))
-    if target.shape != shape:
-        raise DataError(f"target is {target.shape}, the market wants {shape} (minutes, symbols)")
+    target = checked(target, market.bars.shape[1], len(market.instruments))
     return _Run(settings, market, None, target, [], cash, name, regimes, prepared).finish(progress)
 
 
@@ -182,7 +182,7 @@ class _Run:
         settings: Settings,
         market: MarketCut,
         forecasts: Forecasts | None,
-        target: FloatArray | None,
+        target: Wanted | None,
         schedule: list[tuple[int, WeightTable]],
         cash: Decimal,
         name: str,
@@ -215,10 +215,14 @@ class _Run:
         self.account = fresh_account(instruments, self.worth.currency, self.worth.units(cash), curves)
         self.account.close[:] = last_closes(self.tape.seen, self.first)
         self.scratch = copied(found.scratch)
-        stride = market.minutes if worth_is_invested(instruments, members) else stride_of(market.minutes)
-        # The result's are these and not copies of them.
+        # The result's are these and not copies of them. Where what is invested is all that is held, every so many of its
+        # minutes are the positions' worth; the last of them does not stand where that step leads, but is put there.
+        count, stride = market.minutes, stride_of(market.minutes)
+        noted, self.worth_at = room_for((2 * count + stride,), self.folder), None
+        if worth_is_invested(instruments, members):
+            self.worth_at, stride = noted[count::stride, None], count
         self.columns: Columns = make_columns(
-            *(self.first, market.minutes, stride, len(instruments), len(members)),
+            *(self.first, noted[: 2 * count].reshape(2, count), stride, len(instruments), len(members)),
             lambda shape: room_for(shape, self.folder),
         )
         self.logs: Logs = make_logs(found.room, len(members), lent)
@@ -295,9 +299,8 @@ class _Run:
             regime, shock = readings(self.settings, self.tape.seen, first, end)
             self.regime[first - self.first : end - self.first] = regime
         if self.forecasts is None:
-            # Nothing but the target is read of it then.
-            target = np.ascontiguousarray(self.target[first:end].T, dtype=np.float64)  # type: ignore[index]
-            return nothing_said(rows)._replace(first=first, target=target)
+            assert self.target is not None
+            return said_of(self.target, rows, first, end)
         flags, which = np.empty((2, rows, size), dtype=np.bool_), np.empty((2, size), dtype=np.int64)
         which[REGIME], flags[SHOCK] = regime, shock
         votes = lent((2, len(self.forecasts.members), rows, apart(size)))
@@ -307,7 +310,9 @@ class _Run:
         flags[ASKED] = np.isfinite(votes[0, :, :, :size]).any(axis=0) if asked is None else asked[:, first:end]
         opens = market.start_minute + np.arange(first, end) * MINUTE_MS
         which[TABLE] = np.maximum(np.searchsorted(self.holds_from, opens, side="right") - 1, 0)
-        return Said(first, True, votes, flags, which, self.tables, np.zeros((rows, 0)))
+        return nothing_said(rows)._replace(
+            first=first, ensemble=True, votes=votes, flags=flags, which=which, weights=self.tables
+        )
 
     def _found(self) -> Found:
         """What was logged of the minutes that are done."""
@@ -331,6 +336,7 @@ class _Run:
             minute=self.minute,
             close=self.close,
             columns=self.columns,
+            worth=self.worth_at,
             regime=self.regime[: self.done],
             orders=ints[:kept],
             order_floats=floats[:kept],
@@ -355,13 +361,6 @@ def apart(minutes: int) -> int:
 def unknown_regimes(minutes: int) -> np.ndarray:
     """(T,) int8, one number seen as many; read-only."""
     return np.broadcast_to(np.int8(-1), (minutes,))
-
-
-def nothing_said(rows: int) -> Said:
-    """What members say where targets are given: nothing."""
-    flags, which = np.zeros((2, rows, 0), dtype=np.bool_), np.zeros((2, 0), dtype=np.int64)
-    tables = np.zeros((1, len(Regime), 0))
-    return Said(0, False, np.zeros((2, 0, rows, 0)), flags, which, tables, np.zeros((rows, 0)))
 
 
 def last_closes(bars: FloatArray, end: int) -> FloatArray:

@@ -4,6 +4,7 @@ import json
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import polars as pl
@@ -15,7 +16,7 @@ from core.lean import lean
 from core.messages import CLOSE, FloatArray
 from core.units import Instrument
 from tune.found import LOTS, ORDER, ROW, Found
-from tune.result import Costs, Counts, Result, Tables, grid_of, stride_of
+from tune.result import Costs, Counts, Result, Tables, grid_of
 from tune.run_rules import once
 from tune.simulated_tables import fills_of, orders_of
 
@@ -28,11 +29,8 @@ def make_result(found: Found) -> Result:
     whole = grid_of(market.minutes)
     kept = bisect_left(whole, done)
     invested = np.ascontiguousarray(columns.minutes[INVESTED, :done])
-    if worth_is_invested(market.instruments, found.members):
-        worth, edge, weights = np.empty((kept, 1)), np.full((kept, 1), math.nan), np.zeros((kept, 0))
-        # The last row need not stand where the others' stride leads.
-        even = invested[:: stride_of(market.minutes)]
-        worth[: len(even), 0] = even
+    if found.worth is not None:
+        worth, edge, weights = found.worth[:kept], _unknown(kept), np.zeros((kept, 0))
         worth[-1, 0] = invested[whole[kept - 1]]
     else:
         grid = columns.grid[:kept]
@@ -75,15 +73,17 @@ def worth_is_invested(instruments: Sequence[Instrument], members: Sequence[str])
     return len(instruments) == 1 and not members
 
 
+@lru_cache(maxsize=8)
+def _unknown(count: int) -> FloatArray:
+    """(N, 1), one NaN seen as many; read-only."""
+    return np.broadcast_to(math.nan, (count, 1))
+
+
 @once
-def _told(settings: Settings) -> str:
-    trade, rules = (part.model_dump(mode="json") for part in (settings.config.trade, settings.rules))
-    return json.dumps({"trade": trade, "rules": rules})
-
-
 def settings_of(settings: Settings) -> dict[str, object]:
-    """The rules a run stands under, as JSON; every result's own."""
-    return json.loads(_told(settings))  # type: ignore[no-any-return]
+    """The rules a run stands under, as JSON: one for all runs under these settings, so nobody changes it."""
+    trade, rules = (part.model_dump(mode="json") for part in (settings.config.trade, settings.rules))
+    return json.loads(json.dumps({"trade": trade, "rules": rules}))  # type: ignore[no-any-return]
 
 
 def _contribution(found: Found, booked: int, gross: float) -> FloatArray:

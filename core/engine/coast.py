@@ -8,22 +8,17 @@ import math
 
 from core.engine.prefetch import prefetch
 from core.engine.prepared import BLOCK
-from core.engine.tables import ASKED_AT, AVERAGE_MINUTES, EDGE, EQUITY, INVESTED, WORTH, IntArray
+from core.engine.tables import AVERAGE_MINUTES, EDGE, EQUITY, INVESTED, NEXT_ASKED, WORTH, IntArray
 from core.lean import inlined, pasted
 from core.loss_limits import LossLimits, managed
 from core.messages import CLOSE, HIGH, LOW, VOLUME, FloatArray
 from core.sizing import Caps, risen_above
 
-AHEAD = 96
-"""Minutes behind the one that is asked for in which the next one is looked for, to fetch what it reads: while the first
-order is worked it comes, which takes longer than the minutes between them do."""
 MOST = 512
 """Minutes of a stretch at most."""
 SMALLEST = 5e-324
 """The smallest number above 0."""
 NEARLY = 1.0 + 1e-12
-LANES = 8
-"""Minutes that are looked at in one step."""
 STEP = 16
 """Minutes that are marked in one step."""
 
@@ -38,9 +33,9 @@ def coast(
     calm_low: FloatArray,
     calm_high: FloatArray,
     liquidity: FloatArray,
-    asked: FloatArray,
-    asked_first: int,
     asked_at: IntArray,
+    asked: FloatArray,
+    parent: IntArray,
     rate: FloatArray,
     most: FloatArray,
     caps: Caps,
@@ -66,8 +61,8 @@ def coast(
 
     ``purse`` is the worth of the quote balance that pays for every row, ``low`` and ``high`` the equities between which
     marking to market changes nothing (nor does it where nothing is held and the account is ``settled``: marked since
-    it last traded), ``asked`` (S, N) the targets from index ``asked_first`` on,
-    ``asked_at`` is ``Scratch.parent``, of which ``ASKED_AT`` is read and moved on. A row that is held must show a book and
+    it last traded), ``asked_at`` and ``asked`` (E,) are when which targets are asked for, as in ``Said``; of ``parent``, which
+    is ``Scratch.parent``, ``NEXT_ASKED`` is read and moved on. A row that is held must show a book and
     stay within its cap (``most`` (S,), ``caps``, of what is managed under ``losses``), and where positions are protected the bar after each minute (of ``bars``) stays above ``calm_low`` (S,) and below
     ``calm_high``.
     What an order in the first minute that is asked for will read of ``recorded`` and ``liquidity`` is fetched ahead, and
@@ -81,13 +76,15 @@ def coast(
         upto = min(index + MOST, end)
         stop = upto
         for i in range(position.shape[0]):
-            # Up to ``asked_at`` nothing is asked of the row, as is known from when the last order was looked past.
-            known = max(index, asked_at[i, ASKED_AT])
-            if known < stop:
-                least = -math.inf if position[i] > 0.0 else SMALLEST
-                stop = known + _unasked(asked[i, known - asked_first : stop - asked_first], least)
-                if stop < upto and stop > known:
-                    _fetch(recorded, liquidity, i, stop)
+            n = next_asked(asked_at, parent[i, NEXT_ASKED], index)
+            parent[i, NEXT_ASKED] = n
+            # What is not held cannot be sold: to ask for nothing of it is passed over.
+            least = -math.inf if position[i] > 0.0 else SMALLEST
+            while asked_at[n] < stop and not asked[n] >= least:
+                n += 1
+            if asked_at[n] < stop:
+                stop = asked_at[n]
+                _fetch(recorded, liquidity, i, stop)
         ordered = stop if stop < upto else upto + 1
         if protecting:
             for i in range(position.shape[0]):
@@ -136,12 +133,10 @@ def coast(
             next_row += stride
         if stop == ordered:
             for i in range(position.shape[0]):
-                known = max(stop + 1, asked_at[i, ASKED_AT])
-                later = min(stop + 1 + AHEAD, asked_first + asked.shape[1])
-                if known < later:
-                    known += _unasked(asked[i, known - asked_first : later - asked_first], -math.inf)
-                    asked_at[i, ASKED_AT] = known
-                    _fetch(recorded, liquidity, i, known)
+                # While this order is worked what the next one reads comes, which takes longer than the minutes between.
+                n = next_asked(asked_at, parent[i, NEXT_ASKED], stop + 1)
+                if asked_at[n] < end:
+                    _fetch(recorded, liquidity, i, asked_at[n])
         whole = stop == upto
         index = stop
     for i in range(position.shape[0]):
@@ -160,20 +155,11 @@ def _fetch(recorded: FloatArray, liquidity: FloatArray, row: int, index: int) ->
 
 
 @pasted
-def _unasked(asked: FloatArray, least: float) -> int:
-    """How many minutes of one row's targets pass before one of at least ``least``."""
-    k, size = 0, asked.shape[0]
-    found = LANES
-    while found == LANES and k + LANES <= size:
-        # All of a step are looked at, and the first that is asked for is told, without a branch on any of them.
-        for j in range(LANES - 1, -1, -1):
-            found = j if asked[k + j] >= least else found
-        k += LANES
-    if found < LANES:
-        return k - LANES + found
-    while k < size and not asked[k] >= least:
-        k += 1
-    return k
+def next_asked(asked_at: IntArray, after: int, index: int) -> int:
+    """The first place from ``after`` on, in the same row's part of ``asked_at``, that is not of a minute before ``index``."""
+    while asked_at[after] < index:
+        after += 1
+    return after
 
 
 @pasted

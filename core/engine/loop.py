@@ -12,14 +12,13 @@ import math
 
 from core.ceilings import JOINT, KELLY, VOLATILITY, set_ceilings
 from core.cost_gate import HALF_SPREAD, SIGMA, TRADED, gate_into
-from core.engine.coast import coast
+from core.engine.coast import coast, next_asked
 from core.engine.exits import bounds_of
 from core.engine.market import shown_mid, shown_touch
 from core.engine.orders import exact, work
 from core.engine.prefetch import prefetch_flat
 from core.engine.tables import (
     ASKED,
-    ASKED_AT,
     BASE,
     BUY_SCALE,
     BUYS,
@@ -38,6 +37,7 @@ from core.engine.tables import (
     MEAN,
     MIN_LOTS,
     MIN_NOTIONAL,
+    NEXT_ASKED,
     ORDER,
     PAID_FROM,
     POSITION,
@@ -121,7 +121,8 @@ def advance(
     target, rate, worth = scratch.floats[WANTED], scratch.floats[RATE], scratch.worth
     most = scratch.floats[MOST]
     minutes, states, stride = columns.minutes, columns.state, columns.stride
-    ensemble, asked_target, losses, terms = said.ensemble, said.target, rules.losses, rules.terms
+    ensemble, losses, terms = said.ensemble, rules.losses, rules.terms
+    asked_at, asked, parent = said.asked_at, said.target, scratch.parent
     count = grid_ints.shape[0]
     schedule = rules.schedule
     exits, protecting = rules.exits, is_on(rules.exits)
@@ -141,7 +142,7 @@ def advance(
     # One minute alone is not worth a look ahead.
     coasting = one_purse and not ensemble and not late and end > first + 1
     for i in range(count):
-        scratch.parent[i, ASKED_AT] = first
+        parent[i, NEXT_ASKED] = said.asked_from[i]
     # Typed from the start: a literal would have the callees compiled twice.
     orders, fills, noted = first - first, first - first, orders_before >= 0
     # The day that was marked to market last (none yet), and between which equities that need not be done again.
@@ -178,9 +179,9 @@ def advance(
                     calm_low,
                     calm_high,
                     tape.liquidity,
-                    asked_target,
-                    said.first,
-                    scratch.parent,
+                    asked_at,
+                    asked,
+                    parent,
                     rate,
                     most,
                     rules.caps,
@@ -239,7 +240,9 @@ def advance(
             _listen(said, scratch, close, rules.selection, equity, k)
         else:
             for i in range(count):
-                target[i] = asked_target[i, k]
+                n = next_asked(asked_at, parent[i, NEXT_ASKED], index)
+                parent[i, NEXT_ASKED] = n
+                target[i] = asked[n] if asked_at[n] == index else math.nan
         # --- what is allowed
         wanted = False
         closing = is_closing(state.state, state.closing)

@@ -168,7 +168,7 @@ class Said(NamedTuple):
 
     first: int
     ensemble: bool
-    """Votes are weighed; else ``target`` is wanted as it stands."""
+    """Votes are weighed; else ``target`` is wanted as it stands, when it is asked for."""
     votes: FloatArray
     """(2, M, S, N) mean and stdev, bps."""
     flags: BoolArray
@@ -177,8 +177,17 @@ class Said(NamedTuple):
     """(2, N): the regime; which table of weights holds."""
     weights: FloatArray
     """(K, R, M) tables."""
+    asked_from: IntArray
+    """(S,) where the targets of a row begin in ``asked_at`` and ``target``."""
+    asked_at: IntArray
+    """(E,) at which index into the tape's minutes each is asked for, increasing within a row and ``NEVER`` at its end: a
+    strategy that trades asks for something once in many minutes, and nobody reads the others."""
     target: FloatArray
-    """(S, N); NaN keeps what is held."""
+    """(E,); NaN, as in all other minutes, keeps what is held."""
+
+
+NEVER = 2**62
+"""A minute that no tape has."""
 
 
 EQUITY, INVESTED = range(2)
@@ -226,7 +235,7 @@ WANTED, POSITION, PAID_FROM, FREE_LOTS, SEEN_MID, SEEN_EDGE, SEEN_SPREAD, CALM_L
     len(ROW_FLOATS), len(ROW_FLOATS) + 10
 )
 FRESH, IS_ASKED, TRADABLE = range(3)
-ROW, ORDER, LIMIT, UNSENT, BUYS, QUANTITY, BEFORE, AGE, LEAST, ASKED_AT, SENT, SLOT = range(12)
+ROW, ORDER, LIMIT, UNSENT, BUYS, QUANTITY, BEFORE, AGE, LEAST, NEXT_ASKED, SENT, SLOT = range(12)
 TICKS, STEPS, PART_LEVEL, PART_STEPS = range(4)
 
 
@@ -477,22 +486,21 @@ def make_scratch(rows: Rows, assets: int, members: int) -> Scratch:
 
 def make_columns(
     first: int,
-    minutes: int,
+    minutes: FloatArray,
     stride: int,
     rows: int,
     members: int,
     room: Callable[[tuple[int, ...]], FloatArray] = np.empty,
 ) -> Columns:
-    """Room for ``minutes`` minutes from tape index ``first`` on, every ``stride``-th and the last in full."""
-    grid = (minutes - 1 + stride - 1) // stride + 1 if minutes else 0
-    # All of it is written to, but for the states and the weights where nobody votes.
-    state = room((-(-minutes // 8),)).view(np.int8)[:minutes]
-    state[:] = 0
+    """For the minutes from tape index ``first`` on, of which ``minutes`` (2, N) takes what is noted of each; every
+    ``stride``-th and the last in full."""
+    count = minutes.shape[1]
+    grid = (count - 1 + stride - 1) // stride + 1 if count else 0
     return Columns(
         first=first,
         stride=stride,
-        minutes=room((2, minutes)),
-        state=state,
+        minutes=minutes,
+        state=np.zeros(count, dtype=np.int8),
         grid=room((grid, 2, rows)),
         weights=np.zeros((grid, members)),
     )

@@ -70,9 +70,10 @@ def test_where_compiled_sums_are_in_doubt_the_costs_are_added_up_slowly(monkeypa
     assert traded().costs == certain
 
 
-def test_one_instrument_s_worth_is_what_is_invested(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("minutes", [45_001, 45_002])
+def test_one_instrument_s_worth_is_what_is_invested(minutes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where the engine writes it down row by row, which it need not do for one instrument without votes."""
-    market = make_market(1, 45_001, gaps=0.02)
+    market = make_market(1, minutes, gaps=0.02)
     target = np.full((market.bars.shape[1], 1), np.nan)
     target[20::700, 0], target[300::900, 0] = 0.1, 0.0
 
@@ -80,8 +81,7 @@ def test_one_instrument_s_worth_is_what_is_invested(monkeypatch: pytest.MonkeyPa
         return simulate_targets(make_settings(1), market, target, cash=Decimal(10_000))
 
     short = run()
-    for module in ("simulate", "simulated_result"):
-        monkeypatch.setattr(f"tune.{module}.worth_is_invested", lambda *given: False)
+    monkeypatch.setattr("tune.simulate.worth_is_invested", lambda *given: False)
     whole = run()
     assert short.counts.fills > 50 and (short.worth > 0.0).any() and (short.worth == 0.0).any()
     for name in ("grid", "worth", "edge_bps", "weights", "close", "equity"):

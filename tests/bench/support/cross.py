@@ -31,11 +31,12 @@ from tests.bench.support.made_market import settings_for
 from tune import simulate as engine
 from tune.prepared import Prepared, prepare
 from tune.result import Result
+from tune.targets import Targets
 
 SHARE = 0.1
 BLOCK = 512
 """Minutes whose sums stay near the processor."""
-assert FAST % 4 == 0 and SLOW % FAST == 0, "the sums of cross_targets are made of each other"
+assert FAST % 4 == 0 and SLOW % FAST == 0, "the sums of crossings are made of each other"
 INSTRUMENTS = (Instrument("binance", "BTC/USDT"),)
 CASH = Decimal(10_000)
 WIDE = (
@@ -47,15 +48,17 @@ WIDE = (
 
 
 @njit(cache=True)
-def cross_targets(close: np.ndarray, share: float, target: np.ndarray) -> None:
-    """Fill ``target`` (T,): ``share`` from a crossing of the averages up, 0 from one down, NaN between.
+def crossings(close: np.ndarray, share: float, index: np.ndarray, target: np.ndarray) -> int:
+    """Write to ``index`` (T + 1,) the minutes in which the averages cross, and to ``target`` (T + 1,) what is wanted from
+    each on: ``share`` where the fast one comes above, else 0; gives how many.
 
     ``close`` (T,). The averages are compared by their sums: no division is needed. A sum is made of shorter ones, those of
     four minutes, then of ``FAST``, then of ``SLOW``: it waits for no sum before it, so that the processor does several
     minutes in one step, and nothing that was lost in rounding is carried on.
     """
     four, fast, lead = np.empty(BLOCK + SLOW), np.empty(BLOCK + SLOW), np.zeros(BLOCK + 1)
-    target[: min(SLOW, target.shape[0])] = np.nan
+    crossed, some = np.zeros(BLOCK, dtype=np.uint8), np.zeros(BLOCK // 8 + 1, dtype=np.int64)
+    eight, found = crossed.view(np.uint64), 0
     for first in range(SLOW - 1, close.shape[0], BLOCK):
         seen = close[first - SLOW + 1 : first + BLOCK]
         size = seen.shape[0] - SLOW + 1
@@ -74,10 +77,21 @@ def cross_targets(close: np.ndarray, share: float, target: np.ndarray) -> None:
             now[i] = (SLOW // FAST) * fast[i + SLOW - FAST] - slow
         if first == SLOW - 1:
             before[0] = now[0]
-        asked = target[first : first + size]
+        crossed[size:] = 0
         for i in range(size):
-            asked[i] = np.nan if (now[i] > 0.0) == (before[i] > 0.0) else (share if now[i] > 0.0 else 0.0)
+            crossed[i] = (now[i] > 0.0) != (before[i] > 0.0)
+        # Which eight minutes hold a crossing, then which of them: all are written, what is one is counted on, and no
+        # branch is taken that the processor cannot foresee.
+        count = 0
+        for j in range(eight.shape[0]):
+            some[count] = 8 * j
+            count += eight[j] != 0
+        for j in some[:count]:
+            for i in range(j, j + 8):
+                index[found], target[found] = first + i, share if now[i] > 0.0 else 0.0
+                found += crossed[i]
         lead[0] = now[size - 1]
+    return found
 
 
 def market_of(path: str) -> MarketCut:
@@ -122,8 +136,9 @@ if __name__ == "__main__":
     engine.advance = loop
 
     def run(prepared: Prepared) -> tuple[Result, int, float]:
-        cross_targets(close, SHARE, target[:, 0])
-        found = engine.simulate_targets(settings, prepared.market, target, cash=CASH, regimes=False, prepared=prepared)
+        count = crossings(close, SHARE, index, target)
+        wanted = (Targets(index[:count], target[:count]),)
+        found = engine.simulate_targets(settings, prepared.market, wanted, cash=CASH, regimes=False, prepared=prepared)
         return found, found.counts.buys, float(found.equity[-1] / found.cash - 1.0)
 
     def first(market: MarketCut) -> tuple[Result, int, float]:
@@ -136,7 +151,7 @@ if __name__ == "__main__":
     market = market_of(args.bars)
     # As vectorbt is given it: a column of its own.
     close = np.ascontiguousarray(market.bars[0, :, CLOSE])
-    target = np.empty((market.bars.shape[1], 1))
+    index, target = np.empty(len(close) + 1, dtype=np.int64), np.empty(len(close) + 1)
     at_hand = prepare(settings, market)
     run(at_hand), tables(at_hand)
     rows: dict[str, list[list[float]]] = {"loop": []}
