@@ -25,7 +25,7 @@ from core.news import News
 from core.units import MINUTE_MS, Instrument
 from data.bar_log import BarLog
 from data.headline_scores import make_scorer
-from data.sentiment import FearGreedClient
+from data.sources.fear_greed import FearGreedClient
 from data.sources.log import NewsLog
 from data.sources.newsroom import Newsroom
 from data.sources.spec import KEY

@@ -12,6 +12,7 @@ from typing import Any
 
 from numba import config, njit
 from numba.core import event
+from numba.extending import register_jitable
 
 from core import quick_flags  # noqa: F401  (numba compares its flags by it)
 from core.linked import LeanCompiler, LinkedCompiler, kept
@@ -48,6 +49,10 @@ pasted = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True, inline="al
 """For Python and for kernels: a kernel that calls it is compiled as if it stood written there. For what is a line or two,
 or has one caller: compiling one kernel more takes as long as a dozen lines. (Elsewhere, beware of literals as arguments:
 a kernel is compiled anew for each.)"""
+
+plain = register_jitable(inline="always")
+"""The same for kernels; Python calls it as it stands: for a line that Python seldom needs, with arguments whose unpacking
+would take a third of a second to compile."""
 
 
 def bound(kernel: Any, *arguments: Any) -> Callable[..., Any]:

@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.lean import pasted
+from core.lean import pasted, plain
 from core.messages import ProtectiveExit
 from core.params import ProtectionSettings, RiskSettings
 from core.reasons import Reason
@@ -78,7 +78,7 @@ class ExitRules(NamedTuple):
         return bool(is_on(self))
 
 
-@pasted
+@plain
 def is_on(rules: ExitRules) -> bool:
     """``ExitRules.on`` for kernels."""
     return rules.stop > 0.0 or rules.trail > 0.0 or rules.profit > 0.0 or rules.time_ms > 0

@@ -21,7 +21,7 @@ from core.errors import ConfigError
 from core.execution.schedules.rule import Schedule, jitter_seed, schedule_of
 from core.guards import GuardRules, Guards, guard_rules, make_guards
 from core.impact import PRIOR, ImpactLaw
-from core.lean import pasted
+from core.lean import plain
 from core.loss_limits import ACTIVE, NO_DAY, LossLimits, Mark, loss_limits
 from core.messages import BoolArray, FloatArray
 from core.params import (
@@ -387,7 +387,7 @@ def make_rules(
     )
 
 
-@pasted
+@plain
 def looks_of(rules: Rules) -> int:
     """At how many instants of a minute positions are looked after, at most."""
     beats = rules.schedule.slices * (rules.schedule.jitter_s + 1)

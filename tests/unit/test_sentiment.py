@@ -16,9 +16,9 @@ from data.sentiment import (
     as_of,
     daily_series,
     load_series,
-    parse_reading,
     store_series,
 )
+from data.sources.fear_greed import parse_reading
 
 DAY = 1_709_251_200_000  # 2024-03-01T00:00Z
 NOW = DAY + 5 * 3_600_000

@@ -11,7 +11,8 @@ from aiohttp import web
 from actors import feed as feed_module
 from actors.feed import SENTIMENT_EVERY_MS, FeedActor
 from core.messages import Sentiment
-from data.sentiment import PUBLICATION_DELAY_MS, FearGreedClient
+from data.sentiment import PUBLICATION_DELAY_MS
+from data.sources.fear_greed import FearGreedClient
 from tests.sim.test_live_executor import plan_at, quiet_logs  # noqa: F401 - a fixture
 from tests.support.chaos_venues import VENUES
 
