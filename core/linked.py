@@ -21,7 +21,8 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CR_FIELDS, CompilerBase, CompileResult, DefaultPassBuilder
 from numba.core.compiler_machinery import LoweringPass, register_pass
-from numba.core.typed_passes import NativeLowering
+from numba.core.typed_passes import NativeLowering, NopythonRewrites
+from numba.core.untyped_passes import InlineClosureLikes
 from numba.np import arrayobj
 
 _counted = arrayobj.fix_integer_index
@@ -108,14 +109,21 @@ class LinkedLowering(LoweringPass):
         return True
 
 
+IDLE = (InlineClosureLikes, NopythonRewrites)
+"""Passes of numba's that look for closures, comprehensions and expressions of whole arrays, and find none in kernels that
+do not allocate; looking took a twentieth of the compilation."""
+
+
 class LeanCompiler(CompilerBase):
-    """numba's pipeline with a lowering of ours."""
+    """numba's pipeline with a lowering of ours, and without what has nothing to do."""
 
     lowering: type[LoweringPass] = LeanLowering
 
     def define_pipelines(self) -> list[Any]:
         pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        pipeline.passes = [(self.lowering if one is NativeLowering else one, text) for one, text in pipeline.passes]
+        pipeline.passes = [
+            (self.lowering if one is NativeLowering else one, text) for one, text in pipeline.passes if one not in IDLE
+        ]
         pipeline._finalized = False
         pipeline.finalize()
         return [pipeline]

@@ -2,7 +2,8 @@
 
 numba compiles in one thread. The other process begins with what the loop calls last, orders and their fills, and leaves
 it on disk: the loop finds it there when it comes so far. Then it compiles what is not the loop's: what makes a market
-ready (spreads, liquidity, regimes) and a result (costs, members, tables).
+ready (spreads, liquidity, regimes) and a result's members and tables. A result's costs are left to the first, so that both
+are done at about the same time.
 """
 
 import os
@@ -104,8 +105,9 @@ def compile_orders(run: Any) -> None:
     bound(carry_out, *market, *account, run.logs, 0, 0, 0, 0, 0, True, 0.0)
 
 
-def compile_result(simulate: Any, ready: Any) -> None:
-    """Make a result, with its tables, of one minute that was not run: an order of nothing, and no fill."""
+def compile_result(simulate: Any, results: Any, ready: Any) -> None:
+    """Make what only a result with members, and its tables, need, of one minute that was not run: an order of nothing,
+    and no fill."""
     nothing = np.zeros((1, 1, MINUTES))
     forecasts = simulate.Forecasts(members=("none",), versions=("",), mean_bps=nothing, stdev_bps=nothing)
     run = simulate._Run(load_settings(environ={}), ready.market, forecasts, None, [], Decimal(1), "", False, ready)
@@ -115,20 +117,21 @@ def compile_result(simulate: Any, ready: Any) -> None:
     shares.add(np.ones((1, 1)))
     fills.add(np.zeros((0, len(FILL_INTS)), np.int64))
     run.done = 1
-    result = simulate.make_result(run._found())
-    _ = result.orders, result.fills
+    found = run._found()
+    results.contribution_of(found, 0, 0.0)
+    results.orders_of(found), results.fills_of(found)
 
 
 def main() -> int:
     """Compile the loop's part of this process, and everything that is not the loop's."""
-    # Those two import this module.
-    prepared, simulate = import_module("tune.prepared"), import_module("tune.simulate")
+    # Those import this module.
+    prepared, simulate, results = map(import_module, ("tune.prepared", "tune.simulate", "tune.simulated_result"))
     compile_orders(simulate.idle_run())
     print(READY, flush=True)
     settings = load_settings(environ={})
     ready = prepared.prepare(settings, small_market())
     simulate.readings(settings, ready.tape.seen, MINUTES - 1, MINUTES)
-    compile_result(simulate, ready)
+    compile_result(simulate, results, ready)
     return 0
 
 

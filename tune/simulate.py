@@ -143,9 +143,10 @@ def compile_engine(say: Callable[[str], object] = lambda text: None) -> None:
 
 
 def _compile_loop() -> None:
-    """Call the loop for no minute at all, with arguments of the types it always has."""
+    """Call the loop for no minute at all, with arguments of the types it always has, and ask what that lost."""
     run = idle_run()
-    run.advance(fresh_mark(), run._said(run.first, run.first + 1), run.first, run.first, 0)
+    run.advance(fresh_mark(), nothing_said(len(run.market.instruments)), run.first, run.first, 0)
+    run._found().lost(0)
 
 
 def idle_run() -> "_Run":

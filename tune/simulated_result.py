@@ -57,7 +57,7 @@ def make_result(found: Found) -> Result:
         worth=worth,
         edge_bps=edge,
         weights=weights,
-        contribution=_contribution(found, booked, costs.gross),
+        contribution=contribution_of(found, booked, costs.gross),
         tables=Tables(
             lambda: fills_of(found), lambda: orders_of(found), Counts(len(found.orders), buys, len(found.fills))
         ),
@@ -86,7 +86,7 @@ def settings_of(settings: Settings) -> dict[str, object]:
     return json.loads(json.dumps({"trade": trade, "rules": rules}))  # type: ignore[no-any-return]
 
 
-def _contribution(found: Found, booked: int, gross: float) -> FloatArray:
+def contribution_of(found: Found, booked: int, gross: float) -> FloatArray:
     """(M,) USDT that each member earned of ``gross``, by the first ``booked`` fills."""
     if not found.members:
         return np.zeros(0)
