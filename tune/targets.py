@@ -23,7 +23,7 @@ class Targets(NamedTuple):
 
 
 Wanted = FloatArray | Sequence[Targets]
-"""(T, S) targets, of every minute of every instrument; or ``Targets`` of each instrument."""
+"""(T, S) targets, of every minute of every instrument; or ``Targets`` of each instrument, in the market's order."""
 
 
 def checked(wanted: Wanted, minutes: int, rows: int) -> Wanted:
@@ -36,15 +36,18 @@ def checked(wanted: Wanted, minutes: int, rows: int) -> Wanted:
     if len(wanted) != rows:
         raise DataError(f"targets of {len(wanted)} instruments, the market has {rows}")
     found = []
-    for row, (index, target) in enumerate(wanted):
-        where, size = f"targets of instrument {row}", len(index)
-        if index.ndim != 1 or index.shape != target.shape or index.dtype.kind != "i":
+    for row, one in enumerate(wanted):
+        index, target = (np.asarray(part) for part in one)
+        kinds = index.dtype.kind not in "iu" or target.dtype.kind not in "fiu"
+        if index.ndim != 1 or index.shape != target.shape or (kinds and len(index)):
             raise DataError(
-                f"{where}: {index.dtype} indices {index.shape} and {target.shape} targets; as many whole indices as"
-                " targets are wanted, in one row"
+                f"targets of instrument {row}: {index.dtype} indices {index.shape} and {target.dtype} targets"
+                f" {target.shape}; as many whole indices as numbers are wanted, in one row each"
             )
-        if size and (index[0] < 0 or index[-1] >= minutes):
-            raise DataError(f"{where}: minutes {index[0]} to {index[-1]}, the market has 0 to {minutes - 1}")
+        if len(index) and (index[0] < 0 or index[-1] >= minutes):
+            raise DataError(
+                f"targets of instrument {row}: minutes {index[0]} to {index[-1]}, the market has 0 to {minutes - 1}"
+            )
         found.append(
             Targets(np.ascontiguousarray(index, dtype=np.int64), np.ascontiguousarray(target, dtype=np.float64))
         )

@@ -77,7 +77,8 @@ def test_the_first_and_the_last_minute_may_be_asked_for_and_any_width_of_numbers
         ([7, 9, 8, 12], [0.1] * 4, "instrument 1: minute 8 comes after minute 9"),
         ([-1, 5], [0.1, 0.2], "instrument 1: minutes -1 to 5, the market has 0 to "),
         ([5, 10**9], [0.1, 0.2], "instrument 1: minutes 5 to 1000000000, the market has 0 to "),
-        ([5, 6], [0.1], r"int64 indices \(2,\) and \(1,\) targets; as many whole indices as targets"),
+        ([5, 6], [0.1], r"int64 indices \(2,\) and float64 targets \(1,\); as many whole indices as numbers"),
+        ([5], ["0.1"], r"and <U3 targets \(1,\)"),
         ([[5, 6]], [[0.1, 0.2]], r"indices \(1, 2\)"),
         ([5.0, 6.0], [0.1, 0.2], "float64 indices"),
     ],
@@ -92,3 +93,11 @@ def test_of_every_instrument_something_is_said() -> None:
     with pytest.raises(DataError, match="targets of 1 instruments, the market has 3"):
         run([Targets(np.array([5]), np.array([0.1]))])
     assert run([Targets(np.zeros(0, dtype=np.int64), np.zeros(0))] * ROWS).counts.orders == 0
+
+
+def test_lists_will_do() -> None:
+    end = length()
+    told = run([Targets([end - 200, end - 100], [0.2, 0]), Targets([], []), Targets(range(end), [0.1] * end)])  # type: ignore[arg-type]
+    target = np.full((end, ROWS), np.nan)
+    target[end - 200, 0], target[end - 100, 0], target[:, 2] = 0.2, 0.0, 0.1
+    assert told.counts.orders > 2 and told.orders.equals(run(target).orders)
