@@ -14,7 +14,7 @@ from numba import config, njit
 from numba.core import event
 from numba.extending import register_jitable
 
-from core import quick_flags  # noqa: F401  (numba compares its flags by it)
+from core import quick_flags, quick_typing  # noqa: F401  (what numba asks most often)
 from core.linked import LeanCompiler, LinkedCompiler, kept
 
 compiled = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True)  # type: ignore[call-overload]
