@@ -28,6 +28,10 @@ VERDICTS: dict[str, Wording] = {
     "days_run": Wording(
         "{days} were run, at least {wanted} are needed.", "실행 기간 {days}, 최소 {wanted}일이 필요합니다."
     ),
+    "days_buying": Wording(
+        "in {days} of {run} it was allowed to buy, at least {wanted} are needed.",
+        "실행 기간 {run} 중 매수가 허용된 기간 {days}, 최소 {wanted}일이 필요합니다.",
+    ),
     "trades_closed": Wording(
         "{count} trades were closed, at least {wanted} are needed.",
         "청산한 거래 {count}건, 최소 {wanted}건이 필요합니다.",
@@ -92,5 +96,9 @@ VERDICTS: dict[str, Wording] = {
     "folds": Wording(
         "{earning} of {count} folds made a net profit, at least {wanted} have to.",
         "{count}개 구간 중 {earning}개에서 순이익, 필요한 최소 비율 {wanted}.",
+    ),
+    "folds_idle": Wording(
+        "{earning} of {count} folds made a net profit ({idle} held and traded nothing), at least {wanted} have to.",
+        "{count}개 구간 중 {earning}개에서 순이익({idle}개는 보유도 거래도 없음), 필요한 최소 비율 {wanted}.",
     ),
 }

@@ -215,6 +215,12 @@ def _check(market: MarketCut, plain: FloatArray) -> None:
         raise ConfigError("a backtest trades a coin at one exchange; leave one of its markets out, or use replay")
     if not market.minutes:
         raise DataError("there are no minutes to run")
+    history, left = divmod(market.first_minute - market.start_minute, MINUTE_MS)
+    if left or history < 0 or market.minutes < 0 or history + market.minutes > market.bars.shape[1]:
+        raise DataError(
+            f"{market.minutes:,} minutes from the {history + 1:,}th on are to be run, and there are bars of"
+            f" {market.bars.shape[1]:,}: first_minute and minutes of a cut must be whole minutes of its bars"
+        )
     bars = market.bars
     fits = bars.ndim == 3 and bars.shape[0] == len(market.instruments) and bars.shape[2] == 5 and bars.size
     alone = len(set(market.instruments)) == len(market.instruments)

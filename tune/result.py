@@ -250,6 +250,11 @@ class Result:
             raise DataError(f"{folder}: the result cannot be read ({error}); run the backtest again") from error
 
 
+def stopped(result: Result) -> np.ndarray:
+    """(T,) whether a limit or a halt let nothing be bought, of the minutes that were decided."""
+    return np.isfinite(result.equity) & (result.state > STATES.index(TradingState.ACTIVE))
+
+
 def empty_fills() -> pl.DataFrame:
     return pl.DataFrame(schema=FILLS)
 

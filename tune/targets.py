@@ -19,7 +19,8 @@ class Targets(NamedTuple):
     index: IntArray
     """(N,) indices into the minutes of ``MarketCut.bars``, increasing; each is decided at that minute's close."""
     target: FloatArray
-    """(N,) fractions of the investable equity; NaN, as in all other minutes, keeps what is held."""
+    """(N,) fractions of the investable equity: 0 and less sell all, more than 1 buys as 1 does; what is not finite, as in
+    all other minutes, keeps what is held."""
 
 
 Wanted = FloatArray | Sequence[Targets]
@@ -29,7 +30,11 @@ Wanted = FloatArray | Sequence[Targets]
 def checked(wanted: Wanted, minutes: int, rows: int) -> Wanted:
     """``wanted``, if it is of so many minutes and instruments, else DataError; in the form in which ``said_of`` takes it,
     which looks at the order of the minutes."""
+    if isinstance(wanted, np.ma.MaskedArray):
+        wanted = wanted.astype(np.float64).filled(np.nan)
     if isinstance(wanted, np.ndarray):
+        if wanted.dtype.kind not in "fiub":
+            raise DataError(f"target holds {wanted.dtype}; numbers are wanted, fractions of the investable equity")
         if wanted.shape != (minutes, rows):
             raise DataError(f"target is {wanted.shape}, the market wants {(minutes, rows)} (minutes, symbols)")
         return wanted

@@ -15,7 +15,7 @@ import numpy as np
 
 from core.errors import DataError
 from core.reasons import Reason, all_from_plain, to_plain
-from tune.result import Result
+from tune.result import Result, stopped
 from tune.stats.bootstrap import Bands, bootstrap
 from tune.stats.random_entry import Closes, RandomEntry, random_entry
 from tune.stats.sampling import days_of, observed, sampled
@@ -111,7 +111,8 @@ def judge(
     """Judge a run; equal inputs and seed give an equal verdict.
 
     ``trials`` are all variants tried before this one was shown (default: this is the only one), ``pbo`` their
-    probability of overfitting, ``folds`` the net USDT of each fold of a walk-forward, ``prices`` (minute (P,) epoch
+    probability of overfitting, ``folds`` the net USDT of each fold of a walk-forward (NaN: nothing was held or traded in
+    it), ``prices`` (minute (P,) epoch
     ms, close (P, S), or what gives one instrument's) of the market where ``result.grid`` is too coarse for the random-entry test.
     """
     trials = trials or Trials()
@@ -133,7 +134,7 @@ def judge(
         gross = result.costs.gross
         code = "costs_too_large" if gross > 0.0 else "nothing_before_costs"
         hopeless.append(Reason(code, net=f"{net:+,.2f}", days=_days(days), gross=f"{gross:+,.2f}"))
-    tests.test(bool(days >= wanted.days), "days_run", days=_days(days), wanted=f"{wanted.days:g}")
+    _time(tests, figures, result, days, wanted)
     tests.test(closed >= wanted.trades, "trades_closed", count=str(closed), wanted=str(wanted.trades))
     tests.test(net > 0.0, "net_result", net=f"{net:+,.2f}")
     hopeless += _sharpe(tests, figures, moments, trials, sample.period, sample.per_year, wanted)
@@ -148,6 +149,14 @@ def judge(
     _folds(tests, figures, folds, wanted)
     word = "none" if hopeless else "unproven" if tests.failed else "edge"
     return Verdict(word=word, reasons=(*hopeless, *tests.failed, *tests.passed), figures=_plain(figures))
+
+
+def _time(tests: _Tests, figures: Figures, result: Result, days: float, wanted: Thresholds) -> None:
+    """How long it ran: a limit or a halt that stops buying stops the evidence, too."""
+    share = stopped(result).sum() / max(1, np.isfinite(result.equity).sum())
+    figures["days_buying"] = buying = float(days * (1.0 - share))
+    code, run = ("days_buying", {"run": _days(days)}) if share else ("days_run", {})
+    tests.test(bool(buying >= wanted.days), code, days=_days(buying), wanted=f"{wanted.days:g}", **run)
 
 
 def _sharpe(
@@ -260,14 +269,15 @@ def _selection(tests: _Tests, figures: Figures, trials: Trials, pbo: float | Non
 def _folds(tests: _Tests, figures: Figures, folds: Sequence[float], wanted: Thresholds) -> None:
     if not len(folds):
         return
-    earning = sum(1 for fold in folds if fold > 0.0)
-    figures |= {"folds": len(folds), "folds_positive": earning}
+    earning, idle = sum(1 for fold in folds if fold > 0.0), sum(1 for fold in folds if math.isnan(fold))
+    figures |= {"folds": len(folds), "folds_positive": earning, "folds_idle": idle}
     tests.test(
         earning >= wanted.folds * len(folds),
-        "folds",
+        "folds_idle" if idle else "folds",
         earning=str(earning),
         count=str(len(folds)),
         wanted=f"{wanted.folds:.0%}",
+        **({"idle": str(idle)} if idle else {}),
     )
 
 

@@ -1,5 +1,6 @@
 """What is said of a finished walk-forward: its trials, the chance that choosing overfits, what each fold earned."""
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -64,11 +65,19 @@ def pbo_of(tracks: Sequence[Track]) -> float | None:
 
 
 def net_of_folds(work: FoldWork, result: Result, folds: Sequence[Fold]) -> list[float]:
-    """USDT that the one account made in each test part."""
+    """USDT that the one account made in each test part; NaN where it traded nothing there and held less than a smallest
+    order, as a stopped account does: what the dust in it gained is no profit of anybody's decision."""
     growth = growth_of(result)
     ends = [int(np.searchsorted(result.minute, work.ms(f.test_end))) - 1 for f in folds]
     levels = [result.cash, *(float(growth[e]) * result.cash for e in ends)]
-    return [after - before for before, after in pairwise(levels)]
+    nets = [after - before for before, after in pairwise(levels)]
+    smallest, filled = float(work.settings.config.trade.min_order_usdt), result.fills["minute"].to_numpy()
+    for number, (before, end) in enumerate(pairwise([-1, *ends])):
+        begun, last = result.minute[before + 1], result.minute[end]
+        held = result.invested[before + 1 : end + 1]
+        if not ((filled >= begun) & (filled <= last)).any() and not (held >= smallest).any():
+            nets[number] = math.nan
+    return nets
 
 
 def prices_of(market: MarketCut) -> tuple[np.ndarray, Callable[[int], FloatArray]]:

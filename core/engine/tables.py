@@ -400,11 +400,15 @@ def make_account(
     curves: FloatArray | None = None,
     instance: str = "",
 ) -> Account:
-    """An account with ``balances`` by asset; raises ConfigError for one that no float64 holds to the last unit.
+    """An account with ``balances`` by asset; raises ConfigError for one that is no amount, or that no float64 holds to the
+    last unit.
 
     ``curves`` (S, 1440) where the schedule reads them, ``instance`` whose jitter it is.
     """
     assets = assets_of(instruments)
+    for asset, balance in balances.items():
+        if not (balance.is_finite() and balance >= 0):
+            raise ConfigError(f"{asset}: an account cannot begin with {balance}; begin with 0 or more")
     counted = [units_of(balances.get(asset, Decimal(0))) for _, asset in assets]
     for (_, asset), amount in zip(assets, counted, strict=True):
         if amount >= EXACT:

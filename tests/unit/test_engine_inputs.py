@@ -168,5 +168,11 @@ def test_what_cannot_be_is_named() -> None:
     table = WeightTable.equal(("a", "b"))
     refused(market, ConfigError, "minutes that increase", weights=[(5, table), (5, table)])
     refused(market, ConfigError, "needs a first table", weights=[])
+    for cash in ("NaN", "Infinity", "-5"):
+        refused(market, ConfigError, f"USDT: an account cannot begin with {cash}", cash=Decimal(cash))
+    for cut in ({"minutes": 3_000_000}, {"minutes": market.minutes + 1}, {"minutes": -3}):
+        refused(replace(market, **cut), DataError, "must be whole minutes of its bars", said=said)
+    for first in (market.first_minute + 1, market.start_minute - MINUTE_MS, market.first_minute + MINUTE_MS):
+        refused(replace(market, first_minute=first), DataError, "must be whole minutes of its bars", said=said)
     with pytest.raises(DataError, match="target is"):
         simulate_targets(make_settings(2), market, np.zeros((3, 2)), cash=CASH)

@@ -24,7 +24,7 @@ from tune.report.style import number, price, span
 from tune.report.tables import MOST_TRADES
 from tune.report.terminal import as_json, print_comparison, print_findings
 from tune.report.waterfall import steps_of
-from tune.report.words import UNKNOWN, costs_in_words, switched_off
+from tune.report.words import UNKNOWN, costs_in_words, notes_of, switched_off, why_stopped
 from tune.result import STATES, Result, Tables, empty_fills, empty_orders
 from tune.simulated_result import settings_of
 
@@ -223,6 +223,17 @@ def test_rows_by_symbol_meet_the_net(tmp_path):
     nets = [float(re.findall(r"data-by='([^']*)'", row)[-1]) for row in rows]
     assert len(nets) == 3
     assert sum(nets) == pytest.approx(run.costs.net, abs=0.01 * abs(run.costs.net) + 2.0)
+
+
+def test_that_buying_was_stopped_is_told_before_any_figure():
+    run = made_up_result()
+    state = np.zeros(run.minutes, dtype=np.int8)
+    assert why_stopped(replace(run, state=state)) == ""
+    state[100:250] = STATES.index(TradingState.REDUCING)
+    told = notes_of(replace(run, state=state, notes=("another",)))
+    when = str(np.datetime64(int(run.minute[100]), "ms").astype("datetime64[m]")).replace("T", " ")
+    assert f"nothing be bought in 150 of {run.minutes:,} minutes, first at {when} UTC" in told[0]
+    assert told[-1] == "another"
 
 
 def test_costs_are_told_in_words():

@@ -101,3 +101,25 @@ def test_lists_will_do() -> None:
     target = np.full((end, ROWS), np.nan)
     target[end - 200, 0], target[end - 100, 0], target[:, 2] = 0.2, 0.0, 0.1
     assert told.counts.orders > 2 and told.orders.equals(run(target).orders)
+
+
+def test_of_a_masked_table_what_is_hidden_is_not_asked_for() -> None:
+    target = dense(np.random.default_rng(5), 0.05)
+    hidden = np.random.default_rng(6).random(target.shape) < 0.5
+    told = run(np.ma.masked_array(np.nan_to_num(target, nan=0.3), mask=np.isnan(target) | hidden))
+    shown = np.where(hidden, np.nan, target)
+    assert told.counts.orders and told.orders.equals(run(shown).orders)
+
+
+@pytest.mark.parametrize("kind", ["U3", "complex128", "m8[s]", "O"])
+def test_a_table_of_no_numbers_is_refused(kind: str) -> None:
+    with pytest.raises(DataError, match="numbers are wanted"):
+        run(np.zeros((length(), ROWS)).astype(kind))
+
+
+@pytest.mark.parametrize(("asked", "does"), [(7.0, 1.0), (-0.5, 0.0), (np.inf, np.nan), (-np.inf, np.nan)])
+def test_a_fraction_beyond_its_bounds_is_the_bound_and_what_is_not_finite_keeps(asked: float, does: float) -> None:
+    end = length()
+    one, other = ([Targets(np.array([end - 250, end - 100]), np.array([0.2, last]))] * ROWS for last in (asked, does))
+    told = run(one)
+    assert told.counts.orders and told.equity.tobytes() == run(other).equity.tobytes()

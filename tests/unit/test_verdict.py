@@ -1,5 +1,6 @@
 """The word on a run: seldom ``edge`` without one, ``edge`` with one, and every reason with its number."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -7,10 +8,11 @@ import polars as pl
 import pytest
 
 from core.errors import DataError
+from core.messages import TradingState
 from core.units import DAY_MS, MINUTE_MS
 from tests.support.results import made_up_result
 from tests.unit.test_stats_ratios import START, run
-from tune.result import FILLS, Costs, Tables, empty_orders
+from tune.result import FILLS, STATES, Costs, Tables, empty_orders
 from tune.stats.overfitting import overfitting
 from tune.stats.sharpe import Trials
 from tune.verdict import Thresholds, Verdict, judge
@@ -167,6 +169,25 @@ def test_prices_that_are_too_sparse_leave_it_unproven_until_given():
     found = judge(coarse)
     assert found.word == "unproven" and "pass prices" in found.reasons[0]
     assert judge(coarse, prices=(result.minute, result.close)).word == "edge"
+
+
+def test_days_in_which_nothing_may_be_bought_are_no_evidence():
+    result = good()
+    state = np.zeros(len(result.equity), dtype=np.int8)
+    state[len(state) // 10 :] = STATES.index(TradingState.REDUCING)
+    stopped = judge(replace(result, state=state))
+    told = "Failed: in 6.0 days of 60.0 days it was allowed to buy, at least 14 are needed."
+    assert stopped.word == "unproven" and failed(stopped) == [told]
+    assert stopped.figures["days"] == pytest.approx(60.0, abs=0.1) and stopped.figures["days_buying"] == pytest.approx(6.0, abs=0.1)
+    assert judge(replace(result, state=np.zeros_like(state))).word == "edge"
+
+
+def test_folds_that_held_and_traded_nothing_made_no_profit():
+    found = judge(good(), folds=(5.0, math.nan, math.nan))
+    assert found.word == "unproven"
+    (reason,) = failed(found)
+    assert "1 of 3 folds made a net profit (2 held and traded nothing)" in reason
+    assert found.figures["folds_positive"] == 1 and found.figures["folds_idle"] == 2
 
 
 def test_nothing_traded_and_nothing_run():

@@ -7,6 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -25,11 +26,13 @@ from data.lake import Lake
 from data.market import MarketSource
 from data.schema import VALUES
 from data.synthetic import SyntheticMarket, SyntheticSpec, make_market
+from tests.support.results import made_up_result
 from tune import walkforward_command
 from tune.candidates import Track, candidates, choose, stitched
 from tune.dataset import tables
 from tune.fold_store import FoldStore
-from tune.result import Result
+from tune.result import Result, Tables, empty_fills, empty_orders
+from tune.walk_outcome import net_of_folds
 from tune.walkforward import FOLDS_FILE, Plan, Progress, Walked, make_folds, run_walk_forward
 
 BTC, ETH = Instrument("binance", "BTC/USDT"), Instrument("binance", "ETH/USDT")
@@ -350,3 +353,18 @@ def test_a_span_that_the_market_has_not_is_refused(run: tuple[MarketSource, Walk
     )
     with pytest.raises(ConfigError, match="--start 2020-01-01"):
         walkforward_command.span_of(asked("--start", "2020-01-01"), source, (BTC, ETH))
+
+
+def test_what_dust_gained_in_a_fold_is_no_profit_of_it() -> None:
+    """Four folds of ten minutes: traded, held from before, empty but for dust, and empty."""
+    minute = MINUTE_MS * np.arange(40, dtype=np.int64)
+    invested = np.repeat([500.0, 500.0, 3.0, 0.0], 10)
+    equity = 1_000.0 + np.arange(40) * np.repeat([1.0, 1.0, 0.001, 0.0], 10)
+    fills = empty_fills().clear(1).with_columns(minute=pl.Series([int(minute[4])]))
+    result = replace(
+        made_up_result(40, 1, 0), cash=1_000.0, minute=minute, equity=equity, invested=invested,
+        tables=Tables(fills, empty_orders()),
+    )  # fmt: skip
+    work = SimpleNamespace(ms=lambda index: int(index) * MINUTE_MS, settings=settings())
+    nets = net_of_folds(work, result, [SimpleNamespace(test_end=end) for end in (10, 20, 30, 40)])  # type: ignore[arg-type, list-item]
+    assert nets[0] > 0.0 and nets[1] > 0.0 and np.isnan(nets[2]) and np.isnan(nets[3])

@@ -8,7 +8,7 @@ from core.errors import ConfigError
 from core.params import CostSettings
 from core.why import nothing_words
 from tune.report.style import DASH, number
-from tune.result import Result
+from tune.result import Result, stopped
 
 UNKNOWN = "The settings kept with this run do not say which costs it assumed."
 
@@ -88,6 +88,19 @@ def why_nothing(result: Result) -> str:
     )
 
 
+def why_stopped(result: Result) -> str:
+    """That a limit or a halt stopped buying, since when and for how long; empty where none did."""
+    minutes = stopped(result)
+    if not minutes.any():
+        return ""
+    at, decided = int(np.argmax(minutes)), int(np.isfinite(result.equity).sum())
+    when = str(np.datetime64(int(result.minute[at]), "ms").astype("datetime64[m]")).replace("T", " ")
+    return (
+        f"A loss limit or a halt let nothing be bought in {minutes.sum():,} of {decided:,} minutes, first at {when} UTC (equity"
+        f" {result.equity[at]:,.2f} of {result.cash:,.2f} USDT): the figures are of an account that then could only sell."
+    )
+
+
 def _fees(result: Result, costs: CostSettings) -> str:
     if not costs.fees:
         return "Fees: switched off"
@@ -105,10 +118,11 @@ def _fees(result: Result, costs: CostSettings) -> str:
 
 
 def notes_of(result: Result) -> tuple[str, ...]:
-    """What a reader must know before the figures: why nothing happened, costs that were not charged, the run's own notes.
+    """What a reader must know before the figures: why nothing happened, that it was stopped, costs that were not charged,
+    the run's own notes.
 
     In this order, as a page folds away all but the first.
     """
     off = switched_off(result)
     said = [f"Without these costs: {', '.join(off)}. What it earned is not what it would have earned."] if off else []
-    return (*filter(None, [why_nothing(result)]), *said, *result.notes)
+    return (*filter(None, [why_nothing(result), why_stopped(result)]), *said, *result.notes)
