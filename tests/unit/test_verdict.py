@@ -178,7 +178,9 @@ def test_days_in_which_nothing_may_be_bought_are_no_evidence():
     stopped = judge(replace(result, state=state))
     told = "Failed: in 6.0 days of 60.0 days it was allowed to buy, at least 14 are needed."
     assert stopped.word == "unproven" and failed(stopped) == [told]
-    assert stopped.figures["days"] == pytest.approx(60.0, abs=0.1) and stopped.figures["days_buying"] == pytest.approx(6.0, abs=0.1)
+    assert stopped.figures["days"] == pytest.approx(60.0, abs=0.1) and stopped.figures["days_buying"] == pytest.approx(
+        6.0, abs=0.1
+    )
     assert judge(replace(result, state=np.zeros_like(state))).word == "edge"
 
 
