@@ -111,7 +111,7 @@ class LinkedLowering(LoweringPass):
 
 IDLE = (InlineClosureLikes, NopythonRewrites)
 """Passes of numba's that look for closures, comprehensions and expressions of whole arrays, and find none in kernels that
-do not allocate; looking took a twentieth of the compilation."""
+do not allocate; looking took a twenty-fifth of the compilation."""
 
 
 class LeanCompiler(CompilerBase):

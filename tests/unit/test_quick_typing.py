@@ -9,6 +9,7 @@ import pytest
 from numba import njit, types
 from numba.core.errors import TypingError
 from numba.core.registry import cpu_target
+from numba.core.targetconfig import ConfigStack
 
 import core.lean  # noqa: F401  (what it changes is looked at here)
 from core import quick_typing
@@ -72,3 +73,24 @@ def test_a_kernel_is_asked_about_the_same_sum_once(monkeypatch: pytest.MonkeyPat
     assert total(1.0, 2.0) == 7.0
     sums = [args for function, args in told if function.typing_key is operator.add]
     assert sums == [(types.float64, types.float64)]
+
+
+def test_a_kernel_with_other_flags_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What implements a function is compiled with its caller's flags: without references counted, or with."""
+    told: list[Any] = []
+    own = quick_typing._own_answer
+
+    def listening(self: Any, context: Any, args: tuple[Any, ...], kws: Any) -> Any:
+        if self.typing_key is max:
+            told.append(ConfigStack.top_or_none().nrt)
+        return own(self, context, args, kws)
+
+    monkeypatch.setattr(quick_typing, "_own_answer", listening)
+    monkeypatch.setattr(quick_typing, "_known", type(quick_typing._known)())
+
+    def largest(a: float, b: float) -> float:
+        return max(max(a, b), b)
+
+    for counting in (False, True):
+        assert njit(largest, _nrt=counting)(1.0, 2.0) == 2.0
+    assert told == [False, True]
