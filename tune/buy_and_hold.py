@@ -26,10 +26,12 @@ class Held:
 
 def benchmarks(result: Result) -> list[Held]:
     """Equal weight of the instruments, and bitcoin alone where it is one of several. Empty without any price."""
-    known = [row for row in range(len(result.instruments)) if np.isfinite(result.close[:, row]).any()]
+    # Where a currency's rate moved in the run, equity has that in it, and so has what it is held against.
+    price = result.close if result.rate is None else result.close * result.rate
+    known = [row for row in range(len(result.instruments)) if np.isfinite(price[:, row]).any()]
     if not known:
         return []
-    paths = np.stack([_relative(result.close[:, row]) for row in known], axis=1)
+    paths = np.stack([_relative(price[:, row]) for row in known], axis=1)
     several = len(known) > 1
     name = f"hold all {len(known)} equally" if several else f"hold {result.instruments[known[0]].base}"
     held = [Held(name=name, equity=result.cash * paths.mean(axis=1))]

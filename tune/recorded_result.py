@@ -2,9 +2,14 @@
 
 Fills in the records say what was paid. How much of it was spread, impact or delay is known only with the market they
 were made in (``Touches``); without it all three stand under delay, and a note says so.
+
+Records keep closes, not the mids that equity counts by: ``worth`` and ``invested`` are by the close, where the engine's
+are by the mid. The mid lies between two prices on the tick grid and so beside the close, by less than a tick where no
+order of ours has moved the book. Equity itself is in the records, the same to the last digit.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -81,6 +86,7 @@ def result_of_records(
 
     Missed minutes are in it, without equity; what came after the last decision is in its fills.
     """
+    records = _with_rates(records)
     decided = [r for r in records if r.status in ("done", "missed")]
     done = [r for r in decided if r.status == "done"]
     instruments = done[0].instruments if done else ()
@@ -89,7 +95,9 @@ def result_of_records(
     equity = np.array([r.equity if r.status == "done" else np.nan for r in decided], dtype=np.float64)
     grid = grid_of(len(decided))
     at_grid = [decided[index] for index in grid]
-    close = _table([r.close for r in at_grid], len(instruments)) * _rates(at_grid, instruments)
+    close = _table([r.close for r in at_grid], len(instruments))
+    rates = _rates(at_grid, instruments)
+    in_usdt = close * rates
     orders, shares, mids, parents = _orders(records, members)
     fills, said = _fills(records, orders, parents, touches)
     executed = np.zeros(len(orders))
@@ -101,7 +109,7 @@ def result_of_records(
     numbers = {instrument.symbol: row for row, instrument in enumerate(instruments)}
     rows = np.array([[0, numbers[symbol]] for symbol in orders["symbol"]], dtype=np.int64).reshape(-1, 2)
     mine = known.filter(pl.col("symbol").is_in(list(numbers)))
-    earned = contributions(rows, mids, shares, mine, last, _last_known(close))
+    earned = contributions(rows, mids, shares, mine, last, _last_known(in_usdt))
     first = float(equity[np.isfinite(equity)][0]) if np.isfinite(equity).any() else 0.0
     return Result(
         name=name,
@@ -117,7 +125,8 @@ def result_of_records(
         state=np.array([max(0, _index(STATES, r.state)) for r in decided], dtype=np.int8),
         grid=grid,
         close=close,
-        worth=close * _table([r.position for r in at_grid], len(instruments)),
+        rate=rates if _moved(rates) else None,
+        worth=in_usdt * _table([r.position for r in at_grid], len(instruments)),
         edge_bps=_table([r.edge_bps for r in at_grid], len(instruments)),
         weights=_table([tuple(v.weight for v in r.votes) for r in at_grid], len(members)),
         contribution=spread_rest(earned, costs.gross),
@@ -240,8 +249,20 @@ def _lost(fill: Fill, mid: float, touches: Touches | None) -> tuple[float, float
 
 def _invested(record: MinuteRecord) -> float:
     priced = zip(record.instruments, record.position, record.close, strict=True)
-    worth = [p * c * usdt_of(record.rates, i.quote) for i, p, c in priced if p and np.isfinite(c)]
+    worth = [p * (c * usdt_of(record.rates, i.quote)) for i, p, c in priced if p and np.isfinite(c)]
     return float(sum(worth)) if record.status == "done" else float("nan")
+
+
+def _with_rates(records: Sequence[MinuteRecord]) -> Sequence[MinuteRecord]:
+    """The records, those that decided nothing with the rates of the decision before: they keep none, and fills may be
+    in them."""
+    found, rates = list(records), ()
+    for at, record in enumerate(found):
+        if record.status == "done":
+            rates = record.rates
+        elif rates and not record.rates:
+            found[at] = replace(record, rates=rates)
+    return found
 
 
 def _rates(records: Sequence[MinuteRecord], instruments: Sequence[Instrument]) -> FloatArray:
@@ -249,6 +270,11 @@ def _rates(records: Sequence[MinuteRecord], instruments: Sequence[Instrument]) -
     return np.array([[usdt_of(r.rates, i.quote) for i in instruments] for r in records]).reshape(
         len(records), len(instruments)
     )
+
+
+def _moved(rates: FloatArray) -> bool:
+    """Whether any quote currency was worth one thing in one minute and another in the next."""
+    return any(len(np.unique(column[np.isfinite(column)])) > 1 for column in rates.T)
 
 
 def _table(rows: Sequence[Sequence[float]], width: int) -> FloatArray:

@@ -156,7 +156,7 @@ class Result:
     equity: FloatArray
     """(T,) USDT at the decision of each minute; NaN where the minute was missed."""
     invested: FloatArray
-    """(T,) USDT worth of what was held."""
+    """(T,) USDT worth of what was held, priced as ``worth`` is."""
     regime: np.ndarray
     """(T,) int8 index into ``REGIMES``; -1 unknown."""
     state: np.ndarray
@@ -167,7 +167,8 @@ class Result:
     close: FloatArray
     """(G, S) last closes, quote units."""
     worth: FloatArray
-    """(G, S) USDT worth of each position."""
+    """(G, S) USDT worth of each position: at the mid that equity counts by in the engine's results, at the close in
+    those made from records, which keep no mids."""
     edge_bps: FloatArray
     """(G, S) weighted forecast."""
     weights: FloatArray
@@ -181,6 +182,9 @@ class Result:
     """The rules it ran under, as JSON."""
     notes: tuple[str, ...] = ()
     """What a reader must know, e.g. that it was interrupted."""
+    rate: FloatArray | None = None
+    """(G, S) USDT of a quote unit, NaN where not known; None where it is one number through the whole run, as in every
+    backtest."""
 
     @property
     def minutes(self) -> int:

@@ -272,6 +272,25 @@ def test_runs_of_other_minutes_or_instruments_are_called_so(tmp_path):
     assert "none ran over other minutes than one" in text
 
 
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)], ids=["one coin first", "two coins first"])
+def test_holding_is_compared_with_holding_the_same(tmp_path, order):
+    known = {coins: findings_of(made_up_result(500, symbols=coins, seed=coins)) for coins in order}
+    runs = [(str(coins), known[coins]) for coins in order]
+    held = {
+        coins: {f.label: f.text for f in found.figures if f.key.startswith("hold")} for coins, found in known.items()
+    }
+    assert list(held[1]) == ["hold BTC"] and list(held[2]) == ["hold all 2 equally", "hold BTC"]
+    text = write_comparison(tmp_path / "c.html", runs).read_text(encoding="utf-8")
+    console = Console(record=True, width=140, file=open("/dev/null", "w"))  # noqa: SIM115
+    print_comparison(console, runs)
+    lines = console.export_text().splitlines()
+    for label in held[2]:
+        expected = [held[coins].get(label, "") for coins in order]
+        assert cells(text, label) == expected
+        (line,) = [one for one in lines if label in one]
+        assert [re.sub(r" \(.*", "", cell).strip() for cell in line.split("│")[2:4]] == expected
+
+
 def test_what_the_runs_were_set_otherwise_is_named_on_the_page_and_the_console(tmp_path):
     settings = load_settings(environ={})
     told = settings_of(settings)

@@ -19,11 +19,21 @@ MOST_SETTINGS = 12
 """Named one by one; who changed more compared two files rather than two runs."""
 
 
-def comparison_rows(runs: Sequence[Named]) -> list[tuple[KeyFigure, list[KeyFigure | None]]]:
-    """A row a figure of the first run: it, and the same of the others (None where they have none)."""
-    first, *others = [found.figures for _, found in runs]
-    by_key = [{figure.key: figure for figure in figures} for figures in others]
-    return [(figure, [found.get(figure.key) for found in by_key]) for figure in first]
+def comparison_rows(runs: Sequence[Named]) -> list[tuple[str, list[KeyFigure | None]]]:
+    """(label, that figure of each run; None where it has none), as the first run has them; what only later ones have
+    stands behind what it follows there.
+
+    Matched by label: which coins ``hold0`` holds depends on the run.
+    """
+    by_label = [{figure.label: figure for figure in found.figures} for _, found in runs]
+    labels = list(by_label[0])
+    for figures in by_label[1:]:
+        before = -1
+        for label in figures:
+            if label not in labels:
+                labels.insert(before + 1, label)
+            before = labels.index(label)
+    return [(label, [figures.get(label) for figures in by_label]) for label in labels]
 
 
 def difference(base: KeyFigure, other: KeyFigure) -> tuple[str, str]:
@@ -42,15 +52,15 @@ def comparison_table(runs: Sequence[Named]) -> str:
     """Figures side by side; what a later run has more or less than the first stands under its value."""
     names = "".join(f"<th scope='col'>{html.escape(name)}</th>" for name, _ in runs)
     lines = []
-    for base, others in comparison_rows(runs):
-        cells = [f"<td>{html.escape(base.text)}</td>"]
+    for label, (base, *others) in comparison_rows(runs):
+        cells = [f"<td>{html.escape(base.text) if base is not None else ''}</td>"]
         for other in others:
             if other is None:
                 cells.append("<td></td>")
                 continue
-            text, kind = difference(base, other)
+            text, kind = difference(base, other) if base is not None else ("", "")
             cells.append(f"<td>{html.escape(other.text)}<small class='{kind}'>{html.escape(text)}</small></td>")
-        lines.append(f"<tr><th scope='row'>{html.escape(base.label)}</th>{''.join(cells)}</tr>")
+        lines.append(f"<tr><th scope='row'>{html.escape(label)}</th>{''.join(cells)}</tr>")
     return (
         f"<div class='wide'><table class='figures compared'><thead><tr><th></th>{names}</tr></thead>"
         f"<tbody>{''.join(lines)}</tbody></table></div>"

@@ -63,13 +63,13 @@ def print_comparison(console: Console, runs: Sequence[tuple[str, Findings]]) -> 
     table.add_column("")
     for name, _ in runs:
         table.add_column(escape(name), justify="right")
-    for base, others in comparison_rows(runs):
-        cells = [base.text]
+    for label, (base, *others) in comparison_rows(runs):
+        cells = ["" if base is None else base.text]
         for other in others:
-            text, kind = difference(base, other) if other is not None else ("", "")
+            text, kind = difference(base, other) if base is not None and other is not None else ("", "")
             colour = {"better": "green", "worse": "red"}.get(kind, "dim")
             cells.append("" if other is None else f"{other.text}" + (f" [{colour}]({text})[/]" if text else ""))
-        table.add_row(escape(base.label), *cells)
+        table.add_row(escape(label), *cells)
     table.add_section()
     for row in zip(*(found.steps for _, found in runs), strict=True):
         table.add_row(row[0].label, *(money(step.amount, sign=True) for step in row))

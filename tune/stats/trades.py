@@ -76,7 +76,13 @@ def trips_of(result: Result) -> list["Trip"]:
     last_close = {
         i.symbol: float(result.close[-1, s]) if len(result.close) else np.nan for s, i in enumerate(result.instruments)
     }
+    last_rate: dict[str, float] = {}
+    if result.rate is not None and len(result.rate):
+        # As in equity, what is held counts by its currency's rate at the end, not by that of its last fill.
+        known = zip(result.instruments, result.rate[-1], strict=True)
+        last_rate = {i.symbol: float(rate) for i, rate in known if np.isfinite(rate)}
     for trip in trips.values():
+        trip.usdt_per_quote = last_rate.get(trip.symbol, trip.usdt_per_quote)
         trip.mark(last_close.get(trip.symbol, np.nan), int(result.minute[-1]))
         closed.append(trip)
     closed.sort(key=lambda t: (t.entry_ms, t.symbol))
