@@ -146,6 +146,20 @@ def test_markets_of_another_exchange_than_the_configured_are_named_with_the_line
         fitted(args, settings, source)
 
 
+@pytest.mark.parametrize(("exchange", "symbols"), [("binance", "BTC/USDT,ETH/USDT"), ("upbit", "BTC/KRW")])
+def test_a_lake_without_bars_of_the_exchange_says_where_it_is_and_how_to_fill_it(
+    tmp_path: Path, exchange: str, symbols: str
+) -> None:
+    args = asked("--exchange", exchange)
+    settings = load_settings(environ={}, overrides=['trade.instruments=["binance:BTC/USDT","binance:ETH/USDT"]'])
+    with pytest.raises(DataError) as refused:
+        fitted(args, settings, source_of(args, tmp_path))
+    said, lake = str(refused.value), tmp_path / "lake"
+    assert said.startswith(f"{lake}: has no bars of {exchange}. ")
+    assert f"data download --exchange {exchange} --symbols {symbols} --since 2026-01-01 --lake {lake}" in said
+    assert said.endswith(f"python3 run.py data import PATH --lake {lake}")
+
+
 def test_what_is_suggested_instead_has_the_minutes_that_were_asked_for(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     start = 24_000_000 * MINUTE_MS
