@@ -87,7 +87,6 @@ def run_walk_forward(
     compile_engine(progress.say)
     with work.store.lock():
         found, tracks, schedule, notes = _fold_by_fold(work, folds)
-    _list_folds(out, work, folds, found, schedule)
     progress.say("one account over all test parts")
     market, prepared = work.market(folds[0].test_first, folds[-1].test_end)
     progress.begin(TRADING)
@@ -111,6 +110,8 @@ def run_walk_forward(
         prices=prices_of(market),
         seed=plan.seed,
     )
+    # Last: a walk that is interrupted leaves ``out`` as it was, and its folds beside the market.
+    _list_folds(out, work, folds, found, schedule)
     return Walked(
         result=result,
         verdict=verdict,

@@ -149,7 +149,6 @@ def run(
     lower_priority(resources.trainer_niceness)
     # Torch reads it when it is first imported, which is not before a fold needs it.
     os.environ.setdefault("OMP_NUM_THREADS", str(resources.torch_threads))
-    out.mkdir(parents=True, exist_ok=True)
     time_left = TimeLeft()
     with bars_bar(console, "walk-forward", time_left.left) as (say, walk):
         try:

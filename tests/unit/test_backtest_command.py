@@ -18,7 +18,7 @@ from data.market import MarketSource, cut
 from data.synthetic import SyntheticSpec, make_market, write_market
 from tests.support import engines
 from tests.support.markets import BTC, ETH, MINUTE
-from tune import backtest_command, report_command
+from tune import backtest_command, report_command, walkforward_command
 from tune.gaps import gaps_of, left_out_of
 from tune.report.style import clock
 from tune.result import Result
@@ -144,6 +144,35 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(backtest, tmp_p
     monkeypatch.setattr(backtest_command, "simulate", None)
     with pytest.raises(ConfigError, match="name a folder by --out"):
         backtest("--out", tmp_path / "file" / "run")
+
+
+@pytest.mark.parametrize("when", ["learns", "one account over all test parts"])
+def test_an_interrupted_walk_forward_leaves_its_folder_as_it_was(backtest, tmp_path, monkeypatch, when):
+    few = ("--walk-forward", "--folds", "1", "--samples", "1000", "--candidates", "1")
+    whole = walkforward_command.run_walk_forward
+
+    def interrupted(*given, progress, **named):
+        def say(text: str) -> None:
+            if when in text:
+                raise KeyboardInterrupt
+
+        return whole(*given, progress=replace(progress, say=say), **named)
+
+    monkeypatch.setattr(walkforward_command, "run_walk_forward", interrupted)
+    earlier = tmp_path / "earlier"
+    assert backtest("--exact", "--out", earlier) == EXIT_OK
+    before = {p: p.stat().st_mtime_ns for p in earlier.rglob("*")}
+    for number, out in enumerate((tmp_path / "new", earlier)):
+        # Another seed: a fold that was learned before would not be learned, and interrupted, again.
+        seed = str(100 * len(when) + number)
+        with pytest.raises(KeyboardInterrupt):
+            backtest(*few, "--seed", seed, "--out", out, minutes=2_880)
+    assert not (tmp_path / "new").exists()
+    assert {p: p.stat().st_mtime_ns for p in earlier.rglob("*")} == before
+    monkeypatch.setattr(walkforward_command, "run_walk_forward", whole)
+    assert backtest(*few, "--out", earlier, minutes=2_880) == EXIT_OK
+    assert (earlier / "folds.json").is_file()
+    assert (earlier / "verdict.json").is_file()
 
 
 def test_other_rules_or_money_do_not_take_the_place_of_an_earlier_run(backtest, var, capsys):
