@@ -24,10 +24,11 @@ from data.verdicts import keep_verdict
 from tune.fold_work import READING, TRADING, Plan
 from tune.fold_work import Progress as Told
 from tune.result import Result
+from tune.result_folder import replace_earlier
 from tune.time_left import TimeLeft
 from tune.train import CODE, lower_priority
 from tune.verdict import Verdict
-from tune.walkforward import Walked, run_walk_forward, whole_span
+from tune.walkforward import FOLDS_FILE, Walked, run_walk_forward, whole_span
 
 VERDICT_FILE = "verdict.json"
 COLOURS = {"edge": "bold green", "unproven": "bold yellow", "none": "bold red"}
@@ -158,6 +159,7 @@ def run(
         except KeyboardInterrupt:
             console.print("interrupted: the folds that are done are kept; the same command goes on", soft_wrap=True)
             raise
+    replace_earlier(out, console, but=(FOLDS_FILE,))
     _keep(walked, source, plan, out, load.resolve_var(settings))
     show(console, walked)
     return walked.result, walked.verdict

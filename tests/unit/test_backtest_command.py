@@ -15,6 +15,7 @@ from core.errors import EXIT_OK, ConfigError, DataError
 from core.units import MINUTE_MS, Instrument
 from data.lake import Lake
 from data.market import MarketSource, cut
+from data.records import read_records
 from data.synthetic import SyntheticSpec, make_market, write_market
 from tests.support import engines
 from tests.support.markets import BTC, ETH, MINUTE
@@ -146,6 +147,40 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(backtest, tmp_p
         backtest("--out", tmp_path / "file" / "run")
 
 
+def test_a_folder_used_again_holds_the_last_run_alone_and_what_a_person_put_there(backtest, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert backtest("--exact", "--out", out) == EXIT_OK
+    assert "replaced" not in capsys.readouterr().out
+    for name in ("verdict.json", "folds.json"):  # as of a walk-forward
+        (out / name).write_text("{}", encoding="utf-8")
+    (out / "notes.txt").write_text("mine", encoding="utf-8")
+    assert backtest("--out", out) == EXIT_OK
+    assert f"replaced the result of an earlier run in {out}" in capsys.readouterr().out.splitlines()
+    fresh = tmp_path / "fresh"
+    assert backtest("--out", fresh) == EXIT_OK
+    assert {p.name for p in out.iterdir()} == {p.name for p in fresh.iterdir()} | {"notes.txt"}
+    assert (out / "notes.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_records_are_replaced_and_a_strangers_file_among_them_stays(backtest, tmp_path):
+    out = tmp_path / "run"
+    assert backtest("--exact", "--out", out) == EXIT_OK
+    (out / "records" / "notes.txt").write_text("mine", encoding="utf-8")
+    assert backtest("--exact", "--out", out, minutes=60) == EXIT_OK
+    assert len(list(read_records(out / "records"))) == 60
+    assert (out / "records" / "notes.txt").exists()
+
+
+def test_the_records_of_a_run_that_was_no_backtest_are_left_alone(backtest, tmp_path, monkeypatch):
+    monkeypatch.setattr(backtest_command, "simulate", None)
+    (tmp_path / "live" / "records").mkdir(parents=True)
+    (tmp_path / "live" / "records" / "tail.jsonl").write_text("", encoding="utf-8")
+    for words in ((), ("--exact",), ("--walk-forward",)):
+        with pytest.raises(ConfigError, match="records of a run that was no backtest; name another folder"):
+            backtest(*words, "--out", tmp_path / "live")
+    assert [p.name for p in (tmp_path / "live" / "records").iterdir()] == ["tail.jsonl"]
+
+
 @pytest.mark.parametrize("when", ["learns", "one account over all test parts"])
 def test_an_interrupted_walk_forward_leaves_its_folder_as_it_was(backtest, tmp_path, monkeypatch, when):
     few = ("--walk-forward", "--folds", "1", "--samples", "1000", "--candidates", "1")
@@ -173,6 +208,7 @@ def test_an_interrupted_walk_forward_leaves_its_folder_as_it_was(backtest, tmp_p
     assert backtest(*few, "--out", earlier, minutes=2_880) == EXIT_OK
     assert (earlier / "folds.json").is_file()
     assert (earlier / "verdict.json").is_file()
+    assert not (earlier / "records").exists()
 
 
 def test_other_rules_or_money_do_not_take_the_place_of_an_earlier_run(backtest, var, capsys):
