@@ -20,7 +20,7 @@ from core.errors import EXIT_OK, BotError, ConfigError, DataError
 from core.impact import ImpactLaw
 from core.messages import MinuteRecord
 from core.selection import WeightTable
-from core.units import Instrument
+from core.units import Instrument, plural
 from data.artifacts import Artifact, ArtifactStore
 from data.impact_law import newest_law, read_law
 from data.market import MarketCut, MarketSource
@@ -250,7 +250,7 @@ class _Speed:
 
 def _say_speed(console: Console, result: Result, took: float, speed: _Speed, before: str) -> None:
     console.print(
-        f"{result.minutes:,} minutes × {len(result.instruments)} instruments: {before}trading {took:.2f} s{speed.words()}",
+        f"{plural(result.minutes, 'minute')} × {plural(len(result.instruments), 'instrument')}: {before}trading {took:.2f} s{speed.words()}",
         highlight=False,
         soft_wrap=True,
     )
@@ -334,4 +334,4 @@ def _name(source: MarketSource) -> str:
 
 
 def _words(source: MarketSource, market: MarketCut) -> str:
-    return f"{'synthetic' if source.synthetic else 'recorded'} market, {len(market.instruments)} instruments"
+    return f"{'synthetic' if source.synthetic else 'recorded'} market, {plural(len(market.instruments), 'instrument')}"

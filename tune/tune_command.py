@@ -9,6 +9,7 @@ from rich.table import Table
 from config import load
 from config.argument_types import days, number, whole
 from core.errors import EXIT_OK
+from core.units import plural
 from data.artifacts import ArtifactStore
 from data.progress import share_bar
 from tune.train import lower_priority
@@ -67,7 +68,7 @@ def main(args: argparse.Namespace) -> int:
 def show(console: Console, found: Found) -> None:
     """Weights by regime, and what they are worth beside equal ones."""
     members = list(next(iter(found.table.by_regime.values())))
-    table = Table(title=f"Weights {found.table.version} ({found.trials} trials)")
+    table = Table(title=f"Weights {found.table.version} ({plural(found.trials, 'trial')})")
     table.add_column("regime")
     for member in members:
         table.add_column(member, justify="right")

@@ -15,7 +15,7 @@ from core.errors import ConfigError, DataError
 from core.features import HISTORY as FEATURE_HISTORY
 from core.params import MemberSettings
 from core.selection import WeightTable
-from core.units import MINUTE_MS, Instrument
+from core.units import MINUTE_MS, Instrument, plural
 from data.market import MarketSource
 from tune.candidates import Track, candidates, choose
 from tune.fold_store import FoldStore, Forecast
@@ -95,7 +95,7 @@ def run_walk_forward(
     progress.did(TRADING, len(instruments) * traded)
     result = replace(
         result,
-        market=f"{source.name}: {traded:,} minutes out of sample in {len(folds)} folds",
+        market=f"{source.name}: {traded:,} minutes out of sample in {plural(len(folds), 'fold')}",
         notes=(*result.notes, *gaps_of(market), *caveats(work, left_out), *notes),
     )
     log = TrialLog(source.root)

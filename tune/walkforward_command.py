@@ -16,7 +16,7 @@ from config.identity import rules_hash
 from config.settings import Settings
 from core.errors import ConfigError
 from core.features import schema_hash
-from core.units import DAY_MS, MINUTE_MS, Instrument
+from core.units import DAY_MS, MINUTE_MS, Instrument, plural
 from data.artifacts import ArtifactStore
 from data.market import MarketSource
 from data.progress import Done, bars_bar
@@ -216,7 +216,9 @@ def _keep(walked: Walked, source: MarketSource, plan: Plan, out: Path, var: Path
 def show(console: Console, walked: Walked) -> None:
     """The folds, and the word with its reasons."""
     result = walked.result
-    console.print(f"{result.market}; {walked.trials:,} trials in the log ({walked.new_trials} new)", highlight=False)
+    console.print(
+        f"{result.market}; {plural(walked.trials, 'trial')} in the log ({walked.new_trials} new)", highlight=False
+    )
     table = Table(title="folds")
     for name in ("fold", "learned from", "until", "tested until", "days"):
         table.add_column(name, justify="right" if name in ("fold", "days") else "left")

@@ -77,6 +77,12 @@ def test_the_live_parts_find_what_the_engine_finds(backtest, tmp_path, capsys):
     assert (tmp_path / "exact" / "records").is_dir()
 
 
+def test_one_instrument_is_told_as_one(backtest, tmp_path, capsys):
+    assert backtest("--set", 'trade.instruments=["binance:BTC/USDT"]', "--out", tmp_path / "run") == EXIT_OK
+    assert "240 minutes × 1 instrument: " in capsys.readouterr().out
+    assert Result.load(tmp_path / "run").market == "synthetic market, 1 instrument"
+
+
 def test_a_second_run_stands_beside_it(backtest, tmp_path, capsys):
     assert backtest("--out", tmp_path / "before") == EXIT_OK
     free = "--set=rules.costs.fees=false"
@@ -117,6 +123,7 @@ def test_a_walk_forward_puts_its_verdict_on_top(backtest, tmp_path, capsys):
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["verdict"] in ("unproven", "none"), "half a day proves nothing"
     assert told["reasons"]
+    assert Result.load(tmp_path / "walk").market.endswith(" minutes out of sample in 1 fold")
     page = (tmp_path / "walk" / "report.html").read_text(encoding="utf-8")
     assert page.index(f"chip {told['verdict']}'>") < page.index("<h2>Equity")
     assert report_command.main(parsed(tmp_path / "walk")) == EXIT_OK, "the verdict is read back beside the result"
