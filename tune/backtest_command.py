@@ -120,7 +120,7 @@ def main(args: argparse.Namespace) -> int:
         out = args.out or walkforward_command.folder_of(var, source)
         make_room(out)
         result, verdict = walkforward_command.run(args, settings, source, out, console)
-        result = replace(result, name=f"Walk-forward: {source.name}")
+        result = replace(result, name=f"Walk-forward: {source.name}", notes=(*result.notes, *source.notes))
         return _tell(args, console, out, result, against, absent, Judged(verdict.word, verdict.reasons))
     noted: list[str] = []
     mapped = partial(mapped_cut, store=store_of(source), noted=noted)
@@ -132,7 +132,7 @@ def main(args: argparse.Namespace) -> int:
     make_room(out)
     result, records = (_exact if args.exact else _fast)(args, source, settings, market, args.cash, console)
     ended = () if args.start else left_out_of(source, market)
-    result = replace(result, notes=(*result.notes, *noted, *ended, *gaps_of(market)))
+    result = replace(result, notes=(*result.notes, *source.notes, *noted, *ended, *gaps_of(market)))
     replace_earlier(out, console)
     code = _tell(args, console, out, result, against, absent, None, records)
     return EXIT_INTERRUPTED if result.minutes < market.minutes else code

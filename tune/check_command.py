@@ -15,7 +15,7 @@ from core.errors import EXIT_FAILURE, EXIT_OK, ConfigError
 from core.units import plural
 from data.market import MarketCut, MarketSource, cut_out
 from data.market_arguments import add_market, add_span, cut_of, fitted, source_of
-from data.progress import stage
+from data.progress import stage, tell_notes
 from tune.checks.changes import history_of
 from tune.checks.lookahead import Looked, look
 from tune.checks.subjects import our_subjects
@@ -74,6 +74,7 @@ def main(args: argparse.Namespace) -> int:
     load.check_symbols(settings, source.symbols())
     market = cut_of(args, source, settings.config.trade.rows, MINUTES)
     console = Console(stderr=args.json)
+    tell_notes(console, source.notes)
     if args.check_verb == "warmup":
         return _warmup(args, _wide(source, market), console)
     subjects = our_subjects(settings, market, args.seed, thorough=args.thorough, wide=_wide(source, market))

@@ -77,6 +77,17 @@ def test_the_live_parts_find_what_the_engine_finds(backtest, tmp_path, capsys):
     assert (tmp_path / "exact" / "records").is_dir()
 
 
+def test_what_was_done_to_the_bars_of_a_person_stands_among_the_notes(backtest, tmp_path, monkeypatch, capsys):
+    told, found = "Bars: 100 rows repeat another exactly.", backtest_command.source_of
+    monkeypatch.setattr(backtest_command, "source_of", lambda *given: replace(found(*given), notes=(told,)))
+    walk = ("--walk-forward", "--folds", "1", "--samples", "1000", "--candidates", "1")
+    for words, minutes in (((), 240), (("--exact",), 240), (walk, 2_880)):
+        assert backtest(*words, "--out", tmp_path / "run", minutes=minutes) == EXIT_OK
+        assert told in capsys.readouterr().out
+        assert Result.load(tmp_path / "run").notes.count(told) == 1
+        assert told in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
 def test_one_instrument_is_told_as_one(backtest, tmp_path, capsys):
     assert backtest("--set", 'trade.instruments=["binance:BTC/USDT"]', "--out", tmp_path / "run") == EXIT_OK
     assert "240 minutes × 1 instrument: " in capsys.readouterr().out
