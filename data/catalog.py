@@ -1,7 +1,9 @@
 """What a lake holds, counted from its files one at a time; a file that can not be read is named, the rest counted."""
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -65,9 +67,15 @@ def tally(instrument: Instrument, parts: Iterable[Part]) -> CatalogRow | None:
     return CatalogRow(instrument, rows, first, last, gaps, missing, filler, synthetic) if rows else None
 
 
-def how_to_bring(instrument: Instrument) -> str:
-    """What to do about bars that the lake has not got."""
+def how_to_import(root: Path) -> str:
+    """The command that brings a person's own bars into the lake at ``root``, as it can be typed."""
+    return f"python3 run.py data import PATH --lake {shlex.quote(str(root))}"
+
+
+def how_to_bring(root: Path, *instruments: Instrument) -> str:
+    """What to do about bars that the lake at ``root`` has not got; ``instruments``: one or more, of one exchange."""
+    symbols = ",".join(one.symbol for one in instruments)
     return (
-        f"Bring some: python3 run.py data download --exchange {instrument.venue} --symbols {instrument.symbol} "
-        "--since 2026-01-01, or python3 run.py data import FOLDER"
+        f"Bring some: python3 run.py data download --exchange {instruments[0].venue} --symbols {symbols} "
+        f"--since 2026-01-01 --lake {shlex.quote(str(root))}, or bars of yours: {how_to_import(root)}"
     )

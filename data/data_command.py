@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from config import load
 from config.argument_types import number, whole
 from core.errors import EXIT_FAILURE, EXIT_OK, DataError
+from data.catalog import how_to_import
 from data.checks import iso
 from data.headlines import load_news
 from data.import_report import ImportOptions
@@ -181,7 +182,7 @@ def _advice(args: argparse.Namespace, lake: Lake) -> str:
     """What fills this lake, as commands that can be typed as they stand. A synthetic market does not go where the bars of
     an exchange belong; it has a lake of its own, unless a person has named one."""
     here = shlex.quote(str(lake.root))
-    bars = f"bars of yours: python3 run.py data import PATH --lake {here}"
+    bars = f"bars of yours: {how_to_import(lake.root)}"
     if args.lake:
         return f"{bars}; a synthetic market: python3 run.py data synth NAME --lake {here}"
     own = f"{shlex.quote(str(lake.root.parent / 'synth'))}/NAME"

@@ -9,14 +9,15 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from core.errors import DataError, TimedOut
-from data.checks import FAULT
-from data.import_report import ImportOptions, ImportReport
+from core.units import plural
+from data.checks import FAULT, WARNING
+from data.import_report import FileReport, ImportOptions, ImportReport
 from data.importing import import_path
 from data.lake import Lake
 from data.market import MarketSource
@@ -25,7 +26,10 @@ from data.verify import MARKET_FILE
 
 MARK = "source.json"
 """Written last: a folder without it is an import that was cut off."""
-SHOWN_FAULTS = 3
+SHOWN = 3
+"""Faults, files or warnings that are named one by one."""
+REPEATED = "duplicate"
+"""Counted, not listed: an import finds it once a row."""
 TYPO = "price_jump"
 """An import only points at a price of a thousand times its neighbours'; a test over it would be about nothing else."""
 UNNAMED = {"no_exchange": "--exchange binance", "no_symbol": "--symbol BTC/USDT"}
@@ -67,7 +71,7 @@ def folder_source(var: Path, path: Path, progress: Progress = lambda text, share
     except Timeout as error:
         raise TimedOut(f"{root}: another process is importing {path} since {WAIT_S:.0f} s") from error
     lake = Lake(root)
-    return MarketSource(name=name, root=root, lake=lake, synthetic=_synthetic(lake))
+    return MarketSource(name=name, root=root, lake=lake, synthetic=_synthetic(lake), notes=_kept_notes(root))
 
 
 def _is_lake(path: Path) -> bool:
@@ -115,16 +119,55 @@ def _import(root: Path, path: Path, files: list[Path], digest: str, progress: Pr
     shutil.rmtree(draft, ignore_errors=True)
     shutil.rmtree(root, ignore_errors=True)
     lake, options = Lake(draft), ImportOptions()
+    reports: list[FileReport] = []
     for at, file in enumerate(files):
         progress(f"importing {file.name}", at / len(files))
-        _refuse_faults(path, import_path(lake, file, options))
+        report = import_path(lake, file, options)
+        _refuse_faults(path, report)
+        reports.extend(report.files)
     if not lake.instruments():
         shutil.rmtree(draft, ignore_errors=True)
         raise DataError(f"--data {path}: no one-minute bars in its {len(files)} files")
-    told = {"path": str(path.resolve()), "sha256": digest, "files": len(files)}
+    told = {"path": str(path.resolve()), "sha256": digest, "files": len(files), "notes": _notes(reports)}
     (draft / MARK).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     os.replace(draft, root)
     progress("imported", 1.0)
+
+
+def _notes(reports: list[FileReport]) -> list[str]:
+    """What an import without faults did to the rows, and what else it warns of; all files together, a sentence each."""
+    notes = []
+    repeated = [
+        (one, one.duplicates + one.unchanged)
+        for one in reports
+        if one.kind == "bars" and one.duplicates + one.unchanged
+    ]
+    if repeated:
+        count = sum(n for _, n in repeated)
+        verb = "repeats" if count == 1 else "repeat"
+        notes.append(
+            f"Bars: {plural(count, 'row')} {verb} another exactly and {'was' if count == 1 else 'were'} left out "
+            f"({_named([(one, f'{n:,}') for one, n in repeated])})."
+        )
+    warned = [(one, f) for one in reports for f in one.findings if f.severity == WARNING and f.code != REPEATED]
+    if warned:
+        notes.append(
+            f"Files: {plural(len(warned), 'warning')} ({_named(warned)}); "
+            "all of them: python3 run.py data import PATH --lake FOLDER --dry-run."
+        )
+    return notes
+
+
+def _named(said: Sequence[tuple[FileReport, object]]) -> str:
+    """The first few, by file."""
+    shown = "; ".join(f"{one.path.name}: {what}" for one, what in said[:SHOWN])
+    return f"{shown}; and {len(said) - SHOWN} more" if len(said) > SHOWN else shown
+
+
+def _kept_notes(root: Path) -> tuple[str, ...]:
+    """What was said when it was imported: every run over these bars says it again."""
+    # Imports of before kept none.
+    return tuple(json.loads((root / MARK).read_text(encoding="utf-8")).get("notes", ()))
 
 
 def _refuse_faults(path: Path, report: ImportReport) -> None:
@@ -136,9 +179,9 @@ def _refuse_faults(path: Path, report: ImportReport) -> None:
     ]
     if not found:
         return
-    shown = "; ".join(text for _, text in found[:SHOWN_FAULTS])
-    if len(found) > SHOWN_FAULTS:
-        shown += f"; and {len(found) - SHOWN_FAULTS} more"
+    shown = "; ".join(text for _, text in found[:SHOWN])
+    if len(found) > SHOWN:
+        shown += f"; and {len(found) - SHOWN} more"
     unnamed = UNNAMED.get(found[0][0])
     command = f"python3 run.py data import {path} {unnamed or '--allow-bad'} --lake FOLDER, then --data FOLDER"
     what = "Name it" if unnamed else "Mend or remove them, or import knowingly what is good, then use that lake"

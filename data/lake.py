@@ -324,7 +324,9 @@ class Lake:
             last = next((span for path in reversed(files) if (span := span_of(path))), None)
             if first is None or last is None:
                 have = ", ".join(map(str, self.instruments())) or "nothing"
-                raise DataError(f"{self.root}: has no bars of {instrument}; it has {have}. {how_to_bring(instrument)}")
+                raise DataError(
+                    f"{self.root}: has no bars of {instrument}; it has {have}. {how_to_bring(self.root, instrument)}"
+                )
             spans.append((first[0], last[1]))
         if not spans:
             raise DataError(f"{self.root}: no instrument was asked for")

@@ -40,6 +40,8 @@ class MarketSource:
     synthetic: bool
     per_usdt: tuple[tuple[str, float], ...] = ()
     """(currency, how many of it a USDT costs), where somebody said so."""
+    notes: tuple[str, ...] = ()
+    """What was done to a person's bars on their way here, a sentence each; empty where they are as they were given."""
 
     def symbols(self) -> dict[str, set[str]]:
         """What there are bars of, by venue."""

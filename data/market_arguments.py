@@ -6,8 +6,9 @@ from pathlib import Path
 
 from config.argument_types import days, minute, minutes, number
 from config.settings import Settings
-from core.errors import ConfigError
+from core.errors import ConfigError, DataError
 from core.units import DAY_MS, MINUTE_MS, Instrument
+from data.catalog import how_to_bring
 from data.folder_source import Progress, folder_source
 from data.market import (
     WARMUP_MINUTES,
@@ -20,6 +21,9 @@ from data.market import (
     real_source,
     synthetic_source,
 )
+
+STARTERS = {"binance": Instrument("binance", "BTC/USDT"), "upbit": Instrument("upbit", "BTC/KRW")}
+"""What to begin with at an exchange of which nothing is configured."""
 
 
 def add_market(parser: argparse.ArgumentParser) -> None:
@@ -90,10 +94,16 @@ def fitted(
 ) -> tuple[Settings, tuple[Instrument, ...]]:
     """The settings with the instruments that this market has, and which of the configured ones it has not.
 
-    Only ``--data`` drops any: whoever names a folder asks for what is in it. ConfigError when nothing is left.
+    Only ``--data`` drops any: whoever names a folder asks for what is in it. ConfigError when nothing is left,
+    DataError when ``--exchange`` asks for a lake that holds nothing yet.
     """
     rows = settings.config.trade.rows
     there = set(source.lake.instruments())
+    if not args.data and not there and args.exchange:
+        wanted = [row for row in rows if row.venue == args.exchange] or [STARTERS[args.exchange]]
+        raise DataError(
+            f"{source.lake.root}: has no bars of {args.exchange}. {how_to_bring(source.lake.root, *wanted)}"
+        )
     left = tuple(row for row in rows if row in there)
     if len(left) == len(rows):
         return settings, ()

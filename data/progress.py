@@ -5,7 +5,7 @@ one every ``LINE_SECONDS`` how far it is.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -174,3 +174,9 @@ def minutes_bar(console: Console, what: str, minutes: int, instruments: int) -> 
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(what, total=minutes)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def tell_notes(console: Console, notes: Sequence[str]) -> None:
+    """What was done to the bars of a market, where no report says it (``MarketSource.notes``)."""
+    for note in notes:
+        console.print(note, style="yellow", highlight=False, markup=False, soft_wrap=True)

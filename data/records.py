@@ -176,6 +176,18 @@ def _row(record: MinuteRecord) -> dict[str, Any]:
     return row | {name: json.dumps(encoded[name], separators=(",", ":"), ensure_ascii=False) for name in _JSON}
 
 
+def forget_records(folder: Path) -> None:
+    """Remove what a ``RecordStore`` wrote into ``folder``, and the folder where nothing else is in it. It need not exist;
+    OSError where something cannot be removed."""
+    if not folder.is_dir():
+        return
+    for pattern in ("part-*.parquet", "part-*.tmp", _TAIL, f"{_TAIL}.tmp"):
+        for path in folder.glob(pattern):
+            path.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
 def _parts(folder: Path) -> list[Path]:
     return sorted(folder.glob("part-*.parquet"), key=lambda path: path.stem.rpartition("-")[2])
 

@@ -20,7 +20,7 @@ from core.errors import EXIT_OK, BotError, ConfigError, DataError
 from core.impact import ImpactLaw
 from core.messages import MinuteRecord
 from core.selection import WeightTable
-from core.units import Instrument
+from core.units import Instrument, plural
 from data.artifacts import Artifact, ArtifactStore
 from data.impact_law import newest_law, read_law
 from data.market import MarketCut, MarketSource
@@ -41,10 +41,11 @@ from tune.recorded_result import Touches, result_of_records
 from tune.report.findings import Findings, findings_of
 from tune.report.frame import Judged
 from tune.report.page import write_page
-from tune.report.stored import read_stored
+from tune.report.stored import RECORDS, read_stored
 from tune.report.terminal import as_json, print_findings
 from tune.report_command import PAGE, names_of
 from tune.result import Result
+from tune.result_folder import make_room, replace_earlier
 from tune.simulate import compile_engine, simulate
 from tune.simulated_result import settings_of
 from tune.train import ensure_members
@@ -117,9 +118,9 @@ def main(args: argparse.Namespace) -> int:
         if args.exact:
             raise ConfigError("--walk-forward runs on the compiled engine: leave --exact away")
         out = args.out or walkforward_command.folder_of(var, source)
-        _make_room(out)
+        make_room(out)
         result, verdict = walkforward_command.run(args, settings, source, out, console)
-        result = replace(result, name=f"Walk-forward: {source.name}")
+        result = replace(result, name=f"Walk-forward: {source.name}", notes=(*result.notes, *source.notes))
         return _tell(args, console, out, result, against, absent, Judged(verdict.word, verdict.reasons))
     noted: list[str] = []
     mapped = partial(mapped_cut, store=store_of(source), noted=noted)
@@ -128,26 +129,13 @@ def main(args: argparse.Namespace) -> int:
     # Other rules or other money make another run: it must not take the place of the one to compare it with.
     ran = hashlib.sha256(f"{rules_hash(settings)} {args.cash}".encode()).hexdigest()[:6]
     out = args.out or var / "backtests" / f"{source.name}-{market.first_minute // 1000}-{market.minutes}-{ran}"
-    _make_room(out)
-    result = (_exact if args.exact else _fast)(args, source, settings, market, out, args.cash, console)
+    make_room(out)
+    result, records = (_exact if args.exact else _fast)(args, source, settings, market, args.cash, console)
     ended = () if args.start else left_out_of(source, market)
-    result = replace(result, notes=(*result.notes, *noted, *ended, *gaps_of(market)))
-    code = _tell(args, console, out, result, against, absent, None)
+    result = replace(result, notes=(*result.notes, *source.notes, *noted, *ended, *gaps_of(market)))
+    replace_earlier(out, console)
+    code = _tell(args, console, out, result, against, absent, None, records)
     return EXIT_INTERRUPTED if result.minutes < market.minutes else code
-
-
-def _make_room(out: Path) -> None:
-    """The folder of the result, tried before the work and not after it."""
-    new = not out.exists()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".writable"
-        probe.touch()
-        probe.unlink()
-        if new:
-            out.rmdir()  # a run that is interrupted leaves no empty folder
-    except OSError as error:
-        raise ConfigError(f"{out}: nothing can be kept there ({error.strerror}); name a folder by --out") from error
 
 
 def _fast(
@@ -155,11 +143,10 @@ def _fast(
     source: MarketSource,
     settings: Settings,
     market: MarketCut,
-    out: Path,
     cash: Decimal,
     console: Console,
-) -> Result:
-    """The compiled engine over forecasts that were made in batches."""
+) -> tuple[Result, list[MinuteRecord]]:
+    """The compiled engine over forecasts that were made in batches; it makes no records."""
     found, weights = _members(source, settings, market, console)
     rows = len(market.instruments)
     with stage(console, "the engine …") as tell:
@@ -192,7 +179,7 @@ def _fast(
         )
     took = time.perf_counter() - forecast
     _say_speed(console, result, took, speed, f"forecasts {forecast - began:.1f} s, ")
-    return replace(result, name=_name(source), market=_words(source, market))
+    return replace(result, name=_name(source), market=_words(source, market)), []
 
 
 def _exact(
@@ -200,11 +187,10 @@ def _exact(
     source: MarketSource,
     settings: Settings,
     market: MarketCut,
-    out: Path,
     cash: Decimal,
     console: Console,
-) -> Result:
-    """The live bot's parts minute by minute; their records are kept beside the result."""
+) -> tuple[Result, list[MinuteRecord]]:
+    """The live bot's parts minute by minute, and their records."""
     found, weights = _members(source, settings, market, console)
     models = settings.rules.models
     members = {name: (load_member(a.family, a.path), a.version) for name, a in found.items()}
@@ -217,7 +203,6 @@ def _exact(
         records.append(record)
         speed.reached(len(records))  # from the first minute's end: what it compiles and reads is no trading
     took = time.perf_counter() - began
-    _keep(out / "records", records)
     costs = settings.rules.costs
     done = sum(record.status != "closed" for record in records)
     result = result_of_records(
@@ -234,7 +219,7 @@ def _exact(
         ],
     )
     _say_speed(console, result, took, speed, "forecasts with it, ")
-    return result
+    return result, records
 
 
 def _law(source: MarketSource, market: MarketCut) -> ImpactLaw:
@@ -265,7 +250,7 @@ class _Speed:
 
 def _say_speed(console: Console, result: Result, took: float, speed: _Speed, before: str) -> None:
     console.print(
-        f"{result.minutes:,} minutes × {len(result.instruments)} instruments: {before}trading {took:.2f} s{speed.words()}",
+        f"{plural(result.minutes, 'minute')} × {plural(len(result.instruments), 'instrument')}: {before}trading {took:.2f} s{speed.words()}",
         highlight=False,
         soft_wrap=True,
     )
@@ -304,10 +289,7 @@ def _shown(records: Iterator[MinuteRecord], market: MarketCut, console: Console)
             console.print("interrupted: the report covers the minutes done so far")
 
 
-def _keep(folder: Path, records: list[MinuteRecord]) -> None:
-    if folder.exists():
-        for part in folder.iterdir():
-            part.unlink()
+def _keep(folder: Path, records: Sequence[MinuteRecord]) -> None:
     store = RecordStore(folder, every=FLUSH_EVERY)
     for record in records:
         store.append(record)
@@ -322,14 +304,18 @@ def _tell(
     against: Sequence[tuple[str, Findings]],
     absent: Sequence[Instrument],
     verdict: Judged | None,
+    records: Sequence[MinuteRecord] = (),
 ) -> int:
-    """Keep the result, write the page, print the figures."""
+    """Keep the result, and its records where it has some, write the page, print the figures."""
     if absent:
         left_out = ", ".join(i.symbol for i in absent)
         result = replace(result, notes=(*result.notes, f"Configured, but not in this market, so left out: {left_out}."))
     found = findings_of(result)
     try:
         result.save(out)
+        if records:
+            # After the result: records alone would pass for those of a run that was no backtest.
+            _keep(out / RECORDS, records)
         page = write_page(out / PAGE, found, verdict=verdict, against=against)
     except OSError as error:
         raise DataError(f"{out}: the result cannot be kept there ({error.strerror}); name a folder by --out") from error
@@ -348,4 +334,4 @@ def _name(source: MarketSource) -> str:
 
 
 def _words(source: MarketSource, market: MarketCut) -> str:
-    return f"{'synthetic' if source.synthetic else 'recorded'} market, {len(market.instruments)} instruments"
+    return f"{'synthetic' if source.synthetic else 'recorded'} market, {plural(len(market.instruments), 'instrument')}"

@@ -12,9 +12,10 @@ from rich.table import Table
 from config import load
 from config.argument_types import whole
 from core.errors import EXIT_FAILURE, EXIT_OK, ConfigError
+from core.units import plural
 from data.market import MarketCut, MarketSource, cut_out
 from data.market_arguments import add_market, add_span, cut_of, fitted, source_of
-from data.progress import stage
+from data.progress import stage, tell_notes
 from tune.checks.changes import history_of
 from tune.checks.lookahead import Looked, look
 from tune.checks.subjects import our_subjects
@@ -73,6 +74,7 @@ def main(args: argparse.Namespace) -> int:
     load.check_symbols(settings, source.symbols())
     market = cut_of(args, source, settings.config.trade.rows, MINUTES)
     console = Console(stderr=args.json)
+    tell_notes(console, source.notes)
     if args.check_verb == "warmup":
         return _warmup(args, _wide(source, market), console)
     subjects = our_subjects(settings, market, args.seed, thorough=args.thorough, wide=_wide(source, market))
@@ -170,7 +172,7 @@ def _looked(one: Looked) -> dict:
 
 def _looked_table(found: list[Looked], source: str, market: MarketCut) -> Table:
     table = Table(
-        title=f"lookahead on {source}: {market.bars.shape[1]:,} minutes × {len(market.instruments)} instruments"
+        title=f"lookahead on {source}: {market.bars.shape[1]:,} minutes × {plural(len(market.instruments), 'instrument')}"
     )
     for name in ("subject", "what"):
         table.add_column(name)
@@ -178,7 +180,7 @@ def _looked_table(found: list[Looked], source: str, market: MarketCut) -> Table:
         table.add_column(name, justify="right")
     for one in found:
         farthest = max((leak.farthest for leak in one.leaks), default=0)
-        result = f"{len(one.leaks)} leaks, {farthest} bars ahead" if one.leaks else "ok"
+        result = f"{plural(len(one.leaks), 'leak')}, {plural(farthest, 'bar')} ahead" if one.leaks else "ok"
         table.add_row(one.subject, one.about, str(one.futures), f"{one.compared:,}", f"{one.seconds:.1f}", result)
     return table
 
@@ -189,7 +191,7 @@ def _warm(one: Warmth) -> dict:
 
 def _warm_table(found: list[Warmth], market: MarketCut) -> Table:
     table = Table(
-        title=f"bars until exact, over {market.bars.shape[1]:,} minutes × {len(market.instruments)} instruments"
+        title=f"bars until exact, over {market.bars.shape[1]:,} minutes × {plural(len(market.instruments), 'instrument')}"
     )
     # Whole, however narrow the terminal: a name cut short is another feature's.
     table.add_column("feature", no_wrap=True, min_width=max((len(one.name) for one in found), default=0))

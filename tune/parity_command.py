@@ -13,6 +13,7 @@ from rich.console import Console
 from config import load
 from core.errors import EXIT_FAILURE, EXIT_OK, DataError
 from core.messages import MinuteRecord
+from core.units import plural
 from data.progress import stage
 from tune.parity import (
     Difference,
@@ -62,8 +63,8 @@ def main(args: argparse.Namespace) -> int:
     market = replayed.market
     of_all = f" of {replayed.planned:,} (it was interrupted)" if market.minutes < replayed.planned else ""
     console.print(
-        f"replay {replayed.name} of {replayed.source}: {market.minutes:,} minutes{of_all} from {utc(market.first_minute)}, "
-        f"{len(market.instruments)} instruments, {orders} orders, {fills} fills, {missed} minutes missed",
+        f"replay {replayed.name} of {replayed.source}: {plural(market.minutes, 'minute')}{of_all} from {utc(market.first_minute)}, "
+        f"{plural(len(market.instruments), 'instrument')}, {plural(orders, 'order')}, {plural(fills, 'fill')}, {plural(missed, 'minute')} missed",
         highlight=False,
         soft_wrap=True,
     )
@@ -135,7 +136,7 @@ class Comparisons:
 
     def engine(self) -> Found:
         result = engine_of(self._replayed)
-        note = f"{len(result.orders)} orders, {len(result.fills)} fills, to the last digit"
+        note = f"{plural(len(result.orders), 'order')}, {plural(len(result.fills), 'fill')}, to the last digit"
         found = engine_difference(self._replayed, result)
         if found is None:
             return None, "", note
@@ -149,7 +150,7 @@ class Comparisons:
     @cached_property
     def _desk(self) -> tuple[Difference | None, str]:
         backtest = backtest_of(self._replayed, recorded_votes=True)
-        note = f"{len(backtest):,} records, {sum(len(r.fills) for r in backtest)} fills, to the last digit"
+        note = f"{plural(len(backtest), 'record')}, {plural(sum(len(r.fills) for r in backtest), 'fill')}, to the last digit"
         return first_difference(*(comparable(self._replayed, r) for r in (self._replayed.records, backtest))), note
 
     def afresh(self) -> Found:

@@ -24,6 +24,8 @@ REGIMES = tuple(Regime)
 STATES = tuple(TradingState)
 FORMAT = 1
 """Version of the folder that ``Result.save`` writes."""
+TABLES = ("columns.npz", "fills.parquet", "orders.parquet")
+"""The files of that folder beside ``result.json``."""
 
 FILLS: dict[str, Any] = {
     "order": pl.Int64,

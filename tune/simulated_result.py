@@ -14,7 +14,7 @@ from core.bars import first_known, last_known
 from core.engine.tables import EDGE, EQUITY, INVESTED, WORTH
 from core.lean import lean
 from core.messages import CLOSE, FloatArray
-from core.units import Instrument
+from core.units import Instrument, plural
 from tune.found import LOTS, ORDER, ROW, Found
 from tune.result import Costs, Counts, Result, Tables, grid_of
 from tune.run_rules import once
@@ -42,7 +42,7 @@ def make_result(found: Found) -> Result:
     buys = int(np.count_nonzero(found.orders[:, LOTS] > 0))
     return Result(
         name=found.name,
-        market=f"{', '.join(i.symbol for i in market.instruments)}, {done:,} minutes from {_utc(minute[0])} UTC",
+        market=f"{', '.join(i.symbol for i in market.instruments)}, {plural(done, 'minute')} from {_utc(minute[0])} UTC",
         synthetic=market.synthetic,
         instruments=market.instruments,
         members=found.members,

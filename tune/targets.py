@@ -11,6 +11,7 @@ from core.engine.tables import NEVER, IntArray, Said
 from core.errors import DataError
 from core.lean import lean
 from core.messages import FloatArray, Regime
+from core.units import plural
 
 
 class Targets(NamedTuple):
@@ -39,7 +40,7 @@ def checked(wanted: Wanted, minutes: int, rows: int) -> Wanted:
             raise DataError(f"target is {wanted.shape}, the market wants {(minutes, rows)} (minutes, symbols)")
         return wanted
     if len(wanted) != rows:
-        raise DataError(f"targets of {len(wanted)} instruments, the market has {rows}")
+        raise DataError(f"targets of {plural(len(wanted), 'instrument')}, the market has {rows}")
     found = []
     for row, one in enumerate(wanted):
         index, target = (np.asarray(part) for part in one)

@@ -21,7 +21,7 @@ from data.artifacts import Artifact, ArtifactStore
 from data.folder_source import folder_source
 from data.market import MarketSource, demo_source, real_source, synthetic_source
 from data.market_arguments import add_worth, fitted
-from data.progress import share_bar
+from data.progress import share_bar, tell_notes
 from tune.array_store import ArrayStore
 from tune.auto import command
 from tune.train import Span, ensure_members, lower_priority, train_members
@@ -71,6 +71,8 @@ def main(args: argparse.Namespace) -> int:
     settings = load.from_arguments(args)
     lower_priority(settings.config.resources.trainer_niceness)
     settings, source = picked(args, settings)
+    console = Console(stderr=True)
+    tell_notes(console, source.notes)
     instruments = settings.config.trade.rows
     everything = LONGEST_MINUTES / DAY_MINUTES
     asked = args.days or (everything if args.auto else DEFAULT_DAYS)
@@ -79,7 +81,6 @@ def main(args: argparse.Namespace) -> int:
     if args.auto:
         return command.main(args, settings, source, span)
     store = ArtifactStore(source.root / "artifacts")
-    console = Console(stderr=True)
     made: dict[str, Artifact]
     with share_bar(console, "training") as progress:
         common = {"seed": args.seed, "source": source.name, "progress": progress, "cache": cache_of(source)}

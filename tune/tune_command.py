@@ -9,8 +9,9 @@ from rich.table import Table
 from config import load
 from config.argument_types import days, number, whole
 from core.errors import EXIT_OK
+from core.units import plural
 from data.artifacts import ArtifactStore
-from data.progress import share_bar
+from data.progress import share_bar, tell_notes
 from tune.train import lower_priority
 from tune.train_command import DEFAULT_DAYS, add_trained_market, newest_span, picked
 from tune.weights import Found, tune_weights
@@ -43,9 +44,10 @@ def main(args: argparse.Namespace) -> int:
     settings = load.from_arguments(args)
     lower_priority(settings.config.resources.trainer_niceness)
     settings, source = picked(args, settings)
+    console = Console(stderr=True)
+    tell_notes(console, source.notes)
     span = newest_span(source, settings, args.days, args.before_ms, shared=True)
     store = ArtifactStore(source.root / "artifacts")
-    console = Console(stderr=True)
     with share_bar(console, "weights") as progress:
         found = tune_weights(
             source,
@@ -67,7 +69,7 @@ def main(args: argparse.Namespace) -> int:
 def show(console: Console, found: Found) -> None:
     """Weights by regime, and what they are worth beside equal ones."""
     members = list(next(iter(found.table.by_regime.values())))
-    table = Table(title=f"Weights {found.table.version} ({found.trials} trials)")
+    table = Table(title=f"Weights {found.table.version} ({plural(found.trials, 'trial')})")
     table.add_column("regime")
     for member in members:
         table.add_column(member, justify="right")

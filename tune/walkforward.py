@@ -15,7 +15,7 @@ from core.errors import ConfigError, DataError
 from core.features import HISTORY as FEATURE_HISTORY
 from core.params import MemberSettings
 from core.selection import WeightTable
-from core.units import MINUTE_MS, Instrument
+from core.units import MINUTE_MS, Instrument, plural
 from data.market import MarketSource
 from tune.candidates import Track, candidates, choose
 from tune.fold_store import FoldStore, Forecast
@@ -87,7 +87,6 @@ def run_walk_forward(
     compile_engine(progress.say)
     with work.store.lock():
         found, tracks, schedule, notes = _fold_by_fold(work, folds)
-    _list_folds(out, work, folds, found, schedule)
     progress.say("one account over all test parts")
     market, prepared = work.market(folds[0].test_first, folds[-1].test_end)
     progress.begin(TRADING)
@@ -96,7 +95,7 @@ def run_walk_forward(
     progress.did(TRADING, len(instruments) * traded)
     result = replace(
         result,
-        market=f"{source.name}: {traded:,} minutes out of sample in {len(folds)} folds",
+        market=f"{source.name}: {traded:,} minutes out of sample in {plural(len(folds), 'fold')}",
         notes=(*result.notes, *gaps_of(market), *caveats(work, left_out), *notes),
     )
     log = TrialLog(source.root)
@@ -111,6 +110,8 @@ def run_walk_forward(
         prices=prices_of(market),
         seed=plan.seed,
     )
+    # Last: a walk that is interrupted leaves ``out`` as it was, and its folds beside the market.
+    _list_folds(out, work, folds, found, schedule)
     return Walked(
         result=result,
         verdict=verdict,

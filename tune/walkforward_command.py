@@ -16,7 +16,7 @@ from config.identity import rules_hash
 from config.settings import Settings
 from core.errors import ConfigError
 from core.features import schema_hash
-from core.units import DAY_MS, MINUTE_MS, Instrument
+from core.units import DAY_MS, MINUTE_MS, Instrument, plural
 from data.artifacts import ArtifactStore
 from data.market import MarketSource
 from data.progress import Done, bars_bar
@@ -24,10 +24,11 @@ from data.verdicts import keep_verdict
 from tune.fold_work import READING, TRADING, Plan
 from tune.fold_work import Progress as Told
 from tune.result import Result
+from tune.result_folder import replace_earlier
 from tune.time_left import TimeLeft
 from tune.train import CODE, lower_priority
 from tune.verdict import Verdict
-from tune.walkforward import Walked, run_walk_forward, whole_span
+from tune.walkforward import FOLDS_FILE, Walked, run_walk_forward, whole_span
 
 VERDICT_FILE = "verdict.json"
 COLOURS = {"edge": "bold green", "unproven": "bold yellow", "none": "bold red"}
@@ -149,7 +150,6 @@ def run(
     lower_priority(resources.trainer_niceness)
     # Torch reads it when it is first imported, which is not before a fold needs it.
     os.environ.setdefault("OMP_NUM_THREADS", str(resources.torch_threads))
-    out.mkdir(parents=True, exist_ok=True)
     time_left = TimeLeft()
     with bars_bar(console, "walk-forward", time_left.left) as (say, walk):
         try:
@@ -159,6 +159,7 @@ def run(
         except KeyboardInterrupt:
             console.print("interrupted: the folds that are done are kept; the same command goes on", soft_wrap=True)
             raise
+    replace_earlier(out, console, but=(FOLDS_FILE,))
     _keep(walked, source, plan, out, load.resolve_var(settings))
     show(console, walked)
     return walked.result, walked.verdict
@@ -215,7 +216,9 @@ def _keep(walked: Walked, source: MarketSource, plan: Plan, out: Path, var: Path
 def show(console: Console, walked: Walked) -> None:
     """The folds, and the word with its reasons."""
     result = walked.result
-    console.print(f"{result.market}; {walked.trials:,} trials in the log ({walked.new_trials} new)", highlight=False)
+    console.print(
+        f"{result.market}; {plural(walked.trials, 'trial')} in the log ({walked.new_trials} new)", highlight=False
+    )
     table = Table(title="folds")
     for name in ("fold", "learned from", "until", "tested until", "days"):
         table.add_column(name, justify="right" if name in ("fold", "days") else "left")

@@ -24,7 +24,7 @@ from config.ray_environment import token_path
 from config.secrets import load_secrets
 from config.settings import Settings
 from core.errors import BotError, NotRunning
-from core.units import Instrument
+from core.units import Instrument, plural
 from data.redis_server import find_binary
 from exchanges.limits.capacity import require_room, room_of
 from exchanges.limits.tables import LINES, ORDERS
@@ -225,7 +225,7 @@ def settings_valid(load: Callable[[], Settings]) -> tuple[Check, Settings | None
     except BotError as error:
         return fail("settings", str(error), "correct that line"), None
     members = ", ".join(member.name for member in settings.rules.models.enabled)
-    return ok("settings", f"{len(settings.config.trade.rows)} instruments, members {members}"), settings
+    return ok("settings", f"{plural(len(settings.config.trade.rows), 'instrument')}, members {members}"), settings
 
 
 def everything(load: Callable[[], Settings]) -> list[Check]:

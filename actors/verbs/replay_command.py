@@ -39,7 +39,7 @@ from data.kept_curves import keep
 from data.logs import configure_logs
 from data.market import MarketCut, MarketSource
 from data.market_arguments import add_market, add_span, cut_of, fitted, market_words, source_of
-from data.progress import stage
+from data.progress import stage, tell_notes
 from data.records import read_records
 from data.sources.spec import recorded
 from data.volume_curves import learn_from
@@ -86,6 +86,7 @@ def main(args: argparse.Namespace) -> int:
     with stage(console, "the market …") as tell:
         source = source_of(args, var, lambda text, share: tell(f"{text} ({share:.0%})"))
     settings, _ = fitted(args, settings, source)
+    tell_notes(console, source.notes)
     load.check_symbols(settings, source.symbols())
     rooms(settings.config.trade.rows)
     market = cut_of(args, source, settings.config.trade.rows, DEMO_MINUTES)

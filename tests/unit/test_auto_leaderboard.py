@@ -101,7 +101,7 @@ def test_a_leaderboard_is_read_as_it_was_written_and_shown_with_its_reasons(tmp_
     show(Console(file=said, width=80), whole)
     text = said.getvalue()
     assert "+20.00" in text
-    assert "memory: 1 trials, e.g. tcn: it took 3.1 GB" in text
+    assert "memory: 1 trial, e.g. tcn: it took 3.1 GB" in text
     assert "verdict: none" in text
     path.write_text("{}", encoding="utf-8")
     with pytest.raises(DataError, match="not a leaderboard"):

@@ -15,10 +15,11 @@ from core.errors import EXIT_OK, ConfigError, DataError
 from core.units import MINUTE_MS, Instrument
 from data.lake import Lake
 from data.market import MarketSource, cut
+from data.records import read_records
 from data.synthetic import SyntheticSpec, make_market, write_market
 from tests.support import engines
 from tests.support.markets import BTC, ETH, MINUTE
-from tune import backtest_command, report_command
+from tune import backtest_command, report_command, walkforward_command
 from tune.gaps import gaps_of, left_out_of
 from tune.report.style import clock
 from tune.result import Result
@@ -76,6 +77,23 @@ def test_the_live_parts_find_what_the_engine_finds(backtest, tmp_path, capsys):
     assert (tmp_path / "exact" / "records").is_dir()
 
 
+def test_what_was_done_to_the_bars_of_a_person_stands_among_the_notes(backtest, tmp_path, monkeypatch, capsys):
+    told, found = "Bars: 100 rows repeat another exactly.", backtest_command.source_of
+    monkeypatch.setattr(backtest_command, "source_of", lambda *given: replace(found(*given), notes=(told,)))
+    walk = ("--walk-forward", "--folds", "1", "--samples", "1000", "--candidates", "1")
+    for words, minutes in (((), 240), (("--exact",), 240), (walk, 2_880)):
+        assert backtest(*words, "--out", tmp_path / "run", minutes=minutes) == EXIT_OK
+        assert told in capsys.readouterr().out
+        assert Result.load(tmp_path / "run").notes.count(told) == 1
+        assert told in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
+def test_one_instrument_is_told_as_one(backtest, tmp_path, capsys):
+    assert backtest("--set", 'trade.instruments=["binance:BTC/USDT"]', "--out", tmp_path / "run") == EXIT_OK
+    assert "240 minutes × 1 instrument: " in capsys.readouterr().out
+    assert Result.load(tmp_path / "run").market == "synthetic market, 1 instrument"
+
+
 def test_a_second_run_stands_beside_it(backtest, tmp_path, capsys):
     assert backtest("--out", tmp_path / "before") == EXIT_OK
     free = "--set=rules.costs.fees=false"
@@ -116,6 +134,7 @@ def test_a_walk_forward_puts_its_verdict_on_top(backtest, tmp_path, capsys):
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["verdict"] in ("unproven", "none"), "half a day proves nothing"
     assert told["reasons"]
+    assert Result.load(tmp_path / "walk").market.endswith(" minutes out of sample in 1 fold")
     page = (tmp_path / "walk" / "report.html").read_text(encoding="utf-8")
     assert page.index(f"chip {told['verdict']}'>") < page.index("<h2>Equity")
     assert report_command.main(parsed(tmp_path / "walk")) == EXIT_OK, "the verdict is read back beside the result"
@@ -144,6 +163,70 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(backtest, tmp_p
     monkeypatch.setattr(backtest_command, "simulate", None)
     with pytest.raises(ConfigError, match="name a folder by --out"):
         backtest("--out", tmp_path / "file" / "run")
+
+
+def test_a_folder_used_again_holds_the_last_run_alone_and_what_a_person_put_there(backtest, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert backtest("--exact", "--out", out) == EXIT_OK
+    assert "replaced" not in capsys.readouterr().out
+    for name in ("verdict.json", "folds.json"):  # as of a walk-forward
+        (out / name).write_text("{}", encoding="utf-8")
+    (out / "notes.txt").write_text("mine", encoding="utf-8")
+    assert backtest("--out", out) == EXIT_OK
+    assert f"replaced the result of an earlier run in {out}" in capsys.readouterr().out.splitlines()
+    fresh = tmp_path / "fresh"
+    assert backtest("--out", fresh) == EXIT_OK
+    assert {p.name for p in out.iterdir()} == {p.name for p in fresh.iterdir()} | {"notes.txt"}
+    assert (out / "notes.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_records_are_replaced_and_a_strangers_file_among_them_stays(backtest, tmp_path):
+    out = tmp_path / "run"
+    assert backtest("--exact", "--out", out) == EXIT_OK
+    (out / "records" / "notes.txt").write_text("mine", encoding="utf-8")
+    assert backtest("--exact", "--out", out, minutes=60) == EXIT_OK
+    assert len(list(read_records(out / "records"))) == 60
+    assert (out / "records" / "notes.txt").exists()
+
+
+def test_the_records_of_a_run_that_was_no_backtest_are_left_alone(backtest, tmp_path, monkeypatch):
+    monkeypatch.setattr(backtest_command, "simulate", None)
+    (tmp_path / "live" / "records").mkdir(parents=True)
+    (tmp_path / "live" / "records" / "tail.jsonl").write_text("", encoding="utf-8")
+    for words in ((), ("--exact",), ("--walk-forward",)):
+        with pytest.raises(ConfigError, match="records of a run that was no backtest; name another folder"):
+            backtest(*words, "--out", tmp_path / "live")
+    assert [p.name for p in (tmp_path / "live" / "records").iterdir()] == ["tail.jsonl"]
+
+
+@pytest.mark.parametrize("when", ["learns", "one account over all test parts"])
+def test_an_interrupted_walk_forward_leaves_its_folder_as_it_was(backtest, tmp_path, monkeypatch, when):
+    few = ("--walk-forward", "--folds", "1", "--samples", "1000", "--candidates", "1")
+    whole = walkforward_command.run_walk_forward
+
+    def interrupted(*given, progress, **named):
+        def say(text: str) -> None:
+            if when in text:
+                raise KeyboardInterrupt
+
+        return whole(*given, progress=replace(progress, say=say), **named)
+
+    monkeypatch.setattr(walkforward_command, "run_walk_forward", interrupted)
+    earlier = tmp_path / "earlier"
+    assert backtest("--exact", "--out", earlier) == EXIT_OK
+    before = {p: p.stat().st_mtime_ns for p in earlier.rglob("*")}
+    for number, out in enumerate((tmp_path / "new", earlier)):
+        # Another seed: a fold that was learned before would not be learned, and interrupted, again.
+        seed = str(100 * len(when) + number)
+        with pytest.raises(KeyboardInterrupt):
+            backtest(*few, "--seed", seed, "--out", out, minutes=2_880)
+    assert not (tmp_path / "new").exists()
+    assert {p: p.stat().st_mtime_ns for p in earlier.rglob("*")} == before
+    monkeypatch.setattr(walkforward_command, "run_walk_forward", whole)
+    assert backtest(*few, "--out", earlier, minutes=2_880) == EXIT_OK
+    assert (earlier / "folds.json").is_file()
+    assert (earlier / "verdict.json").is_file()
+    assert not (earlier / "records").exists()
 
 
 def test_other_rules_or_money_do_not_take_the_place_of_an_earlier_run(backtest, var, capsys):

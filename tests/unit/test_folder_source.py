@@ -51,6 +51,30 @@ def test_raw_bars_are_imported_once_and_told_on_the_way(tmp_path: Path) -> None:
     assert not [text for text in said if text.startswith("importing")]
 
 
+def test_rows_given_twice_are_counted_in_every_run_over_them(tmp_path: Path) -> None:
+    folder, var = raw(tmp_path / "may"), tmp_path / "var"
+    assert folder_source(var, folder).notes == ()
+    path = folder / "binance" / "BTCUSDT.parquet"
+    bars = pl.read_parquet(path)
+    pl.concat([bars[:100], bars]).sort("open_time").write_parquet(path)
+    bars[:1].write_parquet(path.with_name("BTCUSDT-1m.parquet"))
+    told = "Bars: 101 rows repeat another exactly and were left out (BTCUSDT.parquet: 101)."
+    first, again = folder_source(var, folder), folder_source(var, folder)
+    assert first.notes == again.notes
+    assert told in first.notes
+    assert len(first.lake.window((BTC,), MINUTE, 300)[0]) == 300
+
+
+def test_what_an_import_warns_of_is_told_too(tmp_path: Path) -> None:
+    folder = raw(tmp_path / "may")
+    path = folder / "binance" / "BTCUSDT.parquet"
+    bars = pl.read_parquet(path)
+    pl.concat([bars[:10], bars[20:30], bars[10:20], bars[30:]]).write_parquet(path)
+    (told,) = folder_source(tmp_path / "var", folder).notes
+    assert told.startswith("Files: 1 warning (BTCUSDT.parquet: row 21: ")
+    assert told.endswith("all of them: python3 run.py data import PATH --lake FOLDER --dry-run.")
+
+
 def test_other_bytes_under_the_same_name_are_another_market(tmp_path: Path) -> None:
     folder, var = tmp_path / "may", tmp_path / "var"
     first = folder_source(var, raw(folder, seed=1))
@@ -144,6 +168,20 @@ def test_markets_of_another_exchange_than_the_configured_are_named_with_the_line
     settings = load_settings(environ={}, overrides=['trade.instruments=["upbit:BTC/KRW"]'])
     with pytest.raises(ConfigError, match=r'has bars of binance:.*none of the configured.*\["binance:'):
         fitted(args, settings, source)
+
+
+@pytest.mark.parametrize(("exchange", "symbols"), [("binance", "BTC/USDT,ETH/USDT"), ("upbit", "BTC/KRW")])
+def test_a_lake_without_bars_of_the_exchange_says_where_it_is_and_how_to_fill_it(
+    tmp_path: Path, exchange: str, symbols: str
+) -> None:
+    args = asked("--exchange", exchange)
+    settings = load_settings(environ={}, overrides=['trade.instruments=["binance:BTC/USDT","binance:ETH/USDT"]'])
+    with pytest.raises(DataError) as refused:
+        fitted(args, settings, source_of(args, tmp_path))
+    said, lake = str(refused.value), tmp_path / "lake"
+    assert said.startswith(f"{lake}: has no bars of {exchange}. ")
+    assert f"data download --exchange {exchange} --symbols {symbols} --since 2026-01-01 --lake {lake}" in said
+    assert said.endswith(f"python3 run.py data import PATH --lake {lake}")
 
 
 def test_what_is_suggested_instead_has_the_minutes_that_were_asked_for(tmp_path: Path) -> None:

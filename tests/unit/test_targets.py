@@ -90,7 +90,7 @@ def test_what_is_no_row_of_minutes_is_refused(index: list[Any], target: list[Any
 
 
 def test_of_every_instrument_something_is_said() -> None:
-    with pytest.raises(DataError, match="targets of 1 instruments, the market has 3"):
+    with pytest.raises(DataError, match="targets of 1 instrument, the market has 3"):
         run([Targets(np.array([5]), np.array([0.1]))])
     assert run([Targets(np.zeros(0, dtype=np.int64), np.zeros(0))] * ROWS).counts.orders == 0
 

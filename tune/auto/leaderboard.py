@@ -14,6 +14,7 @@ import numpy as np
 from rich.console import Console
 
 from core.errors import DataError
+from core.units import plural
 from tune.auto.budget import size
 from tune.auto.judging import deflated, ratio
 from tune.auto.records import Step, cost_of, last_of_each, read_series
@@ -166,20 +167,23 @@ def show(console: Console, board: Leaderboard) -> None:
             lost.setdefault(row.outcome, []).append(row)
     for outcome, rows in lost.items():
         reasons = list(dict.fromkeys(row.reason for row in rows))
-        more = f"; and {len(reasons) - 1} other reasons" if len(reasons) > 1 else ""
+        more = f"; and {plural(len(reasons) - 1, 'other reason')}" if len(reasons) > 1 else ""
         console.print(
-            f"{outcome}: {len(rows)} trials, e.g. {rows[0].family}: {reasons[0]}{more}", markup=False, soft_wrap=True
+            f"{outcome}: {plural(len(rows), 'trial')}, e.g. {rows[0].family}: {reasons[0]}{more}",
+            markup=False,
+            soft_wrap=True,
         )
     if board.pbo is not None:
         whole = sum(row.outcome == "whole" for row in board.rows)
         console.print(
-            f"chance that choosing the best of {whole} whole trials overfits: {board.pbo:.0%}", highlight=False
+            f"chance that choosing the best of {plural(whole, 'whole trial')} overfits: {board.pbo:.0%}",
+            highlight=False,
         )
 
 
 def _trials(console: Console, board: Leaderboard) -> None:
     console.print(
-        f"leaderboard: {board.trials} trials, judged out of sample (gain in 1e-4 nats a forecast: 0 is silence)",
+        f"leaderboard: {plural(board.trials, 'trial')}, judged out of sample (gain in 1e-4 nats a forecast: 0 is silence)",
         highlight=False,
         soft_wrap=True,
     )
@@ -254,4 +258,4 @@ def in_short(board: Leaderboard) -> str:
     """One line."""
     about = board.about
     peak, spent = about.get("peak_bytes", 0), about.get("spent_s", 0.0)
-    return f"{board.trials} trials in {spent / 60:.1f} minutes, at most {size(peak)} of memory; verdict: {board.verdict or 'not judged yet'}"
+    return f"{plural(board.trials, 'trial')} in {spent / 60:.1f} minutes, at most {size(peak)} of memory; verdict: {board.verdict or 'not judged yet'}"

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from config.load import resolve_var
 from config.settings import Settings
 from core.errors import ConfigError, DataError, TimedOut
+from core.units import plural
 from data.artifacts import ArtifactStore
 from data.market import MarketSource
 from tune.auto import finals, leftovers, table
@@ -263,7 +264,7 @@ class _Session:
 
         def standing(now: Any) -> None:
             best = "none yet" if now.best is None else f"{now.best * NATS:+.2f} ({now.ninths}/{NINTHS[-1]} learned)"
-            doing.what = f"{now.done} trials done, {now.running} running, best gain {best}"
+            doing.what = f"{plural(now.done, 'trial')} done, {now.running} running, best gain {best}"
 
         workers = self.budget.at_once * (self.budget.trial_bytes + ACTOR_BYTES)
         with self.ray(resolve_var(self.settings), self.budget.cores, memory=workers, object_store=OBJECT_STORE_BYTES):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import plotly.graph_objects as go
 
-from core.units import DAY_MS
+from core.units import DAY_MS, plural
 from tune.report.drawing import finished
 from tune.report.frame import Judged, figure, head, section, write_html
 from tune.report.style import BLUE, GREY, PALETTE, clock, number
@@ -22,7 +22,7 @@ def write_page(path: Path, trained: Trained) -> Path:
     lines = (
         f"{trained.source.name}: {', '.join(str(i) for i in trained.instruments)}",
         f"learned before {clock(int(result.minute[0]))} UTC, judged from there to {clock(int(result.minute[-1]))} UTC",
-        f"{len(curves)} seeds, {curves[0].samples[-1]:,} minutes of experience each; {trained.artifact.reference}",
+        f"{plural(len(curves), 'seed')}, {curves[0].samples[-1]:,} minutes of experience each; {trained.artifact.reference}",
     )
     verdict = Judged(judged.verdict.word, judged.verdict.reasons)
     held = [(c.held_samples, c.held) for c in curves]
