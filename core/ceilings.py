@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.lean import inlined, inner, lean, pasted
+from core.lean import inlined, pasted, shared
 from core.messages import FloatArray, Intents, Market
 from core.params import RiskSettings
 from core.sizing import (
@@ -74,7 +74,7 @@ def _off(value: float | None) -> float:
     return math.inf if value is None else float(value)
 
 
-@lean
+@shared
 def set_ceilings(
     rows: FloatArray,
     marks: IntArray,
@@ -169,7 +169,7 @@ def _own(
     return True
 
 
-@inner
+@inlined
 def _calm_enough(
     rows: FloatArray,
     caps: Caps,
@@ -231,7 +231,7 @@ def _more(rows: FloatArray, caps: Caps, i: int) -> float:
     return min(rows[TARGET, i], 1.0) * caps.invest * caps.equity - worth if rows[TARGET, i] > 0.0 else math.nan
 
 
-@inner
+@inlined
 def _shrink(
     rows: FloatArray,
     marks: IntArray,

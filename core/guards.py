@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from core.errors import DataError
-from core.lean import inlined, lean
+from core.lean import inlined, shared
 from core.messages import ClosedTrip, FloatArray
 from core.params import RiskSettings
 from core.round_trips import TRIP
@@ -76,7 +76,7 @@ def make_guards(rows: int) -> Guards:
     return Guards(np.zeros((rows, TRIP + RECENT)), np.zeros((rows + 1, TIMES + RECENT), dtype=np.int64))
 
 
-@lean
+@shared
 def close_trip(guards: Guards, row: int, at_ms: int, result_pct: float, stopped: bool, rules: GuardRules) -> None:
     """A round trip of ``row`` was closed at ``at_ms``: set what must pause from here on."""
     own, account = guards.ints[row], guards.ints[guards.ints.shape[0] - 1]

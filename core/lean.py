@@ -15,33 +15,36 @@ from numba.core import event
 from numba.extending import register_jitable
 
 from core import quick_flags, quick_typing  # noqa: F401  (what numba asks most often)
-from core.linked import LeanCompiler, LinkedCompiler, kept
+from core.linked import LeanCompiler, LeanPartCompiler, LinkedCompiler, LinkedPartCompiler, kept
 
 compiled = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True)  # type: ignore[call-overload]
 
-lean = njit(  # type: ignore[call-overload]
-    cache=True, error_model="numpy", no_cfunc_wrapper=True, _nrt=False, pipeline_class=LeanCompiler
-)
+
+def _lean(pipeline: type[LeanCompiler]) -> Any:
+    return njit(  # type: ignore[call-overload]
+        cache=True, error_model="numpy", no_cfunc_wrapper=True, _nrt=False, pipeline_class=pipeline
+    )
 
 
-def _linked(**options: Any) -> Callable[[Any], Any]:
+lean = _lean(LeanCompiler)
+
+shared = _lean(LeanPartCompiler)
+"""A lean kernel for Python that becomes part of each kernel that calls it: handing on a tuple of arrays costs as much as
+a hundred additions."""
+
+
+def _linked(pipeline: type[LeanCompiler]) -> Callable[[Any], Any]:
     compiling = njit(  # type: ignore[call-overload]
-        error_model="numpy",
-        no_cfunc_wrapper=True,
-        no_cpython_wrapper=True,
-        _nrt=False,
-        pipeline_class=LinkedCompiler,
-        **options,
+        error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True, _nrt=False, pipeline_class=pipeline
     )
     return compiling if config.DISABLE_JIT else lambda function: kept(compiling(function))  # type: ignore[attr-defined]
 
 
-inlined = _linked(forceinline=True)
-"""A lean kernel that becomes part of its caller: for what has one caller or is a line or two, as handing on a tuple of
-arrays costs as much as a hundred additions. Python cannot call it (a crash, not an error; ``tests/unit/test_lean.py``
-looks for such calls): what only it needs would be compiled with each for nobody."""
+inlined = _linked(LinkedPartCompiler)
+"""The same for what only kernels call. Python cannot call it (a crash, not an error; ``tests/unit/test_lean.py`` looks for
+such calls): what only it needs would be compiled with each for nobody."""
 
-inner = _linked()
+inner = _linked(LinkedCompiler)
 """A lean kernel that only kernels call, compiled once. Python cannot call it either: unpacking its arguments for Python
 would take longer to compile than many a kernel."""
 

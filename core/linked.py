@@ -40,13 +40,21 @@ def _as_it_is(context: Any, builder: Any, kind: Any, index: Any, size: Any) -> A
 arrayobj.fix_integer_index = _as_it_is
 
 
-def _lower(state: Any) -> bool:
-    """numba's lowering, in which indices count from the beginning."""
+def _lower(state: Any, part: bool) -> bool:
+    """numba's lowering, in which indices count from the beginning; ``part``: of whoever calls it, whatever its size.
+
+    numba has a flag for the latter, which whatever a kernel calls inherits: who happened to call a kernel first decided
+    how it was compiled, so that the same engine took half as long again where another command had run before.
+    """
     before, _module[0] = _module[0], state.func_id.unique_name
+    flags = state.flags
+    if part:
+        state.flags = flags.copy()
+        state.flags.forceinline = True
     try:
         return bool(NativeLowering().run_pass(state))
     finally:
-        _module[0] = before
+        _module[0], state.flags = before, flags
 
 
 class LeanLibrary(JITCodeLibrary):
@@ -77,6 +85,7 @@ class LeanLowering(LoweringPass):
     """numba's lowering into a ``LeanLibrary``."""
 
     _name = "lean_lowering"
+    part = False
 
     def __init__(self) -> None:
         LoweringPass.__init__(self)
@@ -85,7 +94,15 @@ class LeanLowering(LoweringPass):
         if state.library is None:
             state.library = LeanLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
             state.library.enable_object_caching()
-        return _lower(state)
+        return _lower(state, self.part)
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class LeanPartLowering(LeanLowering):
+    """The same of what becomes part of its callers."""
+
+    _name = "lean_part_lowering"
+    part = True
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -93,6 +110,7 @@ class LinkedLowering(LoweringPass):
     """numba's lowering, without an entry for Python at its end."""
 
     _name = "linked_lowering"
+    part = False
 
     def __init__(self) -> None:
         LoweringPass.__init__(self)
@@ -101,12 +119,20 @@ class LinkedLowering(LoweringPass):
         if state.library is None:
             state.library = LinkedLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
         state.flags.no_compile = True
-        _lower(state)
+        _lower(state, self.part)
         lowered, library = state["cr"], state.library
         nobody = _nobody(lowered.fndesc, lowered.env, library)
         state.targetctx.insert_user_function(nobody, lowered.fndesc, [library])
         state["cr"] = lowered._replace(cfunc=nobody)
         return True
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class LinkedPartLowering(LinkedLowering):
+    """The same of what becomes part of its callers."""
+
+    _name = "linked_part_lowering"
+    part = True
 
 
 IDLE = (InlineClosureLikes, NopythonRewrites)
@@ -129,10 +155,22 @@ class LeanCompiler(CompilerBase):
         return [pipeline]
 
 
+class LeanPartCompiler(LeanCompiler):
+    """The same for code that becomes part of its callers."""
+
+    lowering = LeanPartLowering
+
+
 class LinkedCompiler(LeanCompiler):
     """The same for code that only kernels call."""
 
     lowering = LinkedLowering
+
+
+class LinkedPartCompiler(LeanCompiler):
+    """The same for code that only kernels call and that becomes part of them."""
+
+    lowering = LinkedPartLowering
 
 
 class _Kept(CompileResultCacheImpl):

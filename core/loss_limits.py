@@ -10,7 +10,7 @@ import numpy as np
 
 from core.events import is_stale
 from core.guards import guard_of
-from core.lean import lean, pasted
+from core.lean import lean, pasted, shared
 from core.managed import managed_part
 from core.messages import BoolArray, FloatArray, TradingState
 from core.params import RiskSettings, TradeSettings
@@ -147,7 +147,7 @@ def transferred(before: Mark, equity: float, amount: float) -> Mark:
     )
 
 
-@lean
+@shared
 def fill_into(
     rows: FloatArray,
     marks: IntArray,

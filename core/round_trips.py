@@ -11,7 +11,7 @@ import numpy as np
 
 from core.costs import UNITS
 from core.execution.schedules.twap import smallest_order
-from core.lean import lean
+from core.lean import shared
 from core.messages import ClosedTrip, Fill, FloatArray
 from core.units import Instrument, MarketRules, Side
 
@@ -23,7 +23,7 @@ KEPT = 200
 """Closed trips that are shown again and again, so that none is missed by whoever was away."""
 
 
-@lean
+@shared
 def count_fill(trip: FloatArray, buying: bool, coins: float, money: float, least: float) -> tuple[bool, float]:
     """Count one fill into ``trip`` (4,); gives whether that closed it, and then its result, per cent of what was spent.
 

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.lean import inner, lean, pasted
+from core.lean import inlined, pasted, shared
 from core.messages import BoolArray, FloatArray
 from core.units import BPS, MarketRules, plainly
 
@@ -225,7 +225,7 @@ def sizing_room(coin: IntArray, purse: IntArray) -> tuple[FloatArray, BoolArray,
     return np.zeros((5, groups)), np.zeros((2, groups), dtype=np.bool_), np.zeros(len(coin), dtype=np.int64)
 
 
-@lean
+@shared
 def size_into(
     rows: FloatArray, marks: IntArray, caps: Caps, found: FloatArray, flags: BoolArray, limit: IntArray
 ) -> None:
@@ -304,7 +304,7 @@ def priced(target: float, mid: float, rate: float) -> bool:
     return mid > 0.0 and mid < math.inf and (rate > 0.0 or target <= 0.0)
 
 
-@inner
+@inlined
 def change_of(
     target: float, held: float, worth: float, most: float, known: bool, solvent: bool, caps: Caps
 ) -> tuple[float, int]:
@@ -331,7 +331,7 @@ def change_of(
     return asked, TO_BUY if asked > 0.0 else TO_SELL
 
 
-@inner
+@inlined
 def _sell(
     rows: FloatArray,
     marks: IntArray,
@@ -392,7 +392,7 @@ def _sell(
     return True
 
 
-@inner
+@inlined
 def _buy(
     rows: FloatArray,
     marks: IntArray,

@@ -6,7 +6,7 @@ Where too little is known of an instrument, it counts as very volatile.
 import math
 
 from core.bars import last_known
-from core.lean import inner, lean
+from core.lean import inlined, lean
 from core.messages import CLOSE, FloatArray
 
 MINUTES = 180
@@ -32,7 +32,7 @@ def volatility_table(bars: FloatArray, out: FloatArray, returns: FloatArray) -> 
             out[i, k] = volatility_of(bars, i, k, returns)
 
 
-@inner
+@inlined
 def volatility_of(bars: FloatArray, i: int, index: int, returns: FloatArray) -> float:
     """Volatility a year of a row, whose newest returns are written to ``returns``."""
     first = max(0, index - MINUTES)
@@ -55,7 +55,7 @@ def volatility_of(bars: FloatArray, i: int, index: int, returns: FloatArray) -> 
     return math.sqrt(total / known * YEAR_MINUTES) if known >= LEAST_KNOWN else UNKNOWN_YEAR
 
 
-@inner
+@inlined
 def noted(bars: FloatArray, i: int, index: int, returns: FloatArray) -> float:
     """``volatility_of``, of which ``at_most`` is told."""
     found = volatility_of(bars, i, index, returns)
@@ -66,7 +66,7 @@ def noted(bars: FloatArray, i: int, index: int, returns: FloatArray) -> float:
     return found
 
 
-@inner
+@inlined
 def at_most(bars: FloatArray, i: int, index: int, returns: FloatArray) -> float:
     """At least the volatility of a row and not much more: one of a few minutes before, with the returns since then added
     and none taken away. So a held row costs what its minutes are, however often it is asked for."""

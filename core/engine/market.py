@@ -56,7 +56,7 @@ def minute_of(tape: Tape, ms: int) -> int:
     return max(0, (ms - tape.start_minute) // MINUTE_MS)
 
 
-@inner
+@inlined
 def traded_lately(bars: FloatArray, e: int) -> bool:
     """Whether anything traded in the minutes before ``e`` that a book's depth follows; else there is no book."""
     times = 0
@@ -143,7 +143,7 @@ def shown_touch(
     return left_touch(tape, grids, terms, taken, level, row, e, price, half_spread_of(price, bps))
 
 
-@inner
+@inlined
 def mid_now(tape: Tape, grids: Grids, terms: Terms, taken: IntArray, level: IntArray, row: int, ms: int) -> float:
     """Middle of the touch shown at ``ms``, inside a minute; NaN without a bar or a book, or where we emptied a side."""
     ms = min(ms, tape.start_minute + tape.bars.shape[1] * MINUTE_MS)

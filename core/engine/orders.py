@@ -74,7 +74,7 @@ from core.execution.schedules.rule import EVEN, VOLUME_CURVE, Schedule, Stage, d
 from core.execution.schedules.twap import least_lots
 from core.execution.schedules.volume_curve import shares_ahead
 from core.impact import IMPACT_MINUTES, flow_at
-from core.lean import inlined, lean, pasted
+from core.lean import inlined, pasted, shared
 from core.messages import VOLUME, FloatArray
 from core.protection import CHASE_MS, NOT_DUE, ExitRules
 from core.units import MINUTE_MS
@@ -178,7 +178,7 @@ def send(
     return done, fills
 
 
-@lean
+@shared
 def begin(
     tape: Tape,
     grids: Grids,

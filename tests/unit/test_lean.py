@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CLOSED = {"inlined", "inner"}
-KERNELS = {*CLOSED, "lean", "compiled", "pasted", "njit"}
+KERNELS = {*CLOSED, "lean", "shared", "compiled", "pasted", "njit"}
 COMPILES = {Path("tune/compiling.py")}
 """There they are handed on to be compiled; a call is wrong there as well."""
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from core.execution.schedules.twap import next_slice
 from core.impact import COEFFICIENT, PRIOR, ImpactLaw
-from core.lean import lean, pasted
+from core.lean import pasted, shared
 from core.params import ExecutionSettings
 from core.units import Instrument
 
@@ -145,7 +145,7 @@ class Stage(NamedTuple):
 FIRST = Stage(0, 0, 0.0, 0.0, 0.0, 0.0)
 
 
-@lean
+@shared
 def next_stage(
     schedule: Schedule,
     last: Stage,
@@ -187,7 +187,7 @@ def next_stage(
     return Stage(age, before, passed, now, ahead, kappa)
 
 
-@lean
+@shared
 def due_lots(schedule: Schedule, stage: Stage, slot: int, unsent: int, quantity: int, least: int, most: int) -> int:
     """Lots to send at slot ``slot`` of this minute; 0 sends nothing now.
 
